@@ -1,0 +1,65 @@
+"""Attention for computer vision: put it into any CNN, train with it, see where it looks.
+
+Nothing here imports torch until a name is used.
+"""
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from visattn.blocks import block_names, register_block
+    from visattn.insertion import (
+        attention_parameters,
+        backbone_parameters,
+        disabled,
+        unwrap,
+        wrap,
+    )
+    from visattn.pictures import overlay
+    from visattn.planning import plan
+    from visattn.recording import record
+    from visattn.weights import from_timm, load_attention, save_attention
+
+__version__ = version("visattn")
+__all__ = [
+    "attention_parameters",
+    "backbone_parameters",
+    "block_names",
+    "disabled",
+    "from_timm",
+    "load_attention",
+    "overlay",
+    "plan",
+    "record",
+    "register_block",
+    "save_attention",
+    "unwrap",
+    "wrap",
+]
+
+_HOMES = {
+    "attention_parameters": "visattn.insertion",
+    "backbone_parameters": "visattn.insertion",
+    "block_names": "visattn.blocks",
+    "disabled": "visattn.insertion",
+    "from_timm": "visattn.weights",
+    "load_attention": "visattn.weights",
+    "overlay": "visattn.pictures",
+    "plan": "visattn.planning",
+    "record": "visattn.recording",
+    "register_block": "visattn.blocks",
+    "save_attention": "visattn.weights",
+    "unwrap": "visattn.insertion",
+    "wrap": "visattn.insertion",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'visattn' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,142 @@
+"""CBAM: a gate for each channel, then a gate for each place."""
+
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from visattn.blocks.gates import Gate, Init, reduced_channels, zero_
+
+Variant = Literal["official", "timm"]
+
+
+class CBAM(nn.Module):
+    r"""Convolutional block attention: channels first, places second.
+
+    ``y = x * sigmoid(MLP(mean_hw(x)) + MLP(max_hw(x)))`` with one shared MLP, then
+    ``y * sigmoid(BN(conv7x7([max_c(y), mean_c(y)])))``.
+
+    Paper, official code and timm differ in details, and both kinds of checkpoint exist:
+
+    =================  ================  ================
+    \                  ``"official"``    ``"timm"``
+    =================  ================  ================
+    biases in the MLP  yes               no
+    planes to the 7x7  [max, mean]       [mean, max]
+    BN weight          starts at 0       starts at 1
+    BN momentum        0.01              0.1
+    =================  ================  ================
+
+    Weights move between the two by flipping the input planes of the 7x7 kernel.
+
+    Args:
+        channels: C of the map.
+        reduction: The MLP's hidden layer has ``C // reduction`` units, at least 1.
+        kernel_size: Of the spatial convolution, odd.
+        variant: ``"official"`` or ``"timm"``, as in the table.
+        init: ``"paper"``, or ``"identity"``: the MLP's last layer and the BN weight start at zero
+            and both gates are ``2 * sigmoid``, so the output is the input bit for bit until
+            training.
+
+    Shapes:
+        (N, C, H, W) to (N, C, H, W). Recorded: ``channel`` (N, C) and ``spatial`` (N, H, W), each
+        in (0, 1) or (0, 2).
+
+    Raises:
+        ValueError: A number is below 1, ``kernel_size`` is even, or a name is unknown.
+
+    Example:
+        >>> import torch
+        >>> sum(p.numel() for p in CBAM(256).parameters())
+        8564
+        >>> x = torch.randn(1, 24, 9, 6)
+        >>> torch.equal(CBAM(24, init="identity")(x), x)
+        True
+
+    Source: Woo et al., CBAM: Convolutional Block Attention Module, arXiv:1807.06521, and its
+    official code.
+    """
+
+    default_at = "branch"
+    timm_names: ClassVar = {
+        "channel.": "channel.",
+        "spatial.conv.conv.": "spatial.conv.",
+        "spatial.conv.bn.": "spatial.bn.",
+    }
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        reduction: int = 16,
+        kernel_size: int = 7,
+        variant: Variant = "official",
+        init: Init = "paper",
+    ) -> None:
+        super().__init__()
+        if variant not in ("official", "timm"):
+            raise ValueError(f"variant must be 'official' or 'timm', got {variant!r}.")
+        self.channel = ChannelGate(
+            channels, reduction=reduction, bias=variant == "official", init=init
+        )
+        self.spatial = SpatialGate(kernel_size=kernel_size, variant=variant, init=init)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Gate channels, then places, of (N, C, H, W)."""
+        x = x * self.channel(x)
+        return x * self.spatial(x)
+
+
+class ChannelGate(nn.Module):
+    """Gate (N, C, 1, 1) from the mean and the maximum of each channel, by one shared MLP.
+
+    Args:
+        channels: C of the map.
+        reduction: The hidden layer has ``C // reduction`` units, at least 1.
+        bias: Biases on both layers.
+        init: See `CBAM`.
+    """
+
+    def __init__(self, channels: int, *, reduction: int, bias: bool, init: Init) -> None:
+        super().__init__()
+        hidden = reduced_channels(channels, reduction=reduction)
+        self.fc1 = nn.Conv2d(channels, hidden, 1, bias=bias)
+        self.activation = nn.ReLU(inplace=True)
+        self.fc2 = nn.Conv2d(hidden, channels, 1, bias=bias)
+        self.gate = Gate("channel", init=init)
+        if init == "identity":
+            zero_(self.fc2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to gates (N, C, 1, 1)."""
+        pooled = torch.cat((x.mean((2, 3), keepdim=True), x.amax((2, 3), keepdim=True)))
+        of_mean, of_max = self.fc2(self.activation(self.fc1(pooled))).chunk(2)
+        return self.gate(of_mean + of_max)
+
+
+class SpatialGate(nn.Module):
+    """Gate (N, 1, H, W) from the mean and the maximum over the channels of each place.
+
+    Args:
+        kernel_size: Of the convolution, odd.
+        variant: See `CBAM`.
+        init: See `CBAM`.
+    """
+
+    def __init__(self, *, kernel_size: int, variant: Variant, init: Init) -> None:
+        super().__init__()
+        if kernel_size < 1 or kernel_size % 2 == 0:
+            raise ValueError(f"kernel_size must be odd and at least 1, got {kernel_size}.")
+        official = variant == "official"
+        self.max_first = official
+        self.conv = nn.Conv2d(2, 1, kernel_size, padding=kernel_size // 2, bias=False)
+        self.bn = nn.BatchNorm2d(1, momentum=0.01 if official else 0.1)
+        self.gate = Gate("spatial", init=init)
+        if official or init == "identity":
+            nn.init.zeros_(self.bn.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to gates (N, 1, H, W)."""
+        mean, highest = x.mean(1, keepdim=True), x.amax(1, keepdim=True)
+        planes = (highest, mean) if self.max_first else (mean, highest)
+        return self.gate(self.bn(self.conv(torch.cat(planes, 1))))

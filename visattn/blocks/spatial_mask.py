@@ -1,0 +1,227 @@
+"""A spatial mask: a small branch estimates where the object is, and the features are masked."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from visattn.blocks.taps import Tap
+
+MaskForm = Literal["product", "residual", "annealed"]
+
+
+class SpatialMask(nn.Module):
+    r"""Multiply a map, or the image itself, by a mask that a small branch estimates from it.
+
+    The branch is an encoder-decoder: ``depth`` halvings, a global mean at the bottom (so every
+    place sees the whole map, whatever its size), and back up with skips to the exact size of the
+    input. It gives logits z, and m = sigmoid(z) is the mask:
+
+    ========== =================== =========================================================
+    form       output              what it means
+    ========== =================== =========================================================
+    product    x m                 hard focus: what lies outside the mask is gone
+    residual   x (1 + m)           residual attention: the mask only emphasises; everything
+                                   outside is still there for the classifier to use
+    annealed   x (a + (1 - a) m)   from identity (``leak`` a = 1) to the product (a = 0); whoever
+                                   trains lowers ``leak`` with :meth:`set_leak`
+    ========== =================== =========================================================
+
+    The product and the residual form with ``init="identity"`` have a learnable scalar s, zero at
+    the start: x (1 + s (m - 1)) and x (1 + s m). The annealed form starts at a = 1, so it is the
+    identity at the start in either ``init``, and the task's loss reaches the branch only once
+    ``leak`` has been lowered.
+
+    The logits pass the tap ``spatial_logits``, and the mask that multiplies the input passes the
+    tap ``spatial``: a forward hook that replaces either steers the block, for instance to a target
+    mask.
+
+    The residual form is that of Wang et al., Residual Attention Network for Image Classification,
+    arXiv:1704.06904, here with one mask for all channels; the straight-through gradient is that
+    of Bengio et al., arXiv:1308.3432.
+
+    Args:
+        channels: Channels of the input; 3 for an image.
+        init: ``"paper"``, the form as it stands, or ``"identity"``, which returns the input bit
+            for bit until it is trained.
+        form: ``"product"``, ``"residual"`` or ``"annealed"``.
+        hard: Make the mask binary, 1 where m > 0.5, with the gradient of the soft mask
+            (straight-through).
+        detach: Keep the gradient of the output out of the mask branch. The branch then learns from
+            losses on its logits only, and a classifier cannot widen the mask to read what is
+            around the object.
+        erode: Shrink the mask by so many pixels (a minimum over a square neighbourhood; the border
+            of the image does not erode).
+        width: Channels of the branch at half resolution; coarser levels have two and four times
+            as many.
+        depth: Number of halvings.
+
+    Shape:
+        (N, C, H, W) to (N, C, H, W), for any N, H, W >= 1.
+
+    Raises:
+        ValueError: If an argument is out of its range, or the input has another shape.
+
+    Example:
+        >>> import torch
+        >>> block = SpatialMask(3, hard=True)
+        >>> block(torch.randn(2, 3, 33, 48)).shape
+        torch.Size([2, 3, 33, 48])
+        >>> block.logits(torch.randn(2, 3, 33, 48)).shape
+        torch.Size([2, 1, 33, 48])
+        >>> x = torch.randn(2, 16, 7, 5)
+        >>> torch.equal(SpatialMask(16, init="identity")(x), x)
+        True
+    """
+
+    leak: Tensor | None
+    strength: nn.Parameter | None
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        init: Literal["paper", "identity"] = "paper",
+        form: MaskForm = "product",
+        hard: bool = False,
+        detach: bool = False,
+        erode: int = 0,
+        width: int = 16,
+        depth: int = 4,
+    ) -> None:
+        super().__init__()
+        _check_choice("init", init, ("paper", "identity"))
+        _check_choice("form", form, ("product", "residual", "annealed"))
+        for name, value, least in (
+            ("channels", channels, 1),
+            ("erode", erode, 0),
+            ("width", width, 2),
+            ("depth", depth, 1),
+        ):
+            if value < least:
+                raise ValueError(f"SpatialMask: {name} must be at least {least}, got {value}.")
+        self.channels = channels
+        self.form: MaskForm = form
+        self.hard = hard
+        self.detach = detach
+        self.erode = erode
+        self.branch = _EncoderDecoder(channels, width=width, depth=depth)
+        self.spatial_logits = Tap("spatial_logits")
+        self.spatial = Tap("spatial")
+        annealed = form == "annealed"
+        self.register_parameter(
+            "strength",
+            nn.Parameter(torch.zeros(())) if init == "identity" and not annealed else None,
+        )
+        self.register_buffer("leak", torch.ones(()) if annealed else None)
+
+    def logits(self, x: Tensor) -> Tensor:
+        """The mask's logits for ``x``, (N, 1, H, W), through their tap; ``x`` is not masked."""
+        if x.ndim != 4 or x.shape[1] != self.channels:
+            raise ValueError(
+                f"SpatialMask: expected (N, {self.channels}, H, W), got {tuple(x.shape)}; "
+                "build the block with the channels of the map it stands on."
+            )
+        return self.spatial_logits(self.branch(x))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return ``x`` masked, of the same shape."""
+        mask = torch.sigmoid(self.logits(x))
+        if self.detach:
+            mask = mask.detach()
+        if self.erode:
+            size = 2 * self.erode + 1
+            mask = -F.max_pool2d(-mask, size, stride=1, padding=self.erode)
+        if self.hard:
+            mask = (mask > 0.5).to(mask.dtype) + (mask - mask.detach())
+        mask = self.spatial(mask)
+        if self.form == "residual":
+            return x * (1 + (mask if self.strength is None else self.strength * mask))
+        if self.leak is not None:
+            return x * (self.leak + (1 - self.leak) * mask)
+        return x * (mask if self.strength is None else 1 + self.strength * (mask - 1))
+
+    def set_leak(self, value: float) -> None:
+        """Set a of the annealed form: 1 passes everything, 0 only what the mask keeps.
+
+        Raises:
+            ValueError: If the form is another one, or ``value`` is not in [0, 1].
+        """
+        if self.leak is None:
+            raise ValueError(
+                f'SpatialMask: only form="annealed" has a leak; this one is "{self.form}".'
+            )
+        if not 0 <= value <= 1:
+            raise ValueError(f"SpatialMask: leak must be in [0, 1], got {value}.")
+        self.leak.fill_(value)
+
+    def extra_repr(self) -> str:
+        """The options, for printing."""
+        return (
+            f"channels={self.channels}, form={self.form!r}, hard={self.hard}, "
+            f"detach={self.detach}, erode={self.erode}"
+        )
+
+
+class _EncoderDecoder(nn.Module):
+    """From a map of any size to one plane of logits of that size.
+
+    All layers work at half resolution or below, where they are cheap; the last one gives the
+    logits of the 2 x 2 pixels of each of its places, so edges are as fine as the input.
+    """
+
+    def __init__(self, channels: int, *, width: int, depth: int) -> None:
+        super().__init__()
+        widths = [width * min(2**level, 4) for level in range(depth)]
+        self.down = nn.ModuleList(
+            nn.Sequential(
+                *_convolution(channels if level == 0 else widths[level - 1], out, stride=2),
+                *(_convolution(out, out) if level else ()),
+            )
+            for level, out in enumerate(widths)
+        )
+        self.context = nn.Linear(widths[-1], widths[-1])
+        self.lateral = nn.ModuleList(
+            nn.Conv2d(coarse, fine, 1) for fine, coarse in zip(widths[:-1], widths[1:], strict=True)
+        )
+        self.up = nn.ModuleList(nn.Sequential(*_convolution(fine, fine)) for fine in widths[:-1])
+        self.head = nn.Conv2d(width, 4, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        levels: list[Tensor] = []
+        features = x
+        for down in self.down:
+            features = down(features)
+            levels.append(features)
+        features = levels.pop()
+        features = features + self.context(features.mean((2, 3)))[:, :, None, None]
+        for level in reversed(range(len(levels))):
+            skip = levels[level]
+            features = self.up[level](skip + _resize(self.lateral[level](features), skip))
+        plane = F.pixel_shuffle(self.head(features), 2)
+        return plane[:, :, : x.shape[2], : x.shape[3]]
+
+
+def _convolution(inputs: int, outputs: int, *, stride: int = 1) -> tuple[nn.Module, ...]:
+    """3x3 convolution, normalisation by groups of the channels of one image, ReLU.
+
+    Group normalisation works for a single image of a single pixel and is the same in training and
+    evaluation.
+    """
+    groups = next(count for count in (4, 3, 2, 1) if outputs % count == 0 and outputs > count)
+    return (
+        nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False),
+        nn.GroupNorm(groups, outputs),
+        nn.ReLU(inplace=True),
+    )
+
+
+def _resize(features: Tensor, like: Tensor) -> Tensor:
+    return F.interpolate(features, size=like.shape[-2:], mode="bilinear", align_corners=False)
+
+
+def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        options = ", ".join(repr(choice) for choice in choices)
+        raise ValueError(f"SpatialMask: {name} must be one of {options}; got {value!r}.")

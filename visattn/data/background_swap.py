@@ -1,0 +1,308 @@
+r"""Putting a foreground on another background, with soft masks and without the old one's halo.
+
+A picture is taken for a mixture of a foreground F and a background B by its mask,
+
+.. math:: I = \alpha F + (1 - \alpha) B.
+
+Both are estimated: B from the picture around the mask, F from its inside, so that the pixels of
+the edge, which show the old background through, do not carry it along to the new one. Everything
+here is a pure function of tensors (N, C, H, W), on any device; nothing is differentiable.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+_LEAST_FOREGROUND = 1e-3
+_LEAST_BACKGROUND = 0.05
+
+
+@torch.no_grad()
+def fill(values: Tensor, *, weights: Tensor) -> Tensor:
+    r"""Values where they are trusted, and a smooth continuation of them where not.
+
+    Push and pull over a pyramid (Gortler et al., The Lumigraph, 1996): on the way down each
+    level's value is the mean of the 2 x 2 below it, weighted by trust, and its trust is the sum of
+    theirs, at most 1; on the way up each level's value is w v + (1 - w) u, with u the coarser
+    level, resized bilinearly.
+
+    Args:
+        values: What to fill (N, C, H, W).
+        weights: Trust in each place (N, 1, H, W), in [0, 1]; places of weight 1 keep their value.
+            Where a picture has no trusted place at all, its mean is taken.
+
+    Returns:
+        The filled values (N, C, H, W).
+
+    Example:
+        >>> row = torch.tensor([[[[1.0, 1.0, 9.0, 3.0]]]])
+        >>> fill(row, weights=torch.tensor([[[[1.0, 1.0, 0.0, 1.0]]]]))
+        tensor([[[[1.0000, 1.0000, 2.5000, 3.0000]]]])
+    """
+    nothing = weights.flatten(1).amax(1).eq(0).view(-1, 1, 1, 1)
+    weights = torch.where(nothing, torch.ones_like(weights), weights)
+    levels = [(values, weights)]
+    while max(values.shape[-2:]) > 1:
+        trust = _sums_of_four(weights)
+        values = _sums_of_four(values * weights).div_(trust.clamp_min(1e-12))
+        weights = trust.clamp_max(1.0)
+        levels.append((values, weights))
+    filled = levels.pop()[0]
+    while levels:
+        values, weights = levels.pop()
+        filled = torch.lerp(_doubled(filled, values.shape[-2:]), values, weights)
+    return filled
+
+
+@torch.no_grad()
+def remove_foreground(images: Tensor, masks: Tensor, *, rim: int = 1) -> Tensor:
+    """The pictures with their foreground filled from its surroundings.
+
+    A pixel counts as background as far as 1 - 2 m is above 0, with m the largest alpha within
+    ``rim`` pixels: half covered pixels and the edge itself are filled.
+
+    Args:
+        images: Pictures (N, C, H, W).
+        masks: Alpha (N, 1, H, W) in [0, 1].
+        rim: Pixels beside the mask that are not trusted to be background.
+
+    Returns:
+        Backgrounds (N, C, H, W). A picture without any background becomes its mean.
+    """
+    return fill(images, weights=(1 - 2 * _widened(masks, rim)).clamp_min(0))
+
+
+@torch.no_grad()
+def foreground_colours(
+    images: Tensor, masks: Tensor, *, backgrounds: Tensor, rim: int = 1
+) -> Tensor:
+    r"""The colour of the foreground alone, at the edge too.
+
+    First the mixture is undone, (I - (1 - alpha) B) / alpha, within the picture's own range of
+    colours; then, since this is not to be relied on where alpha is low, the edge is continued
+    from the inside: with e the least alpha within ``rim`` pixels and t = 2 e - 1 (at least 0), a
+    pixel is trusted by 3 t^2 - 2 t^3.
+
+    Args:
+        images: Pictures (N, C, H, W).
+        masks: Alpha (N, 1, H, W) in [0, 1].
+        backgrounds: What is behind the foreground (N, C, H, W), see `remove_foreground`.
+        rim: Pixels inside the mask's edge whose colour is not trusted.
+
+    Returns:
+        Colours (N, C, H, W), meaningful where alpha is above 0.
+    """
+    lowest, highest = images.amin((2, 3), keepdim=True), images.amax((2, 3), keepdim=True)
+    unmixed = images - (1 - masks) * backgrounds
+    unmixed = unmixed.div_(masks.clamp_min(1e-3)).clamp_(lowest, highest)
+    narrowed = -_widened(-masks, rim)
+    # A foreground thinner than the rim keeps what trust its own alpha gives.
+    thin = narrowed.flatten(1).amax(1).lt(0.75).view(-1, 1, 1, 1)
+    inside = (2 * torch.where(thin, masks, narrowed) - 1).clamp_min(0)
+    return fill(unmixed, weights=inside * inside * (3 - 2 * inside))
+
+
+@torch.no_grad()
+def composite(images: Tensor, masks: Tensor, backgrounds: Tensor, *, rim: int = 1) -> Tensor:
+    """The foregrounds of pictures on other backgrounds: alpha F + (1 - alpha) B.
+
+    Args:
+        images: Pictures (N, C, H, W).
+        masks: Alpha (N, 1, H, W) in [0, 1].
+        backgrounds: The new backgrounds (N, C, H, W).
+        rim: Pixels on either side of the mask's edge whose colour is not trusted.
+
+    Returns:
+        Pictures (N, C, H, W).
+    """
+    old = remove_foreground(images, masks, rim=rim)
+    colours = foreground_colours(images, masks, backgrounds=old, rim=rim)
+    return torch.lerp(backgrounds, colours, masks)
+
+
+@torch.no_grad()
+def swap_backgrounds(
+    images: Tensor,
+    masks: Tensor,
+    *,
+    generator: torch.Generator | None = None,
+    backgrounds: Tensor | None = None,
+    probability: float = 1.0,
+    rim: int = 1,
+    flip: bool = True,
+    shift: float = 0.0,
+) -> tuple[Tensor, Tensor]:
+    """Put each picture's foreground on the background of another picture of the batch.
+
+    Left as they are: pictures without a mask (NaN everywhere), pictures whose mask is empty (their
+    mean alpha is under 0.001), and all where nobody else has a background. A picture whose
+    background covers under 5 % of it gives none. Single NaN in a mask are filled from around them.
+    The masks stay right: the foregrounds do not move.
+
+    Args:
+        images: Pictures (N, C, H, W), normalised or not.
+        masks: Alpha (N, 1, H, W) in [0, 1], given or predicted; soft ones are used as they are.
+        generator: Source of the random numbers, on the CPU; PyTorch's own by default.
+        backgrounds: Pictures (M, C, H, W), normalised alike, to take instead of the batch's own.
+        probability: How likely each picture is to get another background.
+        rim: Pixels on either side of the mask's edge whose colour is not trusted: the
+            foreground's is continued from the inside, the background's from the outside.
+        flip: Whether a background is mirrored left to right half the time.
+        shift: Largest shift of a background along each axis, as a share of the side; what would
+            be empty is mirrored.
+
+    Returns:
+        The pictures (N, C, H, W), and the row (N,) that each one's background came from: of the
+        batch (its own row where nothing changed), or of ``backgrounds`` (-1 where nothing changed).
+
+    Raises:
+        ValueError: Shapes that do not fit, or an option out of its range.
+
+    Example:
+        >>> images, masks = torch.rand(4, 3, 16, 16), torch.zeros(4, 1, 16, 16)
+        >>> masks[:, :, 4:12, 4:12] = 1
+        >>> swapped, source = swap_backgrounds(images, masks, rim=0)
+        >>> bool((source != torch.arange(4)).all())
+        True
+        >>> torch.equal(swapped[:, :, 5:11, 5:11], images[:, :, 5:11, 5:11])
+        True
+    """
+    _check_batch(images, masks, backgrounds, probability=probability, shift=shift, rim=rim)
+    count = len(images)
+    device = images.device
+    labelled = ~masks.isnan().flatten(1).all(1)
+    masks = _without_nan(masks).to(images.dtype)
+    receives = labelled & (masks.flatten(1).mean(1) >= _LEAST_FOREGROUND)
+    receives &= (torch.rand(count, generator=generator) < probability).to(device)
+    own = remove_foreground(images, masks, rim=rim)
+    if backgrounds is None:
+        gives = labelled & ((1 - masks).flatten(1).mean(1) >= _LEAST_BACKGROUND)
+        source = _other_rows(gives, generator=generator)
+        receives &= source >= 0
+        unchanged = torch.arange(count, device=device)
+        pool = own
+    else:
+        source = torch.randint(len(backgrounds), (count,), generator=generator).to(device)
+        unchanged = torch.full((count,), -1, device=device)
+        pool = backgrounds
+    chosen = _moved(pool[source.clamp_min(0)], generator=generator, flip=flip, shift=shift)
+    colours = foreground_colours(images, masks, backgrounds=own, rim=rim)
+    swapped = torch.lerp(chosen, colours, masks)
+    result = torch.where(receives.view(-1, 1, 1, 1), swapped, images)
+    return result, torch.where(receives, source, unchanged)
+
+
+def _sums_of_four(planes: Tensor) -> Tensor:
+    """Sums over blocks of 2 x 2, (N, C, H, W) to half the sides, rounded up."""
+    height, width = planes.shape[-2:]
+    planes = F.pad(planes, (0, width % 2, 0, height % 2)) if height % 2 or width % 2 else planes
+    rows = planes[..., ::2, :] + planes[..., 1::2, :]
+    return rows[..., ::2] + rows[..., 1::2]
+
+
+def _doubled(planes: Tensor, size: torch.Size) -> Tensor:
+    """Twice the sides, bilinearly (sample centres, as ``align_corners=False``), cut to ``size``."""
+    count, channels, height, width = planes.shape
+    with torch.autocast(planes.device.type, enabled=False):
+        wide = planes @ _doubling_matrix(width, like=planes)  # several times faster than strides
+    rows = wide.new_empty(count, channels, height, 2, 2 * width)
+    above, below = rows[:, :, :, 0], rows[:, :, :, 1]
+    above[:, :, 0], below[:, :, -1] = wide[:, :, 0], wide[:, :, -1]
+    torch.lerp(wide[:, :, 1:], wide[:, :, :-1], 0.25, out=above[:, :, 1:])
+    torch.lerp(wide[:, :, :-1], wide[:, :, 1:], 0.25, out=below[:, :, :-1])
+    return rows.flatten(2, 3)[:, :, : size[0], : size[1]]
+
+
+def _doubling_matrix(side: int, *, like: Tensor) -> Tensor:
+    """(side, 2 side): entry 2 j is 3/4 of j and 1/4 of j - 1, entry 2 j + 1 with j + 1."""
+    matrix = torch.zeros(side, side, 2, device=like.device, dtype=like.dtype)
+    matrix.diagonal().fill_(0.75)
+    matrix[:, :, 0].diagonal(1).fill_(0.25)
+    matrix[:, :, 1].diagonal(-1).fill_(0.25)
+    matrix[0, 0, 0] = matrix[-1, -1, 1] = 1.0
+    return matrix.flatten(1)
+
+
+def _widened(masks: Tensor, radius: int) -> Tensor:
+    """The largest value within ``radius`` pixels along both axes."""
+    for _ in range(radius):
+        for axis in (2, 3):
+            side = masks.shape[axis]
+            wider = masks.clone()
+            head, tail = wider.narrow(axis, 0, side - 1), wider.narrow(axis, 1, side - 1)
+            torch.maximum(head, masks.narrow(axis, 1, side - 1), out=head)
+            torch.maximum(tail, masks.narrow(axis, 0, side - 1), out=tail)
+            masks = wider
+    return masks
+
+
+def _without_nan(masks: Tensor) -> Tensor:
+    """Masks with NaN filled from the known places around; masks of NaN alone become 0."""
+    unknown = masks.isnan()
+    if not unknown.any():
+        return masks
+    known = masks.nan_to_num(0.0)
+    return fill(known, weights=(~unknown).to(masks.dtype)).clamp(0, 1)
+
+
+def _other_rows(gives: Tensor, *, generator: torch.Generator | None) -> Tensor:
+    """For each row another row, drawn evenly among those that give; -1 where there is none."""
+    givers = gives.nonzero().flatten()
+    position = gives.long().cumsum(0) - 1  # of each row among the givers
+    others = len(givers) - gives.long()
+    drawn = (torch.rand(len(gives), generator=generator).to(gives.device) * others).long()
+    drawn = drawn.clamp_max((others - 1).clamp_min(0))
+    drawn = drawn + (gives & (drawn >= position)).long()
+    if len(givers) == 0:
+        return torch.full_like(others, -1)
+    return torch.where(others > 0, givers[drawn.clamp_max(len(givers) - 1)], -1)
+
+
+def _moved(
+    pictures: Tensor, *, generator: torch.Generator | None, flip: bool, shift: float
+) -> Tensor:
+    """Pictures mirrored left to right half the time and shifted, mirrored at the border."""
+    count, _, height, width = pictures.shape
+    if flip:
+        mirrored = (torch.rand(count, generator=generator) < 0.5).to(pictures.device)
+        pictures = torch.where(mirrored.view(-1, 1, 1, 1), pictures.flip(-1), pictures)
+    if shift > 0:
+        for axis, side in ((2, height), (3, width)):
+            far = int(shift * side)
+            steps = torch.randint(-far, far + 1, (count, 1), generator=generator)
+            places = (torch.arange(side) + steps).abs()
+            places = torch.where(places >= side, 2 * (side - 1) - places, places)
+            shape = [count, 1, 1, 1]
+            shape[axis] = side
+            index = places.clamp_(0, side - 1).view(shape).to(pictures.device)
+            pictures = pictures.gather(axis, index.expand_as(pictures))
+    return pictures
+
+
+def _check_batch(
+    images: Tensor,
+    masks: Tensor,
+    backgrounds: Tensor | None,
+    *,
+    probability: float,
+    shift: float,
+    rim: int,
+) -> None:
+    if images.ndim != 4 or masks.shape != (len(images), 1, *images.shape[2:]):
+        raise ValueError(
+            "expected images (N, C, H, W) and masks (N, 1, H, W) of the same N, H and W, got "
+            f"{tuple(images.shape)} and {tuple(masks.shape)}"
+        )
+    if backgrounds is not None and (
+        backgrounds.ndim != 4 or len(backgrounds) == 0 or backgrounds.shape[1:] != images.shape[1:]
+    ):
+        raise ValueError(
+            f"expected backgrounds (M, {', '.join(map(str, images.shape[1:]))}) with M at least "
+            f"1, got {tuple(backgrounds.shape)}"
+        )
+    if not 0.0 <= probability <= 1.0:
+        raise ValueError(f"probability must lie in [0, 1], got {probability}")
+    if not 0.0 <= shift < 1.0:
+        raise ValueError(f"shift is a share of the side in [0, 1), got {shift}")
+    if rim < 0:
+        raise ValueError(f"rim is a number of pixels, at least 0, got {rim}")

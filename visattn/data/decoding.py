@@ -1,0 +1,195 @@
+"""From a picture file and its mask file to square uint8 arrays of one size, and a cache of them."""
+
+import mmap
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from visattn.data.background_swap import fill
+from visattn.data.layout import Item
+from visattn.data.masks import SOFT, MaskValues, read_mask_file
+
+Bytes = npt.NDArray[np.uint8]
+
+
+class Decoded(NamedTuple):
+    """A picture and its mask as uint8 arrays.
+
+    Args:
+        image: RGB (H, W, 3).
+        alpha: Soft mask (H, W), 255 is the object; None where there is no mask.
+        unknown: (H, W), 255 where the mask says nothing and 0 elsewhere; None where no pixel is
+            unknown. ``alpha`` holds a plausible value there, the mean of the nearest known ones.
+    """
+
+    image: Bytes
+    alpha: Bytes | None = None
+    unknown: Bytes | None = None
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """Reads the files of an item at one size.
+
+    ``fit="crop"`` scales the short side to ``size`` and cuts out the centre; ``fit="stretch"``
+    scales both sides to ``size``, whatever the shape. Picture and mask are resampled alike, with a
+    triangle filter that widens when shrinking (no aliasing), so that the mask stays the alpha of
+    the picture; a picture that already has the size is left as it is. A mask pixel that covers
+    unknown ones takes the mean of the known ones, and is unknown where these are fewer than half.
+    The camera's orientation (EXIF) is applied to picture and mask.
+
+    Args:
+        size: Side of the square, in pixels.
+        fit: How a picture of another shape becomes a square.
+        mask_values: What the values of the mask files mean.
+    """
+
+    size: int
+    fit: Literal["crop", "stretch"] = "crop"
+    mask_values: MaskValues = SOFT
+
+    def __post_init__(self) -> None:
+        if self.size < 1:
+            raise ValueError(f"size must be at least 1 pixel, got {self.size}")
+        if self.fit not in ("crop", "stretch"):
+            raise ValueError(f"fit must be 'crop' or 'stretch', got {self.fit!r}")
+
+    def __call__(self, item: Item) -> Decoded:
+        """Read the picture and, where the item has one, the mask.
+
+        Raises:
+            ValueError: A file cannot be read, or the mask has another size; it names the file.
+        """
+        try:
+            with Image.open(item.path) as opened:
+                full_size = opened.size
+                opened.draft("RGB", (2 * self.size, 2 * self.size))  # large JPEGs only
+                # Orientation is read before the conversion, which may drop it.
+                picture = ImageOps.exif_transpose(opened).convert("RGB")
+                turned = opened.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+        except (OSError, UnidentifiedImageError, SyntaxError) as error:
+            raise ValueError(f"cannot read the picture {item.path}: {error}") from error
+        image = np.array(self._resize(picture), dtype=np.uint8)
+        if item.mask_path is None:
+            return Decoded(image)
+        values = read_mask_file(item.mask_path)
+        expected = full_size[::-1] if turned else full_size
+        if values.shape != (expected[1], expected[0]):
+            raise ValueError(
+                f"the mask {item.mask_path} is {values.shape[1]} x {values.shape[0]} pixels, its "
+                f"picture {item.path} is {expected[0]} x {expected[1]} (width x height)"
+            )
+        try:
+            alpha, unknown = self.mask_values.read(values)
+        except ValueError as error:
+            raise ValueError(f"the mask {item.mask_path}: {error}") from error
+        if not unknown.any():
+            return Decoded(image, _to_bytes(self._resize_plane(alpha)))
+        known = self._resize_plane((~unknown).astype(np.float32))
+        weighted = self._resize_plane(alpha)  # alpha is 0 where unknown
+        alpha = np.where(known > 0, weighted / np.maximum(known, 1e-6), 0.0)
+        doubtful = known < 0.5
+        if not doubtful.any():
+            return Decoded(image, _to_bytes(alpha))
+        return Decoded(
+            image,
+            _to_bytes(_filled_plane(alpha, known=~doubtful)),
+            np.where(doubtful, np.uint8(255), np.uint8(0)),
+        )
+
+    def _box(self, width: int, height: int) -> tuple[float, float, float, float]:
+        if self.fit == "stretch":
+            return (0.0, 0.0, float(width), float(height))
+        side = min(width, height)
+        left, top = (width - side) / 2, (height - side) / 2
+        return (left, top, left + side, top + side)
+
+    def _resize(self, picture: Image.Image) -> Image.Image:
+        if picture.size == (self.size, self.size):
+            return picture
+        return picture.resize(
+            (self.size, self.size), Image.Resampling.BILINEAR, box=self._box(*picture.size)
+        )
+
+    def _resize_plane(self, plane: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float32]:
+        resized = self._resize(Image.fromarray(plane.astype(np.float32)))
+        return np.asarray(resized, dtype=np.float32)
+
+
+class SharedCache:
+    """Decoded pictures in one block of memory that forked worker processes share.
+
+    Whoever decodes a picture first, the main process or a worker, stores it for all. Pages that
+    nobody has written take no memory. Copied or sent to a process that is started afresh (the
+    "spawn" method), a cache begins empty there.
+
+    Args:
+        count: Number of pictures.
+        size: Side of the square, in pixels.
+    """
+
+    def __init__(self, count: int, *, size: int) -> None:
+        self.count, self.size = count, size
+        self._attach()
+
+    def _attach(self) -> None:
+        pixels = self.count * self.size * self.size
+        block = np.frombuffer(mmap.mmap(-1, max(1, 5 * pixels + self.count)), dtype=np.uint8)
+        plane = (self.count, self.size, self.size)
+        self._images = block[: 3 * pixels].reshape(*plane, 3)
+        self._alphas = block[3 * pixels : 4 * pixels].reshape(plane)
+        self._unknowns = block[4 * pixels : 5 * pixels].reshape(plane)
+        # 0 nothing yet; else 1, + 2 with alpha, + 4 with unknown pixels. Written last.
+        self._states = block[5 * pixels : 5 * pixels + self.count]
+
+    def __getstate__(self) -> dict[str, int]:
+        return {"count": self.count, "size": self.size}
+
+    def __setstate__(self, state: dict[str, int]) -> None:
+        self.count, self.size = state["count"], state["size"]
+        self._attach()
+
+    @property
+    def filled(self) -> int:
+        """How many pictures it holds by now."""
+        return int(np.count_nonzero(self._states))
+
+    def get(self, index: int) -> Decoded | None:
+        """The picture at a row, or None where it was not decoded yet. Not to be written to."""
+        state = int(self._states[index])
+        if state == 0:
+            return None
+        return Decoded(
+            self._images[index],
+            self._alphas[index] if state & 2 else None,
+            self._unknowns[index] if state & 4 else None,
+        )
+
+    def put(self, index: int, decoded: Decoded) -> None:
+        """Store a picture."""
+        state = 1
+        self._images[index] = decoded.image
+        if decoded.alpha is not None:
+            self._alphas[index] = decoded.alpha
+            state |= 2
+        if decoded.unknown is not None:
+            self._unknowns[index] = decoded.unknown
+            state |= 4
+        self._states[index] = state
+
+
+def _to_bytes(alpha: npt.NDArray[np.floating[Any]]) -> Bytes:
+    return np.rint(np.clip(alpha, 0.0, 1.0) * 255.0).astype(np.uint8)
+
+
+def _filled_plane(
+    plane: npt.NDArray[np.floating[Any]], *, known: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.floating[Any]]:
+    """The plane (H, W) with its unknown pixels taken from the known ones around them."""
+    values = torch.from_numpy(np.ascontiguousarray(plane, dtype=np.float32))[None, None]
+    weights = torch.from_numpy(known.astype(np.float32))[None, None]
+    return fill(values, weights=weights)[0, 0].numpy()

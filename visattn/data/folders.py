@@ -1,0 +1,285 @@
+"""Data sets from folders of pictures, with masks where there are some."""
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, Protocol, final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from visattn.data.decoding import Bytes, Decoded, Decoder, SharedCache
+from visattn.data.layout import (
+    Item,
+    check_items,
+    class_folders,
+    raise_problems,
+    scan_pictures,
+    scan_split,
+    split_names,
+)
+from visattn.data.masks import SOFT, MaskValues
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class Augment(Protocol):
+    """Changes a decoded picture and its mask alike, the same way for the same seed."""
+
+    def __call__(self, decoded: Decoded, *, seed: Sequence[int]) -> Decoded:
+        """The changed picture; ``decoded`` itself is left as it is."""
+        ...
+
+
+@final
+class FolderDataset(Dataset[dict[str, Tensor | int]]):
+    """Pictures in ``SPLIT/images/CLASS/ID.*``, masks in ``SPLIT/masks/CLASS/ID.*`` where given.
+
+    An item of the data set is a dictionary: ``image`` float32 (3, H, W), normalised; ``label`` int;
+    ``mask`` float32 (1, H, W) in [0, 1], NaN everywhere for a picture without a mask and NaN on
+    single pixels that nothing is known about; ``index`` int, the row: ``dataset.items[index]`` has
+    the path and the metadata. ``dataset[index, epoch]`` draws another augmentation each epoch, and
+    the same one for the same seed, index and epoch, on any number of workers.
+
+    Args:
+        root: The folder that holds the splits.
+        split: Which split.
+        size: Side of the square pictures, in pixels.
+        fit: ``"crop"`` scales the short side to ``size`` and cuts out the centre; ``"stretch"``
+            scales both sides.
+        class_names: The classes in the order of their labels. Left out, those of the split
+            ``train`` where there is one, else the split's own.
+        mask_values: What the values of the mask files mean; soft by default, alpha = value / 255.
+        mask_share: The share of this split's masks that may be used; the others are dropped
+            here, before anything reads them. Drawn per class, at least one of each class that has
+            any; a smaller share's masks are among those of a larger one.
+        mask_seed: Which masks the draw keeps.
+        augment: Changes picture and mask; see `visattn.data.Augmenter`.
+        seed: Seed of the augmentation.
+        mean: Per channel, taken off the picture in [0, 1].
+        std: Per channel, divided by after that.
+        cache: Whether to keep the decoded pictures in memory (5 bytes a pixel), shared by forked
+            workers.
+
+    Raises:
+        FileNotFoundError: There is no such folder, or no split in it.
+        ValueError: An option out of its range; an unknown split; an empty class folder; a class
+            that training does not have; a mask without a picture.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        *,
+        split: str,
+        size: int,
+        fit: Literal["crop", "stretch"] = "crop",
+        class_names: Sequence[str] | None = None,
+        mask_values: MaskValues = SOFT,
+        mask_share: float = 1.0,
+        mask_seed: int = 0,
+        augment: Augment | None = None,
+        seed: int = 0,
+        mean: Sequence[float] = IMAGENET_MEAN,
+        std: Sequence[float] = IMAGENET_STD,
+        cache: bool = False,
+    ) -> None:
+        self.root, self.split = Path(root), split
+        self.decoder = Decoder(size, fit=fit, mask_values=mask_values)
+        if class_names is None:
+            source = "train" if "train" in split_names(self.root) else split
+            class_names = class_folders(self.root, source)
+        self.class_names = tuple(class_names)
+        found = scan_split(self.root, split, class_names=self.class_names)
+        self.items = keep_masks(found, share=mask_share, seed=mask_seed)
+        self.masks_found = sum(item.mask_path is not None for item in found)
+        self.augment, self.seed = augment, seed
+        self._lookup = _normalisation(mean, std)
+        self._cache = SharedCache(len(self.items), size=size) if cache else None
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int | tuple[int, int]) -> dict[str, Tensor | int]:
+        index, epoch = index if isinstance(index, tuple) else (index, 0)
+        decoded = self.decoded(index)
+        if self.augment is not None:
+            decoded = self.augment(decoded, seed=(self.seed, epoch, index))
+        return {
+            "image": _normalised(decoded.image, self._lookup),
+            "label": self.items[index].label,
+            "mask": _mask_tensor(decoded),
+            "index": index,
+        }
+
+    @property
+    def masks_kept(self) -> int:
+        """How many pictures have a mask that may be used; ``masks_found`` is how many there are."""
+        return sum(item.mask_path is not None for item in self.items)
+
+    def decoded(self, index: int) -> Decoded:
+        """The picture and mask at a row as uint8 arrays, neither augmented nor normalised.
+
+        Raises:
+            IndexError: There is no such row.
+            ValueError: A file cannot be read, or the mask has another size; it names the file.
+        """
+        if not 0 <= index < len(self.items):
+            raise IndexError(f"no row {index} in a data set of {len(self.items)} pictures")
+        cached = self._cache.get(index) if self._cache is not None else None
+        if cached is None:
+            cached = self.decoder(self.items[index])
+            if self._cache is not None:
+                self._cache.put(index, cached)
+        return cached
+
+    def with_augment(self, augment: Augment | None, *, seed: int = 0) -> "FolderDataset":
+        """The same data set, cache and all, with another augmentation."""
+        other = copy.copy(self)
+        other._cache = self._cache
+        other.augment, other.seed = augment, seed
+        return other
+
+    def check(self) -> None:
+        """Look at every file's header and end, so that a fault is found before training begins.
+
+        Raises:
+            ValueError: Pictures or masks that cannot be read, masks of another size than their
+                picture; up to ten are listed with their path.
+        """
+        raise_problems(check_items(self.items), where=f"the split {self.split!r} of {self.root}")
+
+
+@final
+class PictureDataset(Dataset[dict[str, Tensor | int]]):
+    """All pictures under a folder, without classes and masks, to predict on.
+
+    An item is the dictionary of `FolderDataset` with label -1 and a mask of NaN.
+
+    Args:
+        folder: The folder (sub-folders count), or one picture.
+        size: Side of the square pictures, in pixels.
+        fit: ``"crop"`` or ``"stretch"``, as in `FolderDataset`.
+        mean: Per channel, taken off the picture in [0, 1].
+        std: Per channel, divided by after that.
+
+    Raises:
+        FileNotFoundError: The folder is missing or holds no picture.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        *,
+        size: int,
+        fit: Literal["crop", "stretch"] = "crop",
+        mean: Sequence[float] = IMAGENET_MEAN,
+        std: Sequence[float] = IMAGENET_STD,
+    ) -> None:
+        self.folder = Path(folder)
+        self.items = scan_pictures(self.folder)
+        self.decoder = Decoder(size, fit=fit)
+        self._lookup = _normalisation(mean, std)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> dict[str, Tensor | int]:
+        if not 0 <= index < len(self.items):
+            raise IndexError(f"no row {index} in a data set of {len(self.items)} pictures")
+        decoded = self.decoder(self.items[index])
+        return {
+            "image": _normalised(decoded.image, self._lookup),
+            "label": -1,
+            "mask": _mask_tensor(decoded),
+            "index": index,
+        }
+
+    def check(self) -> None:
+        """Look at every file's header and end.
+
+        Raises:
+            ValueError: Pictures that cannot be read; up to ten are listed with their path.
+        """
+        raise_problems(check_items(self.items), where=str(self.folder))
+
+
+def keep_masks(items: Sequence[Item], *, share: float, seed: int = 0) -> tuple[Item, ...]:
+    """The items with only a share of their masks, drawn per class; the others become unlabelled.
+
+    Of n masks in all, round(share n) are kept, shared out among the classes in proportion to their
+    masks (largest remainders first), but at least one of each class that has any when ``share`` is
+    above 0. For one seed the masks of a smaller share are among those of a larger one, up to the
+    rounding per class.
+
+    Args:
+        items: The pictures.
+        share: Between 0 (none) and 1 (all).
+        seed: Which ones.
+
+    Raises:
+        ValueError: ``share`` is outside [0, 1].
+
+    Example:
+        >>> items = [Item(Path(f"{i}.png"), Path(f"m{i}.png"), label=i % 2) for i in range(40)]
+        >>> sum(item.mask_path is not None for item in keep_masks(items, share=0.05))
+        2
+    """
+    if not 0.0 <= share <= 1.0:
+        raise ValueError(
+            f"mask_share must lie in [0, 1] (0.05 keeps 5 % of the masks), got {share}"
+        )
+    rows: dict[int, list[int]] = {}
+    for row, item in enumerate(items):
+        if item.mask_path is not None:
+            rows.setdefault(item.label, []).append(row)
+    quotas = {label: share * len(own) for label, own in rows.items()}
+    least = 1 if share > 0 else 0
+    counts = {label: max(least, int(quota + 1e-9)) for label, quota in quotas.items()}
+    left = int(share * sum(map(len, rows.values())) + 0.5) - sum(counts.values())
+    for label in sorted(quotas, key=lambda label: (counts[label] - quotas[label], label)):
+        if left > 0 and counts[label] < len(rows[label]):
+            counts[label] += 1
+            left -= 1
+    kept: set[int] = set()
+    for label, own in rows.items():
+        order = np.random.default_rng([seed, label + 1]).permutation(len(own))
+        kept.update(own[position] for position in order[: counts[label]])
+    return tuple(
+        item
+        if item.mask_path is None or row in kept
+        else Item(item.path, None, item.label, item.class_name, item.metadata)
+        for row, item in enumerate(items)
+    )
+
+
+def _normalisation(mean: Sequence[float], std: Sequence[float]) -> npt.NDArray[np.float32]:
+    """The normalised value of each channel's 256 values, (3, 256)."""
+    if len(mean) != 3 or len(std) != 3:
+        raise ValueError(f"expected 3 values each, one a channel, got mean={mean}, std={std}")
+    if min(std) <= 0:
+        raise ValueError(f"std must be above 0, got {tuple(std)}")
+    levels = np.arange(256, dtype=np.float64) / 255.0
+    offsets, scales = np.asarray(mean)[:, None], np.asarray(std)[:, None]
+    return ((levels - offsets) / scales).astype(np.float32)
+
+
+def _normalised(image: Bytes, lookup: npt.NDArray[np.float32]) -> Tensor:
+    planes = np.empty((3, *image.shape[:2]), dtype=np.float32)
+    for channel in range(3):
+        np.take(lookup[channel], image[..., channel], out=planes[channel], mode="clip")
+    return torch.from_numpy(planes)
+
+
+def _mask_tensor(decoded: Decoded) -> Tensor:
+    if decoded.alpha is None:
+        return torch.full((1, *decoded.image.shape[:2]), torch.nan)
+    mask = decoded.alpha.astype(np.float32)
+    mask /= 255.0
+    if decoded.unknown is not None:
+        mask[decoded.unknown >= 128] = np.nan
+    return torch.from_numpy(mask)[None]

@@ -1,0 +1,313 @@
+"""The data set on disk: rendered once, in parallel, into a folder that is whole or not there."""
+
+import csv
+import json
+import multiprocessing
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
+from pathlib import Path
+
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from visattn.data.sushi.foreground import foreground
+from visattn.data.sushi.lock import exclusive
+from visattn.data.sushi.names import KINDS
+from visattn.data.sushi.opencv import opencv
+from visattn.data.sushi.plan import TEST_VARIANTS, Shot, SushiParameters, plan_shots
+from visattn.data.sushi.scene import Picture, assemble
+from visattn.data.sushi.shading import sample_light
+from visattn.data.sushi.styles import background
+
+PARAMETERS_FILE = "sushi.json"
+METADATA_FILE = "metadata.csv"
+CACHE_VARIABLE = "VISATTN_CACHE"
+COLUMNS = ("split", "class", "id", "style", "background_seed", "foreground_seed", "variant")
+
+_BATCH = 12  # foregrounds handed to a worker at once
+_FEW = 96  # pictures up to which starting worker processes doesn't pay
+
+
+def sushi_cache(parameters: SushiParameters) -> Path:
+    """The folder where :func:`render_sushi` keeps a data set if no other is named.
+
+    It lies in the folder that the environment variable ``VISATTN_CACHE`` names, or else in
+    ``~/.cache/visattn``; its name is made from the parameters.
+    """
+    named = os.environ.get(CACHE_VARIABLE)
+    base = Path(named).expanduser() if named else Path.home() / ".cache" / "visattn"
+    return base / "sushi" / parameters.key
+
+
+def render_sushi(
+    root: str | Path | None = None,
+    *,
+    size: int = 96,
+    rho: float = 0.95,
+    train: int = 2400,
+    val: int = 400,
+    test: int = 480,
+    seed: int = 0,
+    variants: Sequence[str] = TEST_VARIANTS,
+    kinds: Sequence[str] = KINDS,
+    train_random: bool = False,
+    adversarial: int = 0,
+    workers: int | None = None,
+    progress: bool = True,
+) -> Path:
+    """Render the sushi scenes and return their folder; at once if they are there already.
+
+    The layout is ``ROOT/SPLIT/images/CLASS/ID.png``, ``ROOT/SPLIT/masks/CLASS/ID.png`` (the matte,
+    0 to 255) and ``ROOT/metadata.csv``. Splits:
+
+    ============================  ==============================================================
+    ``train``, ``val``            the background is the class's own style with probability rho,
+                                  otherwise a random other training style
+    ``test_original``             the same, fresh foregrounds and backgrounds
+    ``test_mixed_same``           always the own style, another background
+    ``test_mixed_rand``           a random training style, whatever the class
+    ``test_mixed_next``           the style of the next class
+    ``test_mixed_new``            styles that are in no other split
+    ``test_only_fg``, ``..grey``  the sushi on black, on grey
+    ``test_only_bg``              ``test_original`` without sushi and its shadow (mattes all 0)
+    ``test_no_fg``                ``test_original`` with the sushi's shape blacked out
+    ``test_adversarial``          each of the first ``adversarial`` foregrounds on 64 backgrounds
+    ``train_random``              the training foregrounds on random styles (an upper bound)
+    ============================  ==============================================================
+
+    An ID names the same foreground in all test variants, with the same light and noise. Foregrounds
+    and backgrounds of different splits have different seeds. Pixels depend on the parameters alone,
+    not on the number of workers.
+
+    The work goes into ``ROOT.partial`` and is renamed when it is whole, so a data set that is there
+    is complete; an interrupted one is taken up where it stopped.
+
+    Args:
+        root: the folder; chosen by :func:`sushi_cache` if not given.
+        size: side of the pictures in pixels, at least 32.
+        rho: share of biased pictures on their class's own style, in [0, 1].
+        train: pictures in ``train``, over all classes in turn.
+        val: pictures in ``val``.
+        test: foregrounds in the test set.
+        seed: of the whole data set.
+        variants: test variants to render, of :data:`TEST_VARIANTS`.
+        kinds: the classes, of :data:`KINDS`.
+        train_random: whether to render ``train_random``.
+        adversarial: foregrounds of ``test_adversarial``.
+        workers: processes; as many as there are processors if not given, 1 for none but this one.
+        progress: whether to show a progress bar.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ValueError, TypeError: for parameters out of range or unknown names.
+        FileExistsError: if the folder holds something else.
+        ImportError: if OpenCV is missing.
+
+    >>> folder = render_sushi(size=32, train=8, val=0, test=0, progress=False)
+    >>> sorted(path.name for path in (folder / "train" / "images").iterdir())[:3]
+    ['buri', 'ebi', 'ika']
+    """
+    parameters = SushiParameters(
+        size=size,
+        rho=rho,
+        train=train,
+        val=val,
+        test=test,
+        seed=seed,
+        variants=tuple(variants) if not isinstance(variants, str) else variants,
+        kinds=tuple(kinds) if not isinstance(kinds, str) else kinds,
+        train_random=train_random,
+        adversarial=adversarial,
+    )
+    if workers is not None and workers < 1:
+        raise ValueError(f"workers must be at least 1, got {workers}")
+    folder = sushi_cache(parameters) if root is None else Path(root).expanduser()
+    if _is_complete(folder, parameters):
+        return folder
+    opencv()
+    with exclusive(folder.with_name(f".{folder.name}.lock")):
+        if not _is_complete(folder, parameters):  # another process may just have done it
+            partial = _open_partial(folder, parameters)
+            _render_all(partial, parameters, workers=workers or _processors(), progress=progress)
+            _write_metadata(partial, parameters)
+            if folder.exists():
+                folder.rmdir()  # empty, or _is_complete would have complained
+            partial.rename(folder)
+    return folder
+
+
+def _is_complete(folder: Path, parameters: SushiParameters) -> bool:
+    """Whether the folder holds this data set; an error if it holds something else."""
+    wanted = parameters.as_json()
+    try:
+        found = json.loads((folder / PARAMETERS_FILE).read_text())
+    except FileNotFoundError:
+        if folder.is_dir() and not any(folder.iterdir()):
+            return False
+        if folder.exists():
+            raise FileExistsError(
+                f"{folder} exists and holds no sushi scenes (no {PARAMETERS_FILE}). "
+                "Name a folder that doesn't exist yet, or an empty one."
+            ) from None
+        return False
+    if found == wanted:
+        return True
+    differ = [name for name in wanted if found.get(name) != wanted[name]]
+    raise FileExistsError(
+        f"{folder} holds sushi scenes with other parameters: "
+        + "; ".join(f"{name} is {found.get(name)!r}, wanted {wanted[name]!r}" for name in differ)
+        + ". Name another folder or remove this one."
+    )
+
+
+def _open_partial(folder: Path, parameters: SushiParameters) -> Path:
+    """The folder of the work in progress: taken up if it is of these parameters, else fresh."""
+    partial = folder.with_name(folder.name + ".partial")
+    marker = partial / PARAMETERS_FILE
+    if partial.exists():
+        try:
+            if json.loads(marker.read_text()) == parameters.as_json():
+                return partial
+        except (FileNotFoundError, json.JSONDecodeError):
+            pass
+        shutil.rmtree(partial)
+    partial.mkdir(parents=True)
+    marker.write_text(json.dumps(parameters.as_json(), indent=2) + "\n")
+    return partial
+
+
+def _paths(root: Path, shot: Shot) -> tuple[Path, Path]:
+    folder, name = root / shot.split, f"{shot.id}.png"
+    return folder / "images" / shot.scene.kind / name, folder / "masks" / shot.scene.kind / name
+
+
+def _processors() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _render_all(root: Path, parameters: SushiParameters, *, workers: int, progress: bool) -> None:
+    """Render every shot that is missing in ``root``."""
+    total, missing = 0, []
+    for shots in plan_shots(parameters):
+        total += len(shots)
+        left = tuple(shot for shot in shots if not _paths(root, shot)[1].exists())
+        if left:
+            missing.append(left)
+    for folder in {path.parent for group in missing for s in group for path in _paths(root, s)}:
+        folder.mkdir(parents=True, exist_ok=True)
+    to_do = sum(len(group) for group in missing)
+    batches = iter([missing[i : i + _BATCH] for i in range(0, len(missing), _BATCH)])
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, disable=not progress) as bar:
+        task = bar.add_task("Rendering sushi scenes", total=total, completed=total - to_do)
+        if workers == 1 or to_do <= _FEW:
+            for batch in batches:
+                bar.advance(task, _render_batch(root, batch, parameters.size))
+            return
+        for done in _in_processes(root, batches, parameters.size, workers):
+            bar.advance(task, done)
+
+
+def _in_processes(
+    root: Path, batches: Iterator[list[tuple[Shot, ...]]], size: int, workers: int
+) -> Iterator[int]:
+    """Render batches in worker processes; yield how many pictures each took."""
+    pool = ProcessPoolExecutor(
+        workers, mp_context=multiprocessing.get_context("spawn"), initializer=_start_worker
+    )
+    try:
+        pending: set[Future[int]] = {
+            pool.submit(_render_batch, root, batch, size) for batch in islice(batches, 2 * workers)
+        }
+        while pending:
+            finished, pending = wait(pending, return_when=FIRST_COMPLETED)
+            for future in finished:
+                yield future.result()
+            pending |= {
+                pool.submit(_render_batch, root, batch, size)
+                for batch in islice(batches, len(finished))
+            }
+    except BrokenProcessPool as error:
+        raise RuntimeError(
+            "A process that rendered sushi scenes ended early. In a script of your own, call "
+            'render_sushi below `if __name__ == "__main__":`, or pass workers=1. '
+            "What is rendered so far is kept and taken up again."
+        ) from error
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _start_worker() -> None:
+    opencv().setNumThreads(1)
+
+
+def _render_batch(root: Path, batch: list[tuple[Shot, ...]], size: int) -> int:
+    """Render and write the shots of some foregrounds, each foreground once."""
+    for shots in batch:
+        for shot, (picture, matte) in zip(shots, render_shots(shots, size=size), strict=True):
+            image_path, mask_path = _paths(root, shot)
+            _write_png(image_path, picture)
+            _write_png(mask_path, matte)  # last: a shot is there when its matte is
+    return sum(len(shots) for shots in batch)
+
+
+def render_shots(shots: Sequence[Shot], *, size: int) -> Iterator[tuple[Picture, Picture]]:
+    """Render shots that share one foreground; a background that several show is rendered once."""
+    first = shots[0].scene
+    light = sample_light(first.foreground_seed)
+    piece = foreground(first.kind, first.foreground_seed, size=size, light=light)
+    backgrounds = {}
+    for shot in shots:
+        scene = shot.scene
+        if (scene.kind, scene.foreground_seed) != (first.kind, first.foreground_seed):
+            raise ValueError("shots rendered together must share one foreground")
+        behind = None
+        if shot.has_background:
+            key = (scene.style, scene.background_seed)
+            if key not in backgrounds:
+                backgrounds[key] = background(*key, size=size, light=light)
+            behind = backgrounds[key]
+        yield assemble(scene, piece, behind, light)
+
+
+def _write_png(path: Path, picture: Picture) -> None:
+    """Write a picture so that it is there whole or not at all."""
+    cv2 = opencv()
+    ordered = picture if picture.ndim == 2 else picture[..., ::-1]
+    _, encoded = cv2.imencode(".png", ordered, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    temporary = path.with_suffix(".part")
+    temporary.write_bytes(encoded.tobytes())
+    temporary.replace(path)
+
+
+def _write_metadata(root: Path, parameters: SushiParameters) -> None:
+    with (root / METADATA_FILE).open("w", newline="") as handle:
+        writer = csv.writer(handle)
+        writer.writerow(COLUMNS)
+        for shots in plan_shots(parameters):
+            for shot in shots:
+                s = shot.scene
+                behind = (s.style, s.background_seed) if shot.has_background else ("", "")
+                writer.writerow(
+                    (shot.split, s.kind, shot.id, *behind, s.foreground_seed, shot.variant)
+                )

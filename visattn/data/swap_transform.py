@@ -1,0 +1,239 @@
+"""`BackgroundSwap`: another background for a picture with a mask, as a transform of albumentations."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+
+from visattn.data.background_swap import composite, remove_foreground
+from visattn.data.decoding import Decoded
+from visattn.data.layout import Item, scan_pictures
+from visattn.data.optional import albumentations as A  # noqa: N812
+from visattn.data.optional import cv2
+
+_LEAST_FOREGROUND = 1e-3
+_LEAST_BACKGROUND = 0.05
+# A folder's pictures are kept in memory at no more than this side.
+_LARGEST_SIDE = 512
+
+
+class Backgrounds(Protocol):
+    """A row of pictures, uint8 (H, W, 3), without a foreground."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> npt.NDArray[np.uint8]: ...
+
+
+class PictureBackgrounds:
+    """The pictures of a folder as backgrounds, read when first needed and then kept in memory.
+
+    Args:
+        folder: A folder of pictures, sub-folders included, or one picture.
+
+    Raises:
+        FileNotFoundError: The folder is missing or holds no picture.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.paths = tuple(item.path for item in scan_pictures(Path(folder)))
+        self._kept: dict[int, npt.NDArray[np.uint8]] = {}
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> npt.NDArray[np.uint8]:
+        if index not in self._kept:
+            path = self.paths[index]
+            try:
+                with Image.open(path) as opened:
+                    opened.draft("RGB", (_LARGEST_SIDE, _LARGEST_SIDE))
+                    picture = opened.convert("RGB")
+            except (OSError, UnidentifiedImageError, SyntaxError) as error:
+                raise ValueError(f"cannot read the background {path}: {error}") from error
+            picture.thumbnail((_LARGEST_SIDE, _LARGEST_SIDE), Image.Resampling.BILINEAR)
+            self._kept[index] = np.array(picture, dtype=np.uint8)
+        return self._kept[index]
+
+
+class RemovedForegrounds:
+    """The pictures of a data set that have a mask, with their foreground filled, as backgrounds.
+
+    Filled when first needed and then kept in memory.
+
+    Args:
+        items: The data set's items; those without a mask are left out.
+        decode: From a row of the items to the picture and its mask.
+        rim: Pixels beside the mask that are not trusted to be background.
+
+    Raises:
+        ValueError: No item has a mask.
+    """
+
+    def __init__(
+        self, items: Sequence[Item], *, decode: Callable[[int], Decoded], rim: int = 1
+    ) -> None:
+        self.rows = tuple(row for row, item in enumerate(items) if item.mask_path is not None)
+        if not self.rows:
+            raise ValueError(
+                "backgrounds from the data set's own pictures need masks, and no picture has one; "
+                "give a folder of background pictures, or masks"
+            )
+        self.rim = rim
+        self._decode = decode
+        self._kept: dict[int, npt.NDArray[np.uint8]] = {}
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> npt.NDArray[np.uint8]:
+        if index not in self._kept:
+            decoded = self._decode(self.rows[index])
+            if decoded.alpha is None:
+                raise ValueError(f"row {self.rows[index]} has no mask")
+            alpha = decoded.alpha.astype(np.float32) / 255.0
+            if 1.0 - float(alpha.mean()) < _LEAST_BACKGROUND:
+                # All foreground: its fill would be the foreground's own colour.
+                self._kept[index] = np.full_like(decoded.image, 128)
+            else:
+                image, mask = _as_batch(decoded.image), _as_batch(alpha)
+                filled = remove_foreground(image, mask, rim=self.rim)
+                self._kept[index] = _as_picture(filled, like=decoded.image)
+        return self._kept[index]
+
+
+class BackgroundSwap(A.DualTransform):  # type: ignore[misc]
+    r"""Put the foreground on another background: alpha F + (1 - alpha) B.
+
+    The mask given with the picture is alpha: uint8 with 255 for the object, or float in [0, 1];
+    it comes out unchanged. F is not the picture itself but its foreground alone, so that no halo
+    of the old background remains at soft edges (see `visattn.data.background_swap`). B is drawn
+    from ``backgrounds``, cut to the picture's shape at random and mirrored half the time. A
+    picture that comes without a mask, or with an empty one, stays as it is.
+
+    Random numbers come from albumentations' generators, so that the ``seed`` of a
+    ``Compose`` repeats them.
+
+    Args:
+        backgrounds: A folder of pictures, or pictures: uint8 arrays (H, W, 3), or anything with
+            ``len`` and an index that gives such arrays.
+        rim: Pixels on either side of the mask's edge whose colour is not trusted.
+        crop: Least and largest side of the cut, as a share of the largest cut that fits.
+        p: How likely a picture gets another background.
+
+    Raises:
+        ValueError: No background, or ``crop`` or ``rim`` out of range.
+        FileNotFoundError: The folder is missing or holds no picture.
+
+    Example:
+        >>> grass = np.zeros((8, 8, 3), np.uint8) + np.array([0, 128, 0], np.uint8)
+        >>> picture = np.full((8, 8, 3), 200, np.uint8)
+        >>> mask = np.zeros((8, 8), np.uint8)
+        >>> mask[2:6, 2:6] = 255
+        >>> swapped = BackgroundSwap([grass], p=1.0)(image=picture, mask=mask)["image"]
+        >>> swapped[0, 0].tolist(), swapped[4, 4].tolist()
+        ([0, 128, 0], [200, 200, 200])
+    """
+
+    _targets = (A.core.type_definitions.Targets.IMAGE, A.core.type_definitions.Targets.MASK)
+
+    # The base class expects p second and by name; its parameter check (InitSchema) is for plain
+    # values only, so the arguments are checked here.
+    def __init__(
+        self,
+        backgrounds: str | Path | Sequence[npt.NDArray[np.uint8]] | Backgrounds,
+        rim: int = 1,
+        crop: tuple[float, float] = (0.6, 1.0),
+        p: float = 0.5,
+    ) -> None:
+        super().__init__(p=p)
+        if not 0.0 <= p <= 1.0:
+            raise ValueError(f"p must lie in [0, 1], got {p}")
+        if rim < 0:
+            raise ValueError(f"rim is a number of pixels, at least 0, got {rim}")
+        if len(crop) != 2 or not 0.0 < crop[0] <= crop[1] <= 1.0:
+            raise ValueError(f"crop needs 0 < least <= largest <= 1, got {tuple(crop)}")
+        self.backgrounds = backgrounds
+        self.rim, self.crop = rim, (float(crop[0]), float(crop[1]))
+        self._pool: Backgrounds = (
+            PictureBackgrounds(backgrounds) if isinstance(backgrounds, str | Path) else backgrounds
+        )
+        if len(self._pool) == 0:
+            raise ValueError("expected at least one background, got none")
+
+    @property
+    def targets(self) -> dict[str, Callable[..., Any]]:
+        """What this changes (the picture) and what it leaves (its masks), by key."""
+        return {"image": self.apply, "mask": self.apply_to_mask, "masks": self.apply_to_mask}
+
+    def get_params_dependent_on_data(
+        self, params: dict[str, Any], data: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Draw the background and cut it to the picture's shape."""
+        mask = data.get("mask")
+        if mask is None:
+            return {"alpha": None}
+        height, width = params["shape"][:2]
+        alpha = np.asarray(mask, dtype=np.float32).reshape(height, width)
+        if np.asarray(mask).dtype == np.uint8:
+            alpha = alpha / 255.0
+        if not float(alpha.mean()) >= _LEAST_FOREGROUND:
+            return {"alpha": None}
+        picture = self._pool[self.py_random.randrange(len(self._pool))]
+        background = self._cut(picture, height=height, width=width)
+        return {"alpha": alpha, "background": background}
+
+    def apply(
+        self,
+        img: npt.NDArray[Any],
+        alpha: npt.NDArray[np.float32] | None = None,
+        background: npt.NDArray[np.uint8] | None = None,
+        **params: Any,
+    ) -> npt.NDArray[Any]:
+        """The picture on its new background; itself where it has no mask."""
+        if alpha is None or background is None:
+            return img
+        image, mask = _as_batch(img), _as_batch(alpha)
+        result = composite(image, mask, _as_batch(background), rim=self.rim)
+        return _as_picture(result, like=img)
+
+    def apply_to_mask(self, mask: npt.NDArray[Any], **params: Any) -> npt.NDArray[Any]:
+        """The mask, unchanged: the foreground does not move."""
+        return mask
+
+    def _cut(
+        self, picture: npt.NDArray[np.uint8], *, height: int, width: int
+    ) -> npt.NDArray[np.uint8]:
+        """A random cut of a background at the picture's shape, mirrored half the time."""
+        rows, columns = picture.shape[:2]
+        largest = min(rows / height, columns / width)
+        scale = largest * self.py_random.uniform(*self.crop)
+        cut_rows = min(rows, max(1, round(height * scale)))
+        cut_columns = min(columns, max(1, round(width * scale)))
+        top = self.py_random.randint(0, rows - cut_rows)
+        left = self.py_random.randint(0, columns - cut_columns)
+        part = picture[top : top + cut_rows, left : left + cut_columns]
+        shrinks = cut_rows > height
+        how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        part = cv2.resize(part, (width, height), interpolation=how)
+        return part[:, ::-1] if self.py_random.random() < 0.5 else part
+
+
+def _as_batch(array: npt.NDArray[Any]) -> Tensor:
+    """(H, W, 3) or (H, W), uint8 or float in [0, 1], to float32 (1, C, H, W) in [0, 1]."""
+    planes = array[..., None] if array.ndim == 2 else array
+    batch = torch.from_numpy(np.ascontiguousarray(planes.transpose(2, 0, 1)))[None].float()
+    return batch / 255.0 if array.dtype == np.uint8 else batch
+
+
+def _as_picture(batch: Tensor, *, like: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Float (1, C, H, W) in [0, 1] to (H, W, C) of another array's type."""
+    picture = batch[0].permute(1, 2, 0).numpy()
+    if like.dtype == np.uint8:
+        return np.rint(np.clip(picture, 0.0, 1.0) * 255.0).astype(np.uint8)
+    return np.ascontiguousarray(picture, dtype=like.dtype)

@@ -1,0 +1,259 @@
+"""What wrap would do: the blocks, built and tried, for the sites of a model."""
+
+import copy
+import difflib
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils.flop_counter import FlopCounterMode
+
+from visattn.blocks import BlockEntry, block_entry
+from visattn.blocks.attended import ZeroStart
+from visattn.blocks.gates import Init, check_init
+from visattn.placement import Rule, Site, find_sites
+from visattn.tracing import default_input_size, model_from_name
+
+Block = str | type[nn.Module] | Callable[..., nn.Module]
+Model = nn.Module | str | Callable[[], nn.Module]
+
+
+@dataclass(frozen=True)
+class Placed:
+    """One block at one site, as planned.
+
+    Attributes:
+        site: Where.
+        block: The registered name, or the factory's own.
+        parameters: Number of parameters that the block adds.
+        multiply_adds: Of its convolutions, linear layers and matrix products for one image.
+    """
+
+    site: Site
+    block: str
+    parameters: int
+    multiply_adds: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What `wrap` would do; printing it gives a table.
+
+    Attributes:
+        placed: One entry a site, in the order of the forward pass.
+        parameters: Of the model before.
+        input_size: (C, H, W) that sizes and multiply-adds are for.
+    """
+
+    placed: tuple[Placed, ...]
+    parameters: int
+    input_size: tuple[int, int, int]
+
+    @property
+    def sites(self) -> list[Site]:
+        """The sites alone."""
+        return [entry.site for entry in self.placed]
+
+    @property
+    def added_parameters(self) -> int:
+        """Parameters of all blocks together."""
+        return sum(entry.parameters for entry in self.placed)
+
+    @property
+    def added_multiply_adds(self) -> int:
+        """Multiply-adds of all blocks together, for one image."""
+        return sum(entry.multiply_adds for entry in self.placed)
+
+    def rows(self) -> Sequence[tuple[str, ...]]:
+        """The table's cells as text, the header first."""
+        header = ("site", "block", "where", "stage", "channels", "size", "parameters", "mult-adds")
+        cells = [
+            (
+                entry.site.name,
+                entry.block,
+                f"{entry.site.where} {entry.site.path}",
+                "" if entry.site.stage is None else str(entry.site.stage),
+                str(entry.site.channels),
+                f"{entry.site.height} x {entry.site.width}",
+                f"{entry.parameters:,}",
+                f"{entry.multiply_adds:,}",
+            )
+            for entry in self.placed
+        ]
+        return [header, *cells]
+
+    def __str__(self) -> str:
+        rows = self.rows()
+        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+        lines = [
+            "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip()
+            for row in rows
+        ]
+        total = self.parameters + self.added_parameters
+        lines.append(
+            f"{len(self.placed)} blocks add {self.added_parameters:,} parameters to"
+            f" {self.parameters:,} ({total:,} together) and {self.added_multiply_adds:,}"
+            f" multiply-adds at {' x '.join(map(str, self.input_size))}."
+        )
+        return "\n".join(lines)
+
+
+def plan(
+    model: Model,
+    block: Block | Mapping[str, Block],
+    *,
+    at: str | Sequence[str] | Rule | None = None,
+    stages: Sequence[int] | None = None,
+    every: int | None = None,
+    init: Init = "identity",
+    input_size: tuple[int, int, int] | None = None,
+    **block_options: Any,
+) -> Plan:
+    """What `wrap` with the same arguments would do; nothing is changed.
+
+    Returns:
+        A table of sites with channels, size, parameters and multiply-adds.
+
+    Raises:
+        ValueError: As `wrap`.
+
+    Example:
+        >>> import torchvision
+        >>> plan(torchvision.models.resnet18(), "se").added_parameters
+        89080
+    """
+    built = build_model(model)
+    with torch.random.fork_rng(devices=[]):
+        prepared = prepare(built, block, at, stages, every, init, input_size, block_options)
+    return Plan(
+        placed=tuple(placed for placed, _ in prepared),
+        parameters=sum(p.numel() for p in built.parameters()),
+        input_size=input_size or default_input_size(built),
+    )
+
+
+def build_model(model: Model) -> nn.Module:
+    """The model itself, or the one that a timm name or a function without arguments gives.
+
+    Raises:
+        TypeError: It is neither.
+        ValueError: timm has no model of that name; the message has the nearest names.
+    """
+    if isinstance(model, str):
+        return model_from_name(model)
+    built = model if isinstance(model, nn.Module) else model() if callable(model) else None
+    if not isinstance(built, nn.Module):
+        raise TypeError(
+            "Expected a module, the name of a timm model, or a function that builds a module;"
+            f" got {model!r}" + ("." if built is None else f", which gave {built!r}.")
+        )
+    return built
+
+
+def prepare(
+    model: nn.Module,
+    block: Block | Mapping[str, Block],
+    at: str | Sequence[str] | Rule | None,
+    stages: Sequence[int] | None,
+    every: int | None,
+    init: Init,
+    input_size: tuple[int, int, int] | None,
+    options: dict[str, Any],
+) -> list[tuple[Placed, nn.Module]]:
+    """Find the sites, build and try the blocks; the model is left alone."""
+    check_init(init)
+    if isinstance(block, Mapping) and at is not None:
+        raise ValueError(
+            f"A mapping says where each block goes; leave at={at!r} out or give a single block."
+        )
+    wanted = block.items() if isinstance(block, Mapping) else [(at, block)]
+    prepared = []
+    for place, choice in wanted:
+        entry = _entry(choice)
+        sites = find_sites(
+            model,
+            entry.at if place is None else place,
+            stages=_stages(entry, place, stages),
+            every=every or (entry.every if place is None or place == entry.at else 1),
+            input_size=input_size,
+        )
+        for site in sites:
+            prepared.append(_build(model, entry, site, init, options))
+    return prepared
+
+
+def _stages(entry: BlockEntry, place: Any, stages: Sequence[int] | None) -> Sequence[int] | None:
+    """The stages asked for, or the block's own at its own place."""
+    if stages is not None:
+        return stages
+    return entry.stages if place is None or place == entry.at else None
+
+
+def _entry(block: Block) -> BlockEntry:
+    """The registry's entry, or one made for a class or function."""
+    if isinstance(block, str):
+        return block_entry(block)
+    if not callable(block) or isinstance(block, nn.Module):
+        raise TypeError(
+            "A block must be a registered name, a block class or a function of channels, got"
+            f" {block!r}. A finished module serves one place only: pass a function that makes one."
+        )
+    return BlockEntry.of(getattr(block, "__name__", "block"), block)
+
+
+def _build(
+    model: nn.Module, entry: BlockEntry, site: Site, init: Init, options: dict[str, Any]
+) -> tuple[Placed, nn.Module]:
+    """One block for one site, tried on a map of the site's size."""
+    known = inspect.signature(entry.factory).parameters
+    open_ended = any(p.kind is p.VAR_KEYWORD for p in known.values())
+    unknown = [] if open_ended else [name for name in options if name not in known]
+    if unknown:
+        near = difflib.get_close_matches(unknown[0], known, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise ValueError(
+            f"The block {entry.name!r} has no option {unknown[0]!r}.{hint}"
+            f" Options: {', '.join(name for name in list(known)[1:] if name != 'init')}."
+        )
+    offers = "init" in known
+    module = entry.factory(site.channels, **({"init": init} if offers else {}), **options)
+    if not isinstance(module, nn.Module):
+        raise TypeError(f"The block {entry.name!r} gave {type(module).__name__}, not a module.")
+    if init == "identity" and not offers:
+        module = ZeroStart(module)
+    base = model.get_submodule(site.path)
+    reference = next((p for p in [*base.parameters(), *model.parameters()]), torch.empty(0))
+    module = module.to(device=reference.device, dtype=reference.dtype).train(base.training)
+    multiply_adds = _try_out(module, entry.name, site, reference)
+    parameters = sum(p.numel() for p in module.parameters())
+    return Placed(site, entry.name, parameters, multiply_adds), module
+
+
+def _try_out(module: nn.Module, name: str, site: Site, reference: Tensor) -> int:
+    """Run a block on a fake map; give its multiply-adds, or a ValueError if the shape changes."""
+    with FakeTensorMode(allow_non_fake_inputs=True) as fake, torch.no_grad():
+        memo: dict[int, Any] = {
+            id(t): fake.from_tensor(t) for t in [*module.parameters(), *module.buffers()]
+        }
+        double = copy.deepcopy(module, memo).eval()
+        shape = (1, site.channels, site.height, site.width)
+        x = torch.empty(shape, device=reference.device, dtype=reference.dtype)
+        counter = FlopCounterMode(display=False)
+        try:
+            with counter:
+                y = double(x)
+        except Exception as error:
+            raise ValueError(
+                f"The block {name!r} cannot run at {site.name!r} on a map {shape}: {error}"
+            ) from error
+    if not isinstance(y, Tensor) or y.shape != x.shape:
+        got = tuple(y.shape) if isinstance(y, Tensor) else type(y).__name__
+        raise ValueError(
+            f"The block {name!r} must keep the map's shape: at {site.name!r} it got {shape} and"
+            f" gave {got}."
+        )
+    return counter.get_total_flops() // 2

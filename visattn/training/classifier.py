@@ -1,0 +1,307 @@
+"""An image classifier with attention, trained by Lightning."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, final
+
+import lightning as L
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
+from torch import Tensor, nn
+from torchmetrics.classification import MulticlassAccuracy
+
+from visattn.blocks import SpatialMask
+from visattn.insertion import attended, wrap
+from visattn.metrics import MaskIoU, mask_iou
+from visattn.recording import record
+from visattn.training.backbone import build_backbone
+from visattn.training.objectives import CrossEntropy, MaskedFocus
+from visattn.training.schedule import parameter_groups, warmup_cosine
+from visattn.training.suggestions import nearest
+
+Batch = dict[str, Tensor]
+Objective = Callable[[nn.Module, Batch, float], tuple[Tensor, dict[str, Tensor]]]
+"""From the network, a batch and the share of training done to the loss and what to log."""
+
+_FACTS = "visattn_data"
+_WRAP_KEYS = ("block", "at", "stages", "every", "init", "stack")
+
+
+@final
+class ImageClassifier(L.LightningModule):
+    """A network from normalised images to logits, with attention put in by name.
+
+    The optimiser's learning rate rises over the first ``warmup`` of the steps and falls to zero
+    along half a cosine. Weight decay leaves norms, biases and scalars alone. Logged are
+    ``train/loss`` and the objective's parts, ``val/accuracy``, and for each test split
+    ``test/SPLIT/accuracy`` and, where the network has a spatial mask and the images have masks,
+    ``test/SPLIT/mask_iou``.
+
+    A checkpoint holds all that is needed to build the network again, the names of the classes and
+    how images were prepared (``data_facts``): ``ImageClassifier.load_from_checkpoint(path)``. What
+    was given as a Python object (a constructor, an objective) cannot be written into a checkpoint:
+    pass it again when loading.
+
+    Args:
+        backbone: A timm name, the import path of a constructor such as
+            ``torchvision.models.resnet18``, or a constructor.
+        num_classes: Number of logits; on the command line it comes from the data.
+        pretrained: Start from timm's weights for ImageNet.
+        backbone_options: Further arguments for the backbone.
+        attention: What `visattn.wrap` puts in: a block's name, or a mapping with ``block`` and
+            any of ``at``, ``stages``, ``every``, ``init`` and the block's own options, or a list
+            of these.
+        objective: The loss: called with the network, the batch and the share of training done in
+            [0, 1], it returns the loss and parts to log. Cross entropy by default.
+        optimizer: ``"adamw"`` or ``"sgd"`` (with Nesterov momentum).
+        learning_rate: Its highest value.
+        weight_decay: On kernels and matrices only.
+        momentum: Of SGD.
+        warmup: Share of the training in which the learning rate rises.
+        channels_last: Memory layout of network and images; faster for convolutions, same results.
+
+    Raises:
+        ValueError: If a name or a value is none that there is.
+        KeyError: If the block is unknown.
+
+    Example:
+        >>> model = ImageClassifier("resnet10t", num_classes=8, attention={"block": "se"})
+        >>> model(torch.randn(2, 3, 32, 32)).shape
+        torch.Size([2, 8])
+    """
+
+    def __init__(
+        self,
+        backbone: str | Callable[..., nn.Module] = "resnet18",
+        *,
+        num_classes: int,
+        pretrained: bool = False,
+        backbone_options: dict[str, Any] | None = None,
+        attention: str | dict[str, Any] | list[dict[str, Any]] | None = None,
+        objective: CrossEntropy | MaskedFocus | Objective | None = None,
+        optimizer: Literal["adamw", "sgd"] = "adamw",
+        learning_rate: float = 1e-3,
+        weight_decay: float = 0.05,
+        momentum: float = 0.9,
+        warmup: float = 0.05,
+        channels_last: bool = True,
+    ) -> None:
+        super().__init__()
+        for name, value, fits, range_ in (
+            ("learning_rate", learning_rate, learning_rate > 0, "above 0"),
+            ("weight_decay", weight_decay, weight_decay >= 0, "at least 0"),
+            ("momentum", momentum, 0 <= momentum < 1, "in [0, 1)"),
+            ("warmup", warmup, 0 <= warmup < 1, "a share of the training, in [0, 1)"),
+        ):
+            if not fits:
+                raise ValueError(f"{name} must be {range_}, got {value}")
+        if optimizer not in ("adamw", "sgd"):
+            raise ValueError(f"optimizer must be 'adamw' or 'sgd', got {optimizer!r}")
+        given = ("objective",) if isinstance(backbone, str) else ("objective", "backbone")
+        self.save_hyperparameters(ignore=given)
+        self.optimizer = optimizer
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.momentum = momentum
+        self.warmup = warmup
+        self.channels_last = channels_last
+        self.objective: Objective = objective or CrossEntropy()
+        self.data_facts: dict[str, Any] = {}
+        self.model = build_backbone(
+            backbone, num_classes=num_classes, pretrained=pretrained, options=backbone_options
+        )
+        for call in wrap_calls(attention):
+            wrap(self.model, **call)
+        if channels_last:
+            self.model.to(memory_format=torch.channels_last)
+        self.val_accuracy = MulticlassAccuracy(num_classes, average="micro")
+        self._tests: list[tuple[str, MulticlassAccuracy, MaskIoU]] = []
+        self._steps = math.nan
+
+    @property
+    def mask_site(self) -> str | None:
+        """Where the (first) spatial mask stands, as a recording calls it; None without one."""
+        masks = (unit for unit in attended(self.model) if isinstance(unit.block, SpatialMask))
+        return next((unit.site for unit in masks), None)
+
+    @property
+    def progress(self) -> float:
+        """Share of the training that is done, in [0, 1]; 0 outside of one."""
+        return 0.0 if math.isnan(self._steps) else min(1.0, self.global_step / self._steps)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (N, num_classes) of normalised images (N, 3, H, W)."""
+        logits: Tensor = self.model(self._laid_out(images))
+        return logits
+
+    def masked_forward(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Logits, and the spatial mask (N, H, W) that was used, or None without one."""
+        site = self.mask_site
+        if site is None:
+            return self(images), None
+        with record(self.model) as maps:
+            logits = self(images)
+        return logits, maps[site].spatial
+
+    def on_train_start(self) -> None:
+        """Note how long the training is."""
+        self._steps = self._training_steps()
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """The objective's loss."""
+        batch = {**batch, "image": self._laid_out(batch["image"])}
+        loss, parts = self.objective(self.model, batch, self.progress)
+        if batch_idx % self.trainer.log_every_n_steps == 0 and not torch.isfinite(loss):
+            found = ", ".join(f"{name} {value:.3g}" for name, value in parts.items())
+            raise ValueError(
+                f"the loss is {loss.item()} in epoch {self.current_epoch}, batch {batch_idx}"
+                f"{f' ({found})' if found else ''}: lower model.learning_rate (now "
+                f"{self.learning_rate}) or clip with trainer.gradient_clip_val, and look for NaN "
+                "in the images"
+            )
+        size = len(batch["image"])
+        self.log("train/loss", loss.detach(), on_step=False, on_epoch=True, batch_size=size)
+        for name, value in parts.items():
+            self.log(f"train/{name}", value, on_step=False, on_epoch=True, batch_size=size)
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Accuracy on the validation split."""
+        logits = self(batch["image"])
+        self.val_accuracy(logits, batch["label"])
+        size = len(logits)
+        self.log("val/accuracy", self.val_accuracy, on_epoch=True, prog_bar=True, batch_size=size)
+
+    def on_test_start(self) -> None:
+        """A metric for each test split, by the names that the data give them."""
+        classes = self.val_accuracy.num_classes
+        self._tests = [
+            (name, MulticlassAccuracy(classes, average="micro").to(self.device), MaskIoU())
+            for name in names_of_tests(self.trainer)
+        ]
+        for _, _, iou in self._tests:
+            iou.to(self.device)
+
+    def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> Batch:
+        """Prediction and mask IoU (NaN where there is none) of each image."""
+        logits, mask = self.masked_forward(batch["image"])
+        _, accuracy, iou = self._tests[dataloader_idx]
+        accuracy.update(logits, batch["label"])
+        outcome = {
+            "index": batch["index"],
+            "label": batch["label"],
+            "prediction": logits.argmax(1),
+            "mask_iou": torch.full((len(logits),), torch.nan, device=logits.device),
+        }
+        if mask is not None and mask.shape[-2:] == batch["mask"].shape[-2:]:
+            outcome["mask_iou"] = mask_iou(mask.float(), batch["mask"])
+            iou.update(mask.float(), batch["mask"])
+        return outcome
+
+    def on_test_epoch_end(self) -> None:
+        """Log each split's accuracy and, where there is one, its mask IoU."""
+        for name, accuracy, iou in self._tests:
+            self.log(f"test/{name}/accuracy", accuracy.compute())
+            found = iou.compute() if iou.update_called else None
+            if found is not None and found["images"] > 0:
+                self.log(f"test/{name}/mask_iou", found["mean"].float())
+
+    def predict_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> Batch:
+        """Class, probabilities, row of the dataset, and the mask where the network has one."""
+        logits, mask = self.masked_forward(batch["image"])
+        found = {
+            "index": batch["index"],
+            "prediction": logits.argmax(1),
+            "probabilities": logits.float().softmax(1),
+        }
+        return found if mask is None else {**found, "mask": mask}
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """The optimiser, and its learning rate by step."""
+        groups = parameter_groups(self.model, weight_decay=self.weight_decay)
+        optimizer: torch.optim.Optimizer
+        if self.optimizer == "adamw":
+            optimizer = torch.optim.AdamW(groups, lr=self.learning_rate)
+        else:
+            optimizer = torch.optim.SGD(
+                groups, lr=self.learning_rate, momentum=self.momentum, nesterov=self.momentum > 0
+            )
+        factor = warmup_cosine(steps=self._training_steps(), warmup=self.warmup)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Write down the classes' names and how the images were prepared."""
+        facts = data_facts(getattr(self._trainer, "datamodule", None))
+        checkpoint[_FACTS] = facts or self.data_facts
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Read them again."""
+        self.data_facts = checkpoint.get(_FACTS, {})
+
+    def _laid_out(self, images: Tensor) -> Tensor:
+        if not self.channels_last:
+            return images
+        return images.contiguous(memory_format=torch.channels_last)
+
+    def _training_steps(self) -> int:
+        steps = self.trainer.estimated_stepping_batches
+        if not math.isfinite(steps) or steps < 1:
+            raise ValueError(
+                f"the schedule needs to know the length of the training, which is {steps} steps: "
+                "set trainer.max_epochs (or max_steps) to at least 1"
+            )
+        return int(steps)
+
+
+def wrap_calls(
+    attention: str | Mapping[str, Any] | Sequence[Mapping[str, Any]] | None,
+) -> list[dict[str, Any]]:
+    """Arguments for `visattn.wrap`, a mapping a call.
+
+    Raises:
+        ValueError: If a mapping names no block.
+        TypeError: If it is none of the forms.
+
+    Example:
+        >>> wrap_calls("cbam"), wrap_calls({"block": "se", "stages": [4]})
+        ([{'block': 'cbam'}], [{'block': 'se', 'stages': [4]}])
+    """
+    if attention is None:
+        return []
+    if isinstance(attention, str):
+        return [{"block": attention}]
+    calls = [attention] if isinstance(attention, Mapping) else attention
+    for call in calls:
+        if not isinstance(call, Mapping):
+            raise TypeError(
+                "attention must be a block's name, a mapping such as {block: cbam, stages: [3, 4]} "
+                f"or a list of mappings, got {attention!r}"
+            )
+        if "block" not in call:
+            hint = "".join(nearest("block", names=call))
+            raise ValueError(
+                f"attention must say which block: expected {{block: NAME, ...}} with any of "
+                f"{', '.join(_WRAP_KEYS[1:])} and the block's options, got {dict(call)}{hint}"
+            )
+    return [dict(call) for call in calls]
+
+
+def names_of_tests(trainer: L.Trainer) -> list[str]:
+    """Names of the test splits, from the data module; ``test``, ``test_1``, ... without."""
+    loaders = trainer.test_dataloaders
+    count = len(loaders) if isinstance(loaders, (list, tuple)) else 1
+    names = list(getattr(getattr(trainer, "datamodule", None), "test_names", ()))
+    if len(names) == count:
+        return [str(name) for name in names]
+    return ["test" if position == 0 else f"test_{position}" for position in range(count)]
+
+
+def data_facts(datamodule: Any) -> dict[str, Any]:
+    """What a network must know of its data when it is used alone: plain values only."""
+    facts: dict[str, Any] = {}
+    for name in ("class_names", "size", "fit", "mean", "std"):
+        value = getattr(datamodule, name, None)
+        if value is not None:
+            facts[name] = list(value) if isinstance(value, (list, tuple)) else value
+    return facts

@@ -1,0 +1,213 @@
+"""What a network did on each test split: accuracies with intervals, BG-gap, mask IoU."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, final
+
+import lightning as L
+import torch
+from rich.table import Table
+from torch import Tensor
+
+from visattn.metrics import (
+    Difference,
+    Proportion,
+    Summary,
+    accuracy,
+    background_gap,
+    chance_level,
+    summarise,
+)
+from visattn.training.classifier import names_of_tests
+
+
+@dataclass(frozen=True)
+class SplitOutcome:
+    """Predictions on one split, an entry an image.
+
+    Attributes:
+        label: True classes (N,).
+        prediction: Predicted classes (N,).
+        mask_iou: IoU of the network's mask with the true one (N,), NaN where there is none.
+        mask_share: The true mask's share of the image (N,), NaN where there is none.
+        index: Row of each image in the dataset (N,).
+        names: File name of each image, empty where the dataset doesn't say.
+    """
+
+    label: Tensor
+    prediction: Tensor
+    mask_iou: Tensor
+    mask_share: Tensor
+    index: Tensor
+    names: tuple[str, ...] = ()
+
+    @property
+    def accuracy(self) -> Proportion:
+        """Share of images whose class is predicted."""
+        return accuracy(self.prediction, self.label)
+
+    @property
+    def iou(self) -> Summary | None:
+        """Mean mask IoU; None where there is no mask to compare."""
+        found = summarise(self.mask_iou)
+        return found if found.count else None
+
+    @property
+    def chance(self) -> float:
+        """Mean share of the true masks, over the images that have an IoU."""
+        return float(self.mask_share[~self.mask_iou.isnan()].mean())
+
+
+@final
+class Outcomes(L.Callback):
+    """Gathers what ``ImageClassifier.test_step`` gives, by split.
+
+    Attributes:
+        splits: From split to outcome, filled by ``trainer.test``.
+    """
+
+    def __init__(self) -> None:
+        self.splits: dict[str, SplitOutcome] = {}
+        self._batches: dict[str, list[dict[str, Tensor]]] = {}
+
+    def on_test_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Begin anew."""
+        self.splits = {}
+        self._batches = {name: [] for name in names_of_tests(trainer)}
+
+    def on_test_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Tensor | Mapping[str, Any] | None,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Keep one batch's outcome."""
+        if not isinstance(outputs, Mapping):
+            raise TypeError(f"test_step must return a mapping, it returned {type(outputs)}")
+        name = list(self._batches)[dataloader_idx]
+        kept = {key: value.detach().cpu() for key, value in outputs.items()}
+        self._batches[name].append({**kept, "mask_share": chance_level(batch["mask"]).cpu()})
+
+    def on_test_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Put the batches together."""
+        loaders = trainer.test_dataloaders
+        datasets = [loader.dataset for loader in loaders] if isinstance(loaders, list) else []
+        for position, (name, batches) in enumerate(self._batches.items()):
+            if not batches:
+                continue
+            columns = {key: torch.cat([batch[key] for batch in batches]) for key in batches[0]}
+            items = getattr(datasets[position], "items", None) if datasets else None
+            found = (
+                tuple(items[row].path.name for row in columns["index"].tolist())
+                if isinstance(items, (list, tuple))
+                else ()
+            )
+            self.splits[name] = SplitOutcome(**columns, names=found)
+        self._batches = {}
+
+
+@dataclass(frozen=True)
+class Results:
+    """The numbers of one test, ready for a table or a file.
+
+    Attributes:
+        splits: By split.
+        gap: BG-gap where two splits show the same foregrounds on backgrounds of the same and of
+            a random class (``mixed-same`` and ``mixed-rand``, ``test_same`` and ``test_rand``).
+    """
+
+    splits: Mapping[str, SplitOutcome] = field(default_factory=dict)
+    gap: Difference | None = None
+
+    @classmethod
+    def of(cls, splits: Mapping[str, SplitOutcome]) -> "Results":
+        """The results of some splits."""
+        return cls(splits, gap_of(splits))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; undefined ones are None."""
+        found: dict[str, Any] = {"splits": {}}
+        for name, outcome in self.splits.items():
+            entry: dict[str, Any] = {"accuracy": _plain(asdict(outcome.accuracy))}
+            if outcome.iou is not None:
+                iou = {**asdict(outcome.iou), "chance": outcome.chance}
+                entry["mask_iou"] = _plain(iou)
+            found["splits"][name] = entry
+        found["background_gap"] = None if self.gap is None else _plain(asdict(self.gap))
+        return found
+
+    def table(self, *, title: str) -> Table:
+        """A row a split: accuracy with its 95 % interval, and the mask IoU where there is one."""
+        with_mask = any(outcome.iou is not None for outcome in self.splits.values())
+        table = Table(title=title, title_justify="left")
+        table.add_column("split")
+        table.add_column("images", justify="right")
+        table.add_column("accuracy", justify="right")
+        table.add_column("95 % interval", justify="right")
+        if with_mask:
+            table.add_column("mask IoU", justify="right")
+        for name, outcome in self.splits.items():
+            share = outcome.accuracy
+            cells = [name, str(share.images), percent(share.value), interval(share)]
+            if with_mask:
+                cells.append("" if outcome.iou is None else f"{outcome.iou.mean:.3f}")
+            table.add_row(*cells)
+        if self.gap is not None:
+            table.add_section()
+            cells = ["BG-gap", str(self.gap.images), points(self.gap.value), interval(self.gap)]
+            table.add_row(*cells)
+        return table
+
+
+def gap_of(splits: Mapping[str, SplitOutcome]) -> Difference | None:
+    """The BG-gap of the splits ``...same`` and ``...rand``, if they show the same foregrounds."""
+    for name, same in splits.items():
+        rand = splits.get(f"{name.removesuffix('same')}rand")
+        if not name.endswith("same") or rand is None:
+            continue
+        if torch.equal(same.label, rand.label) and same.names == rand.names:
+            return background_gap(same.prediction, rand.prediction, same.label)
+    return None
+
+
+def percent(value: float) -> str:
+    """A share in per cent.
+
+    Example:
+        >>> percent(0.9512), percent(float("nan"))
+        ('95.1 %', '')
+    """
+    return "" if math.isnan(value) else f"{100 * value:.1f} %"
+
+
+def points(value: float) -> str:
+    """A difference of shares in points.
+
+    Example:
+        >>> points(-0.012)
+        '-1.2'
+    """
+    return "" if math.isnan(value) else f"{100 * value:+.1f}"
+
+
+def interval(found: Proportion | Difference) -> str:
+    """The ends of an interval, in per cent or points.
+
+    Example:
+        >>> interval(Proportion(0.5, 0.4, 0.6, 5, 10))
+        '40.0 to 60.0'
+    """
+    if math.isnan(found.low):
+        return ""
+    return f"{100 * found.low:.1f} to {100 * found.high:.1f}"
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: None if isinstance(value, float) and math.isnan(value) else value
+        for key, value in values.items()
+    }

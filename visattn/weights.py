@@ -1,0 +1,154 @@
+"""Attention weights in and out: adapters of one's own, and timm's checkpoints."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from visattn.blocks.attended import Attended
+from visattn.insertion import attended
+from visattn.recording import natural_paths
+
+
+def save_attention(model: nn.Module, path: str | Path) -> Path:
+    """Save what `wrap` added, its buffers too, and nothing of the backbone.
+
+    Args:
+        model: A wrapped model.
+        path: A ``.safetensors`` file; a ``.json`` of the same name beside it says what stands
+            where.
+
+    Returns:
+        The path of the weights.
+
+    Raises:
+        ValueError: The model has no attention, or the path has another suffix.
+    """
+    target = _checked(path)
+    units = _units(model)
+    from safetensors.torch import save_file
+
+    state = {
+        f"{key}.{name}": tensor.detach().contiguous().cpu()
+        for key, unit in units.items()
+        for name, tensor in unit.block.state_dict().items()
+    }
+    target.parent.mkdir(parents=True, exist_ok=True)
+    save_file(state, target)
+    target.with_suffix(".json").write_text(json.dumps(_layout(units), indent=1) + "\n")
+    return target
+
+
+def load_attention(model: nn.Module, path: str | Path) -> nn.Module:
+    """Load saved attention into a model that is wrapped in the same way.
+
+    Everything is compared before anything is loaded.
+
+    Args:
+        model: Wrapped as the saved one was: same blocks at the same sites.
+        path: What `save_attention` wrote.
+
+    Returns:
+        ``model``.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: Sites, blocks or shapes differ; the message names the first that does.
+    """
+    from safetensors.torch import load_file
+
+    source = _checked(path)
+    for file in (source, source.with_suffix(".json")):
+        if not file.is_file():
+            raise FileNotFoundError(f"No saved attention at {file}; save_attention writes it.")
+    units = _units(model)
+    saved, here = json.loads(source.with_suffix(".json").read_text()), _layout(units)
+    for site in [*saved, *here]:
+        if saved.get(site) != here.get(site):
+            raise ValueError(
+                f"The saved attention differs from the model's at {site!r}: saved"
+                f" {saved.get(site, 'nothing')}, here {here.get(site, 'nothing')}. Wrap the model"
+                " as the saved one was."
+            )
+    state = load_file(source)
+    own = {
+        f"{key}.{name}": tensor
+        for key, unit in units.items()
+        for name, tensor in unit.block.state_dict().items()
+    }
+    for name in [*state, *own]:
+        shapes = [tuple(s[name].shape) if name in s else "nothing" for s in (state, own)]
+        if shapes[0] != shapes[1]:
+            raise ValueError(
+                f"The saved attention differs from the model's at {name!r}: saved {shapes[0]},"
+                f" here {shapes[1]}. Wrap the model with the same options."
+            )
+    with torch.no_grad():
+        for name, tensor in own.items():
+            tensor.copy_(state[name])
+    return model
+
+
+def from_timm(state: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
+    """Rename a timm checkpoint's built-in attention for a wrapped model of the same backbone.
+
+    timm keeps attention in a residual block's slot ``se``; the wrapped model keeps it at the
+    branch's end. All other keys are the same.
+
+    Args:
+        state: Such as ``timm.create_model("seresnet50").state_dict()``.
+        model: Such as ``wrap(timm.create_model("resnet50"), "se", init="paper")``.
+
+    Returns:
+        A state dict for ``model.load_state_dict``, which says what is missing or unexpected.
+
+    Raises:
+        ValueError: The model has no attention.
+
+    Example:
+        >>> import timm, visattn
+        >>> donor = timm.create_model("seresnet18")
+        >>> model = visattn.wrap("resnet18", "se", init="paper", rd_divisor=8)
+        >>> model.load_state_dict(from_timm(donor.state_dict(), model))
+        <All keys matched successfully>
+    """
+    slots = {}
+    for key, unit in _units(model).items():
+        for theirs, ours in getattr(unit.block, "timm_names", {"": ""}).items():
+            slots[f"{unit.site}.se.{theirs}"] = f"{key}.{ours}"
+    renamed = {}
+    for name, tensor in state.items():
+        slot = max((s for s in slots if name.startswith(s)), key=len, default=None)
+        renamed[name if slot is None else slots[slot] + name.removeprefix(slot)] = tensor
+    return renamed
+
+
+def _checked(path: str | Path) -> Path:
+    target = Path(path)
+    if target.suffix != ".safetensors":
+        raise ValueError(f"Expected a path that ends in .safetensors, got {str(path)!r}.")
+    return target
+
+
+def _units(model: nn.Module) -> dict[str, Attended]:
+    """The units by the key of their attention in the state dict."""
+    units = {
+        f"{path}.{unit.child}": unit
+        for path, unit in natural_paths(model)
+        if isinstance(unit, Attended)
+    }
+    if not units:
+        raise ValueError(f"{type(model).__name__} has no attention that wrap put in.")
+    assert len(units) == len(list(attended(model)))
+    return units
+
+
+def _layout(units: Mapping[str, Attended]) -> dict[str, dict[str, Any]]:
+    """What stands where, as plain values."""
+    return {
+        key: {"site": unit.site, "block": type(unit.block).__name__, "where": unit.where}
+        for key, unit in units.items()
+    }
