@@ -61,7 +61,8 @@ def find_sites(
         at: A named place (`PLACES`), a module path, a glob over module paths such as
             ``"layer[34].*.conv2"``, several of these, or a rule of one's own.
         stages: Keep the sites of these stages alone, 1 being the first.
-        every: Keep every n-th site of each stage, counted from the n-th.
+        every: Keep every n-th site of each stage, counted from the n-th; the last site of a stage
+            that has fewer.
         input_size: (C, H, W) of the image; timm's own if the model names one, or (3, 224, 224).
 
     Raises:
@@ -79,7 +80,7 @@ def find_sites(
     else:
         names = [at] if isinstance(at, str) else list(at)
         sites = [site for name in names for site in _named_sites(traced, name)]
-    sites = [site for site in _filtered(sites, stages, every)]
+    sites = list(_filtered(sites, stages, every))
     if not sites:
         found = sorted({residual.stage for residual in traced.residuals})
         raise ValueError(
@@ -95,16 +96,15 @@ def find_sites(
 
 
 def _filtered(sites: list[Site], stages: Sequence[int] | None, every: int) -> Iterator[Site]:
-    """The sites of the wanted stages, every n-th of each stage."""
+    """The sites of the wanted stages, every n-th of each, or the last of a shorter one."""
     if every < 1:
         raise ValueError(f"every must be at least 1, got {every}.")
-    seen: dict[int | None, int] = {}
+    stage_sites: dict[int | None, list[Site]] = {}
     for site in sites:
-        if stages is not None and site.stage not in stages:
-            continue
-        seen[site.stage] = seen.get(site.stage, 0) + 1
-        if seen[site.stage] % every == 0:
-            yield site
+        if stages is None or site.stage in stages:
+            stage_sites.setdefault(site.stage, []).append(site)
+    for inside in stage_sites.values():
+        yield from inside[every - 1 :: every] or inside[-1:]
 
 
 def _named_sites(traced: Trace, name: str) -> list[Site]:

@@ -223,12 +223,14 @@ def _build(
     module = entry.factory(site.channels, **({"init": init} if offers else {}), **options)
     if not isinstance(module, nn.Module):
         raise TypeError(f"The block {entry.name!r} gave {type(module).__name__}, not a module.")
-    if init == "identity" and not offers:
-        module = ZeroStart(module)
     base = model.get_submodule(site.path)
     reference = next((p for p in [*base.parameters(), *model.parameters()]), torch.empty(0))
-    module = module.to(device=reference.device, dtype=reference.dtype).train(base.training)
-    multiply_adds = _try_out(module, entry.name, site, reference)
+    multiply_adds = _try_out(
+        module.to(device=reference.device, dtype=reference.dtype), entry.name, site, reference
+    )
+    if init == "identity" and not offers:
+        module = ZeroStart(module).to(device=reference.device, dtype=reference.dtype)
+    module.train(base.training)
     parameters = sum(p.numel() for p in module.parameters())
     return Placed(site, entry.name, parameters, multiply_adds), module
 

@@ -153,7 +153,7 @@ class Recording(Mapping[str, SiteMaps]):
         ends = [site for site in self._sites if site.endswith(f".{name}")]
         if len(ends) == 1:
             return self._sites[ends[0]]
-        near = ends or difflib.get_close_matches(name, self._sites, n=3)
+        near = ends or difflib.get_close_matches(name, self._sites, n=3, cutoff=0.4)
         hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
         raise KeyError(f"Nothing was recorded at {name!r}.{hint} Sites: {', '.join(self._sites)}.")
 

@@ -169,18 +169,18 @@ def test_one_image_does_not_depend_on_the_others():
 
 def test_learns_the_place_of_an_object_to_the_pixel():
     """Squares at random places of an odd-sized image: the mask finds them, edges and all."""
-    block = SpatialMask(1, width=8, depth=3)
-    optimizer = torch.optim.AdamW(block.parameters(), lr=5e-3)
+    block = SpatialMask(1, width=8, depth=2)
+    optimizer = torch.optim.AdamW(block.parameters(), lr=1e-2)
 
     def scenes(count: int) -> tuple[torch.Tensor, torch.Tensor]:
-        masks = torch.zeros(count, 1, 23, 31)
+        masks = torch.zeros(count, 1, 15, 21)
         for mask in masks:
-            y, x = torch.randint(0, 14, ()).item(), torch.randint(0, 22, ()).item()
-            mask[:, y : y + 9, x : x + 9] = 1
+            y, x = torch.randint(0, 8, ()).item(), torch.randint(0, 14, ()).item()
+            mask[:, y : y + 7, x : x + 7] = 1
         return masks + 0.3 * torch.randn_like(masks), masks
 
-    for _ in range(60):
-        images, masks = scenes(16)
+    for _ in range(100):
+        images, masks = scenes(8)
         loss = nn.functional.binary_cross_entropy_with_logits(block.logits(images), masks)
         optimizer.zero_grad()
         loss.backward()

@@ -136,7 +136,8 @@ def test_pointing_measures_the_distance_of_every_maximum(
     tolerance: float, random_batch, pixels_of
 ) -> None:
     saliency, mask = random_batch(4)
-    mask = torch.where(torch.rand(mask.shape) < 0.7, mask * 0, mask)  # fewer: distances matter
+    kept = torch.rand(mask.shape, generator=torch.Generator().manual_seed(4)) < 0.3
+    mask = torch.where(kept, mask, mask * 0)  # a thin mask, for which distances matter
     mask[3], mask[4], mask[5] = 0, 1, NAN
     expected = []
     for image in range(len(mask)):

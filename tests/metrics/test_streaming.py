@@ -10,6 +10,7 @@ import torch
 
 pytest.importorskip("torchmetrics")
 
+import visattn
 from visattn import metrics
 from visattn.metrics import (
     BackgroundGap,
@@ -117,6 +118,7 @@ def test_without_torchmetrics_the_functions_work_and_the_classes_name_the_extra(
             raise ImportError(name)
         return real(name, *args, **kwargs)
 
+    monkeypatch.setattr(visattn, "metrics", metrics)  # put back what the fresh import replaces
     for name in [n for n in sys.modules if n.startswith("visattn.metrics")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(builtins, "__import__", without)

@@ -5,14 +5,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-_BASE = "base"
-
 
 class Attended(nn.Module):
     """``attention(base(x))`` or ``base(attention(x))``, in the place of ``base`` in a model.
 
-    The unit answers for its base: state-dict keys of the base are those it had before (``bn3.weight``
-    and not ``bn3.base.weight``), and attributes that the unit lacks are looked up in the base.
+    The unit answers for its base: state-dict keys of the base are those that it had before
+    (``bn3.weight`` and not ``bn3.base.weight``), and attributes that the unit lacks are looked up
+    in the base.
 
     Args:
         base: The backbone's own module.
@@ -34,7 +33,7 @@ class Attended(nn.Module):
         origin: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        self.add_module(_BASE, base)
+        self.base = base
         self.add_module(child, attention)
         self.where = where
         self.site = site
@@ -53,8 +52,7 @@ class Attended(nn.Module):
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What the base takes, and what it gives."""
-        base, attention = self._modules[_BASE], self._modules[self.child]
-        assert base is not None and attention is not None
+        base, attention = self.base, self.block
         if not self.enabled:
             return base(*args, **kwargs)
         if self.where == "before":
@@ -65,7 +63,7 @@ class Attended(nn.Module):
         try:
             return super().__getattr__(name)
         except AttributeError:
-            return getattr(super().__getattr__(_BASE), name)
+            return getattr(super().__getattr__("base"), name)
 
     def extra_repr(self) -> str:
         """The place, for printing."""
@@ -74,7 +72,7 @@ class Attended(nn.Module):
 
 def _hide_base(unit: nn.Module, state: dict[str, Tensor], prefix: str, _: Any) -> None:
     """Give the base's entries, and its version, the names that they had without the unit."""
-    inner = f"{prefix}{_BASE}."
+    inner = f"{prefix}base."
     for key in [key for key in state if key.startswith(inner)]:
         state[prefix + key.removeprefix(inner)] = state.pop(key)
     versions = getattr(state, "_metadata", {})
@@ -86,7 +84,7 @@ def _find_base(unit: nn.Module, state: dict[str, Tensor], prefix: str, *_: Any) 
     """Give the base's entries the names that loading looks for."""
     own = f"{prefix}{unit.child}."
     for key in [key for key in state if key.startswith(prefix) and not key.startswith(own)]:
-        state[f"{prefix}{_BASE}.{key.removeprefix(prefix)}"] = state.pop(key)
+        state[f"{prefix}base.{key.removeprefix(prefix)}"] = state.pop(key)
     object.__setattr__(unit, "_loading", prefix)
 
 
@@ -95,7 +93,7 @@ def _name_missing(unit: nn.Module, keys: Any) -> None:
     prefix = vars(unit).pop("_loading", None)
     if prefix is None:
         return
-    inner = f"{prefix}{_BASE}."
+    inner = f"{prefix}base."
     for names in (keys.missing_keys, keys.unexpected_keys):
         names[:] = [
             prefix + name.removeprefix(inner) if name.startswith(inner) else name for name in names

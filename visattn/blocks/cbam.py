@@ -110,7 +110,8 @@ class ChannelGate(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to gates (N, C, 1, 1)."""
         pooled = torch.cat((x.mean((2, 3), keepdim=True), x.amax((2, 3), keepdim=True)))
-        of_mean, of_max = self.fc2(self.activation(self.fc1(pooled))).chunk(2)
+        both = self.fc2(self.activation(self.fc1(pooled)))
+        of_mean, of_max = both.unflatten(0, (2, x.shape[0]))
         return self.gate(of_mean + of_max)
 
 

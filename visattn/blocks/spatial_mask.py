@@ -1,5 +1,6 @@
 """A spatial mask: a small branch estimates where the object is, and the features are masked."""
 
+import itertools
 from typing import Literal
 
 import torch
@@ -183,7 +184,7 @@ class _EncoderDecoder(nn.Module):
         )
         self.context = nn.Linear(widths[-1], widths[-1])
         self.lateral = nn.ModuleList(
-            nn.Conv2d(coarse, fine, 1) for fine, coarse in zip(widths[:-1], widths[1:], strict=True)
+            nn.Conv2d(coarse, fine, 1) for fine, coarse in itertools.pairwise(widths)
         )
         self.up = nn.ModuleList(nn.Sequential(*_convolution(fine, fine)) for fine in widths[:-1])
         self.head = nn.Conv2d(width, 4, 3, padding=1)
@@ -200,7 +201,8 @@ class _EncoderDecoder(nn.Module):
             skip = levels[level]
             features = self.up[level](skip + _resize(self.lateral[level](features), skip))
         plane = F.pixel_shuffle(self.head(features), 2)
-        return plane[:, :, : x.shape[2], : x.shape[3]]
+        # a crop by negative padding: slices would tie an exported program to odd or even sizes
+        return F.pad(plane, (0, x.shape[3] - plane.shape[3], 0, x.shape[2] - plane.shape[2]))
 
 
 def _convolution(inputs: int, outputs: int, *, stride: int = 1) -> tuple[nn.Module, ...]:

@@ -6,15 +6,15 @@ import inspect
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, final
 
 import numpy as np
 
 from visattn.data.decoding import Decoded
-from visattn.data.optional import albumentations as A  # noqa: N812
+from visattn.data.optional import albumentations as A
 from visattn.data.optional import cv2
-from visattn.data.swap_transform import BackgroundSwap, Backgrounds
+from visattn.data.swap_transform import Backgrounds, BackgroundSwap
+from visattn.data.warp import Warp
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,8 @@ class Augmentation:
         scale: Least and largest magnification.
         shift: Largest shift along each axis, as a share of the side.
         jitter: Largest change of brightness, contrast and saturation, as a share.
-        hue: Largest change of the hue, as a share of the colour circle, at most 0.5.
+        hue: Largest change of the hue, as a share of the colour circle, at most 0.5. It costs as
+            much time as all the rest of the jitter.
         extra: Further transforms, each ``{class_path: NAME, init_args: {...}}``, NAME one of
             albumentations or the dotted path of one of your own. Pixels that such a transform
             fills with a constant count as background (its ``fill_mask`` is 0).
@@ -54,7 +55,7 @@ class Augmentation:
     scale: tuple[float, float] = (0.9, 1.1)
     shift: float = 0.06
     jitter: float = 0.2
-    hue: float = 0.02
+    hue: float = 0.0
     extra: tuple[dict[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
@@ -98,20 +99,7 @@ class Augmentation:
         if self.vertical_flip:
             chosen.append(A.VerticalFlip(p=0.5))
         if self.rotate or self.shift or self.scale != (1.0, 1.0):
-            chosen.append(
-                A.Affine(
-                    rotate=(-self.rotate, self.rotate),
-                    scale=self.scale,
-                    translate_percent={
-                        "x": (-self.shift, self.shift),
-                        "y": (-self.shift, self.shift),
-                    },
-                    keep_ratio=True,
-                    border_mode=cv2.BORDER_REFLECT_101,
-                    mask_interpolation=cv2.INTER_LINEAR,
-                    p=1.0,
-                )
-            )
+            chosen.append(Warp(rotate=self.rotate, scale=self.scale, shift=self.shift, p=1.0))
         if self.jitter or self.hue:
             span = (max(0.0, 1 - self.jitter), 1 + self.jitter)
             chosen.append(
@@ -213,26 +201,10 @@ def _transform(description: Mapping[str, Any]) -> Any:
     known = [key for key in inspect.signature(kind).parameters if key != "self"]
     for argument in arguments:
         if argument not in known:
-            near = difflib.get_close_matches(argument, known, n=3)
+            near = difflib.get_close_matches(argument, known, n=3, cutoff=0.5)
             hint = f"did you mean {' or '.join(near)}? " if near else ""
             raise ValueError(f"{name} has no argument {argument!r}; {hint}It has {known}")
     try:
         return kind(**arguments)
     except (TypeError, ValueError) as error:
         raise ValueError(f"cannot make the transform {name} with {arguments}: {error}") from error
-
-
-def backgrounds_folder(augmentation: Augmentation) -> Path | None:
-    """The folder of backgrounds that an augmentation names, checked.
-
-    Raises:
-        FileNotFoundError: It is missing.
-    """
-    if augmentation.swap_from is None:
-        return None
-    folder = Path(augmentation.swap_from)
-    if not folder.exists():
-        raise FileNotFoundError(
-            f"expected a folder of background pictures at {folder} (swap_from), found nothing"
-        )
-    return folder

@@ -50,7 +50,7 @@ def fill(values: Tensor, *, weights: Tensor) -> Tensor:
     filled = levels.pop()[0]
     while levels:
         values, weights = levels.pop()
-        filled = torch.lerp(_doubled(filled, values.shape[-2:]), values, weights)
+        filled = _mixed(_doubled(filled, values.shape[-2:]), values, weights)
     return filled
 
 
@@ -93,7 +93,7 @@ def foreground_colours(
         Colours (N, C, H, W), meaningful where alpha is above 0.
     """
     lowest, highest = images.amin((2, 3), keepdim=True), images.amax((2, 3), keepdim=True)
-    unmixed = images - (1 - masks) * backgrounds
+    unmixed = torch.addcmul(images, masks - 1, backgrounds)
     unmixed = unmixed.div_(masks.clamp_min(1e-3)).clamp_(lowest, highest)
     narrowed = -_widened(-masks, rim)
     # A foreground thinner than the rim keeps what trust its own alpha gives.
@@ -117,7 +117,7 @@ def composite(images: Tensor, masks: Tensor, backgrounds: Tensor, *, rim: int = 
     """
     old = remove_foreground(images, masks, rim=rim)
     colours = foreground_colours(images, masks, backgrounds=old, rim=rim)
-    return torch.lerp(backgrounds, colours, masks)
+    return _mixed(backgrounds, colours, masks)
 
 
 @torch.no_grad()
@@ -164,7 +164,7 @@ def swap_backgrounds(
         >>> swapped, source = swap_backgrounds(images, masks, rim=0)
         >>> bool((source != torch.arange(4)).all())
         True
-        >>> torch.equal(swapped[:, :, 5:11, 5:11], images[:, :, 5:11, 5:11])
+        >>> torch.allclose(swapped[:, :, 4:12, 4:12], images[:, :, 4:12, 4:12], atol=1e-6)
         True
     """
     _check_batch(images, masks, backgrounds, probability=probability, shift=shift, rim=rim)
@@ -174,22 +174,31 @@ def swap_backgrounds(
     masks = _without_nan(masks).to(images.dtype)
     receives = labelled & (masks.flatten(1).mean(1) >= _LEAST_FOREGROUND)
     receives &= (torch.rand(count, generator=generator) < probability).to(device)
-    own = remove_foreground(images, masks, rim=rim)
     if backgrounds is None:
         gives = labelled & ((1 - masks).flatten(1).mean(1) >= _LEAST_BACKGROUND)
         source = _other_rows(gives, generator=generator)
         receives &= source >= 0
         unchanged = torch.arange(count, device=device)
-        pool = own
     else:
         source = torch.randint(len(backgrounds), (count,), generator=generator).to(device)
         unchanged = torch.full((count,), -1, device=device)
-        pool = backgrounds
-    chosen = _moved(pool[source.clamp_min(0)], generator=generator, flip=flip, shift=shift)
-    colours = foreground_colours(images, masks, backgrounds=own, rim=rim)
-    swapped = torch.lerp(chosen, colours, masks)
-    result = torch.where(receives.view(-1, 1, 1, 1), swapped, images)
+    rows = receives.nonzero().flatten()
+    if backgrounds is None:
+        own = remove_foreground(images, masks, rim=rim)
+        chosen, own = own[source[rows]], own[rows]
+    else:
+        chosen = backgrounds[source[rows]]
+        own = remove_foreground(images[rows], masks[rows], rim=rim)
+    chosen = _moved(chosen, generator=generator, flip=flip, shift=shift)
+    colours = foreground_colours(images[rows], masks[rows], backgrounds=own, rim=rim)
+    result = images.clone()
+    result[rows] = _mixed(chosen, colours, masks[rows])
     return result, torch.where(receives, source, unchanged)
+
+
+def _mixed(start: Tensor, end: Tensor, weights: Tensor) -> Tensor:
+    """Start + weights (end - start); ``torch.lerp`` takes twice the time where weights spread."""
+    return torch.addcmul(start, end - start, weights)
 
 
 def _sums_of_four(planes: Tensor) -> Tensor:
@@ -265,7 +274,8 @@ def _moved(
     count, _, height, width = pictures.shape
     if flip:
         mirrored = (torch.rand(count, generator=generator) < 0.5).to(pictures.device)
-        pictures = torch.where(mirrored.view(-1, 1, 1, 1), pictures.flip(-1), pictures)
+        pictures = pictures.clone()
+        pictures[mirrored] = pictures[mirrored].flip(-1)
     if shift > 0:
         for axis, side in ((2, height), (3, width)):
             far = int(shift * side)

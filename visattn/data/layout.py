@@ -132,8 +132,8 @@ def scan_split(root: Path, split: str, *, class_names: Sequence[str]) -> tuple[I
     mask_root = root / split / "masks"
     if mask_root.is_dir():
         for folder in sorted(mask_root.iterdir()):
-            if folder.is_dir() and _visible(folder):
-                if not (root / split / "images" / folder.name).is_dir():
+            if folder.is_dir() and not (root / split / "images" / folder.name).is_dir():
+                if _by_stem(folder, problems):
                     problems.append(f"{folder}: masks of a class that has no pictures")
             elif folder.suffix.lower() in PICTURE_SUFFIXES and _visible(folder):
                 problems.append(f"{folder}: masks stand in one folder a class, as pictures do")

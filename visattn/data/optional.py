@@ -1,19 +1,31 @@
-"""The optional packages of the data modules, with an error that names the extra to install."""
+"""The optional packages of the data modules, with an error that names the extra to install.
 
+``from visattn.data.optional import lightning`` imports lightning then, and nothing else.
+"""
+
+import importlib
 import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import albumentations as albumentations
+    import cv2 as cv2
+    import lightning as lightning
+
+_PACKAGES = ("albumentations", "cv2", "lightning")
 
 # albumentations asks its package index for a newer version whenever it is imported, and warns when
 # it cannot. Importing this package opens no connection, unless the user asked for the check.
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
-try:
-    import albumentations
-    import cv2
-    import lightning
-except ImportError as error:
-    raise ImportError(
-        f"visattn.data needs the package {error.name!r}, which is not installed. "
-        "Install the training extra: pip install 'visattn[train]'"
-    ) from error
 
-__all__ = ["albumentations", "cv2", "lightning"]
+def __getattr__(name: str) -> Any:
+    if name not in _PACKAGES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise ImportError(
+            f"visattn.data needs the package {error.name or name!r}, which cannot be imported "
+            f"({error}). Install the training extra: pip install 'visattn[train]'"
+        ) from error

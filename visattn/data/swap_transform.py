@@ -1,4 +1,4 @@
-"""`BackgroundSwap`: another background for a picture with a mask, as a transform of albumentations."""
+"""`BackgroundSwap`, a transform of albumentations: another background behind a foreground."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -6,14 +6,12 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from PIL import Image, UnidentifiedImageError
-from torch import Tensor
 
-from visattn.data.background_swap import composite, remove_foreground
 from visattn.data.decoding import Decoded
 from visattn.data.layout import Item, scan_pictures
-from visattn.data.optional import albumentations as A  # noqa: N812
+from visattn.data.matting import composite_picture, remove_foreground_picture
+from visattn.data.optional import albumentations as A
 from visattn.data.optional import cv2
 
 _LEAST_FOREGROUND = 1e-3
@@ -101,13 +99,12 @@ class RemovedForegrounds:
                 # All foreground: its fill would be the foreground's own colour.
                 self._kept[index] = np.full_like(decoded.image, 128)
             else:
-                image, mask = _as_batch(decoded.image), _as_batch(alpha)
-                filled = remove_foreground(image, mask, rim=self.rim)
-                self._kept[index] = _as_picture(filled, like=decoded.image)
+                filled = remove_foreground_picture(_floats(decoded.image), alpha, rim=self.rim)
+                self._kept[index] = _like(decoded.image, filled)
         return self._kept[index]
 
 
-class BackgroundSwap(A.DualTransform):  # type: ignore[misc]
+class BackgroundSwap(A.DualTransform):
     r"""Put the foreground on another background: alpha F + (1 - alpha) B.
 
     The mask given with the picture is alpha: uint8 with 255 for the object, or float in [0, 1];
@@ -142,8 +139,7 @@ class BackgroundSwap(A.DualTransform):  # type: ignore[misc]
 
     _targets = (A.core.type_definitions.Targets.IMAGE, A.core.type_definitions.Targets.MASK)
 
-    # The base class expects p second and by name; its parameter check (InitSchema) is for plain
-    # values only, so the arguments are checked here.
+    # albumentations' own check of the arguments (InitSchema) knows plain values only; it sees to p.
     def __init__(
         self,
         backgrounds: str | Path | Sequence[npt.NDArray[np.uint8]] | Backgrounds,
@@ -152,8 +148,6 @@ class BackgroundSwap(A.DualTransform):  # type: ignore[misc]
         p: float = 0.5,
     ) -> None:
         super().__init__(p=p)
-        if not 0.0 <= p <= 1.0:
-            raise ValueError(f"p must lie in [0, 1], got {p}")
         if rim < 0:
             raise ValueError(f"rim is a number of pixels, at least 0, got {rim}")
         if len(crop) != 2 or not 0.0 < crop[0] <= crop[1] <= 1.0:
@@ -198,9 +192,7 @@ class BackgroundSwap(A.DualTransform):  # type: ignore[misc]
         """The picture on its new background; itself where it has no mask."""
         if alpha is None or background is None:
             return img
-        image, mask = _as_batch(img), _as_batch(alpha)
-        result = composite(image, mask, _as_batch(background), rim=self.rim)
-        return _as_picture(result, like=img)
+        return _like(img, composite_picture(_floats(img), alpha, _floats(background), rim=self.rim))
 
     def apply_to_mask(self, mask: npt.NDArray[Any], **params: Any) -> npt.NDArray[Any]:
         """The mask, unchanged: the foreground does not move."""
@@ -220,20 +212,18 @@ class BackgroundSwap(A.DualTransform):  # type: ignore[misc]
         part = picture[top : top + cut_rows, left : left + cut_columns]
         shrinks = cut_rows > height
         how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        part = cv2.resize(part, (width, height), interpolation=how)
-        return part[:, ::-1] if self.py_random.random() < 0.5 else part
+        sized = np.asarray(cv2.resize(part, (width, height), interpolation=how), dtype=np.uint8)
+        return sized[:, ::-1] if self.py_random.random() < 0.5 else sized
 
 
-def _as_batch(array: npt.NDArray[Any]) -> Tensor:
-    """(H, W, 3) or (H, W), uint8 or float in [0, 1], to float32 (1, C, H, W) in [0, 1]."""
-    planes = array[..., None] if array.ndim == 2 else array
-    batch = torch.from_numpy(np.ascontiguousarray(planes.transpose(2, 0, 1)))[None].float()
-    return batch / 255.0 if array.dtype == np.uint8 else batch
+def _floats(picture: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """uint8, or float in [0, 1], to float32 in [0, 1]."""
+    floats = picture.astype(np.float32)
+    return floats * np.float32(1 / 255) if picture.dtype == np.uint8 else floats
 
 
-def _as_picture(batch: Tensor, *, like: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Float (1, C, H, W) in [0, 1] to (H, W, C) of another array's type."""
-    picture = batch[0].permute(1, 2, 0).numpy()
-    if like.dtype == np.uint8:
-        return np.rint(np.clip(picture, 0.0, 1.0) * 255.0).astype(np.uint8)
-    return np.ascontiguousarray(picture, dtype=like.dtype)
+def _like(picture: npt.NDArray[Any], floats: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
+    """Float32 in [0, 1] to the type of a picture."""
+    if picture.dtype == np.uint8:
+        return np.rint(np.clip(floats, 0.0, 1.0) * 255.0).astype(np.uint8)
+    return floats.astype(picture.dtype)

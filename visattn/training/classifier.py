@@ -15,14 +15,11 @@ from visattn.insertion import attended, wrap
 from visattn.metrics import MaskIoU, mask_iou
 from visattn.recording import record
 from visattn.training.backbone import build_backbone
-from visattn.training.objectives import CrossEntropy, MaskedFocus
+from visattn.training.objectives import CrossEntropy, Objective
 from visattn.training.schedule import parameter_groups, warmup_cosine
 from visattn.training.suggestions import nearest
 
 Batch = dict[str, Tensor]
-Objective = Callable[[nn.Module, Batch, float], tuple[Tensor, dict[str, Tensor]]]
-"""From the network, a batch and the share of training done to the loss and what to log."""
-
 _FACTS = "visattn_data"
 _WRAP_KEYS = ("block", "at", "stages", "every", "init", "stack")
 
@@ -51,8 +48,7 @@ class ImageClassifier(L.LightningModule):
         attention: What `visattn.wrap` puts in: a block's name, or a mapping with ``block`` and
             any of ``at``, ``stages``, ``every``, ``init`` and the block's own options, or a list
             of these.
-        objective: The loss: called with the network, the batch and the share of training done in
-            [0, 1], it returns the loss and parts to log. Cross entropy by default.
+        objective: What to train on; cross-entropy by default.
         optimizer: ``"adamw"`` or ``"sgd"`` (with Nesterov momentum).
         learning_rate: Its highest value.
         weight_decay: On kernels and matrices only.
@@ -78,7 +74,7 @@ class ImageClassifier(L.LightningModule):
         pretrained: bool = False,
         backbone_options: dict[str, Any] | None = None,
         attention: str | dict[str, Any] | list[dict[str, Any]] | None = None,
-        objective: CrossEntropy | MaskedFocus | Objective | None = None,
+        objective: Objective | None = None,
         optimizer: Literal["adamw", "sgd"] = "adamw",
         learning_rate: float = 1e-3,
         weight_decay: float = 0.05,
@@ -164,6 +160,10 @@ class ImageClassifier(L.LightningModule):
         for name, value in parts.items():
             self.log(f"train/{name}", value, on_step=False, on_epoch=True, batch_size=size)
         return loss
+
+    def on_train_epoch_start(self) -> None:
+        """Log the learning rate at the start of the epoch."""
+        self.log("train/learning_rate", self.trainer.optimizers[0].param_groups[0]["lr"])
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Accuracy on the validation split."""
@@ -300,8 +300,9 @@ def names_of_tests(trainer: L.Trainer) -> list[str]:
 def data_facts(datamodule: Any) -> dict[str, Any]:
     """What a network must know of its data when it is used alone: plain values only."""
     facts: dict[str, Any] = {}
-    for name in ("class_names", "size", "fit", "mean", "std"):
-        value = getattr(datamodule, name, None)
-        if value is not None:
-            facts[name] = list(value) if isinstance(value, (list, tuple)) else value
+    names = getattr(datamodule, "class_names", None)
+    if names is not None:
+        facts["class_names"] = [str(name) for name in names]
+    for name, value in getattr(datamodule, "reading", {}).items():
+        facts[name] = list(value) if isinstance(value, (list, tuple)) else value
     return facts

@@ -69,8 +69,8 @@ def area_loss(mask: Tensor, target: float) -> Tensor:
     Lower ``target`` from 1 to the share that objects take (about 0.3) during training.
 
     Example:
-        >>> area_loss(torch.full((2, 1, 4, 4), 0.5), 0.3).item()
-        0.0400...
+        >>> area_loss(torch.full((2, 1, 4, 4), 0.5), 0.25).item()
+        0.0625
     """
     return (mask.flatten(1).mean(1) - target).square().mean()
 

@@ -1,41 +1,57 @@
 """Lightning's messages without those that a user can do nothing about."""
 
 import logging
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_POINTLESS = (
+_POINTLESS_WARNINGS = (
     r".*does not have many workers which may be a bottleneck.*",
     r".*isinstance\(treespec, LeafSpec\).*",
     r".*The number of training batches \(\d+\) is smaller than the logging interval.*",
     r".*GPU available but not used.*",
-    r".*Checkpoint directory .* exists and is not empty.*",
-    r".*tensorboardX.* has been removed as a dependency.*",
+    r".*`tensorboardX` has been removed as a dependency.*",
     r".*Experiment logs directory .* exists and is not empty.*",
-    r".*`ModelCheckpoint\(save_last=True.*",
-    r".*You're resuming from a checkpoint that ended before the epoch ended.*",
-    r".*LightningCLI's args parameter is intended to run from within Python.*",
+    r".*callbacks used to create the checkpoint need to be provided.*",
     r".*The dirpath has changed from.*",
+    r".*LightningCLI's args parameter is intended to run from within Python.*",
 )
-_LOGGERS = ("lightning.pytorch", "lightning.fabric")
+_POINTLESS_NOTES = (
+    r"[GT]PU available: ",
+    r"HPU available: ",
+    r".*Tip: For seamless",
+    r"Loading `train_dataloader` to estimate",
+    r"`Trainer\.fit` stopped",
+    r"Seed set to",
+    r"Restor(ing|ed) (states|all states)",
+    r"Loaded model weights from the checkpoint",
+)
 
 
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
-    """A context in which Lightning tells what matters.
+    """A context in which Lightning says only what matters.
 
-    Its notes (which accelerators there are, what else one could install) are dropped, and so are
-    warnings about things that are meant or that nobody can change here. Other warnings pass.
+    Its notes on accelerators and on what else one could install are dropped, and so are warnings
+    about things that are meant or that nobody can change here. All others pass.
     """
-    levels = {name: logging.getLogger(name).level for name in _LOGGERS}
+    handlers = [
+        handler
+        for name in ("lightning.pytorch", "lightning.fabric", "lightning")
+        for handler in logging.getLogger(name).handlers
+    ]
+    for handler in handlers:
+        handler.addFilter(_matters)
     try:
-        for name in _LOGGERS:
-            logging.getLogger(name).setLevel(logging.WARNING)
         with warnings.catch_warnings():
-            for message in _POINTLESS:
+            for message in _POINTLESS_WARNINGS:
                 warnings.filterwarnings("ignore", message=message)
             yield
     finally:
-        for name, level in levels.items():
-            logging.getLogger(name).setLevel(level)
+        for handler in handlers:
+            handler.removeFilter(_matters)
+
+
+def _matters(entry: logging.LogRecord) -> bool:
+    return not any(re.match(pattern, entry.getMessage()) for pattern in _POINTLESS_NOTES)

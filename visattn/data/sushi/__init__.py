@@ -10,6 +10,7 @@ other backgrounds, so the accuracy that is lost is what the classifier read from
 (64, 64, 3)
 """
 
+from visattn.data.sushi.contact_sheet import contact_sheet, save_contact_sheet
 from visattn.data.sushi.foreground import foreground
 from visattn.data.sushi.names import HELD_OUT_STYLES, KINDS, STYLES, own_style
 from visattn.data.sushi.plan import TEST_VARIANTS, SushiParameters
@@ -28,10 +29,12 @@ __all__ = [
     "SushiParameters",
     "background",
     "compose",
+    "contact_sheet",
     "foreground",
     "own_style",
     "render_scene",
     "render_sushi",
     "sample_light",
+    "save_contact_sheet",
     "sushi_cache",
 ]

@@ -15,8 +15,8 @@ from visattn.data.sushi.shading import Light, develop, sample_light
 
 SUPERSAMPLING = 2
 SMALLEST_SIZE = 32
-REACH = 1.5
-"""Half-lengths from a piece's centre that its canvas covers."""
+REACH, REACH_UP, REACH_TAIL = 1.30, 1.50, 1.55
+"""Half-lengths from a piece's centre that its canvas covers: around, upwards, with a tail."""
 
 
 def check_size(size: int) -> int:
@@ -74,9 +74,10 @@ def foreground(
     # Height shows upwards, so the foot stands a little below the middle of what is seen.
     y = 0.5 + distance * math.sin(direction) + 0.15 * half_length
 
-    reach = REACH * half_length
+    reach = (REACH_TAIL if kind == "ebi" else REACH) * half_length
+    up = max(reach, REACH_UP * half_length)
     left, right = (int(np.clip(edge * size, 0, size)) for edge in (x - reach, x + reach + 1 / size))
-    top, bottom = (int(np.clip(edge * size, 0, size)) for edge in (y - reach, y + reach + 1 / size))
+    top, bottom = (int(np.clip(edge * size, 0, size)) for edge in (y - up, y + reach + 1 / size))
     fine = size * SUPERSAMPLING
     frame = Frame(
         rows=(bottom - top) * SUPERSAMPLING,

@@ -7,9 +7,9 @@ from visattn.data.sushi.noise import Field, smoothstep
 from visattn.data.sushi.nori import nori_surface
 from visattn.data.sushi.opencv import opencv
 from visattn.data.sushi.piece import Canvas, Frame, dome, swept
-from visattn.data.sushi.rice import rice_surface
-from visattn.data.sushi.shapes import coverage, leaf, rounded_box
+from visattn.data.sushi.rice import grains, rice_surface
 from visattn.data.sushi.shading import Finish, shade
+from visattn.data.sushi.shapes import coverage, leaf, rounded_box
 from visattn.data.sushi.slices import SLICES
 
 RICE_HEIGHT = 0.30
@@ -44,9 +44,10 @@ def draw_nigiri(frame: Frame, kind: str) -> Canvas:
         )
 
     # Rice.
-    rice = swept(frame, rice_outline, low=0.0, high=RICE_HEIGHT - 0.04)
+    cut = grains(frame)
+    rice = swept(frame, rice_outline, low=0.0, high=RICE_HEIGHT - 0.04) - 0.07 * (cut[0] - 0.5)
     rice_alpha = coverage(rice, frame.unit)
-    canvas.add(rice_surface(frame, 0.34 * dome(rice, 0.30)), rice_alpha)
+    canvas.add(rice_surface(frame, 0.34 * dome(rice, 0.30), cut), rice_alpha)
 
     # The slice hangs down at its ends.
     droop = 0.12 if square else 0.42
@@ -77,14 +78,14 @@ def draw_nigiri(frame: Frame, kind: str) -> Canvas:
     )
     canvas.add(planes, alpha)
     if slice_.belt:
-        _draw_belt(canvas, frame, np.minimum(body, rice), relief)
+        _draw_belt(canvas, frame, np.minimum(body, rice), rise + crown)
     return canvas
 
 
 def _shade_rice_under(canvas: Canvas, frame: Frame, alpha: Field) -> None:
     """Let the slice darken the rice just below it."""
     cv2 = opencv()
-    shift = np.float32([[1, 0, 0], [0, 1, 0.05 * frame.unit]])
+    shift = np.array([[1, 0, 0], [0, 1, 0.05 * frame.unit]], np.float32)
     moved = cv2.warpAffine(alpha, shift, (frame.columns, frame.rows))
     blurred = cv2.GaussianBlur(moved, (0, 0), max(0.05 * frame.unit, 0.6))
     canvas.darken(1 - 0.50 * blurred)

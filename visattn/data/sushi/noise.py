@@ -4,12 +4,14 @@ Every field is drawn on a grid whose size doesn't depend on the picture, then en
 gives one scene, whether it is rendered with 64 or with 512 pixels a side.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from visattn.data.sushi.opencv import opencv
 
-Field = NDArray[np.float32]
+Field = NDArray[np.floating[Any]]
 
 
 def fractal_noise(
@@ -60,6 +62,36 @@ def enlarge(grid: Field, height: int, width: int) -> Field:
     if not shrinks and height * width > 4 * grid.size > 4096:
         how = cv2.INTER_LINEAR
     out: Field = cv2.resize(grid, (width, height), interpolation=how)
+    return out
+
+
+def stretched_noise(
+    rng: np.random.Generator, x: Field, y: Field, *, cells: tuple[int, int]
+) -> Field:
+    """Random fibres along ``x``, at any turned coordinates.
+
+    Args:
+        rng: where the randomness comes from.
+        x: coordinate along the fibres.
+        y: coordinate across them.
+        cells: fibres per unit of ``y`` and changes per unit of ``x``.
+
+    Returns:
+        Noise of the coordinates' shape, mean about 0 and standard deviation about 0.7.
+    """
+    cv2 = opencv()
+    tile = rng.standard_normal((2 * cells[0], 8 * cells[1]), np.float32)
+    rows, columns = tile.shape
+    column = (x * np.float32(cells[1]) + 64 * columns) % columns
+    row = (y * np.float32(cells[0]) + 64 * rows) % rows
+    out: Field = cv2.remap(
+        tile,
+        column.astype(np.float32, copy=False),
+        row.astype(np.float32, copy=False),
+        cv2.INTER_LINEAR,
+        None,
+        cv2.BORDER_WRAP,
+    )
     return out
 
 

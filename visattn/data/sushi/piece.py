@@ -59,11 +59,16 @@ class Frame:
         """Fractal noise over the canvas, mean about 0 and standard deviation about 1."""
         return fractal_noise(self.rng, self.rows, self.columns, cells=cells, octaves=octaves)
 
-    def tone(self, tones: tuple[tuple[float, float, float], ...]) -> Planes:
+    def tone(
+        self,
+        tones: tuple[tuple[float, float, float], ...],
+        *,
+        spread: float = variety.COLOUR_SPREAD,
+    ) -> Planes:
         """A colour somewhere between the given ones, as linear light (3, 1, 1)."""
         weights = self.rng.dirichlet([variety.TONE_CONCENTRATION] * len(tones))
         colour = weights @ np.asarray(tones)
-        colour = colour + self.rng.normal(0, variety.COLOUR_SPREAD, 3)
+        colour = colour + self.rng.normal(0, spread, 3)
         return np.square(np.clip(colour, 0.02, 1.0)).astype(np.float32).reshape(3, 1, 1)
 
 

@@ -32,9 +32,21 @@ TEST_VARIANTS = (
 ADVERSARIAL_BACKGROUNDS = 64
 
 # Pools of seeds. A seed's top byte is its pool, so no two pools share a seed.
-_POOLS = ("train", "val", "test", "train_random", "test_adversarial") + tuple(
-    f"test_{variant}" for variant in TEST_VARIANTS
+_POOLS = (
+    "train",
+    "val",
+    "test",
+    "train_random",
+    "test_adversarial",
+    *(f"test_{variant}" for variant in TEST_VARIANTS),
 )
+
+
+def names(given: Sequence[str], *, field: str) -> tuple[str, ...]:
+    """The names as a tuple; a single string is an error, not a sequence of letters."""
+    if isinstance(given, str):
+        raise TypeError(f"{field} must be a sequence of names, got the string {given!r}")
+    return tuple(given)
 
 
 @dataclass(frozen=True)
@@ -79,15 +91,12 @@ class SushiParameters:
             raise ValueError(f"kinds must be at least 2 to be told apart, got {self.kinds}")
 
     def _check_names(self, field: str, known: Sequence[str], what: str) -> None:
-        names = getattr(self, field)
-        if isinstance(names, str):
-            raise TypeError(f"{field} must be a sequence of names, got the string {names!r}")
-        names = tuple(names)
-        for name in names:
+        given = names(getattr(self, field), field=field)
+        for name in given:
             check_name(name, known, what=what)
-        if len(set(names)) != len(names):
-            raise ValueError(f"{field} names one twice: {', '.join(names)}")
-        object.__setattr__(self, field, names)
+        if len(set(given)) != len(given):
+            raise ValueError(f"{field} names one twice: {', '.join(given)}")
+        object.__setattr__(self, field, given)
 
     def as_json(self) -> dict[str, object]:
         """The parameters as written beside the pictures."""

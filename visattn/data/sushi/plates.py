@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from visattn.data.sushi import variety
-from visattn.data.sushi.noise import Field, lines, smoothstep
+from visattn.data.sushi.noise import Field, lines, smoothstep, stretched_noise
 from visattn.data.sushi.opencv import opencv
 from visattn.data.sushi.piece import mix
 from visattn.data.sushi.shading import Finish, Planes
@@ -42,6 +42,7 @@ class Plate:
         finish: how it answers light.
         thickness: of its shadow, in units of the picture's side.
         turn: largest turn, in degrees.
+        relief: unevenness of its surface, in units of the picture's side.
     """
 
     shape: Shape
@@ -104,11 +105,11 @@ def _profile(depth: Field, positions: Field, heights: Field) -> Field:
     return out
 
 
-def soft_shadow(alpha: Field, shift: tuple[float, float], *, blur: float) -> Field:
-    """A shape's alpha moved by (x, y) pixels and blurred, at a quarter of the resolution."""
+def soft_shadow(alpha: Field, shift: tuple[float, float], *, blur: float, shrink: int = 4) -> Field:
+    """A shape's alpha moved by (x, y) pixels and blurred, at a lower resolution."""
     cv2 = opencv()
     rows, columns = alpha.shape
-    small_rows, small_columns = max(rows // 4, 8), max(columns // 4, 8)
+    small_rows, small_columns = max(rows // shrink, 8), max(columns // shrink, 8)
     small = cv2.resize(alpha, (small_columns, small_rows), interpolation=cv2.INTER_AREA)
     move = np.array(
         [[1, 0, shift[0] * small_columns / columns], [0, 1, shift[1] * small_rows / rows]],
@@ -145,20 +146,31 @@ def pooled(tone: Colour, pool: Colour, *, speckles: float = 0.0) -> Glaze:
         albedo = mix(ground.colour(tone), ground.colour(pool), deep)
         albedo = albedo * np.clip(1 + 0.07 * cloud, 0.5, 1.5)
         if speckles:
-            dots = smoothstep(1.35, 1.7, ground.noise(cells=(38, 38), octaves=1))
-            albedo = albedo * (1 - np.float32(speckles) * dots)
+            albedo = albedo * (1 - np.float32(speckles) * _dots(ground))
         return albedo
 
     return draw
+
+
+def _dots(ground: Ground) -> Field:
+    """Small round spots, scattered."""
+    cv2 = opencv()
+    spots = np.zeros((ground.pixels, ground.pixels), np.float32)
+    places = ground.rng.uniform(0, ground.pixels, (110, 2))
+    radii = ground.pixels * (0.002 + 0.005 * ground.rng.uniform(size=110) ** 3)
+    fraction = 4  # bits of a pixel's fraction that OpenCV is given
+    for (x, y), radius in zip(places.tolist(), radii.tolist(), strict=True):
+        where = (round(x * 2**fraction), round(y * 2**fraction))
+        cv2.circle(spots, where, round(radius * 2**fraction), 1.0, -1, cv2.LINE_8, fraction)
+    out: Field = cv2.GaussianBlur(spots, (0, 0), 0.7)
+    return out
 
 
 def grained(tone: Colour, dark: Colour) -> Glaze:
     """Bare wood, its grain along x."""
 
     def draw(ground: Ground, place: Place) -> Planes:
-        from visattn.data.sushi.tables import _along
-
-        fibre = _along(ground, place.x, place.y, cells=(110, 3))
+        fibre = stretched_noise(ground.rng, place.x, place.y, cells=(110, 3))
         rings = np.sin(2 * np.pi * (8 * place.y + 0.35 * np.sin(3 * place.x) + 0.35 * fibre))
         share = np.clip(0.30 + 0.22 * rings + 0.18 * fibre, 0, 1)
         return mix(ground.colour(tone), ground.colour(dark), share)
@@ -195,7 +207,7 @@ def mended(tone: Colour, gold: Colour) -> Glaze:
     def draw(ground: Ground, place: Place) -> Planes:
         cloud = ground.noise(cells=(3, 3), octaves=4)
         jag = ground.noise(cells=(5, 5), octaves=3)
-        width = 0.010 * (1 + 0.35 * cloud)
+        width = 0.0075 * (1 + 0.35 * cloud)
         albedo = ground.colour(tone) * (1 + 0.02 * cloud)
         for _ in range(3):
             angle = ground.rng.uniform(0, 2 * np.pi)

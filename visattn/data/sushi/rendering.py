@@ -1,5 +1,6 @@
 """The data set on disk: rendered once, in parallel, into a folder that is whole or not there."""
 
+import contextlib
 import csv
 import json
 import multiprocessing
@@ -24,7 +25,7 @@ from visattn.data.sushi.foreground import foreground
 from visattn.data.sushi.lock import exclusive
 from visattn.data.sushi.names import KINDS
 from visattn.data.sushi.opencv import opencv
-from visattn.data.sushi.plan import TEST_VARIANTS, Shot, SushiParameters, plan_shots
+from visattn.data.sushi.plan import TEST_VARIANTS, Shot, SushiParameters, names, plan_shots
 from visattn.data.sushi.scene import Picture, assemble
 from visattn.data.sushi.shading import sample_light
 from visattn.data.sushi.styles import background
@@ -126,8 +127,8 @@ def render_sushi(
         val=val,
         test=test,
         seed=seed,
-        variants=tuple(variants) if not isinstance(variants, str) else variants,
-        kinds=tuple(kinds) if not isinstance(kinds, str) else kinds,
+        variants=names(variants, field="variants"),
+        kinds=names(kinds, field="kinds"),
         train_random=train_random,
         adversarial=adversarial,
     )
@@ -137,7 +138,8 @@ def render_sushi(
     if _is_complete(folder, parameters):
         return folder
     opencv()
-    with exclusive(folder.with_name(f".{folder.name}.lock")):
+    lock = folder.with_name(f".{folder.name}.lock")
+    with exclusive(lock):
         if not _is_complete(folder, parameters):  # another process may just have done it
             partial = _open_partial(folder, parameters)
             _render_all(partial, parameters, workers=workers or _processors(), progress=progress)
@@ -145,6 +147,7 @@ def render_sushi(
             if folder.exists():
                 folder.rmdir()  # empty, or _is_complete would have complained
             partial.rename(folder)
+    _remove_lock(lock)
     return folder
 
 
@@ -172,16 +175,28 @@ def _is_complete(folder: Path, parameters: SushiParameters) -> bool:
     )
 
 
+def _remove_lock(lock: Path) -> None:
+    """Tidy up; who still waits on this lock finds the data set whole and has no need of it."""
+    with contextlib.suppress(OSError):  # some systems keep a file that another process has open
+        lock.unlink()
+
+
 def _open_partial(folder: Path, parameters: SushiParameters) -> Path:
     """The folder of the work in progress: taken up if it is of these parameters, else fresh."""
     partial = folder.with_name(folder.name + ".partial")
     marker = partial / PARAMETERS_FILE
     if partial.exists():
         try:
-            if json.loads(marker.read_text()) == parameters.as_json():
-                return partial
+            begun = json.loads(marker.read_text())
         except (FileNotFoundError, json.JSONDecodeError):
-            pass
+            if any(path != marker for path in partial.iterdir()):
+                raise FileExistsError(
+                    f"{partial} is in the way: unfinished scenes are kept under this name, and "
+                    f"what it holds is none (no {PARAMETERS_FILE}). Move it or name another folder."
+                ) from None
+            begun = None
+        if begun == parameters.as_json():
+            return partial
         shutil.rmtree(partial)
     partial.mkdir(parents=True)
     marker.write_text(json.dumps(parameters.as_json(), indent=2) + "\n")

@@ -4,7 +4,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from visattn.data.sushi.noise import Field
+from visattn.data.sushi.noise import Field, smoothstep
 from visattn.data.sushi.opencv import opencv
 from visattn.data.sushi.piece import Frame
 from visattn.data.sushi.shading import Finish, Planes, shade
@@ -13,7 +13,7 @@ TILE = 384
 TILE_UNITS = 2.56
 """Side of the tile in half-lengths of a piece; a grain is about 0.2 long."""
 
-GRAIN = (15.5, 6.6)
+GRAIN = (17.0, 7.2)
 RICE_TONES = ((0.97, 0.96, 0.93), (0.95, 0.93, 0.87), (0.93, 0.91, 0.88))
 
 
@@ -64,12 +64,18 @@ def grains(frame: Frame) -> tuple[Field, Field]:
     return sampled[..., 0], sampled[..., 1]
 
 
-def rice_surface(frame: Frame, body: Field) -> Planes:
-    """Shaded rice on a body whose height, in half-lengths, is given."""
-    height, bright = grains(frame)
-    tone = frame.tone(RICE_TONES)
+def rice_surface(frame: Frame, body: Field, cut: tuple[Field, Field] | None = None) -> Planes:
+    """Shaded rice.
+
+    Args:
+        frame: of the piece.
+        body: the height it is packed to, in half-lengths.
+        cut: what :func:`grains` gave, where its outline follows the same grains.
+    """
+    height, bright = grains(frame) if cut is None else cut
+    tone = frame.tone(RICE_TONES, spread=0.008)
     # Gaps between grains are deep and warm; single grains differ a little.
-    gap = np.clip(height * 2.2, 0.0, 1.0)
-    albedo = tone * (0.55 + 0.36 * gap + 0.09 * bright)
-    relief = (body + 0.085 * height) * np.float32(frame.unit)
+    gap = smoothstep(0.15, 0.62, height)
+    albedo = tone * (0.46 + 0.44 * gap + 0.10 * bright)
+    relief = (body + 0.15 * height) * np.float32(frame.unit)
     return shade(albedo, relief, frame.light, Finish(specular=0.16, gloss=24, wrap=0.35))

@@ -16,7 +16,7 @@ from visattn.data.sushi.styles import background
 Picture = NDArray[np.uint8]
 
 SHOWN = ("whole", "only_fg", "only_fg_grey", "only_bg", "no_fg")
-"""What a scene shows: everything; the sushi on black or grey; the scene without it; a black hole."""
+"""What a scene shows: all; the sushi on black, on grey; all but the sushi; a hole in its place."""
 
 GREY = 0.5
 SHADOW_LENGTH = 0.055

@@ -1,6 +1,7 @@
 """One light, a height field and its colours give a picture: Lambert, Blinn-Phong, a window."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +10,7 @@ from visattn.data.sushi import variety
 from visattn.data.sushi.noise import Field, smoothstep
 from visattn.data.sushi.opencv import opencv
 
-Planes = NDArray[np.float32]
+Planes = NDArray[np.floating[Any]]
 """Colours as (3, height, width): planes, since NumPy broadcasts (height, width) over them fast."""
 
 
@@ -62,7 +63,7 @@ def develop(light_planes: Planes, light: Light) -> Planes:
     """Linear light to display values in [0, 1]: exposure, white balance, soft shoulder, gamma 2."""
     factors = np.asarray(light.white_balance, np.float32).reshape(3, 1, 1) * light.exposure
     x = light_planes * factors.astype(np.float32)
-    x = x * (np.float32(1.30) / (np.float32(1.0) + np.float32(0.30) * x))
+    x = x * (np.float32(1.26) / (np.float32(1.0) + np.float32(0.36) * x))
     return np.sqrt(np.clip(x, 0.0, 1.0))
 
 
@@ -92,7 +93,14 @@ def normals(height: Field) -> tuple[Field, Field, Field]:
     return -gx * nz, -gy * nz, nz
 
 
-def shade(albedo: Planes, height: Field, light: Light, finish: Finish) -> Planes:
+def shade(
+    albedo: Planes,
+    height: Field,
+    light: Light,
+    finish: Finish,
+    *,
+    tilt: tuple[Field, Field] | None = None,
+) -> Planes:
     """Light a height field seen from above.
 
     Args:
@@ -100,6 +108,8 @@ def shade(albedo: Planes, height: Field, light: Light, finish: Finish) -> Planes
         height: in pixels, (height, width).
         light: the lamp.
         finish: how the surface answers.
+        tilt: what to add to the normal's (right, down) where it mirrors. On a wide surface the eye
+            sees each place at another angle, so that even a flat plate has a sheen that fades.
 
     Returns:
         Linear light, (3, height, width).
@@ -113,22 +123,21 @@ def shade(albedo: Planes, height: Field, light: Light, finish: Finish) -> Planes
     illumination = np.float32(0.30) + np.float32(0.16) * nz + np.float32(0.86) * diffuse
     planes = albedo * illumination
     if finish.specular > 0 or finish.window > 0:
+        if tilt is not None:
+            nx, ny = nx + tilt[0], ny + tilt[1]
         planes = planes + gleam(nx, ny, nz, cosine, light, finish)
     return planes.astype(np.float32, copy=False)
 
 
-def gleam(
-    nx: Field, ny: Field, nz: Field, cosine: Field, light: Light, finish: Finish
-) -> NDArray[np.float32]:
+def gleam(nx: Field, ny: Field, nz: Field, cosine: Field, light: Light, finish: Finish) -> Planes:
     """What a surface mirrors: the lamp (Blinn-Phong) and, if wet, a window beside it."""
     lx, ly, lz = light.direction
     half = np.array([lx, ly, lz + 1.0])
     half /= np.linalg.norm(half)
     hx, hy, hz = half.astype(np.float32)
-    towards = np.maximum(nx * hx + ny * hy + nz * hz, 0)
-    out: NDArray[np.float32] = np.float32(finish.specular) * np.power(
-        towards, np.float32(finish.gloss)
-    )
+    towards = nx * hx + ny * hy + nz * hz
+    # x ** gloss, for x near 1, is exp(gloss * (x - 1)), which is several times faster.
+    out: Planes = np.float32(finish.specular) * np.exp(np.float32(finish.gloss) * (towards - 1))
     if finish.window > 0:
         # The direction mirrored by the surface, in the lamp's own frame; a window is a box there.
         rx, ry = 2 * nz * nx, 2 * nz * ny

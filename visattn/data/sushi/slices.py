@@ -57,7 +57,7 @@ def _mottled(frame: Frame, tone: Planes, noise: Field) -> Planes:
 def buri(frame: Frame) -> Slice:
     """Yellowtail: pink-beige flesh, pale seams, a dark red edge along one side."""
     rng = frame.rng
-    tone = frame.tone(((0.92, 0.72, 0.67), (0.95, 0.87, 0.81), (0.86, 0.69, 0.58)))
+    tone = frame.tone(((0.92, 0.68, 0.62), (0.95, 0.88, 0.83), (0.88, 0.66, 0.50)))
     blood = frame.tone(((0.58, 0.12, 0.14), (0.50, 0.17, 0.14), (0.70, 0.24, 0.24)))
     edge = rng.uniform(0.10, 0.24)
     side = float(rng.choice([-1.0, 1.0]))
@@ -86,7 +86,7 @@ def buri(frame: Frame) -> Slice:
 def maguro(frame: Frame) -> Slice:
     """Tuna: deep red, from lean to fatty pink, with fine straight seams."""
     rng = frame.rng
-    tone = frame.tone(((0.62, 0.09, 0.13), (0.78, 0.15, 0.17), (0.90, 0.48, 0.46)))
+    tone = frame.tone(((0.62, 0.09, 0.13), (0.80, 0.20, 0.18), (0.93, 0.62, 0.56)))
     slant = rng.uniform(0.35, 0.9) * float(rng.choice([-1.0, 1.0]))
     pitch = rng.uniform(4.2, 6.0)
     fat = rng.uniform(0.25, 0.55)
@@ -109,7 +109,7 @@ def maguro(frame: Frame) -> Slice:
 def salmon(frame: Frame) -> Slice:
     """Salmon: orange, with white chevrons of fat."""
     rng = frame.rng
-    tone = frame.tone(((0.97, 0.54, 0.30), (0.97, 0.69, 0.52), (0.86, 0.32, 0.20)))
+    tone = frame.tone(((0.96, 0.54, 0.32), (0.96, 0.74, 0.62), (0.82, 0.24, 0.18)))
     point = rng.uniform(-0.18, 0.18)
     slope = rng.uniform(0.7, 1.3) * float(rng.choice([-1.0, 1.0]))
     pitch = rng.uniform(2.4, 3.4)
@@ -134,7 +134,7 @@ def salmon(frame: Frame) -> Slice:
 def tamago(frame: Frame) -> Slice:
     """Omelette: a yellow block of rolled layers, held by a belt of nori."""
     rng = frame.rng
-    tone = frame.tone(((0.98, 0.82, 0.36), (0.97, 0.89, 0.58), (0.93, 0.71, 0.27)))
+    tone = frame.tone(((0.98, 0.82, 0.38), (0.96, 0.90, 0.70), (0.92, 0.66, 0.34)))
     pitch = rng.uniform(4.5, 6.5)
     toasted = rng.uniform(0.1, 0.6)
 
@@ -151,7 +151,7 @@ def tamago(frame: Frame) -> Slice:
             _wet(frame, specular=0.14, gloss=14, window=0.06),
         )
 
-    return Slice(paint, thickness=0.22, squareness=True, belt=True)
+    return Slice(paint, thickness=0.22, squareness=True, belt=rng.uniform() < variety.TAMAGO_BELT)
 
 
 def ebi(frame: Frame) -> Slice:
@@ -186,24 +186,27 @@ def ebi(frame: Frame) -> Slice:
 def ika(frame: Frame) -> Slice:
     """Squid: off-white and glossy, scored crosswise; now and then a thin belt of nori."""
     rng = frame.rng
-    tone = frame.tone(((0.95, 0.94, 0.93), (0.95, 0.90, 0.82), (0.94, 0.84, 0.81)))
+    tone = frame.tone(((0.95, 0.94, 0.93), (0.95, 0.89, 0.76), (0.94, 0.81, 0.77)))
     pitch = rng.uniform(3.0, 4.2)
     slant = rng.uniform(0.75, 1.25)
+    cross = rng.uniform(0.0, 0.8)
 
     def paint(u: Field, v: Field) -> Surface:
         noise = frame.noise(cells=(3, 3), octaves=3)
-        one = lines(pitch * (u * slant + v) + 0.05 * noise, 0.30)
-        other = lines(pitch * (u * slant - v) + 0.05 * noise, 0.30)
-        scores = np.maximum(one, other)
-        albedo = _mottled(frame, tone, 0.6 * noise)
-        albedo = mix(albedo, albedo * linear((0.80, 0.80, 0.84)), 0.75 * scores)
+        one = lines(pitch * (u * slant + v) + 0.05 * noise, 0.24)
+        other = lines(0.8 * pitch * (u * slant - v) + 0.05 * noise, 0.20)
+        scores = np.maximum(one, np.float32(cross) * other)
+        # Squid is translucent: thick in the middle, bluish where it thins out.
+        albedo = _mottled(frame, tone, 0.8 * noise)
+        albedo = mix(albedo, albedo * linear((0.88, 0.91, 0.95)), smoothstep(0.15, 0.5, np.abs(v)))
+        albedo = mix(albedo, albedo * linear((0.80, 0.79, 0.81)), 0.8 * scores)
         return Surface(
             albedo,
-            0.004 * noise - 0.022 * scores,
-            _wet(frame, specular=0.36, gloss=44, window=0.42),
+            0.005 * noise - 0.013 * scores,
+            _wet(frame, specular=0.42, gloss=50, window=0.60),
         )
 
-    return Slice(paint, thickness=0.11, belt=bool(rng.uniform() < variety.IKA_BELT))
+    return Slice(paint, thickness=0.11, belt=rng.uniform() < variety.IKA_BELT)
 
 
 SLICES: dict[str, Callable[[Frame], Slice]] = {

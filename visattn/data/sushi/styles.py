@@ -5,8 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from visattn.data.sushi import plates, shapes, tables
-from visattn.data.sushi.foreground import SUPERSAMPLING, check_size
+from visattn.data.sushi import plates, shapes, tables, variety
+from visattn.data.sushi.chopsticks import lay_chopsticks
+from visattn.data.sushi.foreground import check_size
+from visattn.data.sushi.garnish import lay_garnish
 from visattn.data.sushi.names import HELD_OUT_STYLES, STYLES, check_name
 from visattn.data.sushi.noise import Field
 from visattn.data.sushi.opencv import opencv
@@ -14,8 +16,11 @@ from visattn.data.sushi.plates import Plate
 from visattn.data.sushi.shading import Finish, Light, develop, sample_light
 from visattn.data.sushi.tables import Ground, Table
 
+SUPERSAMPLING = 1.5
+"""Enough where edges are anti-aliased by their distance already."""
+
 GLAZED = Finish(specular=0.20, gloss=34, window=0.10)
-LACQUER = Finish(specular=0.28, gloss=46, window=0.16)
+LACQUER = Finish(specular=0.20, gloss=46, window=0.13)
 MATTE = Finish(specular=0.03, gloss=10, wrap=0.1)
 
 
@@ -118,9 +123,9 @@ ALL_STYLES: dict[str, Style] = {
     "leaf": Style(
         tables.granite((0.62, 0.58, 0.56), (0.28, 0.27, 0.29), (0.82, 0.78, 0.74)),
         Plate(
-            lambda x, y: shapes.leaf(x, y, a=0.66, b=0.40),
+            lambda x, y: shapes.leaf(x, y, a=0.62, b=0.37),
             plates.DISH,
-            plates.veined((0.30, 0.48, 0.20), (0.55, 0.66, 0.32)),
+            plates.veined((0.25, 0.42, 0.19), (0.52, 0.62, 0.32)),
             Finish(specular=0.12, gloss=22, window=0.04),
         ),
     ),
@@ -175,7 +180,7 @@ def background(style: str, seed: int, *, size: int = 96, light: Light | None = N
     size = check_size(size)
     cv2 = opencv()
     light = sample_light(seed) if light is None else light
-    fine = size * SUPERSAMPLING
+    fine = round(size * SUPERSAMPLING)
     axis = ((np.arange(fine, dtype=np.float32) + 0.5) / fine - 0.5).astype(np.float32)
     ground = Ground(
         x=np.ascontiguousarray(np.broadcast_to(axis[None, :], (fine, fine))),
@@ -184,7 +189,11 @@ def background(style: str, seed: int, *, size: int = 96, light: Light | None = N
         rng=np.random.default_rng([seed, 0xBAC6]),
     )
     chosen = ALL_STYLES[style]
-    planes = develop(plates.lay(ground, chosen.table(ground), chosen.plate), light)
+    planes = plates.lay(ground, chosen.table(ground), chosen.plate)
+    planes = lay_garnish(ground, planes)
+    if ground.rng.uniform() < variety.CHOPSTICKS:
+        planes = lay_chopsticks(ground, planes)
+    planes = develop(planes, light)
     packed = np.ascontiguousarray(planes.transpose(1, 2, 0))
     out: Field = cv2.resize(packed, (size, size), interpolation=cv2.INTER_AREA)
     return np.clip(out, 0, 1)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from visattn.data.sushi import variety
-from visattn.data.sushi.noise import Field, fractal_noise, lines, smoothstep
+from visattn.data.sushi.noise import Field, fractal_noise, lines, smoothstep, stretched_noise
 from visattn.data.sushi.piece import mix
 from visattn.data.sushi.shading import Finish, Light, Planes, linear, shade
 
@@ -54,7 +54,8 @@ class Ground:
     def shade(self, albedo: Planes, height: Field, finish: Finish) -> Planes:
         """Shade a height field given in units of the picture's side."""
         relief = (height * np.float32(self.pixels)).astype(np.float32)
-        return shade(albedo.astype(np.float32), relief, self.light, finish)
+        tilt = (self.x * np.float32(-0.3), self.y * np.float32(-0.3))
+        return shade(albedo.astype(np.float32), relief, self.light, finish, tilt=tilt)
 
 
 Table = Callable[[Ground], Planes]
@@ -68,7 +69,7 @@ def wood(light_tone: Colour, dark_tone: Colour, *, boards: float = 3.0) -> Table
         board = np.floor(y * boards)
         shift = np.float32(7.31) * board
         warp = ground.noise(cells=(3, 3), octaves=2)
-        fibre = _along(ground, x + shift, y, cells=(96, 3))
+        fibre = stretched_noise(ground.rng, x + shift, y, cells=(96, 3))
         rings = np.sin(
             2 * np.pi * (5.5 * y + 0.55 * np.sin(2.2 * x + shift) + 0.10 * warp + 0.35 * fibre)
         )
@@ -80,24 +81,6 @@ def wood(light_tone: Colour, dark_tone: Colour, *, boards: float = 3.0) -> Table
         return ground.shade(albedo, 0.0016 * fibre - 0.004 * gap, Finish(specular=0.05, gloss=12))
 
     return draw
-
-
-def _along(ground: Ground, x: Field, y: Field, *, cells: tuple[int, int]) -> Field:
-    """Noise stretched along x, sampled on turned coordinates."""
-    from visattn.data.sushi.opencv import opencv
-
-    cv2 = opencv()
-    tile = ground.rng.standard_normal((cells[0] * 2, cells[1] * 8), np.float32)
-    rows, columns = tile.shape
-    sampled: Field = cv2.remap(
-        tile,
-        (x * np.float32(cells[1]) + 64 * columns) % columns,
-        (y * np.float32(cells[0]) + 64 * rows) % rows,
-        cv2.INTER_LINEAR,
-        None,
-        cv2.BORDER_WRAP,
-    )
-    return sampled
 
 
 def slate(tone: Colour) -> Table:
@@ -176,7 +159,7 @@ def slats(tone: Colour, thread: Colour, *, count: float = 17.0) -> Table:
 
     def draw(ground: Ground) -> Planes:
         x, y = ground.turned(variety.TABLE_TURN_DEGREES)
-        fibre = _along(ground, x, y, cells=(80, 4))
+        fibre = stretched_noise(ground.rng, x, y, cells=(80, 4))
         position = y * np.float32(count)
         slat = np.floor(position)
         across = 2 * (position - slat) - 1
@@ -193,16 +176,16 @@ def slats(tone: Colour, thread: Colour, *, count: float = 17.0) -> Table:
     return draw
 
 
-def straw(tone: Colour, *, count: float = 40.0) -> Table:
+def straw(tone: Colour, *, count: float = 46.0) -> Table:
     """Tatami: fine rushes in ribs."""
 
     def draw(ground: Ground) -> Planes:
         x, y = ground.turned(variety.TABLE_TURN_DEGREES)
-        fibre = _along(ground, x, y, cells=(120, 10))
+        fibre = stretched_noise(ground.rng, x, y, cells=(120, 10))
         rib = np.cos(2 * np.pi * count * y)
         nodes = np.cos(2 * np.pi * (count / 2.6) * x + np.pi * np.floor(count * y))
-        albedo = ground.colour(tone) * np.clip(0.92 + 0.09 * fibre + 0.07 * nodes, 0.4, 1.5)
-        return ground.shade(albedo, 0.0026 * rib + 0.0012 * nodes, Finish(specular=0.03, gloss=10))
+        albedo = ground.colour(tone) * np.clip(0.92 + 0.09 * fibre + 0.05 * nodes, 0.4, 1.5)
+        return ground.shade(albedo, 0.0022 * rib + 0.0006 * nodes, Finish(specular=0.03, gloss=10))
 
     return draw
 
@@ -211,13 +194,13 @@ def granite(tone: Colour, dark: Colour, pale: Colour) -> Table:
     """Polished granite: grains of three colours."""
 
     def draw(ground: Ground) -> Planes:
-        fine = ground.noise(cells=(44, 44), octaves=2)
-        other = ground.noise(cells=(36, 36), octaves=2)
+        fine = ground.noise(cells=(60, 60), octaves=1)
+        other = ground.noise(cells=(52, 52), octaves=1)
         cloud = ground.noise(cells=(3, 3), octaves=3)
         albedo = mix(
-            ground.colour(tone), ground.colour(dark), smoothstep(0.5, 0.9, fine + 0.2 * cloud)
+            ground.colour(tone), ground.colour(dark), smoothstep(0.3, 1.3, fine + 0.2 * cloud)
         )
-        albedo = mix(albedo, ground.colour(pale), smoothstep(0.7, 1.1, other))
+        albedo = mix(albedo, ground.colour(pale), smoothstep(0.6, 1.5, other))
         return ground.shade(albedo, np.zeros_like(fine), Finish(specular=0.04, gloss=24))
 
     return draw

@@ -1,0 +1,312 @@
+import copy
+
+import pytest
+import timm
+import torch
+import torchvision
+from torch import nn
+
+import visattn
+from visattn import attention_parameters, backbone_parameters, disabled, plan, unwrap, wrap
+from visattn.blocks import CBAM, SE, block_names
+from visattn.insertion import attended
+from visattn.testing import check_wrapped, enliven
+
+BACKBONES = {
+    "timm basic": lambda: timm.create_model("resnet10t", num_classes=7),
+    "timm bottleneck": lambda: timm.create_model("test_resnet", num_classes=7),
+    "timm resnext": lambda: timm.create_model("resnext26ts", num_classes=7),
+    "torchvision basic": lambda: torchvision.models.resnet18(num_classes=7),
+    "torchvision bottleneck": lambda: torchvision.models.ResNet(
+        torchvision.models.resnet.Bottleneck, [1, 1, 1, 1], 7, groups=4, width_per_group=16
+    ),
+}
+TABLE = {
+    ("resnet18", "plain"): 11_689_512,
+    ("resnet34", "plain"): 21_797_672,
+    ("resnet50", "plain"): 25_557_032,
+    ("resnet101", "plain"): 44_549_160,
+    ("resnet18", "se"): 11_778_592,
+    ("resnet34", "se"): 21_958_868,
+    ("resnet50", "se"): 28_088_024,
+    ("resnet101", "se"): 49_326_872,
+    ("resnet18", "se timm"): 11_779_624,
+    ("resnet34", "se timm"): 21_960_416,
+    ("resnet50", "se timm"): 28_088_024,
+    ("resnet101", "se timm"): 49_326_872,
+    ("resnet18", "se no bias"): 11_776_552,
+    ("resnet34", "se no bias"): 21_954_856,
+    ("resnet50", "se no bias"): 28_071_976,
+    ("resnet101", "se no bias"): 49_292_328,
+    ("resnet18", "cbam"): 11_779_392,
+    ("resnet34", "cbam"): 21_960_468,
+    ("resnet50", "cbam"): 28_089_624,
+    ("resnet101", "cbam"): 49_330_172,
+    ("resnet18", "cbam timm"): 11_777_352,
+    ("resnet34", "cbam timm"): 21_956_456,
+    ("resnet50", "cbam timm"): 28_073_576,
+    ("resnet101", "cbam timm"): 49_295_628,
+}
+COLUMNS = {
+    "se": ("se", {}),
+    "se timm": ("se", {"rd_divisor": 8}),
+    "se no bias": ("se", {"bias": False}),
+    "cbam": ("cbam", {}),
+    "cbam timm": ("cbam", {"variant": "timm"}),
+}
+
+
+@pytest.mark.parametrize("block", block_names())
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_contract_at_the_blocks_own_place(backbone, block):
+    check_wrapped(BACKBONES[backbone], block)
+
+
+@pytest.mark.parametrize("at", ["branch", "block", "stage", "stem", "image", "layer[34].*.conv2"])
+def test_contract_at_every_place(at):
+    check_wrapped(BACKBONES["torchvision basic"], "cbam", at=at)
+
+
+@pytest.mark.parametrize("column", ["plain", *COLUMNS])
+@pytest.mark.parametrize("depth", [18, 34, 50, 101])
+@pytest.mark.parametrize("library", ["timm", "torchvision"])
+def test_parameter_counts_of_whole_models(library, depth, column):
+    name = f"resnet{depth}"
+    with torch.device("meta"):
+        model = (
+            timm.create_model(name) if library == "timm" else getattr(torchvision.models, name)()
+        )
+        if column != "plain":
+            block, options = COLUMNS[column]
+            wrap(model, block, **options)
+    assert sum(p.numel() for p in model.parameters()) == TABLE[name, column]
+
+
+@pytest.mark.parametrize(
+    ("block", "options", "multiply_adds"), [("se", {}, 4.092e9), ("cbam", {}, 4.096e9)]
+)
+def test_multiply_adds_of_a_resnet50(block, options, multiply_adds):
+    plain = 4.089e9
+    with torch.device("meta"):
+        planned = plan(timm.create_model("resnet50"), block, **options)
+    assert plain + planned.added_multiply_adds == pytest.approx(multiply_adds, rel=1e-3)
+    assert planned.added_multiply_adds > 0
+
+
+@pytest.mark.parametrize("name", ["resnet26t", "resnet50_gn", "resnetrs50", "seresnext26d_32x4d"])
+def test_timms_resnets_have_a_branch_in_every_block(name):
+    with torch.device("meta"):
+        model = timm.create_model(name)
+        blocks = [m for m in model.modules() if type(m).__name__ in ("BasicBlock", "Bottleneck")]
+        assert len(plan(model, "se").sites) == len(blocks)
+
+
+def test_timms_seresnet50_moves_over_with_equal_logits():
+    donor = enliven(timm.create_model("seresnet50")).eval()
+    model = wrap(timm.create_model("resnet50"), "se", init="paper").eval()
+    model.load_state_dict(visattn.from_timm(donor.state_dict(), model))
+    images = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        assert torch.equal(model(images), donor(images))
+
+
+def test_by_name_by_constructor_and_by_object():
+    assert len(list(attended(wrap("resnet18", "se")))) == 8
+    assert len(list(attended(wrap(torchvision.models.resnet18, "se")))) == 8
+    model = torchvision.models.resnet18()
+    assert wrap(model, SE) is model
+
+
+def test_a_function_of_channels_starts_as_the_identity_by_one_scalar():
+    check_wrapped(BACKBONES["timm basic"], lambda channels: nn.Conv2d(channels, channels, 1))
+    model = wrap("resnet18", lambda channels: nn.Conv2d(channels, channels, 1), stages=[1])
+    strengths = [n for n, _ in model.named_parameters() if n.endswith("strength")]
+    assert len(strengths) == 2
+
+
+def test_two_blocks_in_one_model():
+    model = enliven(timm.create_model("resnet18", num_classes=7)).eval()
+    images = torch.randn(2, 3, 48, 40)
+    before = model(images)
+    keys = list(model.state_dict())
+    wrap(model, {"branch": "se", "block": "nonlocal", "image": "spatial_mask"})
+    assert torch.equal(model(images), before)
+    with visattn.record(model) as maps:
+        model(images)
+    assert {"image", "layer2.1", "layer2.1:nonlocal"} <= set(maps)
+    assert list(unwrap(model).state_dict()) == keys
+
+
+def test_nonlocals_own_place_is_the_papers():
+    with torch.device("meta"):
+        planned = plan(timm.create_model("resnet50"), "nonlocal")
+    names = [site.name for site in planned.sites]
+    assert names == ["layer2.1", "layer2.3", "layer3.1", "layer3.3", "layer3.5"]
+
+
+def test_plan_changes_nothing_and_prints_a_table():
+    model = timm.create_model("resnet18")
+    keys, state = list(model.state_dict()), torch.get_rng_state()
+    planned = plan(model, "cbam")
+    assert list(model.state_dict()) == keys
+    assert torch.equal(torch.get_rng_state(), state)
+    text = str(planned)
+    assert "layer4.1" in text
+    assert "8 blocks add 89,880 parameters to 11,689,512 (11,779,392 together)" in text
+    assert planned.added_parameters == 89_880
+
+
+def test_plan_is_what_wrap_does():
+    model = timm.create_model("resnet18")
+    planned = plan(model, "cbam", stages=[2, 3])
+    wrap(model, "cbam", stages=[2, 3])
+    assert [unit.site for unit in attended(model)] == [site.name for site in planned.sites]
+    assert sum(p.numel() for p in attention_parameters(model)) == planned.added_parameters
+
+
+def test_only_attention_trains_when_the_backbone_is_frozen():
+    model = wrap(enliven(timm.create_model("resnet18", num_classes=3)).eval(), "cbam")
+    for parameter in backbone_parameters(model):
+        parameter.requires_grad_(False)
+    before = copy.deepcopy(model.state_dict())
+    optimiser = torch.optim.SGD(attention_parameters(model), lr=0.1)
+    for _ in range(2):
+        optimiser.zero_grad()
+        model(torch.randn(4, 3, 32, 32)).square().sum().backward()
+        optimiser.step()
+    changed = [k for k, v in model.state_dict().items() if not torch.equal(v, before[k])]
+    assert changed
+    assert all(".attention." in key for key in changed)
+
+
+def test_state_dict_names_no_unit():
+    model = wrap("resnet18", "se")
+    assert "layer1.0.bn2.attention.fc1.weight" in model.state_dict()
+    assert not [key for key in model.state_dict() if ".base." in key]
+
+
+def test_a_missing_backbone_key_is_reported_by_its_own_name():
+    model = wrap("resnet18", "se")
+    state = model.state_dict()
+    del state["layer1.0.bn2.weight"]
+    assert model.load_state_dict(state, strict=False).missing_keys == ["layer1.0.bn2.weight"]
+
+
+def test_attributes_of_the_base_can_be_reached():
+    model = wrap("resnet18", "se")
+    assert model.layer1[0].bn2.num_features == 64
+    with pytest.raises(AttributeError, match="nonsense"):
+        _ = model.layer1[0].bn2.nonsense
+
+
+def test_disabled_restores_after_an_exception():
+    model = wrap("resnet18", "se")
+    with pytest.raises(RuntimeError, match="boom"), disabled(model):
+        raise RuntimeError("boom")
+    assert all(unit.enabled for unit in attended(model))
+
+
+def test_a_second_wrap_is_refused_or_stacked():
+    model = enliven(timm.create_model("resnet18", num_classes=7)).eval()
+    images = torch.randn(2, 3, 32, 32)
+    before, keys = model(images), list(model.state_dict())
+    wrap(model, "se")
+    with pytest.raises(ValueError, match=r"attention at 'layer1.0.bn2' already.*stack=True"):
+        wrap(model, "cbam")
+    assert len(list(attended(model))) == 8
+    wrap(model, "cbam", stack=True)
+    assert len(list(attended(model))) == 16
+    assert torch.equal(model(images), before)
+    again = wrap(wrap(timm.create_model("resnet18", num_classes=7), "se"), "cbam", stack=True)
+    again.load_state_dict(model.state_dict())
+    assert list(unwrap(model).state_dict()) == keys
+
+
+def test_a_module_that_stands_in_two_places_is_wrapped_in_both():
+    class Twice(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first = nn.Conv2d(3, 3, 1)
+            self.second = self.first
+
+        def forward(self, x):
+            return self.second(self.first(x))
+
+    model = wrap(Twice(), "se", at="first")
+    assert model.first is model.second
+    assert unwrap(model).first is model.second
+
+
+FAILURES = [
+    (KeyError, "Did you mean 'cbam'", {"block": "cban"}),
+    (ValueError, "Did you mean 'reduction'", {"block": "se", "reducton": 4}),
+    (ValueError, "init must be", {"block": "se", "init": "zero"}),
+    (ValueError, "Did you mean 'branch'", {"block": "se", "at": "branche"}),
+    (ValueError, "whose stages are \\[1, 2, 3, 4\\]", {"block": "se", "stages": [7]}),
+    (ValueError, "No module that gives a map", {"block": "se", "at": "layer9.*"}),
+    (ValueError, "names the same place twice", {"block": "se", "at": ["branch", "layer1.0.bn2"]}),
+    (ValueError, "reduction must be at least 1", {"block": "se", "reduction": 0}),
+    (ValueError, "A mapping says where", {"block": {"branch": "se"}, "at": "stem"}),
+    (ValueError, "must keep the map's shape", {"block": lambda c: nn.Conv2d(c, 2 * c, 1)}),
+    (ValueError, "cannot run at", {"block": lambda c: nn.Linear(c, c, bias=False)}),
+    (TypeError, "not a module", {"block": lambda c: None}),
+    (TypeError, "pass a function that makes one", {"block": nn.Identity()}),
+    (ValueError, "could not be run on fake images", {"block": "se", "input_size": (5, 32, 32)}),
+    (ValueError, "every must be at least 1", {"block": "se", "every": -1}),
+]
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "arguments"), FAILURES, ids=[message for _, message, _ in FAILURES]
+)
+def test_a_call_that_fails_leaves_the_model_as_it_was(error, message, arguments):
+    model = torchvision.models.resnet18()
+    modules, state = list(model.modules()), copy.deepcopy(model.state_dict())
+    with pytest.raises(error, match=message):
+        wrap(model, **arguments)
+    assert all(a is b for a, b in zip(modules, model.modules(), strict=True))
+    assert all(torch.equal(v, state[k]) for k, v in model.state_dict().items())
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
+    assert model.training
+
+
+def test_models_that_cannot_be_wrapped_say_why():
+    with pytest.raises(ValueError, match=r"timm has no model 'resnet5O'.*resnet50"):
+        wrap("resnet5O", "se")
+    with pytest.raises(TypeError, match="Expected a module, the name"):
+        wrap(3, "se")
+    with pytest.raises(ValueError, match="adds no branch to a shortcut"):
+        wrap(nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU()), "se")
+    for function in (unwrap, attention_parameters, backbone_parameters):
+        with pytest.raises(ValueError, match="no attention that wrap put in"):
+            function(nn.Conv2d(3, 3, 1))
+
+
+def test_a_plain_stack_of_convolutions_takes_attention_by_name():
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 16, 3))
+    model.pool = nn.Flatten()
+    check_wrapped(lambda: copy.deepcopy(model), CBAM, at="[02]")
+
+
+def test_sync_batchnorm_conversion_keeps_the_attention():
+    model = wrap(enliven(timm.create_model("resnet18", num_classes=7)), "cbam", init="paper").eval()
+    images = torch.randn(2, 3, 32, 32)
+    expected, keys = model(images), list(model.state_dict())
+    converted = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    assert isinstance(converted.layer1[0].bn2.base, nn.SyncBatchNorm)
+    assert list(converted.state_dict()) == keys
+    torch.testing.assert_close(converted.eval()(images), expected)
+
+
+def test_compile_and_export_give_the_same():
+    model = wrap(
+        enliven(timm.create_model("resnet10t", num_classes=7)), "cbam", init="paper"
+    ).eval()
+    images = torch.randn(2, 3, 32, 32)
+    with torch.no_grad():
+        expected = model(images)
+        compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
+        torch.testing.assert_close(compiled(images), expected)
+        dynamic = {0: torch.export.Dim("batch", min=1, max=64)}
+        program = torch.export.export(model, (images,), dynamic_shapes=(dynamic,)).module()
+        torch.testing.assert_close(program(images[:1]), expected[:1], atol=1e-5, rtol=1e-4)

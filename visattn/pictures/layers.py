@@ -1,0 +1,187 @@
+"""Overlays side by side: images down, layers (or models) across."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from matplotlib.colors import Colormap
+from matplotlib.figure import Figure
+
+from visattn.pictures.arrays import Statistics, as_image, as_map
+from visattn.pictures.blending import as_bytes, blend
+from visattn.pictures.captions import captions_for
+from visattn.pictures.keys import Key, common_scale
+from visattn.pictures.scales import (
+    Interpolation,
+    Limits,
+    Map,
+    Scale,
+    check_fit,
+    colours,
+    resize,
+    scale_over,
+)
+from visattn.pictures.sheets import BAR, GAP, LINE, MARGIN, SIZE, Sheet, number
+
+
+def grid(
+    images: Any,
+    maps: Mapping[str, Any],
+    *,
+    captions: Sequence[str] | None = None,
+    title: str | None = None,
+    width: float | None = None,
+    cmap: str | Colormap = "viridis",
+    alpha: float = 0.5,
+    normalise: Literal["image", "layer", "global", "none"] | Limits = "image",
+    interpolation: Interpolation = "bilinear",
+    stretch: bool = False,
+    mean: Statistics = None,
+    std: Statistics = None,
+) -> Figure:
+    """Draw overlays of several layers (or models): a row an image, a column a layer.
+
+    Args:
+        images: Pictures (N, 3, H, W) or (N, H, W, 3), or a sequence of pictures as ``overlay``
+            takes them.
+        maps: The maps of each layer by its name, each (N, h, w), (N, 1, h, w) or a sequence of
+            maps; their resolutions may differ. After a recording it is
+            ``{site: maps[site].spatial for site in maps}``.
+        captions: Words for each row.
+        title: A title above everything.
+        width: Width of the figure in inches; by default 1.5 a column, 10 at most.
+        cmap: Colour map.
+        alpha: Opacity of the map's colours, in [0, 1].
+        normalise: The values over which the colours run, stated in the figure: ``"image"``, each
+            map's own range, written under it; ``"layer"``, the range of each column, written
+            under its name; ``"global"``, the range of all maps; ``"none"``, from 0 to 1, for gates
+            and masks as they are; or a pair (low, high).
+        interpolation: ``"bilinear"``, or ``"nearest"`` to show the maps' own cells.
+        stretch: Accept maps of another aspect ratio than the images'.
+        mean: Mean of each channel by which the images were normalised; see ``overlay``.
+        std: Standard deviation of each channel.
+
+    Returns:
+        The figure; ``save`` writes it.
+
+    Raises:
+        TypeError: If images or maps cannot be read as numbers, or ``maps`` is no mapping.
+        ValueError: If numbers or shapes do not fit, values are out of range, or an option is
+            unknown. Layer and image are named.
+
+    Example:
+        >>> import numpy as np
+        >>> images = np.zeros((2, 8, 8, 3), dtype=np.uint8)
+        >>> maps = {"layer3": np.ones((2, 4, 4)), "layer4": np.zeros((2, 2, 2))}
+        >>> len(grid(images, maps, normalise="none").axes)  # two rows of three, the colour bar
+        7
+    """
+    scenes, read = _read(images, maps, mean=mean, std=std, stretch=stretch)
+    scales, key = _scales(read, normalise)
+    words = captions_for(len(scenes), captions=captions)
+    if width is None:
+        width = min(10.0, 1.5 * (1 + len(read)) + 2 * MARGIN)
+    tile = (width - 2 * MARGIN - len(read) * GAP) / (1 + len(read))
+    if tile < 0.3:
+        raise ValueError(
+            f"{1 + len(read)} columns do not fit {width} inches: fewer layers or a larger width"
+        )
+    talls = [tile * min(scene.shape[0] / scene.shape[1], 1.5) for scene in scenes]
+    above = LINE if any(words) else 0
+    below = LINE if normalise == "image" else 0
+    heads = 2 * LINE if normalise == "layer" else LINE
+    height = MARGIN + (1.6 * LINE if title else 0) + heads + BAR + 2 * MARGIN
+    height += sum(talls) + (above + below + GAP) * len(scenes)
+    sheet = Sheet(width=width, height=height)
+    y = MARGIN
+    if title:
+        sheet.write(title, x=MARGIN, y=y + LINE / 2, width=width - 2 * MARGIN, size=10, bold=True)
+        y += 1.6 * LINE
+    for column, name in enumerate(("image", *read)):
+        x = MARGIN + column * (tile + GAP) + tile / 2
+        sheet.write(name, x=x, y=y + LINE / 2, width=tile, size=SIZE - 1, align="center")
+        if normalise == "layer" and column:
+            sheet.write(
+                _range(scales[name][0]), x=x, y=y + 1.5 * LINE, width=tile, size=6.5, align="center"
+            )
+    y += heads
+    for place, (scene, tall) in enumerate(zip(scenes, talls, strict=True)):
+        if words[place]:
+            sheet.write(words[place], x=MARGIN, y=y + LINE / 2, width=width - 2 * MARGIN)
+        top = y + above
+        sheet.picture(as_bytes(scene), x=MARGIN, y=top, width=tile, height=tall)
+        for column, (name, layer) in enumerate(read.items(), start=1):
+            scale = scales[name][place]
+            field = resize(layer[place], size=scene.shape[:2], interpolation=interpolation)
+            x = MARGIN + column * (tile + GAP)
+            picture = blend(scene, scale(field), cmap=cmap, alpha=alpha)
+            sheet.picture(picture, x=x, y=top, width=tile, height=tall)
+            if normalise == "image":
+                sheet.write(
+                    _range(scale),
+                    x=x + tile / 2,
+                    y=top + tall + LINE / 2,
+                    width=tile,
+                    size=6.5,
+                    align="center",
+                )
+        y = top + tall + below + GAP
+    key.draw(sheet, colours(cmap), x=MARGIN, y=y + MARGIN, width=min(3.2, width - 4 * MARGIN))
+    return sheet.figure
+
+
+def _read(
+    images: Any, maps: Mapping[str, Any], *, mean: Statistics, std: Statistics, stretch: bool
+) -> tuple[list[Any], dict[str, list[Map]]]:
+    if not isinstance(maps, Mapping):
+        raise TypeError(
+            f"maps must be a mapping from a layer's name to its maps, not {type(maps).__name__}"
+        )
+    if len(images) == 0 or not maps:
+        raise ValueError(f"there is nothing to draw: {len(images)} images, {len(maps)} layers")
+    scenes = []
+    for place in range(len(images)):
+        try:
+            scenes.append(as_image(images[place], mean=mean, std=std))
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"image {place}: {error}") from error
+    read: dict[str, list[Map]] = {}
+    for name, layer in maps.items():
+        if len(layer) != len(scenes):
+            raise ValueError(
+                f"layer {name!r} has {len(layer)} maps for {len(scenes)} images: one an image was "
+                "expected"
+            )
+        read[str(name)] = []
+        for place, scene in enumerate(scenes):
+            try:
+                values = as_map(layer[place], what="map")
+                if not stretch:
+                    check_fit(values.shape, image=scene.shape[:2], what="map")
+            except (TypeError, ValueError) as error:
+                raise type(error)(f"layer {name!r}, image {place}: {error}") from error
+            read[str(name)].append(values)
+    return scenes, read
+
+
+def _scales(read: dict[str, list[Map]], normalise: object) -> tuple[dict[str, list[Scale]], Key]:
+    if normalise == "image":
+        own = {name: [scale_over([values]) for values in layer] for name, layer in read.items()}
+        label = "each map over its own range, written under it"
+        return own, Key(label, Scale(0, 1), words=("smallest", "largest"))
+    if normalise == "layer":
+        layers = {name: [scale_over(layer)] * len(layer) for name, layer in read.items()}
+        label = "each layer over its own range, written above"
+        return layers, Key(label, Scale(0, 1), words=("smallest", "largest"))
+    every = [values for layer in read.values() for values in layer]
+    if normalise == "global":
+        scale, key = scale_over(every), Key("all maps over one range", scale_over(every))
+    else:
+        words = ("image", "layer", "global", "none")
+        scale, key = common_scale(every, normalise, what="maps", words=words)
+    return {name: [scale] * len(layer) for name, layer in read.items()}, key
+
+
+def _range(scale: Scale) -> str:
+    if scale.low == scale.high:
+        return f"{number(scale.low)} everywhere"
+    return f"{number(scale.low)} to {number(scale.high)}"

@@ -1,0 +1,60 @@
+"""Training with Lightning: a classifier, its objectives, the command line, the demo.
+
+Names are imported when they are first used. Needs the extra ``visattn[train]``.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from visattn.training.classifier import ImageClassifier
+    from visattn.training.command import ClassifierCLI, run_command
+    from visattn.training.demo import run_demo
+    from visattn.training.look import draw_maps
+    from visattn.training.objectives import CrossEntropy, MaskedFocus, Objective
+    from visattn.training.outcomes import Outcomes, Results
+
+_HOMES = {
+    "ClassifierCLI": "command",
+    "CrossEntropy": "objectives",
+    "ImageClassifier": "classifier",
+    "MaskedFocus": "objectives",
+    "Objective": "objectives",
+    "Outcomes": "outcomes",
+    "Results": "outcomes",
+    "draw_maps": "look",
+    "run_command": "command",
+    "run_demo": "demo",
+}
+_EXTRA = ("albumentations", "cv2", "lightning", "lightning_utilities", "torchmetrics")
+
+__all__ = [
+    "ClassifierCLI",
+    "CrossEntropy",
+    "ImageClassifier",
+    "MaskedFocus",
+    "Objective",
+    "Outcomes",
+    "Results",
+    "draw_maps",
+    "run_command",
+    "run_demo",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in _EXTRA:
+            raise
+        raise ImportError(
+            f"visattn.training needs the package {error.name!r}, which is not installed. "
+            "Install the training extra: pip install 'visattn[train]'"
+        ) from error
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(__all__))

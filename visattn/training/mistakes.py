@@ -1,0 +1,71 @@
+"""What is wrong with a configuration, in one sentence and with the nearest names.
+
+jsonargparse reports every type that it tried. Here the place and the name are taken out of that,
+and what could have been meant is looked up.
+"""
+
+import importlib
+import inspect
+import re
+from collections.abc import Iterator
+
+import lightning as L
+
+from visattn.training.classifier import ImageClassifier
+from visattn.training.suggestions import nearest
+
+_OPTION = re.compile(r"class_path '([\w.]+)':\s*Option '([^']+)' is not accepted")
+_CLASS = re.compile(r"Expected a dot import path string: (\S+)")
+_BASE = re.compile(r"Subtypes: \[<class '([\w.]+)'>")
+_PLACE = re.compile(r'Parser key "([^"]+)"')
+_UNKNOWN = re.compile(
+    r"unrecognized arguments: (?:--)?([\w.]+)|does not accept option '(?:\w+::)?([\w.]+)'"
+)
+
+
+def explain(message: str) -> str:
+    """One sentence for a message of jsonargparse's; the message itself if it is none we know.
+
+    Example:
+        >>> explain("unrecognized arguments: --model.lerning_rate 3")
+        'unknown option model.lerning_rate; did you mean model.learning_rate?'
+    """
+    place = ".".join(dict.fromkeys(_PLACE.findall(message)))
+    at = f"{place}: " if place else ""
+    if options := _OPTION.findall(message):
+        path, option = options[-1]
+        names = list(inspect.signature(_load(path)).parameters)
+        known = nearest(option, names=names) or f"; it has {', '.join(names)}"
+        return f"{at}{path.rpartition('.')[2]} has no option {option!r}{known}"
+    if (classes := _CLASS.findall(message)) and (bases := _BASE.findall(message)):
+        names = sorted(_final_subclasses(_load(bases[-1])))
+        return (
+            f"{at}unknown class {classes[-1]!r}{nearest(classes[-1], names=names)}\n"
+            f"Known are {', '.join(names)}; a class of your own goes by its import path"
+        )
+    if unknown := _UNKNOWN.search(message):
+        name = unknown[1] or unknown[2]
+        return f"unknown option {name}{nearest(name, names=_options(), count=2)}"
+    if "arguments are required: " in message and ".data" in message:
+        return "no data given: name a recipe, such as -c foreground/mask, or --data FolderData"
+    return message
+
+
+def _options() -> Iterator[str]:
+    yield from ("config", "name", "runs", "seed_everything", "ckpt_path", "data", "model")
+    for group, owner in (("model", ImageClassifier), ("trainer", L.Trainer)):
+        for name in inspect.signature(owner).parameters:
+            yield f"{group}.{name}"
+
+
+def _load(path: str) -> type:
+    module, _, name = path.rpartition(".")
+    found: type = getattr(importlib.import_module(module), name)
+    return found
+
+
+def _final_subclasses(base: type) -> Iterator[str]:
+    for child in base.__subclasses__():
+        if not inspect.isabstract(child):
+            yield child.__name__
+        yield from _final_subclasses(child)
