@@ -24,6 +24,7 @@ ALLOWED = {
     "metrics": set(),
     "data": set(),
     "testing": CORE,
+    "bench": CORE | {"training"},
     "training": CORE | {"weights", "pictures", "metrics", "data", "training"},
     "cli": None,
     "__init__": None,
@@ -32,7 +33,7 @@ ALLOWED = {
 LIBRARIES = {
     "lightning": {"training", "data", "cli"},
     "albumentations": {"data"},
-    "timm": {"tracing", "data", "training"},
+    "timm": {"tracing", "data", "training", "bench"},
     "torchvision": {"data", "training"},
 }
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -40,12 +40,13 @@ def test_identity_returns_the_input_bit_for_bit(form, options, training):
 def test_identity_learns_from_the_output_alone(form):
     block = SpatialMask(3, init="identity", form=form)
     x = torch.randn(4, 3, 16, 16)
-    optimizer = torch.optim.SGD(block.parameters(), lr=0.1)
     before = copy.deepcopy(block.state_dict())
     for _ in range(2):  # the scalar moves in the first step, the branch from the second on
-        optimizer.zero_grad()
+        block.zero_grad()
         block(x).square().mean().backward()
-        optimizer.step()
+        with torch.no_grad():
+            for parameter in block.parameters():
+                parameter -= 0.1 * parameter.grad
     after = block.state_dict()
     assert all(not torch.equal(before[key], after[key]) for key in ("strength", "branch.head.bias"))
 
@@ -213,7 +214,7 @@ def test_copies_and_pickles(form):
     assert torch.equal(pickle.loads(pickle.dumps(block))(x), block(x))
 
 
-@pytest.mark.parametrize("options", [{}, {"hard": True, "erode": 1}, {"init": "identity"}])
+@pytest.mark.parametrize("options", [{"hard": True, "erode": 1}, {"init": "identity"}])
 def test_exports_with_dynamic_batch_and_size(options):
     block = SpatialMask(3, **options).eval()
     dynamic = torch.export.Dim.DYNAMIC

@@ -183,7 +183,7 @@ def _within(true: Tensor, *, tolerance: float) -> Tensor:
     padded = F.pad(true.float(), (reach, reach))[:, None]
     for rows in range(min(reach, true.shape[1] - 1) + 1):
         # Along the rows at this vertical distance a pixel reaches so far to both sides.
-        left = [x for x in range(reach + 1) if rows**2 + x**2 <= tolerance**2]
+        left = [x for x in range(reach + 1) if rows**2 + x**2 < tolerance**2]
         if not left:
             break
         width = left[-1]

@@ -74,10 +74,7 @@ def foreground(
     # Height shows upwards, so the foot stands a little below the middle of what is seen.
     y = 0.5 + distance * math.sin(direction) + 0.15 * half_length
 
-    reach = (REACH_TAIL if kind == "ebi" else REACH) * half_length
-    up = max(reach, REACH_UP * half_length)
-    left, right = (int(np.clip(edge * size, 0, size)) for edge in (x - reach, x + reach + 1 / size))
-    top, bottom = (int(np.clip(edge * size, 0, size)) for edge in (y - up, y + reach + 1 / size))
+    left, right, top, bottom = _window(kind, x, y, half_length, size)
     fine = size * SUPERSAMPLING
     frame = Frame(
         rows=(bottom - top) * SUPERSAMPLING,
@@ -107,4 +104,19 @@ def foreground(
         small[..., :3] / np.maximum(crop_alpha, np.float32(1e-4))[..., None]
     )
     alpha[top:bottom, left:right] = crop_alpha
-    return np.clip(rgb, 0, 1), np.clip(alpha, 0, 1)
+    # What rounds to 0 or 255 is 0 or 255: then a full pixel shows nothing of the background.
+    alpha[alpha < 0.5 / 255] = 0
+    alpha[alpha > 254.5 / 255] = 1
+    rgb[alpha == 0] = 0
+    return np.clip(rgb, 0, 1), alpha
+
+
+def _window(
+    kind: str, x: float, y: float, half_length: float, size: int
+) -> tuple[int, int, int, int]:
+    """Left, right, top and bottom of the part of the picture that a piece at (x, y) needs."""
+    reach = (REACH_TAIL if kind == "ebi" else REACH) * half_length
+    up = max(reach, REACH_UP * half_length)
+    left, right = (int(np.clip(edge * size, 0, size)) for edge in (x - reach, x + reach + 1 / size))
+    top, bottom = (int(np.clip(edge * size, 0, size)) for edge in (y - up, y + reach + 1 / size))
+    return left, right, top, bottom

@@ -1,0 +1,38 @@
+# Each target sets up what it needs by itself: .venv, with uv inside it.
+PYTHON ?= python3
+BIN := .venv/bin
+TESTS ?= tests visattn
+export OMP_WAIT_POLICY ?= passive
+
+.PHONY: help setup check test demo bench clean
+
+help:  ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: .venv/ready  ## Make .venv with everything in it (torch and its friends: a minute or two)
+
+.venv/ready: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("visattn needs Python 3.11 or newer, and this is " + sys.version.split()[0] + "; name another: make PYTHON=python3.12")'
+	@echo "make: setting up .venv (PyTorch is large: a minute or two)"
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --group dev --editable '.[train]'
+	@touch $@
+
+check: .venv/ready  ## Lint, formatting and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: .venv/ready  ## Run the tests on all cores
+	@echo "make: running the tests"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal $(TESTS)
+
+demo: .venv/ready  ## Render sushi, train with and without a mask, compare (6 minutes on two cores)
+	$(BIN)/visattn demo
+
+bench: .venv/ready  ## What attention costs on this machine
+	$(BIN)/python -m visattn.bench
+
+clean:  ## Remove .venv and the results of runs
+	rm -rf .venv runs
