@@ -9,6 +9,7 @@ import copy
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from visattn.training.process import tune_process
 
@@ -80,11 +81,19 @@ def kept_bytes(model: nn.Module, images: Tensor) -> int:
 def _training_step(model: nn.Module, images: Tensor) -> None:
     model.zero_grad(set_to_none=True)
     model(images).square().mean().backward()
+    _wait(images)
 
 
 def _evaluation(model: nn.Module, images: Tensor) -> None:
     with torch.inference_mode():
         model(images)
+    _wait(images)
+
+
+def _wait(images: Tensor) -> None:
+    """Let the accelerator finish what it was given."""
+    if images.is_cuda:
+        torch.cuda.synchronize()
 
 
 def main() -> None:
@@ -109,10 +118,7 @@ def main() -> None:
         ("evaluation", _evaluation, False),
         ("training step", _training_step, True),
     ):
-        runs = {
-            name: (lambda m=model.train(training), r=run: (r(m, images), _wait(device)))
-            for name, model in models.items()
-        }
+        runs = {name: partial(run, model.train(training), images) for name, model in models.items()}
         timed[title] = ratios(interleaved(runs, rounds=given.rounds), base="plain")
         for model in models.values():
             model.zero_grad(set_to_none=True)
@@ -122,11 +128,6 @@ def main() -> None:
         cells = [f"{timed[title][name]:.3f}" for title in timed]
         table.add_row(name, *cells, f"{kept[name] / kept['plain']:.3f}")
     console.print(table)
-
-
-def _wait(device: str) -> None:
-    if device == "cuda":
-        torch.cuda.synchronize()
 
 
 if __name__ == "__main__":

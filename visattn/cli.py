@@ -1,10 +1,12 @@
-"""The command line: words to calls, no logic. PyTorch is imported only by a command that needs it."""
+"""The command line: words to calls, no logic. Only a command that needs PyTorch imports it."""
 
+import inspect
 import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
+import docstring_parser
 from jsonargparse import ArgumentError, ArgumentParser
 from rich.console import Console
 
@@ -20,7 +22,7 @@ LIGHTNING = {
 """Commands that are passed on to Lightning's command line as they are."""
 
 
-def demo(
+def compare_on_scenes(
     *,
     seed: int = 0,
     out: str = "runs/demo",
@@ -45,7 +47,7 @@ def demo(
     run_demo(seed=seed, out=out, epochs=epochs, size=size, quick=quick)
 
 
-def plan(
+def show_plan(
     model: str,
     block: str,
     *,
@@ -82,7 +84,7 @@ def plan(
     )
 
 
-def blocks() -> None:
+def list_blocks() -> None:
     """List the attention blocks: name, own place, what they do."""
     from rich.table import Table
 
@@ -94,7 +96,7 @@ def blocks() -> None:
     Console().print(table)
 
 
-def render(
+def render_scenes(
     out: str,
     *,
     size: int = 96,
@@ -125,7 +127,7 @@ def render(
     print(folder)
 
 
-def overlay(
+def draw_overlay(
     image: str,
     *,
     model: str,
@@ -147,12 +149,14 @@ def overlay(
     print(draw_maps(image, model=model, layers=layers, out=out, size=size))
 
 
+# None of the functions has the name of a public one: jsonargparse would look that up in visattn,
+# and so import PyTorch for the sake of --help.
 COMMANDS: dict[str, Callable[..., None]] = {
-    "demo": demo,
-    "plan": plan,
-    "blocks": blocks,
-    "render": render,
-    "overlay": overlay,
+    "demo": compare_on_scenes,
+    "plan": show_plan,
+    "blocks": list_blocks,
+    "render": render_scenes,
+    "overlay": draw_overlay,
 }
 
 
@@ -222,7 +226,14 @@ def _parser() -> ArgumentParser:
     for name, function in COMMANDS.items():
         text = (function.__doc__ or "").partition("\n")[0]
         command = ArgumentParser(description=text, exit_on_error=False)
-        command.add_function_arguments(function, as_group=False, as_positional=True)
+        flags = {
+            k for k, p in inspect.signature(function).parameters.items() if p.annotation is bool
+        }
+        command.add_function_arguments(function, as_group=False, as_positional=True, skip=flags)
+        for entry in docstring_parser.parse(function.__doc__ or "").params:
+            if entry.arg_name in flags:
+                option = f"--{entry.arg_name}"
+                command.add_argument(option, action="store_true", help=entry.description)
         commands.add_subcommand(name, command, help=text)
     return parser
 

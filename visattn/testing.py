@@ -13,6 +13,7 @@ import copy
 import inspect
 import io
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -86,7 +87,7 @@ def check_block(
             x = torch.randn(batch, width, height, rows)
             _check_shapes_and_gradients(factory(width, **options), x)
             if offers_identity:
-                _check_identity(lambda w=width: factory(w, init="identity", **options), x)
+                _check_identity(partial(factory, width, init="identity", **options), x)
     if offers_identity and learns_at_once:
         _check_learns(factory(64, init="identity", **options))
     x = torch.randn(2, channels[-1], 8, 6)

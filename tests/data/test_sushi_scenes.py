@@ -1,7 +1,5 @@
 """Single scenes: names, seeds, mattes, what each variant shows."""
 
-import importlib
-
 import numpy as np
 import pytest
 
@@ -21,11 +19,9 @@ from visattn.data.sushi import (
     sample_light,
     save_contact_sheet,
 )
+from visattn.data.sushi import pieces as pieces_module
 from visattn.data.sushi.__main__ import main
 from visattn.data.sushi.styles import ALL_STYLES
-
-# The package has a function of the same name, which hides the module.
-foreground_module = importlib.import_module("visattn.data.sushi.foreground")
 
 SIZE = 64
 
@@ -64,18 +60,18 @@ def test_the_sushi_is_a_small_part_whole_and_antialiased(kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_canvas_cuts_no_piece_off(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     windows: list[tuple[int, int, int, int]] = []
-    find = foreground_module._window
+    find = pieces_module._window
 
     def recording(*arguments: object) -> tuple[int, int, int, int]:
         windows.append(find(*arguments))
         return windows[-1]
 
-    monkeypatch.setattr(foreground_module, "_window", recording)
-    for seed in range(40):
+    monkeypatch.setattr(pieces_module, "_window", recording)
+    for seed in range(20):
         _, alpha = foreground(kind, seed, size=40)
         left, right, top, bottom = windows[-1]
         window = alpha[top:bottom, left:right]
-        assert window.sum() == alpha.sum()
+        assert np.count_nonzero(window) == np.count_nonzero(alpha)
         for edge in (window[0], window[-1], window[:, 0], window[:, -1]):
             assert not edge.any(), seed
 
@@ -206,4 +202,4 @@ def test_saved_sheet_keeps_colours(tmp_path) -> None:
 
     with Image.open(tmp_path / "sheet.png") as picture:
         saved = np.asarray(picture.convert("RGB")).astype(int)
-    assert np.abs(saved - sheet).mean() < 6
+    assert np.abs(saved - sheet).max() <= 4

@@ -122,9 +122,25 @@ def test_labelled_images_are_remembered():
     assert parameters_with_gradient(model)
 
 
-def test_no_mask_at_all_is_an_error_after_the_warmup():
-    with pytest.raises(ValueError, match="no image with a mask was seen"):
-        MaskedFocus(warmup=0.1)(network(), unlabelled(scenes(4, follow=1.0), keep=0), 0.1)
+def test_nothing_is_learned_before_the_first_mask_and_it_must_come():
+    model, objective = network(), MaskedFocus(warmup=0.1)
+    batch = unlabelled(scenes(4, follow=1.0), keep=0)
+    loss, parts = objective(model, batch, 0.5)  # as after a resume, the bank being empty
+    assert loss.item() == 0
+    assert set(parts) == {"labelled_mask"}
+    many = {name: value.repeat_interleave(500, 0) for name, value in batch.items()}
+    with pytest.raises(ValueError, match="none of the first 2004 training images has a mask"):
+        objective(model, many, 0.5)
+
+
+def test_autocast_keeps_every_gradient():
+    model, batch = network(), unlabelled(scenes(8, follow=1.0), keep=2)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss, _ = MaskedFocus()(model, batch, 0.5)
+    loss.backward()
+    assert loss.dtype == torch.float32
+    assert {"0.branch.down.0.0.weight", "1.features.weight"} <= parameters_with_gradient(model)
+    assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
 
 
 def test_predicted_masks_can_be_left_out_of_the_mask_loss():

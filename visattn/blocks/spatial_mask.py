@@ -26,7 +26,7 @@ class SpatialMask(nn.Module):
     residual   x (1 + m)           residual attention: the mask only emphasises; everything
                                    outside is still there for the classifier to use
     annealed   x (a + (1 - a) m)   from identity (``leak`` a = 1) to the product (a = 0); whoever
-                                   trains lowers ``leak`` with :meth:`set_leak`
+                                   trains lowers ``leak`` with `set_leak`
     ========== =================== =========================================================
 
     The product and the residual form with ``init="identity"`` have a learnable scalar s, zero at

@@ -100,4 +100,4 @@ def _import(path: str) -> Callable[..., Any]:
         )
     if not callable(found):
         raise ValueError(f"{path} is no constructor but {type(found).__name__}")
-    return found  # type: ignore[no-any-return]
+    return found

@@ -21,6 +21,7 @@ from visattn.training.suggestions import nearest
 
 Batch = dict[str, Tensor]
 _FACTS = "visattn_data"
+_CHECKED_EVERY = 20  # batches; looking at a number makes a GPU wait
 _WRAP_KEYS = ("block", "at", "stages", "every", "init", "stack")
 
 
@@ -93,8 +94,10 @@ class ImageClassifier(L.LightningModule):
                 raise ValueError(f"{name} must be {range_}, got {value}")
         if optimizer not in ("adamw", "sgd"):
             raise ValueError(f"optimizer must be 'adamw' or 'sgd', got {optimizer!r}")
-        given = ("objective",) if isinstance(backbone, str) else ("objective", "backbone")
-        self.save_hyperparameters(ignore=given)
+        self.save_hyperparameters()
+        for name in ("backbone", "objective"):  # described, by the command line, or left out
+            if not isinstance(self.hparams.get(name), (str, dict, type(None))):
+                self.hparams.pop(name)
         self.optimizer = optimizer
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
@@ -147,7 +150,7 @@ class ImageClassifier(L.LightningModule):
         """The objective's loss."""
         batch = {**batch, "image": self._laid_out(batch["image"])}
         loss, parts = self.objective(self.model, batch, self.progress)
-        if batch_idx % self.trainer.log_every_n_steps == 0 and not torch.isfinite(loss):
+        if batch_idx % _CHECKED_EVERY == 0 and not torch.isfinite(loss):
             found = ", ".join(f"{name} {value:.3g}" for name, value in parts.items())
             raise ValueError(
                 f"the loss is {loss.item()} in epoch {self.current_epoch}, batch {batch_idx}"

@@ -3,6 +3,7 @@
 import csv
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, final
 
@@ -55,6 +56,8 @@ class ClassifierCLI(LightningCLI):
     ) -> None:
         self._logs = logs
         self._callbacks = list(callbacks)
+        self._trained_classes: list[str] | None = None
+        self.outcomes = Outcomes()
         strict = {"exit_on_error": False}
         super().__init__(
             ImageClassifier,
@@ -99,7 +102,7 @@ class ClassifierCLI(LightningCLI):
         name, runs = self._get(self.config, "name"), Path(self._get(self.config, "runs"))
         training = self.subcommand in (None, "fit")
         quick = bool(config.get("fast_dev_run"))
-        callbacks: list[Callback] = [*self._callbacks, Outcomes()]
+        callbacks: list[Callback] = [*self._callbacks, self.outcomes]
         if config.get("enable_progress_bar") is not False:
             callbacks.append(progress_callback())
             kwargs["enable_progress_bar"] = isinstance(callbacks[-1], ProgressBar)
@@ -127,10 +130,9 @@ class ClassifierCLI(LightningCLI):
     def test(self, **kwargs: Any) -> None:
         """Test, print the table and write ``test.json`` beside the checkpoints."""
         self.trainer.test(**{**kwargs, "verbose": False})
-        splits = next(c for c in self.trainer.callbacks if isinstance(c, Outcomes)).splits  # type: ignore[attr-defined]
-        results = Results.of(splits)
+        results = Results.of(self.outcomes.splits)
         checkpoint = kwargs.get("ckpt_path")
-        if rank_zero_only.rank == 0:
+        if self.trainer.is_global_zero:
             Console().print(results.table(title=checkpoint or "untrained weights"))
             path = self._output_folder(checkpoint) / "test.json"
             path.write_text(json.dumps({"checkpoint": checkpoint, **results.as_dict()}, indent=2))
@@ -139,7 +141,7 @@ class ClassifierCLI(LightningCLI):
     def predict(self, **kwargs: Any) -> None:
         """Predict and write ``predictions.csv`` beside the checkpoints."""
         batches = self.trainer.predict(**{**kwargs, "return_predictions": True}) or []
-        if rank_zero_only.rank == 0:
+        if self.trainer.is_global_zero:
             path = self._output_folder(kwargs.get("ckpt_path")) / "predictions.csv"
             loader = self.trainer.predict_dataloaders
             items = getattr(getattr(loader, "dataset", None), "items", None)
@@ -165,7 +167,7 @@ class ClassifierCLI(LightningCLI):
 
     def after_instantiate_classes(self) -> None:
         """Refuse data whose classes are others than those that the network was trained on."""
-        trained = getattr(self, "_trained_classes", None)
+        trained = self._trained_classes
         found = [str(name) for name in getattr(self.datamodule, "class_names", ())]
         if trained and found and list(trained) != found:
             raise ValueError(
@@ -205,8 +207,8 @@ def with_recipes(arguments: Sequence[str]) -> list[str]:
     """The same words with the names of recipes after ``-c`` or ``--config`` as paths.
 
     Example:
-        >>> with_recipes(["fit", "--config", "foreground/mask", "--runs", "x"])[2][-21:]
-        'foreground/mask.yaml'
+        >>> with_recipes(["fit", "--config", "foreground/mask", "--runs", "x"])[2].split("/")[-2:]
+        ['foreground', 'mask.yaml']
     """
     words = list(arguments)
     for place, word in enumerate(words):
@@ -222,12 +224,10 @@ def with_recipes(arguments: Sequence[str]) -> list[str]:
 
 def run_loggers(folder: Path, *, name: str) -> list[Logger]:
     """CSV logs in a run folder of their own, TensorBoard's beside them if it is installed."""
-    version = claim_run(folder, name=name) if rank_zero_only.rank == 0 else None
+    version = rank_zero_only(claim_run)(folder, name=name)  # None on the other processes
     loggers: list[Logger] = [CSVLogger(folder, name=name, version=version)]
-    try:
+    with suppress(ModuleNotFoundError):
         loggers.append(TensorBoardLogger(folder, name=name, version=version))
-    except ModuleNotFoundError:
-        pass
     return loggers
 
 

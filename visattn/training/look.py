@@ -67,7 +67,7 @@ def draw_maps(
 def _network(model: str | Path) -> tuple[nn.Module, dict[str, Any]]:
     if Path(model).is_file():
         classifier = ImageClassifier.load_from_checkpoint(model, map_location="cpu")
-        return classifier.eval(), classifier.data_facts
+        return classifier.model.eval(), classifier.data_facts
     if Path(model).suffix in {".ckpt", ".pt", ".pth"}:
         raise FileNotFoundError(f"no checkpoint at {model}")
     return build_backbone(str(model), num_classes=1000).eval(), {}

@@ -18,6 +18,7 @@ _OPTION = re.compile(r"class_path '([\w.]+)':\s*Option '([^']+)' is not accepted
 _CLASS = re.compile(r"Expected a dot import path string: (\S+)")
 _BASE = re.compile(r"Subtypes: \[<class '([\w.]+)'>")
 _PLACE = re.compile(r'Parser key "([^"]+)"')
+_VALUE = re.compile(r"Expected a (?:<class '([\w.]+)'>|typing\.Literal\[(.+)\])\. Got value: (.*)")
 _UNKNOWN = re.compile(
     r"unrecognized arguments: (?:--)?([\w.]+)|does not accept option '(?:\w+::)?([\w.]+)'"
 )
@@ -45,7 +46,10 @@ def explain(message: str) -> str:
         )
     if unknown := _UNKNOWN.search(message):
         name = unknown[1] or unknown[2]
-        return f"unknown option {name}{nearest(name, names=_options(), count=2)}"
+        return f"unknown option {name}{nearest(name, names=_options(), count=1)}"
+    if len(values := _VALUE.findall(message)) == 1:
+        kind, choices, given = values[0]
+        return f"{at}expected {kind or f'one of {choices}'}, got {given}"
     if "arguments are required: " in message and ".data" in message:
         return "no data given: name a recipe, such as -c foreground/mask, or --data FolderData"
     return message
@@ -65,7 +69,8 @@ def _load(path: str) -> type:
 
 
 def _final_subclasses(base: type) -> Iterator[str]:
-    for child in base.__subclasses__():
+    children: list[type] = base.__subclasses__()
+    for child in children:
         if not inspect.isabstract(child):
             yield child.__name__
         yield from _final_subclasses(child)

@@ -60,7 +60,7 @@ class CrossEntropy(Objective):
     def __call__(
         self, model: nn.Module, batch: Mapping[str, Tensor], progress: float
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """See :class:`Objective`."""
+        """See `Objective`."""
         logits = model(batch["image"])
         loss = F.cross_entropy(logits, batch["label"], label_smoothing=self.label_smoothing)
         return loss, {"cross_entropy": loss.detach()}
@@ -68,9 +68,9 @@ class CrossEntropy(Objective):
 
 @final
 class MaskedFocus(Objective):
-    r"""Learn the object's mask from few labelled images, and the class behind that mask.
+    """Learn the object's mask from few labelled images, and the class behind that mask.
 
-    The model has a spatial mask (:class:`visattn.blocks.SpatialMask`). A step goes through
+    The model has a spatial mask (`visattn.blocks.SpatialMask`). A step goes through
 
     1. *mask*: labelled images, as they are and on other backgrounds, teach the mask. They come
        from a bank of those seen so far, so that they are in every step however few they are.
@@ -80,10 +80,10 @@ class MaskedFocus(Objective):
        or predicted. The background then says nothing about the class, nor does what is left of it
        at the object's edge.
     4. *classify*: cross-entropy on the swapped images, together with the mask loss against the
-       masks that they were cut with; a predicted mask counts by its confidence :math:`|2 m - 1|`.
+       masks that they were cut with; a predicted mask counts by its confidence |2 m - 1|.
 
-    Where every image has its mask, steps 1 and 2 fall away. Where masks exist, but the batch so
-    far brought none, the mask learns nothing yet, and neither does the classifier.
+    Where every image has its mask, steps 1 and 2 fall away. Until the first image with a mask has
+    come, nothing is learned.
 
     Put the mask in with ``detach=True``: otherwise the class loss widens the mask to read what is
     around the object. A mask of the annealed form is closed along the way: its ``leak`` falls from
@@ -97,15 +97,15 @@ class MaskedFocus(Objective):
         mask_weight: Weight of the mask loss beside the cross-entropy.
         predicted_weight: Weight of a pixel of a predicted mask beside one of a given mask.
         labelled: Labelled images from the bank in each step.
-        bank: Most labelled images to hold, see :class:`LabelledBank`.
+        bank: Most labelled images to hold, see `LabelledBank`.
         rim: Pixels at the edge of a mask whose colours are not trusted in swapping, see
-            :func:`visattn.data.background_swap.swap_backgrounds`.
+            `visattn.data.background_swap.swap_backgrounds`.
         shift: Largest shift of a background along each axis, as a share of the side.
         site: The mask's site, where the model has several.
 
     Raises:
         ValueError: If an argument is out of its range; in a step, if the model has no mask, or if
-            no image with a mask was seen by the end of the warm-up.
+            none of the first 2,000 images has one.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class MaskedFocus(Objective):
         warmup: float = 0.15,
         swap: float = 1.0,
         mask_weight: float = 1.0,
-        predicted_weight: float = 1.0,
+        predicted_weight: float = 0.5,
         labelled: int = 16,
         bank: int = 512,
         rim: int = 1,
@@ -141,11 +141,12 @@ class MaskedFocus(Objective):
         self.shift = shift
         self.site = site
         self.bank = LabelledBank(bank)
+        self._missed = 0
 
     def __call__(
         self, model: nn.Module, batch: Mapping[str, Tensor], progress: float
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """See :class:`Objective`."""
+        """See `Objective`."""
         images, given = batch["image"], batch["mask"]
         _close(model, leak=max(0.0, 1 - 2 * progress))
         self.bank.add(images, given, batch["index"])
@@ -154,25 +155,34 @@ class MaskedFocus(Objective):
         masks, trust = self._complete(model, images, given)
         labelled = self._labelled_loss(model, images, masks, progress)
         loss, parts = self.mask_weight * labelled, {"labelled_mask": labelled.detach()}
-        if progress >= self.warmup:
-            if not len(self.bank):
-                raise ValueError(
-                    "MaskedFocus: no image with a mask was seen by the end of the warm-up; give "
-                    "masks for some training images, or take another objective."
-                )
+        if not len(self.bank):
+            self._miss(len(images))
+        elif progress >= self.warmup:
             rest, more = self._classify(model, batch, masks, trust)
             loss, parts = loss + rest, parts | more
         return loss, parts
 
+    def _miss(self, images: int) -> None:
+        """Count the images that went by before the first one with a mask."""
+        self._missed += images
+        if self._missed >= _PATIENCE:
+            raise ValueError(
+                f"MaskedFocus: none of the first {self._missed} training images has a mask, and "
+                "without any nothing can be learned. Give masks for some training images (look "
+                "at the data's folder of masks and at its share of masks), or take another "
+                "objective, such as CrossEntropy."
+            )
+
     def _complete(self, model: nn.Module, images: Tensor, given: Tensor) -> tuple[Tensor, Tensor]:
         """Masks without NaN, the missing pixels predicted, and how far each pixel is trusted."""
-        with torch.no_grad():
-            logits = predict_mask(model, images, site=self.site).float()
-            logits = _resized(logits, given.shape[-2:])
-            missing = given.isnan()
-            confidence = (2 * torch.sigmoid(logits) - 1).abs() * self.predicted_weight
-            masks = torch.where(missing, torch.sigmoid(_SHARPNESS * logits), given)
-            return masks, torch.where(missing, confidence, 1)
+        # Not under no_grad: there, autocast of older PyTorch (issue 158232) keeps weights that it
+        # casts without their graph, and the later passes of this step would take them.
+        logits = predict_mask(model, images, site=self.site).detach().float()
+        logits = _resized(logits, given.shape[-2:])
+        missing = given.isnan()
+        confidence = (2 * torch.sigmoid(logits) - 1).abs() * self.predicted_weight
+        masks = torch.where(missing, torch.sigmoid(_SHARPNESS * logits), given)
+        return masks, torch.where(missing, confidence, 1)
 
     def _labelled_loss(
         self, model: nn.Module, images: Tensor, masks: Tensor, progress: float
@@ -210,6 +220,9 @@ class MaskedFocus(Objective):
         loss = entropy + self.mask_weight * mask
         return loss, {"cross_entropy": entropy.detach(), "mask": mask.detach()}
 
+
+_PATIENCE = 2000
+"""After so many images without a mask it is not by chance: with 1 % of masks once in 5e8."""
 
 _SHARPNESS = 4.0
 """Predicted masks are sharpened for cutting out: sigmoid(4 z) in place of sigmoid(z)."""

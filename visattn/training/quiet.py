@@ -47,6 +47,9 @@ def quiet_lightning() -> Iterator[None]:
         with warnings.catch_warnings():
             for message in _POINTLESS_WARNINGS:
                 warnings.filterwarnings("ignore", message=message)
+            # Lightning's command line calls jsonargparse in ways that are going out of use.
+            warnings.filterwarnings("ignore", message=r"(?s).*", module=r"lightning\.pytorch\.cli")
+            warnings.filterwarnings("ignore", message=r"(?s).*JSONARGPARSE_DEPRECATION_WARNINGS")
             yield
     finally:
         for handler in handlers:

@@ -66,5 +66,3 @@ def warmup_cosine(*, steps: int, warmup: float) -> Callable[[int], float]:
         return (1 + math.cos(math.pi * (step - rise) / (steps - rise))) / 2
 
     return factor
-
-

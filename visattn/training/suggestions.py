@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Iterable
 
 
-def nearest(name: str, *, names: Iterable[str], count: int = 5) -> str:
+def nearest(name: str, *, names: Iterable[str], count: int = 3) -> str:
     """A clause that names the nearest of ``names``, empty if none is near.
 
     Example:

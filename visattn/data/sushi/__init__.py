@@ -2,7 +2,8 @@
 
 Eight kinds of sushi on twelve styles of plate and table, with exact mattes. In the biased splits
 each kind stands on its own style with probability rho; the test variants show the same pieces on
-other backgrounds, so the accuracy that is lost is what the classifier read from the plate.
+other backgrounds, so the accuracy that is lost is what the classifier read from the plate. Garnish
+and chopsticks lie about at random; they belong to the background.
 
 >>> from visattn.data.sushi import KINDS, Scene, render_scene
 >>> image, matte = render_scene(Scene("buri", "black_lacquer", 1, 2), size=64)
@@ -10,13 +11,14 @@ other backgrounds, so the accuracy that is lost is what the classifier read from
 (64, 64, 3)
 """
 
-from visattn.data.sushi.contact_sheet import contact_sheet, save_contact_sheet
-from visattn.data.sushi.foreground import foreground
+from visattn.data.sushi.folder import sushi_cache
 from visattn.data.sushi.names import HELD_OUT_STYLES, KINDS, STYLES, own_style
+from visattn.data.sushi.pieces import foreground
 from visattn.data.sushi.plan import TEST_VARIANTS, SushiParameters
-from visattn.data.sushi.rendering import render_sushi, sushi_cache
+from visattn.data.sushi.rendering import render_sushi
 from visattn.data.sushi.scene import Scene, compose, render_scene
 from visattn.data.sushi.shading import Light, sample_light
+from visattn.data.sushi.sheet import contact_sheet, save_contact_sheet
 from visattn.data.sushi.styles import background
 
 __all__ = [

@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
-from visattn.data.sushi.contact_sheet import contact_sheet, save_contact_sheet
+from visattn.data.sushi.sheet import contact_sheet, save_contact_sheet
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

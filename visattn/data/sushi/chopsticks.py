@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
+from visattn.data.sushi.canvas import mix
 from visattn.data.sushi.noise import Field, smoothstep
-from visattn.data.sushi.piece import mix
 from visattn.data.sushi.plates import soft_shadow
 from visattn.data.sushi.shading import Finish, Planes
 from visattn.data.sushi.shapes import coverage

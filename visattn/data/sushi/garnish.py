@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from visattn.data.sushi import variety
+from visattn.data.sushi.canvas import dome, mix
 from visattn.data.sushi.noise import Field, fractal_noise, lines, smoothstep
-from visattn.data.sushi.piece import dome, mix
 from visattn.data.sushi.plates import soft_shadow
 from visattn.data.sushi.shading import Finish, Planes, linear, shade
 from visattn.data.sushi.shapes import coverage, disc, leaf, lobed_disc, oval

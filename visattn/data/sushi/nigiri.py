@@ -3,10 +3,10 @@
 import numpy as np
 
 from visattn.data.sushi import variety
+from visattn.data.sushi.canvas import Canvas, Frame, dome, swept
 from visattn.data.sushi.noise import Field, smoothstep
 from visattn.data.sushi.nori import nori_surface
 from visattn.data.sushi.opencv import opencv
-from visattn.data.sushi.piece import Canvas, Frame, dome, swept
 from visattn.data.sushi.rice import grains, rice_surface
 from visattn.data.sushi.shading import Finish, shade
 from visattn.data.sushi.shapes import coverage, leaf, rounded_box

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from visattn.data.sushi.canvas import Frame
 from visattn.data.sushi.noise import Field
-from visattn.data.sushi.piece import Frame
 from visattn.data.sushi.shading import Finish, Planes, shade
 
 NORI_TONES = ((0.10, 0.13, 0.11), (0.15, 0.17, 0.12), (0.08, 0.09, 0.11))

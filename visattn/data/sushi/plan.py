@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from visattn.data.sushi.foreground import check_size
 from visattn.data.sushi.names import HELD_OUT_STYLES, KINDS, check_name, own_style
+from visattn.data.sushi.pieces import check_size
 from visattn.data.sushi.scene import Scene
 
-RENDERER_VERSION = 1
+RENDERER_VERSION = 2
 """Raised whenever the same seed gives other pixels, so that no old cache is taken for a new one."""
 
 TEST_VARIANTS = (

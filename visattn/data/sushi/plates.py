@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from visattn.data.sushi import variety
+from visattn.data.sushi.canvas import mix
 from visattn.data.sushi.noise import Field, lines, smoothstep, stretched_noise
 from visattn.data.sushi.opencv import opencv
-from visattn.data.sushi.piece import mix
 from visattn.data.sushi.shading import Finish, Planes
 from visattn.data.sushi.tables import Colour, Ground
 

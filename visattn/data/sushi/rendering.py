@@ -1,11 +1,9 @@
 """The data set on disk: rendered once, in parallel, into a folder that is whole or not there."""
 
 import contextlib
-import csv
-import json
 import multiprocessing
 import os
-import shutil
+import signal
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -21,33 +19,25 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from visattn.data.sushi.foreground import foreground
+from visattn.data.sushi.folder import (
+    is_complete,
+    open_partial,
+    shot_paths,
+    sushi_cache,
+    write_metadata,
+    write_png,
+)
 from visattn.data.sushi.lock import exclusive
 from visattn.data.sushi.names import KINDS
 from visattn.data.sushi.opencv import opencv
+from visattn.data.sushi.pieces import foreground
 from visattn.data.sushi.plan import TEST_VARIANTS, Shot, SushiParameters, names, plan_shots
 from visattn.data.sushi.scene import Picture, assemble
 from visattn.data.sushi.shading import sample_light
 from visattn.data.sushi.styles import background
 
-PARAMETERS_FILE = "sushi.json"
-METADATA_FILE = "metadata.csv"
-CACHE_VARIABLE = "VISATTN_CACHE"
-COLUMNS = ("split", "class", "id", "style", "background_seed", "foreground_seed", "variant")
-
 _BATCH = 12  # foregrounds handed to a worker at once
 _FEW = 96  # pictures up to which starting worker processes doesn't pay
-
-
-def sushi_cache(parameters: SushiParameters) -> Path:
-    """The folder where :func:`render_sushi` keeps a data set if no other is named.
-
-    It lies in the folder that the environment variable ``VISATTN_CACHE`` names, or else in
-    ``~/.cache/visattn``; its name is made from the parameters.
-    """
-    named = os.environ.get(CACHE_VARIABLE)
-    base = Path(named).expanduser() if named else Path.home() / ".cache" / "visattn"
-    return base / "sushi" / parameters.key
 
 
 def render_sushi(
@@ -116,8 +106,12 @@ def render_sushi(
         FileExistsError: if the folder holds something else.
         ImportError: if OpenCV is missing.
 
-    >>> folder = render_sushi(size=32, train=8, val=0, test=0, progress=False)
-    >>> sorted(path.name for path in (folder / "train" / "images").iterdir())[:3]
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as place:
+    ...     folder = render_sushi(
+    ...         Path(place, "scenes"), size=32, train=8, val=0, test=0, progress=False
+    ...     )
+    ...     sorted(path.name for path in (folder / "train" / "images").iterdir())[:3]
     ['buri', 'ebi', 'ika']
     """
     parameters = SushiParameters(
@@ -135,77 +129,26 @@ def render_sushi(
     if workers is not None and workers < 1:
         raise ValueError(f"workers must be at least 1, got {workers}")
     folder = sushi_cache(parameters) if root is None else Path(root).expanduser()
-    if _is_complete(folder, parameters):
+    if is_complete(folder, parameters):
         return folder
     opencv()
     lock = folder.with_name(f".{folder.name}.lock")
     with exclusive(lock):
-        if not _is_complete(folder, parameters):  # another process may just have done it
-            partial = _open_partial(folder, parameters)
+        if not is_complete(folder, parameters):  # another process may just have done it
+            partial = open_partial(folder, parameters)
             _render_all(partial, parameters, workers=workers or _processors(), progress=progress)
-            _write_metadata(partial, parameters)
+            write_metadata(partial, parameters)
             if folder.exists():
-                folder.rmdir()  # empty, or _is_complete would have complained
+                folder.rmdir()  # empty, or is_complete would have complained
             partial.rename(folder)
     _remove_lock(lock)
     return folder
-
-
-def _is_complete(folder: Path, parameters: SushiParameters) -> bool:
-    """Whether the folder holds this data set; an error if it holds something else."""
-    wanted = parameters.as_json()
-    try:
-        found = json.loads((folder / PARAMETERS_FILE).read_text())
-    except FileNotFoundError:
-        if folder.is_dir() and not any(folder.iterdir()):
-            return False
-        if folder.exists():
-            raise FileExistsError(
-                f"{folder} exists and holds no sushi scenes (no {PARAMETERS_FILE}). "
-                "Name a folder that doesn't exist yet, or an empty one."
-            ) from None
-        return False
-    if found == wanted:
-        return True
-    differ = [name for name in wanted if found.get(name) != wanted[name]]
-    raise FileExistsError(
-        f"{folder} holds sushi scenes with other parameters: "
-        + "; ".join(f"{name} is {found.get(name)!r}, wanted {wanted[name]!r}" for name in differ)
-        + ". Name another folder or remove this one."
-    )
 
 
 def _remove_lock(lock: Path) -> None:
     """Tidy up; who still waits on this lock finds the data set whole and has no need of it."""
     with contextlib.suppress(OSError):  # some systems keep a file that another process has open
         lock.unlink()
-
-
-def _open_partial(folder: Path, parameters: SushiParameters) -> Path:
-    """The folder of the work in progress: taken up if it is of these parameters, else fresh."""
-    partial = folder.with_name(folder.name + ".partial")
-    marker = partial / PARAMETERS_FILE
-    if partial.exists():
-        try:
-            begun = json.loads(marker.read_text())
-        except (FileNotFoundError, json.JSONDecodeError):
-            if any(path != marker for path in partial.iterdir()):
-                raise FileExistsError(
-                    f"{partial} is in the way: unfinished scenes are kept under this name, and "
-                    f"what it holds is none (no {PARAMETERS_FILE}). Move it or name another folder."
-                ) from None
-            begun = None
-        if begun == parameters.as_json():
-            return partial
-        shutil.rmtree(partial)
-    partial.mkdir(parents=True)
-    marker.write_text(json.dumps(parameters.as_json(), indent=2) + "\n")
-    return partial
-
-
-def _paths(root: Path, shot: Shot) -> tuple[Path, Path]:
-    folder, name = root / shot.split, f"{shot.id}.png"
-    return folder / "images" / shot.scene.kind / name, folder / "masks" / shot.scene.kind / name
 
 
 def _processors() -> int:
@@ -219,10 +162,10 @@ def _render_all(root: Path, parameters: SushiParameters, *, workers: int, progre
     total, missing = 0, []
     for shots in plan_shots(parameters):
         total += len(shots)
-        left = tuple(shot for shot in shots if not _paths(root, shot)[1].exists())
+        left = tuple(shot for shot in shots if not shot_paths(root, shot)[1].exists())
         if left:
             missing.append(left)
-    for folder in {path.parent for group in missing for s in group for path in _paths(root, s)}:
+    for folder in {path.parent for group in missing for s in group for path in shot_paths(root, s)}:
         folder.mkdir(parents=True, exist_ok=True)
     to_do = sum(len(group) for group in missing)
     batches = iter([missing[i : i + _BATCH] for i in range(0, len(missing), _BATCH)])
@@ -273,6 +216,8 @@ def _in_processes(
 
 
 def _start_worker() -> None:
+    # An interrupt is the parent's affair: it ends its workers after the batch in hand.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     opencv().setNumThreads(1)
 
 
@@ -280,13 +225,15 @@ def _render_batch(root: Path, batch: list[tuple[Shot, ...]], size: int) -> int:
     """Render and write the shots of some foregrounds, each foreground once."""
     for shots in batch:
         for shot, (picture, matte) in zip(shots, render_shots(shots, size=size), strict=True):
-            image_path, mask_path = _paths(root, shot)
-            _write_png(image_path, picture)
-            _write_png(mask_path, matte)  # last: a shot is there when its matte is
+            image_path, mask_path = shot_paths(root, shot)
+            write_png(image_path, picture)
+            write_png(mask_path, matte)  # last: a shot is there when its matte is
     return sum(len(shots) for shots in batch)
 
 
-def render_shots(shots: Sequence[Shot], *, size: int) -> Iterator[tuple[Picture, Picture]]:
+def render_shots(
+    shots: Sequence[Shot], *, size: int, noise: bool = True
+) -> Iterator[tuple[Picture, Picture]]:
     """Render shots that share one foreground; a background that several show is rendered once."""
     first = shots[0].scene
     light = sample_light(first.foreground_seed)
@@ -302,27 +249,4 @@ def render_shots(shots: Sequence[Shot], *, size: int) -> Iterator[tuple[Picture,
             if key not in backgrounds:
                 backgrounds[key] = background(*key, size=size, light=light)
             behind = backgrounds[key]
-        yield assemble(scene, piece, behind, light)
-
-
-def _write_png(path: Path, picture: Picture) -> None:
-    """Write a picture so that it is there whole or not at all."""
-    cv2 = opencv()
-    ordered = picture if picture.ndim == 2 else picture[..., ::-1]
-    _, encoded = cv2.imencode(".png", ordered, [cv2.IMWRITE_PNG_COMPRESSION, 1])
-    temporary = path.with_suffix(".part")
-    temporary.write_bytes(encoded.tobytes())
-    temporary.replace(path)
-
-
-def _write_metadata(root: Path, parameters: SushiParameters) -> None:
-    with (root / METADATA_FILE).open("w", newline="") as handle:
-        writer = csv.writer(handle)
-        writer.writerow(COLUMNS)
-        for shots in plan_shots(parameters):
-            for shot in shots:
-                s = shot.scene
-                behind = (s.style, s.background_seed) if shot.has_background else ("", "")
-                writer.writerow(
-                    (shot.split, s.kind, shot.id, *behind, s.foreground_seed, shot.variant)
-                )
+        yield assemble(scene, piece, behind, light, noise=noise)

@@ -4,9 +4,9 @@ from functools import lru_cache
 
 import numpy as np
 
+from visattn.data.sushi.canvas import Frame
 from visattn.data.sushi.noise import Field, smoothstep
 from visattn.data.sushi.opencv import opencv
-from visattn.data.sushi.piece import Frame
 from visattn.data.sushi.shading import Finish, Planes, shade
 
 TILE = 384

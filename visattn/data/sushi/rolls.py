@@ -3,9 +3,9 @@
 import numpy as np
 
 from visattn.data.sushi import variety
+from visattn.data.sushi.canvas import Canvas, Frame, dome, mix, swept
 from visattn.data.sushi.noise import Field, smoothstep
 from visattn.data.sushi.nori import nori_surface
-from visattn.data.sushi.piece import Canvas, Frame, dome, mix, swept
 from visattn.data.sushi.rice import rice_surface
 from visattn.data.sushi.shading import Finish, Light, Planes, gleam, linear, shade
 from visattn.data.sushi.shapes import coverage, disc, rounded_box

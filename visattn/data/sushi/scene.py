@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visattn.data.sushi import variety
-from visattn.data.sushi.foreground import foreground
 from visattn.data.sushi.names import HELD_OUT_STYLES, KINDS, STYLES, check_name
 from visattn.data.sushi.noise import Field
+from visattn.data.sushi.pieces import foreground
 from visattn.data.sushi.plates import soft_shadow
 from visattn.data.sushi.shading import Light, sample_light
 from visattn.data.sushi.styles import background
@@ -102,12 +102,13 @@ def cast_shadow(alpha: Field, light: Light) -> Field:
     return (1 - 0.46 * far) * (1 - 0.42 * near)
 
 
-def render_scene(scene: Scene, *, size: int = 96) -> tuple[Picture, Picture]:
+def render_scene(scene: Scene, *, size: int = 96, noise: bool = True) -> tuple[Picture, Picture]:
     """Render a scene.
 
     Args:
         scene: what to render.
         size: side of the picture in pixels.
+        noise: whether to add the camera's noise; the data sets have it.
 
     Returns:
         The picture (size, size, 3) in RGB and the matte of the sushi (size, size), both uint8.
@@ -123,15 +124,20 @@ def render_scene(scene: Scene, *, size: int = 96) -> tuple[Picture, Picture]:
     behind = None
     if scene.shows not in ("only_fg", "only_fg_grey"):
         behind = background(scene.style, scene.background_seed, size=size, light=light)
-    return assemble(scene, piece, behind, light)
+    return assemble(scene, piece, behind, light, noise=noise)
 
 
 def assemble(
-    scene: Scene, piece: tuple[Field, Field], behind: Field | None, light: Light
+    scene: Scene,
+    piece: tuple[Field, Field],
+    behind: Field | None,
+    light: Light,
+    *,
+    noise: bool = True,
 ) -> tuple[Picture, Picture]:
     """Show what a scene shows, from its rendered parts."""
     rgb, alpha = piece
-    seed = scene.foreground_seed
+    seed = scene.foreground_seed if noise else None
     if behind is None:
         tone = GREY if scene.shows == "only_fg_grey" else 0.0
         return compose(rgb, alpha, np.full_like(rgb, tone), noise_seed=seed)

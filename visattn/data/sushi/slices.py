@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from visattn.data.sushi import variety
+from visattn.data.sushi.canvas import Frame, mix
 from visattn.data.sushi.noise import Field, lines, smoothstep
-from visattn.data.sushi.piece import Frame, mix
 from visattn.data.sushi.shading import Finish, Planes, linear
 
 

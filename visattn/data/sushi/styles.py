@@ -7,11 +7,11 @@ import numpy as np
 
 from visattn.data.sushi import plates, shapes, tables, variety
 from visattn.data.sushi.chopsticks import lay_chopsticks
-from visattn.data.sushi.foreground import check_size
 from visattn.data.sushi.garnish import lay_garnish
 from visattn.data.sushi.names import HELD_OUT_STYLES, STYLES, check_name
 from visattn.data.sushi.noise import Field
 from visattn.data.sushi.opencv import opencv
+from visattn.data.sushi.pieces import check_size
 from visattn.data.sushi.plates import Plate
 from visattn.data.sushi.shading import Finish, Light, develop, sample_light
 from visattn.data.sushi.tables import Ground, Table

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from visattn.data.sushi import variety
+from visattn.data.sushi.canvas import mix
 from visattn.data.sushi.noise import Field, fractal_noise, lines, smoothstep, stretched_noise
-from visattn.data.sushi.piece import mix
 from visattn.data.sushi.shading import Finish, Light, Planes, linear, shade
 
 Colour = tuple[float, float, float]

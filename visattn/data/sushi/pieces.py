@@ -5,17 +5,17 @@ import math
 import numpy as np
 
 from visattn.data.sushi import variety
+from visattn.data.sushi.canvas import Frame
 from visattn.data.sushi.names import KINDS, check_name
 from visattn.data.sushi.nigiri import draw_nigiri
 from visattn.data.sushi.noise import Field
 from visattn.data.sushi.opencv import opencv
-from visattn.data.sushi.piece import Frame
 from visattn.data.sushi.rolls import draw_ikura, draw_kappa_maki
 from visattn.data.sushi.shading import Light, develop, sample_light
 
 SUPERSAMPLING = 2
 SMALLEST_SIZE = 32
-REACH, REACH_UP, REACH_TAIL = 1.30, 1.50, 1.55
+REACH, REACH_UP, REACH_TAIL = 1.30, 1.56, 1.60
 """Half-lengths from a piece's centre that its canvas covers: around, upwards, with a tail."""
 
 
@@ -117,6 +117,6 @@ def _window(
     """Left, right, top and bottom of the part of the picture that a piece at (x, y) needs."""
     reach = (REACH_TAIL if kind == "ebi" else REACH) * half_length
     up = max(reach, REACH_UP * half_length)
-    left, right = (int(np.clip(edge * size, 0, size)) for edge in (x - reach, x + reach + 1 / size))
-    top, bottom = (int(np.clip(edge * size, 0, size)) for edge in (y - up, y + reach + 1 / size))
+    left, top = (max(math.floor(edge * size) - 1, 0) for edge in (x - reach, y - up))
+    right, bottom = (min(math.ceil(edge * size) + 1, size) for edge in (x + reach, y + reach))
     return left, right, top, bottom

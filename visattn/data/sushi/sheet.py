@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from visattn.data.sushi.foreground import check_size
 from visattn.data.sushi.names import HELD_OUT_STYLES, KINDS, STYLES
 from visattn.data.sushi.opencv import opencv
+from visattn.data.sushi.pieces import check_size
 from visattn.data.sushi.plan import Shot, SushiParameters, plan_shots
 from visattn.data.sushi.rendering import render_shots
 from visattn.data.sushi.scene import Picture, Scene, render_scene
@@ -33,7 +33,8 @@ def contact_sheet(
     """Draw a sheet: a column for each kind, a row for each style, and a row of variants.
 
     In the first row every kind is on its own style, in the last on one that is held out, in
-    between on others. Below, if wanted, are the test variants of a single piece.
+    between on others. Below, if wanted, are the test variants of a single piece. The camera's
+    noise is left out, for a smaller file.
 
     Args:
         size: side of a tile in pixels, at least 32.
@@ -71,7 +72,9 @@ def _tile(column: int, row: int, rows: int, *, size: int, seed: int) -> Picture:
         # Three styles further with each row: neighbours differ, and row 0 is the own style.
         style = STYLES[(column + 3 * row) % len(STYLES)]
     number = (seed * 64 + row) * 64 + column
-    return render_scene(Scene(KINDS[column], style, 1_000_000 + number, number), size=size)[0]
+    return render_scene(
+        Scene(KINDS[column], style, 1_000_000 + number, number), size=size, noise=False
+    )[0]
 
 
 def _variant_tiles(*, size: int, seed: int) -> tuple[list[Picture], tuple[str, ...]]:
@@ -79,7 +82,7 @@ def _variant_tiles(*, size: int, seed: int) -> tuple[list[Picture], tuple[str, .
         size=size, rho=1.0, train=0, val=0, test=3, seed=seed, variants=SHEET_VARIANTS
     )
     shots: tuple[Shot, ...] = list(plan_shots(parameters))[2]
-    tiles = [picture for picture, _ in render_shots(shots, size=size)]
+    tiles = [picture for picture, _ in render_shots(shots, size=size, noise=False)]
     return tiles, SHEET_VARIANTS
 
 
@@ -101,10 +104,10 @@ def _strip(tiles: list[Picture], names: tuple[str, ...] | None) -> Picture:
 
 
 def save_contact_sheet(path: str | Path, sheet: Picture) -> None:
-    """Write a sheet as a PNG of 256 colours, which keeps it small enough for a README."""
+    """Write a sheet as a PNG with 32 levels a channel, which keeps it small enough for a README."""
     from PIL import Image
 
-    picture = Image.fromarray(sheet).quantize(256, method=Image.Quantize.MEDIANCUT)
+    levels = np.clip((sheet.astype(np.int16) + 4) // 8 * 8, 0, 255).astype(np.uint8)
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    picture.save(target, format="PNG", optimize=True)
+    Image.fromarray(levels).save(target, format="PNG", optimize=True)

@@ -1,0 +1,118 @@
+import subprocess
+import sys
+
+import pytest
+
+import visattn
+from visattn import cli
+from visattn.cli import COMMANDS, LIGHTNING, main
+
+
+def run(code):
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+
+def test_help_names_every_command_and_loads_no_torch():
+    code = (
+        "import sys; from visattn.cli import main; code = main(['--help'])\n"
+        "heavy = {'torch', 'numpy', 'matplotlib', 'lightning', 'timm'} & set(sys.modules)\n"
+        "sys.exit(code or len(heavy))"
+    )
+    found = run(code)
+    assert found.returncode == 0, found.stderr
+    for name in (*COMMANDS, *LIGHTNING):
+        assert f"\n    {name} " in found.stdout
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_every_command_explains_itself(name, capsys):
+    assert main([name, "--help"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    summary = " ".join(COMMANDS[name].__doc__.partition("\n")[0].split())
+    assert summary in out
+
+
+def test_version(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.strip() == f"visattn {visattn.__version__}"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["frobnicate"], 2, "frobnicate"),
+        (["plan", "resnet18"], 2, "block"),
+        (["plan", "resnet18", "sx"], 1, "Did you mean 'se'"),
+        (["plan", "resnt18", "se"], 1, "resnet18"),
+        (["plan", "resnet18", "se", "--stages=x"], 2, "stages"),
+        (["plan", "resnet18", "se", "--options={rd: 4}"], 1, "no option 'rd'"),
+        (["overlay", "no.png", "--model=no.ckpt"], 1, "no checkpoint at no.ckpt"),
+        (["render", "x", "--rho=2"], 1, "rho"),
+    ],
+)
+def test_a_mistake_is_one_message_and_no_traceback(words, code, message, capsys, tmp_path):
+    words = [str(tmp_path / word) if word == "x" else word for word in words]
+    assert main(words) == code
+    found = capsys.readouterr()
+    assert message in " ".join(found.err.split())
+    assert "Traceback" not in found.err
+
+
+def test_nothing_said_is_help_and_code_2(capsys):
+    assert main([]) == 2
+    assert "subcommands" in capsys.readouterr().out
+
+
+def test_debug_shows_where_a_mistake_came_up(monkeypatch):
+    with pytest.raises(KeyError, match="sx"):
+        main(["plan", "resnet18", "sx", "--debug"])
+    monkeypatch.setenv("VISATTN_DEBUG", "1")
+    with pytest.raises(KeyError, match="sx"):
+        main(["plan", "resnet18", "sx"])
+
+
+def test_a_fault_of_ours_is_not_hidden(monkeypatch):
+    def broken():
+        raise ZeroDivisionError("ours")
+
+    monkeypatch.setitem(cli.COMMANDS, "blocks", broken)
+    with pytest.raises(ZeroDivisionError):
+        main(["blocks"])
+
+
+def test_an_interruption_has_its_own_code(monkeypatch):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(cli.COMMANDS, "blocks", interrupted)
+    assert main(["blocks"]) == 130
+
+
+def test_plan_prints_the_table(capsys):
+    assert main(["plan", "resnet18", "se", "--stages=[4]"]) == 0
+    assert capsys.readouterr().out.strip() == str(visattn.plan("resnet18", "se", stages=[4]))
+
+
+def test_blocks_are_listed(capsys):
+    assert main(["blocks"]) == 0
+    out = capsys.readouterr().out
+    assert all(name in out for name in visattn.block_names())
+
+
+def test_render_writes_scenes(tmp_path):
+    words = ["--size=32", "--train=8", "--val=0", "--test=0", "--workers=1"]
+    assert main(["render", str(tmp_path / "scenes"), *words]) == 0
+    assert len(list((tmp_path / "scenes" / "train").glob("images/*/*.png"))) == 8
+
+
+@pytest.mark.parametrize("package", ["lightning", "torchmetrics", "albumentations"])
+def test_a_missing_extra_is_named(package):
+    code = (
+        f"import sys; sys.modules[{package!r}] = None\n"
+        "from visattn.cli import main; sys.exit(main(['fit', '-c', 'foreground/mask']))"
+    )
+    found = run(code)
+    assert found.returncode == 1, found.stderr
+    assert "pip install 'visattn[train]'" in found.stderr
+    assert package in found.stderr
+    assert "Traceback" not in found.stderr
