@@ -226,9 +226,8 @@ def _parser() -> ArgumentParser:
     for name, function in COMMANDS.items():
         text = (function.__doc__ or "").partition("\n")[0]
         command = ArgumentParser(description=text, exit_on_error=False)
-        flags = {
-            k for k, p in inspect.signature(function).parameters.items() if p.annotation is bool
-        }
+        parameters = inspect.signature(function).parameters.values()
+        flags: set[str | int] = {p.name for p in parameters if p.annotation is bool}
         command.add_function_arguments(function, as_group=False, as_positional=True, skip=flags)
         for entry in docstring_parser.parse(function.__doc__ or "").params:
             if entry.arg_name in flags:

@@ -3,6 +3,9 @@
 import csv
 import json
 import math
+import os
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -13,6 +16,7 @@ pytest.importorskip("cv2")
 
 import cv2
 
+import visattn
 from visattn.data.sushi import (
     HELD_OUT_STYLES,
     KINDS,
@@ -285,6 +289,33 @@ def test_the_cache_is_named_by_the_parameters(
     assert len(keys) == 5
     monkeypatch.delenv("VISATTN_CACHE")
     assert sushi_cache(SushiParameters()).is_relative_to(Path.home() / ".cache" / "visattn")
+
+
+def test_an_unguarded_script_is_told_so_and_does_not_hang(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from visattn.data.sushi import render_sushi\n"
+        f"render_sushi({str(tmp_path / 'data')!r}, size=32, train=100, val=0, test=0, workers=2)\n"
+    )
+    search = os.pathsep.join([str(Path(visattn.__file__).parents[1]), *sys.path])
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        env={**os.environ, "PYTHONPATH": search},
+        check=False,
+    )
+    assert done.returncode != 0
+    assert 'below `if __name__ == "__main__":`' in done.stderr.splitlines()[-1]
+    assert not (tmp_path / "data").exists()
+
+
+def test_without_opencv_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    with pytest.raises(ImportError, match=r"visattn\[train\]"):
+        render_sushi(tmp_path / "data", **SMALL)
+    assert not list(tmp_path.iterdir())
 
 
 def test_fewer_kinds_use_their_own_styles() -> None:

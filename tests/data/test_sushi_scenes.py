@@ -21,6 +21,7 @@ from visattn.data.sushi import (
 )
 from visattn.data.sushi import pieces as pieces_module
 from visattn.data.sushi.__main__ import main
+from visattn.data.sushi.plan import RENDERER_VERSION
 from visattn.data.sushi.styles import ALL_STYLES
 
 SIZE = 64
@@ -92,6 +93,30 @@ def test_a_seed_gives_the_same_scene_at_every_size() -> None:
         shrunk = a.reshape(64, 3, 64, 3, -1).mean((1, 3)).reshape(b.shape)
         assert np.abs(shrunk - b).mean() < 9
         assert np.corrcoef(shrunk.ravel(), b.ravel())[0, 1] > 0.95
+
+
+@pytest.mark.parametrize(
+    ("kind", "style", "mean", "matte_mean"),
+    [
+        ("buri", "geta_board", [147.4, 148.5, 142.7], 20.1),
+        ("maguro", "leaf", [131.6, 130.7, 89.2], 24.1),
+        ("salmon", "white_porcelain", [144.4, 146.2, 158.3], 24.8),
+        ("tamago", "stone_slab", [130.1, 127.0, 123.1], 29.6),
+        ("ebi", "octagon", [147.0, 123.3, 136.6], 26.4),
+        ("ika", "celadon", [195.0, 207.1, 170.5], 18.9),
+        ("ikura", "kintsugi", [150.9, 146.6, 140.9], 20.0),
+        ("kappa_maki", "blue_glaze", [151.3, 160.8, 177.9], 22.1),
+    ],
+)
+def test_scenes_are_what_they_were(
+    kind: str, style: str, mean: list[float], matte_mean: float
+) -> None:
+    """If you mean to change how scenes look, raise RENDERER_VERSION and write down new values."""
+    assert RENDERER_VERSION == 2
+    seed = KINDS.index(kind)
+    picture, matte = render_scene(Scene(kind, style, seed, seed), size=64, noise=False)
+    assert picture.reshape(-1, 3).mean(0) == pytest.approx(mean, abs=0.6)
+    assert matte.mean() == pytest.approx(matte_mean, abs=0.3)
 
 
 def test_light_changes_the_piece_and_not_its_matte() -> None:

@@ -1,5 +1,6 @@
 """The main job, end to end: the same network with and without a mask, on sushi scenes."""
 
+import gc
 import json
 import os
 import platform
@@ -46,19 +47,13 @@ _QUICK = {
 class _Trained:
     """One network after its training, and what it did on the test splits."""
 
-    cli: ClassifierCLI
+    model: ImageClassifier
+    data: SushiData
     results: Results
+    epochs: int
+    run: str
+    device: str
     seconds: Mapping[str, float]
-
-    @property
-    def model(self) -> ImageClassifier:
-        model: ImageClassifier = self.cli.model
-        return model
-
-    @property
-    def data(self) -> SushiData:
-        data: SushiData = self.cli.datamodule
-        return data
 
 
 def run_demo(
@@ -100,6 +95,7 @@ def run_demo(
     trained: dict[str, _Trained] = {}
     for name in RECIPES:
         trained[name] = _train_and_test(_build(name, out, changes), name=name, console=console)
+        gc.collect()
         seconds[name] = dict(trained[name].seconds)
     with _timed(console, "Drawing") as clock:
         pictures = _draw(trained["mask"], seed=seed, out=out / "overlays.png")
@@ -114,7 +110,7 @@ def run_demo(
         "seconds": seconds,
         "models": {name: entry.results.as_dict() for name, entry in trained.items()},
         "mask_minus_plain": _differences(trained),
-        "runs": {name: str(entry.cli.trainer.log_dir) for name, entry in trained.items()},
+        "runs": {name: entry.run for name, entry in trained.items()},
     }
     written = out / "results.json"
     written.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
@@ -160,7 +156,18 @@ def _train_and_test(cli: ClassifierCLI, *, name: str, console: Console) -> _Trai
             cli.trainer.test(cli.model, datamodule=cli.datamodule, verbose=False)
         seconds["testing"] = clock["seconds"]
     splits = {key.removeprefix("test_"): value for key, value in cli.outcomes.splits.items()}
-    return _Trained(cli, Results.of(splits), seconds)
+    trained = _Trained(
+        model=cli.model,
+        data=cli.datamodule,
+        results=Results.of(splits),
+        epochs=epochs,
+        run=str(cli.trainer.log_dir),
+        device=str(cli.trainer.strategy.root_device),
+        seconds=seconds,
+    )
+    trained.model.trainer = None  # so that the trainer goes, and with it the processes that load
+    trained.data.trainer = None
+    return trained
 
 
 @contextmanager
@@ -234,7 +241,7 @@ def _correct(outcome: SplitOutcome) -> torch.Tensor:
 def _settings(trained: _Trained) -> dict[str, Any]:
     parameters = trained.data.parameters
     return {
-        "epochs": trained.cli.trainer.max_epochs,
+        "epochs": trained.epochs,
         "size": parameters.size,
         "rho": parameters.rho,
         "train": parameters.train,
@@ -250,7 +257,7 @@ def _machine(trained: _Trained) -> dict[str, Any]:
         "system": platform.platform(),
         "processors": os.cpu_count(),
         "threads": torch.get_num_threads(),
-        "device": str(trained.cli.trainer.strategy.root_device),
+        "device": trained.device,
         "torch": str(torch.__version__),
     }
 

@@ -131,6 +131,7 @@ def render_sushi(
     folder = sushi_cache(parameters) if root is None else Path(root).expanduser()
     if is_complete(folder, parameters):
         return folder
+    _refuse_while_starting()
     opencv()
     lock = folder.with_name(f".{folder.name}.lock")
     with exclusive(lock):
@@ -143,6 +144,22 @@ def render_sushi(
             partial.rename(folder)
     _remove_lock(lock)
     return folder
+
+
+_GUARD = (
+    'In a script of your own, call render_sushi below `if __name__ == "__main__":`, '
+    "or pass workers=1."
+)
+
+
+def _refuse_while_starting() -> None:
+    """Refuse to render in a worker that still imports the script which started it.
+
+    A worker runs an unguarded script's own call of ``render_sushi`` again and would wait for the
+    lock that its parent holds while the parent waits for it.
+    """
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise RuntimeError(f"render_sushi was called while a worker process was starting. {_GUARD}")
 
 
 def _remove_lock(lock: Path) -> None:
@@ -207,8 +224,7 @@ def _in_processes(
             }
     except BrokenProcessPool as error:
         raise RuntimeError(
-            "A process that rendered sushi scenes ended early. In a script of your own, call "
-            'render_sushi below `if __name__ == "__main__":`, or pass workers=1. '
+            f"A process that rendered sushi scenes ended early. {_GUARD} "
             "What is rendered so far is kept and taken up again."
         ) from error
     finally:
