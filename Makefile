@@ -16,7 +16,7 @@ setup: .venv/ready  ## Make .venv with everything in it (torch and its friends: 
 	@echo "make: setting up .venv (PyTorch is large: a minute or two)"
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --group dev --editable '.[train]'
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --group dev --editable '.[train]'
 	@touch $@
 
 check: .venv/ready  ## Lint, formatting and types

@@ -142,7 +142,7 @@ def _render(cli: ClassifierCLI, console: Console) -> float:
 
 
 def _train_and_test(cli: ClassifierCLI, *, name: str, console: Console) -> _Trained:
-    epochs, masks = cli.trainer.max_epochs, cli.datamodule.mask_share
+    epochs, masks = cli.trainer.max_epochs or 0, cli.datamodule.mask_share
     what = {
         "plain": "the network alone",
         "mask": f"the network behind a mask, learnt from the masks of {masks:.0%} of the images",

@@ -48,7 +48,7 @@ def draw_maps(
         raise TypeError(f"{image}: expected a picture, got {type(tensor).__name__}")
     with torch.inference_mode(), record(network) as maps:
         probabilities = network(tensor[None]).float().softmax(1)[0]
-    found = {site: maps[site].spatial for site in _chosen(maps, layers=layers)}
+    found = {f"at {site}": maps[site].spatial for site in _chosen(maps, layers=layers)}
     share, place = probabilities.max(0)
     names = facts.get("class_names")
     label = names[int(place)] if names else f"class {int(place)}"

@@ -11,7 +11,19 @@ from rich.console import Console
 
 def progress_callback() -> L.Callback:
     """A bar where someone watches, plain lines where the output goes to a file."""
-    return RichProgressBar() if sys.stdout.isatty() else EpochLines()
+    return _Bar() if sys.stdout.isatty() else EpochLines()
+
+
+@final
+class _Bar(RichProgressBar):
+    """Lightning's bar without the number of the run, which isn't measured."""
+
+    def get_metrics(
+        self, trainer: L.Trainer, pl_module: L.LightningModule
+    ) -> dict[str, int | str | float | dict[str, float]]:
+        items = super().get_metrics(trainer, pl_module)
+        items.pop("v_num", None)
+        return items
 
 
 @final
