@@ -67,6 +67,11 @@ def test_contract_at_every_place(at):
     check_wrapped(BACKBONES["torchvision basic"], "cbam", at=at)
 
 
+@pytest.mark.parametrize("at", ["stem", "stage", "layer2"])
+def test_a_spatial_mask_stands_after_the_stem_or_on_a_stage_too(at):
+    check_wrapped(BACKBONES["timm basic"], "spatial_mask", at=at, hard=True)
+
+
 @pytest.mark.parametrize("column", ["plain", *COLUMNS])
 @pytest.mark.parametrize("depth", [18, 34, 50, 101])
 @pytest.mark.parametrize("library", ["timm", "torchvision"])

@@ -224,7 +224,8 @@ class ImageClassifier(L.LightningModule):
         groups = parameter_groups(self.model, weight_decay=self.weight_decay)
         optimizer: torch.optim.Optimizer
         if self.optimizer == "adamw":
-            optimizer = torch.optim.AdamW(groups, lr=self.learning_rate, fused=True)
+            fused = self.device.type == "cpu"  # on a GPU it forbids clipping in half precision
+            optimizer = torch.optim.AdamW(groups, lr=self.learning_rate, fused=fused)
         else:
             optimizer = torch.optim.SGD(
                 groups, lr=self.learning_rate, momentum=self.momentum, nesterov=self.momentum > 0
