@@ -22,9 +22,10 @@ Pairwise = Literal["embedded_gaussian", "gaussian", "dot", "concatenation"]
 
 
 class NonLocal(nn.Module):
-    r"""Non-local block, ``x + BN(W sum_j f(x_i, x_j) g(x_j))``.
+    r"""Non-local block: each place reads from all places.
 
-    With theta, phi and g 1x1 convolutions to C / 2 channels, the pairwise weights are
+    ``y_i = x_i + BN(W sum_j f(x_i, x_j) g(x_j))``. With theta, phi and g 1x1 convolutions to C / 2
+    channels, the pairwise weights are
 
     - ``"embedded_gaussian"``: ``softmax_j(s theta(x_i) . phi(x_j))``;
     - ``"gaussian"``: ``softmax_j(s x_i . x_j)``, without theta and phi;

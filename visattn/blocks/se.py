@@ -6,7 +6,9 @@ from visattn.blocks.gates import Gate, Init, reduced_channels, zero_
 
 
 class SE(nn.Module):
-    r"""Squeeze-and-excitation, ``x * sigmoid(W2 relu(W1 mean_hw(x) + b1) + b2)``.
+    r"""Squeeze-and-excitation: a gate for each channel.
+
+    ``y = x * sigmoid(W2 relu(W1 mean_hw(x) + b1) + b2)``.
 
     Parameter names are those of timm's ``SEModule``, so weights move over as they are.
 

@@ -76,6 +76,7 @@ class SpatialMask(nn.Module):
         True
     """
 
+    default_at = "image"
     leak: Tensor | None
     strength: nn.Parameter | None
 

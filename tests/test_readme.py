@@ -1,0 +1,55 @@
+"""What the READMEs say can be done, can be done."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from visattn.cli import COMMANDS, LIGHTNING
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", ROOT / "recipes" / "README.md"]
+
+
+def blocks(page, *languages):
+    """The fenced blocks of a page in some languages."""
+    found = re.findall(r"^```(\w+)\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+    return [text for language, text in found if language in languages]
+
+
+def commands(page):
+    """The shell commands of a page, one a line."""
+    return [
+        shlex.split(line, comments=True)
+        for text in blocks(page, "bash", "sh")
+        for line in text.splitlines()
+        if shlex.split(line, comments=True)
+    ]
+
+
+@pytest.mark.parametrize("code", blocks(ROOT / "README.md", "python"))
+def test_python_runs(code):
+    exec(compile(code, "README.md", "exec"), {})
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_commands_and_recipes_exist(page):
+    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert commands(page)
+    for words in commands(page):
+        if words[0] == "make":
+            assert words[1] in targets, words
+        elif words[0] == "visattn":
+            assert words[1] in {*COMMANDS, *LIGHTNING}, words
+            for flag, value in zip(words, words[1:], strict=False):
+                if flag == "-c" and value != "mine.yaml":
+                    name = value.removeprefix("recipes/").removesuffix(".yaml")
+                    assert (ROOT / "recipes" / f"{name}.yaml").is_file(), words
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_and_pictures_exist(page):
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+        if "://" not in target:
+            assert (page.parent / target).exists(), target
