@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -42,7 +43,7 @@ def test_commands_and_recipes_exist(page):
             assert words[1] in targets, words
         elif words[0] == "visattn":
             assert words[1] in {*COMMANDS, *LIGHTNING}, words
-            for flag, value in zip(words, words[1:], strict=False):
+            for flag, value in pairwise(words):
                 if flag == "-c" and value != "mine.yaml":
                     name = value.removeprefix("recipes/").removesuffix(".yaml")
                     assert (ROOT / "recipes" / f"{name}.yaml").is_file(), words
