@@ -26,6 +26,7 @@ ALLOWED = {
     "testing": CORE,
     "bench": CORE | {"training"},
     "training": CORE | {"weights", "pictures", "metrics", "data", "training"},
+    "commands": None,
     "cli": None,
     "__init__": None,
     "__main__": {"cli"},

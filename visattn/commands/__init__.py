@@ -1,0 +1,22 @@
+"""What the command line offers: one function a command, its docstring the help text.
+
+Only a command that needs PyTorch imports it, inside the function.
+"""
+
+from collections.abc import Callable
+
+from visattn.commands.maps import draw_overlay
+from visattn.commands.models import list_blocks, show_plan
+from visattn.commands.scenes import compare_on_scenes, render_scenes
+
+__all__ = ["COMMANDS"]
+
+# None of the functions has the name of a public one: jsonargparse would look that up in visattn,
+# and so import PyTorch for the sake of --help.
+COMMANDS: dict[str, Callable[..., None]] = {
+    "demo": compare_on_scenes,
+    "plan": show_plan,
+    "blocks": list_blocks,
+    "render": render_scenes,
+    "overlay": draw_overlay,
+}
