@@ -9,7 +9,7 @@ from torch import nn
 import visattn
 from visattn import attention_parameters, backbone_parameters, disabled, plan, unwrap, wrap
 from visattn.blocks import CBAM, SE, block_names
-from visattn.insertion import attended
+from visattn.blocks.attended import attended
 from visattn.testing import check_wrapped, enliven
 
 BACKBONES = {
@@ -252,7 +252,7 @@ FAILURES = [
     (ValueError, "names the same place twice", {"block": "se", "at": ["branch", "layer1.0.bn2"]}),
     (ValueError, "reduction must be at least 1", {"block": "se", "reduction": 0}),
     (ValueError, "A mapping says where", {"block": {"branch": "se"}, "at": "stem"}),
-    (ValueError, "must keep the map's shape", {"block": lambda c: nn.Conv2d(c, 2 * c, 1)}),
+    (ValueError, "must give a map", {"block": lambda c: nn.Conv2d(c, 2 * c, 1)}),
     (ValueError, "cannot run at", {"block": lambda c: nn.Linear(c, c, bias=False)}),
     (TypeError, "not a module", {"block": lambda c: None}),
     (TypeError, "pass a function that makes one", {"block": nn.Identity()}),

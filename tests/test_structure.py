@@ -10,14 +10,24 @@ import pytest
 import visattn
 
 PACKAGE = Path(visattn.__file__).parent
-CORE = {"attention", "blocks", "tracing", "placement", "planning", "insertion", "recording"}
+CORE = {
+    "attention",
+    "blocks",
+    "tracing",
+    "placement",
+    "building",
+    "planning",
+    "insertion",
+    "recording",
+}
 ALLOWED = {
     "attention": set(),
     "blocks": {"attention"},
     "tracing": {"blocks"},
     "placement": {"blocks", "tracing"},
-    "planning": {"blocks", "tracing", "placement"},
-    "insertion": {"blocks", "placement", "planning"},
+    "building": {"blocks", "tracing", "placement"},
+    "planning": {"blocks", "tracing", "placement", "building"},
+    "insertion": {"blocks", "placement", "building", "planning"},
     "recording": {"attention", "blocks"},
     "weights": {"blocks", "insertion", "recording"},
     "pictures": set(),

@@ -9,7 +9,7 @@ from timm.utils import ModelEmaV3
 from torch.nn.parallel import DistributedDataParallel
 
 from visattn import record, wrap
-from visattn.insertion import attended
+from visattn.blocks.attended import attended
 from visattn.testing import enliven
 
 

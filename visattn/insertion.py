@@ -6,10 +6,11 @@ from typing import Any
 
 from torch import nn
 
-from visattn.blocks.attended import Attended
+from visattn.blocks.attended import Attended, attended, replace_module, strip
 from visattn.blocks.gates import Init
+from visattn.building import Placed
 from visattn.placement import Rule
-from visattn.planning import Block, Model, Placed, build_model, prepare
+from visattn.planning import Block, Model, build_model, prepare
 
 
 def wrap(
@@ -87,15 +88,7 @@ def unwrap(model: nn.Module) -> nn.Module:
     """
     if not any(True for _ in attended(model)):
         raise ValueError(f"{type(model).__name__} has no attention that wrap put in.")
-    while units := list(attended(model)):
-        for unit in units:
-            _replace(model, unit, unit.get_submodule("base"))
-    return model
-
-
-def attended(model: nn.Module) -> Iterator[Attended]:
-    """The units that `wrap` made, in the order of the model's modules."""
-    return (module for module in model.modules() if isinstance(module, Attended))
+    return strip(model)
 
 
 def attention_parameters(model: nn.Module) -> list[nn.Parameter]:
@@ -157,10 +150,11 @@ def _attach(model: nn.Module, placed: Placed, module: nn.Module, name: str) -> N
         module,
         where=placed.site.where,
         site=name,
+        layout=getattr(placed.site, "layout", "NCHW"),
         child=_free("attention", "attention", names),
         origin=origin,
     )
-    _replace(model, base, unit)
+    replace_module(model, base, unit)
 
 
 def _free(name: str, other: str, taken: set[str]) -> str:
@@ -173,13 +167,3 @@ def _free(name: str, other: str, taken: set[str]) -> str:
     while f"{other}_{number}" in taken:
         number += 1
     return f"{other}_{number}"
-
-
-def _replace(model: nn.Module, old: nn.Module, new: nn.Module) -> None:
-    """Put ``new`` wherever ``old`` is a child, except inside ``new``."""
-    for parent in list(model.modules()):
-        if parent is new:
-            continue
-        for name, child in parent._modules.items():
-            if child is old:
-                parent._modules[name] = new

@@ -1,42 +1,20 @@
 """What wrap would do: the blocks, built and tried, for the sites of a model."""
 
-import copy
-import difflib
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils.flop_counter import FlopCounterMode
+from torch import nn
 
 from visattn.blocks import BlockEntry, block_entry
-from visattn.blocks.attended import ZeroStart
 from visattn.blocks.gates import Init, check_init
+from visattn.building import Placed, builds
 from visattn.placement import Rule, Site, find_sites
-from visattn.tracing import default_input_size, model_from_name
+from visattn.tracing import Trace, default_input_size, model_from_name, trace
 
 Block = str | type[nn.Module] | Callable[..., nn.Module]
 Model = nn.Module | str | Callable[[], nn.Module]
-
-
-@dataclass(frozen=True)
-class Placed:
-    """One block at one site, as planned.
-
-    Attributes:
-        site: Where.
-        block: The registered name, or the factory's own.
-        parameters: Number of parameters that the block adds.
-        multiply_adds: Of its convolutions, linear layers and matrix products for one image.
-    """
-
-    site: Site
-    block: str
-    parameters: int
-    multiply_adds: int
 
 
 @dataclass(frozen=True)
@@ -170,27 +148,32 @@ def prepare(
         raise ValueError(
             f"A mapping says where each block goes; leave at={at!r} out or give a single block."
         )
+    traced = trace(model, input_size=input_size)
     wanted = block.items() if isinstance(block, Mapping) else [(at, block)]
     prepared = []
     for place, choice in wanted:
         entry = _entry(choice)
-        sites = find_sites(
-            model,
-            entry.at if place is None else place,
-            stages=_stages(entry, place, stages),
-            every=every or (entry.every if place is None or place == entry.at else 1),
-            input_size=input_size,
-        )
-        for site in sites:
-            prepared.append(_build(model, entry, site, init, options))
+        for site in _sites(traced, entry, place, stages, every, model, input_size):  # TEMP
+            prepared += builds(model, traced, entry, site, init, options)
     return prepared
 
 
-def _stages(entry: BlockEntry, place: Any, stages: Sequence[int] | None) -> Sequence[int] | None:
-    """The stages asked for, or the block's own at its own place."""
-    if stages is not None:
-        return stages
-    return entry.stages if place is None or place == entry.at else None
+def _sites(
+    traced: Trace,
+    entry: BlockEntry,
+    place: str | Sequence[str] | Rule | None,
+    stages: Sequence[int] | None,
+    every: int | None,
+    model: nn.Module,
+    input_size: tuple[int, int, int] | None,
+) -> list[Site]:
+    """The sites asked for, or those of the block's own place or the one nearest to it."""
+    if place is None:
+        place = entry.at  # TEMP own_place(traced, entry.at)
+    if place == entry.at:
+        stages = stages or entry.stages
+        every = every or entry.every
+    return find_sites(model, place, stages=stages, every=every or 1, input_size=input_size)
 
 
 def _entry(block: Block) -> BlockEntry:
@@ -203,59 +186,3 @@ def _entry(block: Block) -> BlockEntry:
             f" {block!r}. A finished module serves one place only: pass a function that makes one."
         )
     return BlockEntry.of(getattr(block, "__name__", "block"), block)
-
-
-def _build(
-    model: nn.Module, entry: BlockEntry, site: Site, init: Init, options: dict[str, Any]
-) -> tuple[Placed, nn.Module]:
-    """One block for one site, tried on a map of the site's size."""
-    known = inspect.signature(entry.factory).parameters
-    open_ended = any(p.kind is p.VAR_KEYWORD for p in known.values())
-    unknown = [] if open_ended else [name for name in options if name not in known]
-    if unknown:
-        near = difflib.get_close_matches(unknown[0], known, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise ValueError(
-            f"The block {entry.name!r} has no option {unknown[0]!r}.{hint}"
-            f" Options: {', '.join(name for name in list(known)[1:] if name != 'init')}."
-        )
-    offers = "init" in known
-    module = entry.factory(site.channels, **({"init": init} if offers else {}), **options)
-    if not isinstance(module, nn.Module):
-        raise TypeError(f"The block {entry.name!r} gave {type(module).__name__}, not a module.")
-    base = model.get_submodule(site.path)
-    reference = next((p for p in [*base.parameters(), *model.parameters()]), torch.empty(0))
-    multiply_adds = _try_out(
-        module.to(device=reference.device, dtype=reference.dtype), entry.name, site, reference
-    )
-    if init == "identity" and not offers:
-        module = ZeroStart(module).to(device=reference.device, dtype=reference.dtype)
-    module.train(base.training)
-    parameters = sum(p.numel() for p in module.parameters())
-    return Placed(site, entry.name, parameters, multiply_adds), module
-
-
-def _try_out(module: nn.Module, name: str, site: Site, reference: Tensor) -> int:
-    """Run a block on a fake map; give its multiply-adds, or a ValueError if the shape changes."""
-    with FakeTensorMode(allow_non_fake_inputs=True) as fake, torch.no_grad():
-        memo: dict[int, Any] = {
-            id(t): fake.from_tensor(t) for t in [*module.parameters(), *module.buffers()]
-        }
-        double = copy.deepcopy(module, memo).eval()
-        shape = (1, site.channels, site.height, site.width)
-        x = torch.empty(shape, device=reference.device, dtype=reference.dtype)
-        counter = FlopCounterMode(display=False)
-        try:
-            with counter:
-                y = double(x)
-        except Exception as error:
-            raise ValueError(
-                f"The block {name!r} cannot run at {site.name!r} on a map {shape}: {error}"
-            ) from error
-    if not isinstance(y, Tensor) or y.shape != x.shape:
-        got = tuple(y.shape) if isinstance(y, Tensor) else type(y).__name__
-        raise ValueError(
-            f"The block {name!r} must keep the map's shape: at {site.name!r} it got {shape} and"
-            f" gave {got}."
-        )
-    return counter.get_total_flops() // 2

@@ -109,6 +109,11 @@ class SiteMaps:
         return self._only("spatial_logits").squeeze(1)
 
     @property
+    def class_logits(self) -> Tensor:
+        """Answers of a branch of the block's own, (N, K)."""
+        return self._only("class_logits")
+
+    @property
     def pairwise(self) -> PairwiseMap:
         """Queries and keys, from which any attention row follows."""
         return self._only("pairwise")

@@ -19,8 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from visattn.blocks.attended import attended
 from visattn.insertion import (
-    attended,
     attention_parameters,
     backbone_parameters,
     disabled,

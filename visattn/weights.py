@@ -8,8 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from visattn.blocks.attended import Attended
-from visattn.insertion import attended
+from visattn.blocks.attended import Attended, attended
 from visattn.recording import natural_paths
 
 

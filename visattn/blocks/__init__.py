@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from torch import nn
 
@@ -40,6 +41,9 @@ class BlockEntry:
         at: Where it goes unless told otherwise, as in `wrap`.
         stages: The stages it goes to unless told otherwise; None is all.
         every: It goes to every n-th place of a stage, counted from the n-th.
+        stands: How it stands to the module at its place: ``"after"`` it, ``"around"`` it (called
+            with its input and its output), or ``"instead"`` of it, a convolution.
+        brings_norm: It stands instead of the normalisation after the convolution, too.
     """
 
     name: str
@@ -47,6 +51,8 @@ class BlockEntry:
     at: str = "branch"
     stages: tuple[int, ...] | None = None
     every: int = 1
+    stands: Literal["after", "around", "instead"] = "after"
+    brings_norm: bool = False
 
     @classmethod
     def of(
@@ -65,6 +71,8 @@ class BlockEntry:
             at=at or str(getattr(factory, "default_at", "branch")),
             stages=stages or getattr(factory, "default_stages", None),
             every=every or int(getattr(factory, "default_every", 1)),
+            stands=getattr(factory, "stands", "after"),
+            brings_norm=getattr(factory, "brings_norm", False),
         )
 
     @property

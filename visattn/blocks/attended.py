@@ -1,13 +1,25 @@
-"""A module of the backbone and the attention that stands after or before it, as one unit."""
+"""A module of the backbone and the attention that stands at it, as one unit."""
 
-from typing import Any, Literal
+from collections.abc import Callable, Iterator
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor, nn
 
+Where = Literal["after", "before", "around", "instead"]
+Layout = Literal["NCHW", "NHWC"]
+
 
 class Attended(nn.Module):
-    """``attention(base(x))`` or ``base(attention(x))``, in the place of ``base`` in a model.
+    """A module and attention in the module's place in a model.
+
+    With b the module and a the attention, the unit computes
+
+    - ``"after"``: ``a(b(x))``;
+    - ``"before"``: ``b(a(x))``;
+    - ``"around"``: ``a(x, b(x))``;
+    - ``"instead"``: ``a(x)``; the base is kept aside for `unwrap`, neither among the parameters
+      nor in the state dict.
 
     The unit answers for its base: state-dict keys of the base are those that it had before
     (``bn3.weight`` and not ``bn3.base.weight``), and attributes that the unit lacks are looked up
@@ -15,9 +27,10 @@ class Attended(nn.Module):
 
     Args:
         base: The backbone's own module.
-        attention: Maps (N, C, H, W) to (N, C, H, W).
-        where: Whether the attention stands ``"after"`` or ``"before"`` the base.
+        attention: Takes and gives maps (N, C, H, W).
+        where: How the attention stands to the base.
         site: The name of the place, for plans and recordings.
+        layout: Of the base's maps; those with channels last are turned for the attention and back.
         child: The attention's name in state dicts; it must be free in the base.
         origin: How the attention was made, for saving it: plain values only.
     """
@@ -27,16 +40,21 @@ class Attended(nn.Module):
         base: nn.Module,
         attention: nn.Module,
         *,
-        where: Literal["after", "before"],
+        where: Where,
         site: str,
+        layout: Layout = "NCHW",
         child: str = "attention",
         origin: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        self.base = base
+        if where == "instead":
+            object.__setattr__(self, "_aside", (base,))
+        else:
+            self.base = base
         self.add_module(child, attention)
         self.where = where
         self.site = site
+        self.layout = layout
         self.child = child
         self.origin = origin or {}
         self.enabled = True
@@ -50,20 +68,43 @@ class Attended(nn.Module):
         """The attention."""
         return self.get_submodule(self.child)
 
+    @property
+    def original(self) -> nn.Module:
+        """The base, kept aside or not."""
+        return vars(self)["_aside"][0] if self.where == "instead" else self.get_submodule("base")
+
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What the base takes, and what it gives."""
-        base, attention = self.base, self.block
+        base, attention = self.original, self.block
         if not self.enabled:
             return base(*args, **kwargs)
+        if self.where == "after":
+            return self._turned(attention, base(*args, **kwargs))
         if self.where == "before":
-            return base(attention(args[0]), *args[1:], **kwargs)
-        return attention(base(*args, **kwargs))
+            return base(self._turned(attention, args[0]), *args[1:], **kwargs)
+        if self.where == "around":
+            return self._turned(attention, args[0], base(*args, **kwargs))
+        return self._turned(attention, args[0])
+
+    def _turned(self, attention: nn.Module, *maps: Tensor) -> Tensor:
+        """The attention on maps of the base's layout."""
+        if self.layout == "NCHW":
+            return attention(*maps)
+        return attention(*(x.permute(0, 3, 1, 2) for x in maps)).permute(0, 2, 3, 1)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Move a base that is kept aside along with the rest."""
+        if self.where == "instead" and recurse:
+            self.original._apply(fn)
+        return super()._apply(fn, recurse)
 
     def __getattr__(self, name: str) -> Any:
         try:
             return super().__getattr__(name)
         except AttributeError:
-            return getattr(super().__getattr__("base"), name)
+            if name == "base" or "where" not in vars(self):
+                raise
+            return getattr(self.original, name)
 
     def extra_repr(self) -> str:
         """The place, for printing."""
@@ -81,10 +122,22 @@ def _hide_base(unit: nn.Module, state: dict[str, Tensor], prefix: str, _: Any) -
 
 
 def _find_base(unit: nn.Module, state: dict[str, Tensor], prefix: str, *_: Any) -> None:
-    """Give the base's entries the names that loading looks for."""
+    """Give the base's entries the names that loading looks for; load a base that is kept aside."""
     own = f"{prefix}{unit.child}."
-    for key in [key for key in state if key.startswith(prefix) and not key.startswith(own)]:
-        state[f"{prefix}base.{key.removeprefix(prefix)}"] = state.pop(key)
+    entries = {
+        key.removeprefix(prefix): key
+        for key in state
+        if key.startswith(prefix) and not key.startswith(own)
+    }
+    if unit.where == "instead":
+        here = unit.original.state_dict()
+        fitting = {
+            n: k for n, k in entries.items() if n in here and here[n].shape == state[k].shape
+        }
+        unit.original.load_state_dict({n: state.pop(k) for n, k in fitting.items()}, strict=False)
+        entries = {name: key for name, key in entries.items() if name not in fitting}
+    for name, key in entries.items():
+        state[f"{prefix}base.{name}"] = state.pop(key)
     object.__setattr__(unit, "_loading", prefix)
 
 
@@ -100,13 +153,37 @@ def _name_missing(unit: nn.Module, keys: Any) -> None:
         ]
 
 
-class ZeroStart(nn.Module):
-    """``x + s (block(x) - x)`` with one trained scalar s that starts at 0.
+def attended(model: nn.Module) -> Iterator[Attended]:
+    """The units in a model, in the order of its modules."""
+    return (module for module in model.modules() if isinstance(module, Attended))
 
-    Makes the identity at the start of any block that doesn't offer it.
+
+def replace_module(model: nn.Module, old: nn.Module, new: nn.Module) -> None:
+    """Put ``new`` wherever ``old`` is a child, except inside ``new``."""
+    for parent in list(model.modules()):
+        if parent is new:
+            continue
+        for name, child in parent._modules.items():
+            if child is old:
+                parent._modules[name] = new
+
+
+def strip(model: nn.Module) -> nn.Module:
+    """Put the base of each unit back in its place; give the model."""
+    while units := list(attended(model)):
+        for unit in units:
+            replace_module(model, unit, unit.original)
+    return model
+
+
+class ZeroStart(nn.Module):
+    """``y + s (block(x) - y)`` with one trained scalar s that starts at 0.
+
+    Makes the identity at the start of any block that doesn't offer it. For a block in a map's way
+    y is x; for a block that stands in for a convolution y is what the convolution gives.
 
     Args:
-        block: Maps (N, C, H, W) to (N, C, H, W).
+        block: From maps (N, C, H, W) to maps of y's shape.
 
     Source: the residual scalar of Bachlechner et al., ReZero, arXiv:2003.04887.
     """
@@ -116,6 +193,7 @@ class ZeroStart(nn.Module):
         self.block = block
         self.strength = nn.Parameter(torch.zeros(()))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Mix the input with the block's output."""
-        return x + self.strength * (self.block(x) - x)
+    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """Mix y, or the input, with the block's output."""
+        kept = x if y is None else y
+        return kept + self.strength * (self.block(x) - kept)

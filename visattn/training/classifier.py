@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torchmetrics.classification import MulticlassAccuracy
 
 from visattn.blocks import SpatialMask
-from visattn.insertion import attended, wrap
+from visattn.blocks.attended import attended
+from visattn.insertion import wrap
 from visattn.metrics import MaskIoU, mask_iou
 from visattn.recording import record
 from visattn.training.backbone import build_backbone
