@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from visattn.blocks import block_names, register_block
+    from visattn.cam import grad_cam
+    from visattn.finetuning import freeze_backbone, parameter_groups, unfreeze_backbone
     from visattn.insertion import (
         attention_parameters,
         backbone_parameters,
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from visattn.pictures import overlay
     from visattn.planning import plan
     from visattn.recording import record
+    from visattn.report_page import report
     from visattn.weights import from_timm, load_attention, save_attention
 
 __version__ = version("visattn")
@@ -27,13 +30,18 @@ __all__ = [
     "backbone_parameters",
     "block_names",
     "disabled",
+    "freeze_backbone",
     "from_timm",
+    "grad_cam",
     "load_attention",
     "overlay",
+    "parameter_groups",
     "plan",
     "record",
     "register_block",
+    "report",
     "save_attention",
+    "unfreeze_backbone",
     "unwrap",
     "wrap",
 ]
@@ -43,13 +51,18 @@ _HOMES = {
     "backbone_parameters": "visattn.insertion",
     "block_names": "visattn.blocks",
     "disabled": "visattn.insertion",
+    "freeze_backbone": "visattn.finetuning",
     "from_timm": "visattn.weights",
+    "grad_cam": "visattn.cam",
     "load_attention": "visattn.weights",
     "overlay": "visattn.pictures",
+    "parameter_groups": "visattn.finetuning",
     "plan": "visattn.planning",
     "record": "visattn.recording",
     "register_block": "visattn.blocks",
+    "report": "visattn.report_page",
     "save_attention": "visattn.weights",
+    "unfreeze_backbone": "visattn.finetuning",
     "unwrap": "visattn.insertion",
     "wrap": "visattn.insertion",
 }

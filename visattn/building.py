@@ -15,12 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from visattn.blocks import BlockEntry
 from visattn.blocks.attended import ZeroStart, strip
 from visattn.blocks.gates import Init
-from visattn.placement import Site
-
-try:  # TEMP
-    from visattn.placement import base_input, following_stage
-except ImportError:
-    base_input = following_stage = lambda *a: None
+from visattn.placement import Site, base_input, following_stage
 from visattn.tracing import Trace
 
 NORMALISATIONS = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.LayerNorm)

@@ -150,7 +150,7 @@ def _attach(model: nn.Module, placed: Placed, module: nn.Module, name: str) -> N
         module,
         where=placed.site.where,
         site=name,
-        layout=getattr(placed.site, "layout", "NCHW"),
+        layout=placed.site.layout,
         child=_free("attention", "attention", names),
         origin=origin,
     )

@@ -1,6 +1,7 @@
 """What wrap would do: the blocks, built and tried, for the sites of a model."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ from torch import nn
 from visattn.blocks import BlockEntry, block_entry
 from visattn.blocks.gates import Init, check_init
 from visattn.building import Placed, builds
-from visattn.placement import Rule, Site, find_sites
+from visattn.placement import Rule, Site, find_sites, own_place
 from visattn.tracing import Trace, default_input_size, model_from_name, trace
 
 Block = str | type[nn.Module] | Callable[..., nn.Module]
@@ -153,7 +154,7 @@ def prepare(
     prepared = []
     for place, choice in wanted:
         entry = _entry(choice)
-        for site in _sites(traced, entry, place, stages, every, model, input_size):  # TEMP
+        for site in _sites(traced, entry, place, stages, every):
             prepared += builds(model, traced, entry, site, init, options)
     return prepared
 
@@ -164,16 +165,16 @@ def _sites(
     place: str | Sequence[str] | Rule | None,
     stages: Sequence[int] | None,
     every: int | None,
-    model: nn.Module,
-    input_size: tuple[int, int, int] | None,
 ) -> list[Site]:
     """The sites asked for, or those of the block's own place or the one nearest to it."""
+    own = place is None or place == entry.at
     if place is None:
-        place = entry.at  # TEMP own_place(traced, entry.at)
-    if place == entry.at:
-        stages = stages or entry.stages
-        every = every or entry.every
-    return find_sites(model, place, stages=stages, every=every or 1, input_size=input_size)
+        place = own_place(traced, entry.at)
+    every = every or (entry.every if place == entry.at else 1)
+    if own and stages is None and entry.stages is not None:
+        with suppress(ValueError):  # a model without such stages
+            return find_sites(traced, place, stages=entry.stages, every=every)
+    return find_sites(traced, place, stages=stages, every=every)
 
 
 def _entry(block: Block) -> BlockEntry:

@@ -104,6 +104,11 @@ class SiteMaps:
         return self._only("spatial").squeeze(1)
 
     @property
+    def gate(self) -> Tensor:
+        """A gate that differs over channels and places, (N, C, H, W) or broadcastable to that."""
+        return self._only("gate")
+
+    @property
     def spatial_logits(self) -> Tensor:
         """The spatial mask before its sigmoid, (N, H, W)."""
         return self._only("spatial_logits").squeeze(1)

@@ -7,20 +7,36 @@ from typing import Literal
 
 from torch import nn
 
+from visattn.blocks.bam import BAM
 from visattn.blocks.cbam import CBAM
+from visattn.blocks.coord import CoordinateAttention
+from visattn.blocks.eca import ECA
+from visattn.blocks.ese import EffectiveSE
+from visattn.blocks.gc import GlobalContext
 from visattn.blocks.nonlocal_ import NonLocal
+from visattn.blocks.scse import SCSE
 from visattn.blocks.se import SE
+from visattn.blocks.simam import SimAM
 from visattn.blocks.spatial_mask import SpatialMask
 from visattn.blocks.taps import PairwiseTap, Tap
+from visattn.blocks.triplet import TripletAttention
 
 __all__ = [
+    "BAM",
     "CBAM",
+    "ECA",
+    "SCSE",
     "SE",
     "BlockEntry",
+    "CoordinateAttention",
+    "EffectiveSE",
+    "GlobalContext",
     "NonLocal",
     "PairwiseTap",
+    "SimAM",
     "SpatialMask",
     "Tap",
+    "TripletAttention",
     "block_entry",
     "block_names",
     "register_block",
@@ -163,7 +179,15 @@ def block_entry(name: str) -> BlockEntry:
 
 for _name, _factory in {
     "se": SE,
+    "ese": EffectiveSE,
+    "eca": ECA,
     "cbam": CBAM,
+    "bam": BAM,
+    "gc": GlobalContext,
+    "coord": CoordinateAttention,
+    "simam": SimAM,
+    "triplet": TripletAttention,
+    "scse": SCSE,
     "nonlocal": NonLocal,
     "spatial_mask": SpatialMask,
 }.items():

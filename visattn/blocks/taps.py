@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from visattn.attention import PairwiseFunction
 
-TapKind = Literal["channel", "spatial", "spatial_logits", "class_logits"]
+TapKind = Literal["channel", "spatial", "gate", "spatial_logits", "class_logits"]
 
 
 class Tap(nn.Module):
@@ -18,8 +18,9 @@ class Tap(nn.Module):
 
     Args:
         kind: What passes: ``"channel"``, a gate per channel (N, C, 1, 1); ``"spatial"``, a gate or
-            mask per place (N, 1, H, W); ``"spatial_logits"``, a mask before its sigmoid
-            (N, 1, H, W); ``"class_logits"``, answers of a branch of the block's own (N, K).
+            mask per place (N, 1, H, W); ``"gate"``, one that is neither and broadcasts to
+            (N, C, H, W); ``"spatial_logits"``, a mask before its sigmoid (N, 1, H, W);
+            ``"class_logits"``, answers of a branch of the block's own (N, K).
     """
 
     def __init__(self, kind: TapKind) -> None:

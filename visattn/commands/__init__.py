@@ -5,7 +5,7 @@ Only a command that needs PyTorch imports it, inside the function.
 
 from collections.abc import Callable
 
-from visattn.commands.maps import draw_overlay
+from visattn.commands.maps import draw_overlay, write_report
 from visattn.commands.models import list_blocks, show_plan
 from visattn.commands.scenes import compare_on_scenes, render_scenes
 
@@ -19,4 +19,5 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "blocks": list_blocks,
     "render": render_scenes,
     "overlay": draw_overlay,
+    "report": write_report,
 }

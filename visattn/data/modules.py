@@ -321,6 +321,7 @@ class SushiData(ImageData):
         val: Pictures to validate on.
         test: Foregrounds of the test set.
         variants: Test variants to render, one split each.
+        kinds: The classes, of `visattn.data.sushi.KINDS`; all if left out.
         train_random: Whether to render ``train_random`` too, the training foregrounds on random
             plates, and train on it: an upper bound.
         scene_seed: Seed of the scenes; ``seed`` is that of the training.
@@ -351,6 +352,7 @@ class SushiData(ImageData):
         val: int = 400,
         test: int = 480,
         variants: list[str] | None = None,
+        kinds: list[str] | None = None,
         train_random: bool = False,
         scene_seed: int = 0,
         render_workers: int | None = None,
@@ -393,6 +395,7 @@ class SushiData(ImageData):
             test=test,
             seed=scene_seed,
             variants=TEST_VARIANTS if variants is None else tuple(variants),
+            kinds=KINDS if kinds is None else tuple(kinds),
             train_random=train_random,
         )
         self.root = root
@@ -401,7 +404,7 @@ class SushiData(ImageData):
     @property
     def class_names(self) -> tuple[str, ...]:
         """The kinds of sushi, sorted by name as their folders are."""
-        return tuple(sorted(KINDS))
+        return tuple(sorted(self.parameters.kinds))
 
     def locate(self) -> Path:
         """The folder of the scenes, rendered if it is not there."""
@@ -415,6 +418,7 @@ class SushiData(ImageData):
             test=wanted.test,
             seed=wanted.seed,
             variants=wanted.variants,
+            kinds=wanted.kinds,
             train_random=wanted.train_random,
             workers=self.render_workers,
         )

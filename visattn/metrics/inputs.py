@@ -39,7 +39,7 @@ def prepare(saliency: Tensor, mask: Tensor) -> Pixels:
         TypeError: If an argument is no tensor or of a type that cannot be read.
         ValueError: If shapes or sizes differ or values lie outside their range.
     """
-    saliency = _maps(saliency, what="saliency")
+    saliency = read_maps(saliency, what="saliency")
     true, valid = foreground(mask)
     if saliency.shape[0] != true.shape[0]:
         raise ValueError(
@@ -147,7 +147,7 @@ def resize_saliency(
         >>> resize_saliency(torch.tensor([[[0.0, 1.0]]]), size=(1, 4))
         tensor([[[0.0000, 0.2500, 0.7500, 1.0000]]])
     """
-    maps = _maps(saliency, what="saliency")[:, None].to(
+    maps = read_maps(saliency, what="saliency")[:, None].to(
         saliency.dtype if saliency.dtype.is_floating_point else torch.float32
     )
     if interpolation == "bilinear":
@@ -157,7 +157,20 @@ def resize_saliency(
     raise ValueError(f"interpolation must be 'bilinear' or 'nearest', not {interpolation!r}")
 
 
-def _maps(value: Tensor, *, what: str) -> Tensor:
+def read_maps(value: Tensor, *, what: str) -> Tensor:
+    """Read maps in double precision (single where the device has no double).
+
+    Args:
+        value: Maps (N, H, W) or (N, 1, H, W).
+        what: Their name in errors.
+
+    Returns:
+        Maps (N, H, W), detached.
+
+    Raises:
+        TypeError: If ``value`` is no tensor or complex.
+        ValueError: If its shape is another.
+    """
     planes = _planes(value, what=what).detach()
     if planes.dtype.is_complex:
         raise TypeError(f"{what} is complex ({planes.dtype}); real values were expected")

@@ -8,35 +8,44 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from visattn.training.classifier import ImageClassifier
-    from visattn.training.command import ClassifierCLI, run_command
+    from visattn.training.clause_data import ClauseData
+    from visattn.training.command import TaskCLI, run_command
     from visattn.training.demo import run_demo
     from visattn.training.look import draw_maps
     from visattn.training.objectives import CrossEntropy, MaskedFocus, Objective
     from visattn.training.outcomes import Outcomes, Results
+    from visattn.training.report_run import report_on
+    from visattn.training.translation import Translator
 
 _HOMES = {
-    "ClassifierCLI": "command",
+    "ClauseData": "clause_data",
     "CrossEntropy": "objectives",
     "ImageClassifier": "classifier",
     "MaskedFocus": "objectives",
     "Objective": "objectives",
     "Outcomes": "outcomes",
     "Results": "outcomes",
+    "TaskCLI": "command",
+    "Translator": "translation",
     "draw_maps": "look",
+    "report_on": "report_run",
     "run_command": "command",
     "run_demo": "demo",
 }
 _EXTRA = ("albumentations", "cv2", "lightning", "lightning_utilities", "torchmetrics")
 
 __all__ = [
-    "ClassifierCLI",
+    "ClauseData",
     "CrossEntropy",
     "ImageClassifier",
     "MaskedFocus",
     "Objective",
     "Outcomes",
     "Results",
+    "TaskCLI",
+    "Translator",
     "draw_maps",
+    "report_on",
     "run_command",
     "run_demo",
 ]

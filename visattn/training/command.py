@@ -17,23 +17,22 @@ from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from rich.console import Console
 
-from visattn.data.modules import ImageData
-from visattn.training.classifier import ImageClassifier
 from visattn.training.mistakes import explain
-from visattn.training.outcomes import Outcomes, Results
 from visattn.training.progress import progress_callback
 from visattn.training.quiet import quiet_lightning
 from visattn.training.recipes import find_recipe
 from visattn.training.runs import claim_run, resolve_checkpoint
+from visattn.training.tasks import DEFAULT, Task, task_of
 
 UNTRAINED = "none"
 
 
 @final
-class ClassifierCLI(LightningCLI):
-    """Lightning's command line for `ImageClassifier` and any data module of images.
+class TaskCLI(LightningCLI):
+    """Lightning's command line for the model and the data of a task.
 
-    Beside Lightning's options there are ``--name`` and ``--runs``: a training leaves its CSV logs
+    Beside Lightning's options there are ``--task``, which the recipes give as ``task:``, ``--name``
+    and ``--runs``: a training leaves its CSV logs
     (and TensorBoard's, if that is installed), ``config.yaml``, ``checkpoints/last.ckpt`` and
     ``checkpoints/best.ckpt`` in ``RUNS/NAME/version_K``, and never overwrites an earlier one.
     ``--ckpt_path last`` and ``best`` mean the newest run of that name.
@@ -42,6 +41,7 @@ class ClassifierCLI(LightningCLI):
         arguments: Words of the command line, or the same as a mapping.
         run: Whether to run the subcommand that ``arguments`` begin with; otherwise they have none,
             and model, data and trainer are only built.
+        task: What is trained; what ``arguments`` or the files they name say if None.
         logs: Whether to make a run folder.
         callbacks: Further callbacks.
     """
@@ -51,18 +51,20 @@ class ClassifierCLI(LightningCLI):
         arguments: ArgsType,
         *,
         run: bool = True,
+        task: Task | None = None,
         logs: bool = True,
         callbacks: Sequence[Callback] = (),
     ) -> None:
+        self._task = task or task_of(arguments if isinstance(arguments, list) else [])
         self._logs = logs
         self._callbacks = list(callbacks)
         self._trained_classes: list[str] | None = None
-        self.outcomes = Outcomes()
+        self.outcomes: Any = self._task.load_outcomes()()
         strict = {"exit_on_error": False}
         super().__init__(
-            ImageClassifier,
-            ImageData,
-            subclass_mode_data=True,
+            self._task.load_model(),
+            self._task.load_data(),
+            subclass_mode_data=self._task.many_data,
             seed_everything_default=0,
             auto_configure_optimizers=False,
             parser_kwargs={**strict, **{name: dict(strict) for name in self.subcommands()}},
@@ -71,10 +73,13 @@ class ClassifierCLI(LightningCLI):
         )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Name and place of the run; the number of classes comes from the data."""
-        parser.add_argument("--name", type=str, default="classifier", help="Name of the run.")
+        """Name and place of the run; what the model must know of the data comes from them."""
+        name = self._task.name
+        parser.add_argument("--task", type=str, default=name, help="What is trained.")
+        parser.add_argument("--name", type=str, default=name, help="Name of the run.")
         parser.add_argument("--runs", type=str, default="runs", help="Folder of all runs.")
-        parser.link_arguments("data.num_classes", "model.num_classes", apply_on="instantiate")
+        for link in self._task.links:
+            parser.link_arguments(f"data.{link}", f"model.{link}", apply_on="instantiate")
         parser.set_defaults(
             {"trainer.log_every_n_steps": 20, "trainer.enable_model_summary": False}
         )
@@ -116,7 +121,7 @@ class ClassifierCLI(LightningCLI):
             kwargs["enable_checkpointing"] = False
         elif training and not quick and config.get("enable_checkpointing") is not False:
             validated = getattr(self.datamodule, "val_split", "") is not None
-            callbacks += checkpoints(best="val/accuracy" if validated else None)
+            callbacks += checkpoints(best=self._task.best if validated else None)
         config["callbacks"] = [*_listed(config.get("callbacks")), *callbacks]
         trainer: L.Trainer = super().instantiate_trainer(**kwargs)
         return trainer
@@ -130,7 +135,7 @@ class ClassifierCLI(LightningCLI):
     def test(self, **kwargs: Any) -> None:
         """Test, print the table and write ``test.json`` beside the checkpoints."""
         self.trainer.test(**{**kwargs, "verbose": False})
-        results = Results.of(self.outcomes.splits)
+        results = self.outcomes.results()
         checkpoint = kwargs.get("ckpt_path")
         if self.trainer.is_global_zero:
             Console().print(results.table(title=checkpoint or "untrained weights"))
@@ -140,6 +145,8 @@ class ClassifierCLI(LightningCLI):
 
     def predict(self, **kwargs: Any) -> None:
         """Predict and write ``predictions.csv`` beside the checkpoints."""
+        if self._task.name != DEFAULT:
+            raise ValueError(f"predict is for the classification of images, not {self._task.name}")
         batches = self.trainer.predict(**{**kwargs, "return_predictions": True}) or []
         if self.trainer.is_global_zero:
             path = self._output_folder(kwargs.get("ckpt_path")) / "predictions.csv"
@@ -157,7 +164,7 @@ class ClassifierCLI(LightningCLI):
         model = {
             key: value
             for key, value in kept.items()
-            if not key.startswith("_") and key != "num_classes"
+            if not key.startswith("_") and key not in self._task.links
         }
         names = saved.get("visattn_data", {}).get("class_names")
         if model:
@@ -196,11 +203,13 @@ def run_command(arguments: Sequence[str]) -> None:
         ArgumentError: If the words or the configuration are wrong.
         ValueError, TypeError, KeyError, OSError: If the run cannot begin.
     """
+    words = with_recipes(arguments)
+    task = task_of(words)
     try:
         with quiet_lightning():
-            ClassifierCLI(with_recipes(arguments))
+            TaskCLI(words, task=task)
     except ArgumentError as error:
-        raise ArgumentError(None, explain(str(error))) from error
+        raise ArgumentError(None, explain(str(error), model=task.load_model())) from error
 
 
 def with_recipes(arguments: Sequence[str]) -> list[str]:
@@ -270,7 +279,7 @@ def _readable(path: Path) -> Path:
         raise ValueError(f"{path} is no valid YAML: {error}") from error
     if not isinstance(content, dict):
         raise ValueError(
-            f"{path} must be a mapping with any of name, trainer, model and data, "
+            f"{path} must be a mapping with any of name, task, trainer, model and data, "
             f"it is {type(content).__name__}"
         )
     return path

@@ -21,7 +21,7 @@ from visattn.data.sushi import sushi_cache
 from visattn.metrics import paired_difference
 from visattn.pictures import panels, save
 from visattn.training.classifier import ImageClassifier
-from visattn.training.command import ClassifierCLI
+from visattn.training.command import TaskCLI
 from visattn.training.outcomes import Results, SplitOutcome, interval, percent, points
 from visattn.training.quiet import quiet_lightning
 from visattn.training.recipes import find_recipe
@@ -119,16 +119,16 @@ def run_demo(
     return found
 
 
-def _build(name: str, out: Path, changes: Mapping[str, Any], *, logs: bool = True) -> ClassifierCLI:
+def _build(name: str, out: Path, changes: Mapping[str, Any], *, logs: bool = True) -> TaskCLI:
     """A recipe's network, data and trainer, with some values changed."""
     words = [f"--config={find_recipe(f'foreground/{name}')}", f"--runs={out}", f"--name={name}"]
     words += [f"--{key}={value}" for key, value in changes.items()]
     words += [f"--data.variants={json.dumps(list(SPLITS))}"]
     with quiet_lightning():
-        return ClassifierCLI(words, run=False, logs=logs)
+        return TaskCLI(words, run=False, logs=logs)
 
 
-def _render(cli: ClassifierCLI, console: Console) -> float:
+def _render(cli: TaskCLI, console: Console) -> float:
     data: SushiData = cli.datamodule
     wanted = data.parameters
     folder = sushi_cache(wanted) if data.root is None else Path(data.root)
@@ -141,7 +141,7 @@ def _render(cli: ClassifierCLI, console: Console) -> float:
     return clock["seconds"]
 
 
-def _train_and_test(cli: ClassifierCLI, *, name: str, console: Console) -> _Trained:
+def _train_and_test(cli: TaskCLI, *, name: str, console: Console) -> _Trained:
     epochs, masks = cli.trainer.max_epochs or 0, cli.datamodule.mask_share
     what = {
         "plain": "the network alone",

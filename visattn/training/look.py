@@ -38,7 +38,7 @@ def draw_maps(
         FileNotFoundError: If the picture is missing.
         ValueError: If the network has no spatial map, or not at a site that was asked for.
     """
-    network, facts = _network(model)
+    network, facts = load_network(model)
     mean, std = facts.get("mean", IMAGENET_MEAN), facts.get("std", IMAGENET_STD)
     pictures = PictureDataset(
         image, size=size or facts.get("size", 224), fit=facts.get("fit", "crop"), mean=mean, std=std
@@ -64,7 +64,15 @@ def draw_maps(
     return save(figure, out)
 
 
-def _network(model: str | Path) -> tuple[nn.Module, dict[str, Any]]:
+def load_network(model: str | Path) -> tuple[nn.Module, dict[str, Any]]:
+    """A network in evaluation mode, and what is known of the data that it was trained on.
+
+    Args:
+        model: A checkpoint of `ImageClassifier`, or the name of a timm model.
+
+    Raises:
+        FileNotFoundError: If there is no such checkpoint.
+    """
     if Path(model).is_file():
         classifier = ImageClassifier.load_from_checkpoint(model, map_location="cpu")
         return classifier.model.eval(), classifier.data_facts

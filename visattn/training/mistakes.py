@@ -11,7 +11,6 @@ from collections.abc import Iterator
 
 import lightning as L
 
-from visattn.training.classifier import ImageClassifier
 from visattn.training.suggestions import nearest
 
 _OPTION = re.compile(r"class_path '([\w.]+)':\s*Option '([^']+)' is not accepted")
@@ -24,11 +23,16 @@ _UNKNOWN = re.compile(
 )
 
 
-def explain(message: str) -> str:
+def explain(message: str, *, model: type) -> str:
     """One sentence for a message of jsonargparse's; the message itself if it is none we know.
 
+    Args:
+        message: What jsonargparse says.
+        model: The class of the model, whose options could have been meant.
+
     Example:
-        >>> explain("unrecognized arguments: --model.lerning_rate 3")
+        >>> from visattn.training import ImageClassifier
+        >>> explain("unrecognized arguments: --model.lerning_rate 3", model=ImageClassifier)
         'unknown option model.lerning_rate; did you mean model.learning_rate?'
     """
     place = ".".join(dict.fromkeys(_PLACE.findall(message)))
@@ -46,7 +50,7 @@ def explain(message: str) -> str:
         )
     if unknown := _UNKNOWN.search(message):
         name = unknown[1] or unknown[2]
-        return f"unknown option {name}{nearest(name, names=_options(), count=1)}"
+        return f"unknown option {name}{nearest(name, names=_options(model), count=1)}"
     if len(values := _VALUE.findall(message)) == 1:
         kind, choices, given = values[0]
         return f"{at}expected {kind or f'one of {choices}'}, got {given}"
@@ -55,9 +59,9 @@ def explain(message: str) -> str:
     return message
 
 
-def _options() -> Iterator[str]:
-    yield from ("config", "name", "runs", "seed_everything", "ckpt_path", "data", "model")
-    for group, owner in (("model", ImageClassifier), ("trainer", L.Trainer)):
+def _options(model: type) -> Iterator[str]:
+    yield from ("config", "name", "task", "runs", "seed_everything", "ckpt_path", "data", "model")
+    for group, owner in (("model", model), ("trainer", L.Trainer)):
         for name in inspect.signature(owner).parameters:
             yield f"{group}.{name}"
 

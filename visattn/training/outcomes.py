@@ -109,6 +109,10 @@ class Outcomes(L.Callback):
             self.splits[name] = SplitOutcome(**columns, names=found)
         self._batches = {}
 
+    def results(self) -> "Results":
+        """The results of the last test."""
+        return Results.of(self.splits)
+
 
 @dataclass(frozen=True)
 class Results:

@@ -1,4 +1,4 @@
-"""Query-key-value attention: scores, weights, and the weighted mean of the values.
+"""Pairwise functions of query and key, and what they read, as the image blocks use them.
 
 Everything takes ``query`` (..., T, D), ``key`` (..., S, D) and ``value`` (..., S, E), with any
 leading axes (batch, heads), and gives weights (..., T, S): ``weights[..., t, s]`` is how much
@@ -6,13 +6,16 @@ target t takes from source s. A pairwise function is a plain function of query a
 single rows of the weights can be had without the rest.
 """
 
-import math
 from collections.abc import Callable
 from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from visattn.attention.fused import fused_attention
+from visattn.attention.normalisers import masked_softmax
+from visattn.attention.scores import dot_scores
 
 PairwiseFunction = Callable[[Tensor, Tensor], Tensor]
 """Maps query (..., T, D) and key (..., S, D) to weights (..., T, S)."""
@@ -40,13 +43,7 @@ def softmax_weights(
 
     Source: Vaswani et al., Attention Is All You Need, arXiv:1706.03762.
     """
-    factor = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
-    scores = (query * factor) @ key.transpose(-2, -1)
-    if mask is None:
-        return scores.softmax(-1)
-    empty = ~mask.any(-1, keepdim=True)
-    scores = scores.masked_fill(~mask & ~empty, -math.inf)
-    return scores.softmax(-1).masked_fill(empty | ~mask, 0.0)
+    return masked_softmax(dot_scores(query, key, scale=scale), mask)
 
 
 def dot_weights(query: Tensor, key: Tensor) -> Tensor:
@@ -109,11 +106,7 @@ def softmax_attention(
         >>> torch.allclose(softmax_attention(query, key, value), expected, atol=1e-6)
         True
     """
-    if mask is None:
-        return F.scaled_dot_product_attention(query, key, value, scale=scale)
-    empty = ~mask.any(-1, keepdim=True)
-    context = F.scaled_dot_product_attention(query, key, value, attn_mask=mask | empty, scale=scale)
-    return context.masked_fill(empty, 0.0)
+    return fused_attention(query, key, value, scale=scale, mask=mask)
 
 
 def dot_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:

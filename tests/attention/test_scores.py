@@ -1,0 +1,87 @@
+"""Each score against its formula, one pair at a time."""
+
+import pytest
+import torch
+
+from visattn.attention import (
+    AdditiveScore,
+    Attention,
+    DotScore,
+    GeneralScore,
+    LocationScore,
+    ProjectedDotScore,
+    attend,
+)
+
+
+def pairs(function, query, key):
+    """A score worked out pair by pair."""
+    return torch.stack(
+        [
+            torch.stack([torch.stack([function(q, k) for k in keys]) for q in queries])
+            for queries, keys in zip(query, key, strict=True)
+        ]
+    )
+
+
+def formulas():
+    dot, scaled = DotScore(scale=1.0), DotScore()
+    general, projected = GeneralScore(6, 6), ProjectedDotScore(6, 6, width=4)
+    additive = AdditiveScore(6, 6, hidden=5)
+
+    def concat(q, k):
+        matrix = torch.cat((additive.query.weight, additive.key.weight), 1)
+        return additive.vector @ torch.tanh(matrix @ torch.cat((q, k)) + additive.query.bias)
+
+    return {
+        "dot": (dot, lambda q, k: (q * k).sum()),
+        "scaled dot": (scaled, lambda q, k: (q * k).sum() / 6**0.5),
+        "general": (general, lambda q, k: torch.einsum("i,ij,j", q, general.weight.weight, k)),
+        "projected": (
+            projected,
+            lambda q, k: (projected.query.weight @ q) @ (projected.key.weight @ k) / 2,
+        ),
+        "additive": (additive, concat),
+    }
+
+
+@pytest.mark.parametrize("name", ["dot", "scaled dot", "general", "projected", "additive"])
+def test_score_is_its_formula(name):
+    score, formula = formulas()[name]
+    query, key = torch.randn(2, 3, 6), torch.randn(2, 4, 6)
+    expected = pairs(formula, query, key)
+    torch.testing.assert_close(score(query, key), expected, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(score.compare(query, score.keys(key)), expected)
+    weights = attend(query, key, score=score).weights
+    torch.testing.assert_close(weights, expected.exp() / expected.exp().sum(-1, keepdim=True))
+
+
+def test_location_looks_at_the_query_alone():
+    score = LocationScore(6, length=5)
+    query, key = torch.randn(2, 3, 6), torch.randn(2, 4, 6)
+    expected = (query @ score.weight.weight.T + score.weight.bias)[..., :4]
+    torch.testing.assert_close(score(query, key), expected)
+    torch.testing.assert_close(score(query, torch.randn(2, 4, 9)), expected)
+    with pytest.raises(ValueError, match="5 places, the source has 6"):
+        score(query, torch.randn(2, 6, 6))
+
+
+@pytest.mark.parametrize(
+    "score", [GeneralScore(6, 3), ProjectedDotScore(6, 3, width=4), AdditiveScore(6, 3, hidden=4)]
+)
+def test_widths_may_differ(score):
+    assert score(torch.randn(2, 3, 6), torch.randn(2, 4, 3)).shape == (2, 3, 4)
+
+
+def test_the_layer_is_the_function_and_ignores_padding():
+    score = AdditiveScore(6, 6, hidden=5)
+    layer = Attention(score, value=torch.nn.Linear(6, 2))
+    query, source = torch.randn(2, 3, 6), torch.randn(2, 4, 6)
+    memory = layer.remember(source, torch.tensor([4, 2]))
+    found = layer(query, memory)
+    for row, length in ((0, 4), (1, 2)):
+        alone = source[row : row + 1, :length]
+        expected = attend(query[row : row + 1], alone, layer.value(alone), score=score)
+        torch.testing.assert_close(found.context[row : row + 1], expected.context)
+        torch.testing.assert_close(found.weights[row : row + 1, :, :length], expected.weights)
+        assert (found.weights[row, :, length:] == 0).all()

@@ -1,0 +1,159 @@
+"""Every kind of translator: the same in any batch, and able to learn."""
+
+from typing import get_args
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from visattn.sequence import (
+    END,
+    PAD,
+    Decoder,
+    Encoded,
+    AttentionName,
+    alignment_hits,
+    build_translator,
+    clause_vocabularies,
+    collate_pairs,
+    exact_match,
+    random_pairs,
+)
+
+VARIANTS = get_args(AttentionName)
+SOURCE, TARGET = clause_vocabularies()
+
+
+def small(variant, **options):
+    sizes = {"embedding": 8, "hidden": 16, **options}
+    words = {"source_words": len(SOURCE), "target_words": len(TARGET)}
+    return build_translator(variant, **words, **sizes)
+
+
+def batch_of(count, clauses=(1, 2, 3), seed=0):
+    pairs = random_pairs(count, clauses=clauses, seed=seed)
+    return pairs, collate_pairs(pairs, source=SOURCE, target=TARGET)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_batch_of_one_equals_its_row_in_a_batch_of_many(variant):
+    model = small(variant).eval()
+    pairs, batch = batch_of(5)
+    many = model(batch["source"], batch["lengths"], batch["target"])
+    said = model.greedy(batch["source"], batch["lengths"], max_length=20)
+    for row, pair in enumerate(pairs):
+        alone = collate_pairs([pair], source=SOURCE, target=TARGET)
+        source, lengths, target = alone["source"], alone["lengths"], alone["target"]
+        one = model(source, lengths, target)
+        words, places = target.shape[1], source.shape[1]
+        torch.testing.assert_close(one.logits[0], many.logits[row, :words])
+        if many.weights is not None:
+            torch.testing.assert_close(one.weights[0], many.weights[row, :words, :places])
+            if not variant.startswith("encoder"):
+                assert (many.weights[row, :, places:] == 0).all()
+                torch.testing.assert_close(
+                    many.weights[row].sum(-1), torch.ones(batch["target"].shape[1])
+                )
+        greedy = model.greedy(source, lengths, max_length=20).tokens
+        assert exact_match(greedy, said.tokens[row : row + 1]).item()
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_parameter_gets_a_gradient(variant):
+    model = small(variant)
+    _, batch = batch_of(4)
+    said = model(batch["source"], batch["lengths"], batch["target"])
+    F.cross_entropy(said.logits.flatten(0, 1), batch["target"].flatten()).backward()
+    assert not [name for name, p in model.named_parameters() if p.grad is None]
+
+
+@pytest.mark.parametrize("variant", ["none", "dot", "additive", "encoder_qkv"])
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_learns_a_few_sentences_by_heart(variant, cell):
+    model = small(variant, hidden=32, cell=cell)
+    _, batch = batch_of(6, clauses=(1,))
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
+    for _ in range(60):
+        said = model(batch["source"], batch["lengths"], batch["target"])
+        loss = F.cross_entropy(
+            said.logits.flatten(0, 1), batch["target"].flatten(), ignore_index=PAD
+        )
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    said = model.greedy(batch["source"], batch["lengths"], max_length=12)
+    assert exact_match(said.tokens, batch["target"]).all()
+
+
+def decoder_and_source():
+    decoder = Decoder(9, source_channels=6, attention=None, embedding=5, hidden=8)
+    return decoder, Encoded(torch.randn(4, 3, 6), torch.tensor([3, 3, 3, 3]), torch.randn(4, 6))
+
+
+def test_teacher_forcing_at_its_ends():
+    """At 1 the target is fed, at 0 what was predicted: greedy decoding, but for the end."""
+    decoder, source = decoder_and_source()
+    target = torch.randint(3, 9, (4, 7))
+    free = decoder(source, target, forcing=0.0)
+    assert torch.equal(free.logits, decoder(source, target.flip(0), forcing=0.0).logits)
+    steps = decoder.greedy(source, max_length=7)
+    length = steps.tokens.shape[1]
+    ended = (steps.tokens == END).cumsum(1) - (steps.tokens == END).int() > 0
+    torch.testing.assert_close(free.logits[:, :length][~ended], steps.logits[~ended])
+
+    forced = decoder(source, target, forcing=1.0)
+    changed = target.clone()
+    changed[:, 3] = 3 + (target[:, 3] - 2) % 6
+    again = decoder(source, changed, forcing=1.0)
+    torch.testing.assert_close(again.logits[:, :4], forced.logits[:, :4])
+    assert (again.logits[:, 4] - forced.logits[:, 4]).abs().max() > 1e-4
+    # What was predicted, given as the target, is the same as to feed it back.
+    torch.testing.assert_close(decoder(source, free.tokens, forcing=1.0).logits, free.logits)
+
+
+def test_teacher_forcing_of_one_half_feeds_either():
+    decoder, source = decoder_and_source()
+    first = Encoded(*(part[:1].expand(400, *part.shape[1:]) for part in source))
+    target = torch.randint(3, 9, (1, 2)).expand(400, 2)
+    second = {
+        forcing: decoder(first, target, forcing=forcing).logits[:, 1] for forcing in (0.0, 1.0)
+    }
+    assert (second[0.0][0] - second[1.0][0]).abs().max() > 1e-4
+    mixed = decoder(first, target, forcing=0.5).logits[:, 1]
+    forced = (mixed - second[1.0]).abs().amax(1) < 1e-6
+    free = (mixed - second[0.0]).abs().amax(1) < 1e-6
+    assert (forced ^ free).all()
+    assert 0.4 < forced.float().mean() < 0.6
+    with pytest.raises(ValueError, match=r"in \[0, 1\], got 1.5"):
+        decoder(source, target[:4], forcing=1.5)
+
+
+def test_greedy_decoding_ends():
+    decoder, source = decoder_and_source()
+    with torch.no_grad():
+        decoder.out.bias[END] = 50.0
+    said = decoder.greedy(source, max_length=9)
+    assert said.tokens.tolist() == [[END]] * 4
+    with torch.no_grad():
+        decoder.out.bias[END] = -50.0
+        decoder.out.bias[5] = 50.0
+    assert decoder.greedy(source, max_length=9).tokens.tolist() == [[5] * 9] * 4
+
+
+def test_unknown_variants_and_long_sources_are_refused():
+    with pytest.raises(ValueError, match="attention must be one of none, dot"):
+        small("dotty")
+    _, batch = batch_of(2)
+    with pytest.raises(ValueError, match="knows 3 places"):
+        small("location", max_source=3)(batch["source"], batch["lengths"], batch["target"])
+
+
+def test_measures():
+    tokens = torch.tensor([[5, 6, 2, 0], [5, 6, 7, 2], [5, 2, 0, 0]])
+    target = torch.tensor([[5, 6, 2], [5, 6, 2], [5, 2, 0]])
+    assert exact_match(tokens, target).tolist() == [True, False, True]
+    weights = torch.eye(3).expand(1, 3, 3)
+    truth = torch.tensor([[[True, True, False], [True, False, False], [True, True, True]]])
+    hits, counted = alignment_hits(weights, truth, torch.tensor([[5, 6, 2]]))
+    assert hits.tolist() == [[True, False, False]]
+    assert counted.tolist() == [[True, True, False]]

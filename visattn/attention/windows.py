@@ -1,0 +1,140 @@
+"""Local attention: a window over the sources, at a place that moves with the target."""
+
+from abc import ABC, abstractmethod
+from typing import NamedTuple, final
+
+import torch
+from torch import Tensor, nn
+
+
+class Window(NamedTuple):
+    """What local attention adds to the global one.
+
+    Attributes:
+        mask: Boolean, broadcastable to (..., T, S); True inside of the window.
+        bias: Added to the scores, the same shape, or None.
+    """
+
+    mask: Tensor
+    bias: Tensor | None = None
+
+
+def window_mask(centre: Tensor, size: int, *, half_width: int) -> Tensor:
+    """The sources at most ``half_width`` away from the centre.
+
+    Args:
+        centre: (..., T), in places of the source, 0 being the first.
+        size: S.
+        half_width: D; the window has up to 2 D + 1 places.
+
+    Returns:
+        (..., T, S).
+
+    Example:
+        >>> window_mask(torch.tensor([0.0, 2.0]), 4, half_width=1).int()
+        tensor([[1, 1, 0, 0],
+                [0, 1, 1, 1]], dtype=torch.int32)
+    """
+    places = torch.arange(size, device=centre.device)
+    return (places - centre.detach().unsqueeze(-1)).abs() <= half_width
+
+
+def gaussian_bias(centre: Tensor, size: int, *, sigma: float) -> Tensor:
+    r"""``-(s - centre)^2 / (2 sigma^2)``: scores plus this favour what is near the centre.
+
+    Args:
+        centre: (..., T), in places of the source; gets a gradient.
+        size: S.
+        sigma: Standard deviation, in places.
+
+    Returns:
+        (..., T, S), at most 0.
+    """
+    places = torch.arange(size, device=centre.device)
+    return -(places - centre.unsqueeze(-1)).square() / (2 * sigma**2)
+
+
+class LocalWindow(nn.Module, ABC):
+    """Where each target looks."""
+
+    @abstractmethod
+    def forward(self, query: Tensor, lengths: Tensor, size: int, *, start: int = 0) -> Window:
+        """The window of each query.
+
+        Args:
+            query: (N, T, D).
+            lengths: (N,), of the sources.
+            size: S.
+            start: Which target the first query is.
+        """
+
+
+@final
+class MonotonicWindow(LocalWindow):
+    """Target t looks around source t ("local-m").
+
+    Args:
+        half_width: D; the window has up to 2 D + 1 places.
+
+    Example:
+        >>> MonotonicWindow(1)(torch.zeros(1, 2, 8), torch.tensor([4]), 4).mask.int()
+        tensor([[1, 1, 0, 0],
+                [1, 1, 1, 0]], dtype=torch.int32)
+
+    Source: Luong et al., arXiv:1508.04025.
+    """
+
+    def __init__(self, half_width: int) -> None:
+        super().__init__()
+        self.half_width = half_width
+
+    def forward(self, query: Tensor, lengths: Tensor, size: int, *, start: int = 0) -> Window:
+        """The windows around ``start``, ``start + 1``, and so on, (T, S)."""
+        targets = torch.arange(start, start + query.shape[-2], device=query.device)
+        return Window(window_mask(targets, size, half_width=self.half_width))
+
+
+@final
+class PredictiveWindow(LocalWindow):
+    r"""The query says where to look ("local-p").
+
+    ``p_t = (L - 1) sigmoid(v . tanh(W q_t))`` for a source of length L, and a Gaussian of standard
+    deviation D / 2 around it. The paper multiplies the Gaussian to the normalised weights, whose
+    sum is then below 1; here its logarithm is added to the scores, so that rows sum to 1 and can be
+    sampled from. The paper's ``p_t`` lies in [0, L], counted from 1.
+
+    Args:
+        query_channels: Width of the queries.
+        hidden: Width of W and v.
+        half_width: D.
+
+    Example:
+        >>> window = PredictiveWindow(8, hidden=4, half_width=2)
+        >>> found = window(torch.randn(1, 3, 8), torch.tensor([6]), 7)
+        >>> found.mask.shape, found.bias.shape
+        (torch.Size([1, 3, 7]), torch.Size([1, 3, 7]))
+
+    Source: Luong et al., arXiv:1508.04025.
+    """
+
+    def __init__(self, query_channels: int, *, hidden: int, half_width: int) -> None:
+        super().__init__()
+        if half_width < 1:
+            raise ValueError(f"half_width must be at least 1, got {half_width}")
+        self.half_width = half_width
+        self.place = nn.Sequential(
+            nn.Linear(query_channels, hidden, bias=False),
+            nn.Tanh(),
+            nn.Linear(hidden, 1, bias=False),
+        )
+
+    def centre(self, query: Tensor, lengths: Tensor) -> Tensor:
+        """Where each query (N, T, D) looks, (N, T), in [0, lengths - 1]."""
+        share: Tensor = self.place(query).squeeze(-1).sigmoid()
+        return share * (lengths.unsqueeze(-1) - 1)
+
+    def forward(self, query: Tensor, lengths: Tensor, size: int, *, start: int = 0) -> Window:
+        """The windows around the predicted places, (N, T, S)."""
+        centre = self.centre(query, lengths)
+        mask = window_mask(centre, size, half_width=self.half_width)
+        return Window(mask, gaussian_bias(centre, size, sigma=self.half_width / 2))

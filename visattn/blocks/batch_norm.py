@@ -1,0 +1,27 @@
+"""Batch normalisation that can train on a single value a channel."""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class SafeBatchNorm2d(nn.BatchNorm2d):
+    """``nn.BatchNorm2d`` that also trains on a single value a channel.
+
+    A map of one place in a batch of one, such as after a global pool, has no variance, and
+    ``nn.BatchNorm2d`` raises an error in training. Here it is normalised with the running
+    statistics, as in evaluation, and they stay as they are. In all other cases, and in its
+    parameters, it is ``nn.BatchNorm2d``.
+
+    Example:
+        >>> import torch
+        >>> SafeBatchNorm2d(4).train()(torch.randn(1, 4, 1, 1)).shape
+        torch.Size([1, 4, 1, 1])
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise (N, C, H, W)."""
+        if not self.training or x.numel() > x.shape[1]:
+            return super().forward(x)
+        return F.batch_norm(
+            x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
+        )

@@ -1,0 +1,92 @@
+"""Efficient channel attention: a gate for each channel from its neighbours."""
+
+import math
+from typing import Literal, get_args
+
+from torch import Tensor, nn
+
+from visattn.blocks.gates import Gate, Init, reduced_channels, zero_
+
+Padding = Literal["zeros", "circular"]
+
+
+class ECA(nn.Module):
+    r"""Efficient channel attention: a gate for each channel from its neighbours.
+
+    ``y = x * sigmoid(conv1d(mean_hw(x)))``, a convolution along the channels, without a bias.
+
+    The paper derives the kernel from C: the odd number next to ``(log2(C) + 1) / 2``, and its code
+    and timm at least 3. The official checkpoints have kernels chosen by hand, one a stage, such
+    as 3, 5, 5 and 7 for ResNet-50: give those by ``kernel_size``.
+
+    Parameter names are those of the official code and of timm's ``EcaModule`` and ``CecaModule``.
+
+    Args:
+        channels: C of the map.
+        kernel_size: Odd; from C if None.
+        padding: At both ends of the channels: ``"zeros"`` as in the paper, or ``"circular"`` as in
+            timm's ``ceca``, where the first and the last channel are neighbours.
+        init: ``"paper"``, or ``"identity"``: the kernel starts at zero and the gate is
+            ``2 * sigmoid``, so the output is the input bit for bit until training.
+
+    Shapes:
+        (N, C, H, W) to (N, C, H, W). Recorded: ``channel`` (N, C), in (0, 1) or (0, 2).
+
+    Raises:
+        ValueError: A number is below 1, ``kernel_size`` is even or reaches around a circle of
+            channels more than once, or a name is unknown.
+
+    Example:
+        >>> import torch
+        >>> sum(p.numel() for p in ECA(256).parameters())
+        5
+        >>> x = torch.randn(2, 64, 7, 5)
+        >>> torch.equal(ECA(64, init="identity")(x), x)
+        True
+
+    Source: Wang et al., ECA-Net, arXiv:1910.03151, and its official code.
+    """
+
+    default_at = "branch"
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        kernel_size: int | None = None,
+        padding: Padding = "zeros",
+        init: Init = "paper",
+    ) -> None:
+        super().__init__()
+        if padding not in get_args(Padding):
+            raise ValueError(f"padding must be 'zeros' or 'circular', got {padding!r}.")
+        width = reduced_channels(channels, reduction=1)
+        size = eca_kernel_size(width) if kernel_size is None else kernel_size
+        if size < 1 or size % 2 == 0:
+            raise ValueError(f"kernel_size must be odd and at least 1, got {size}.")
+        reach = size // 2
+        if padding == "circular" and reach > width:
+            raise ValueError(
+                f"kernel_size must be at most {2 * width + 1} for {width} channels in a circle,"
+                f" got {size}."
+            )
+        self.conv = nn.Conv1d(1, 1, size, padding=reach, padding_mode=padding, bias=False)
+        self.gate = Gate("channel", init=init)
+        if init == "identity":
+            zero_(self.conv)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Gate each channel of (N, C, H, W)."""
+        logits = self.conv(x.mean((2, 3)).unsqueeze(1))
+        return x * self.gate(logits.transpose(1, 2).unsqueeze(3))
+
+
+def eca_kernel_size(channels: int) -> int:
+    """The odd number next to ``(log2(channels) + 1) / 2``, rounded as in the paper's code, >= 3.
+
+    Example:
+        >>> [eca_kernel_size(c) for c in (1, 64, 128, 512, 2048)]
+        [3, 3, 5, 5, 7]
+    """
+    size = int((math.log2(channels) + 1) / 2)
+    return max(3, size if size % 2 else size + 1)

@@ -1,0 +1,184 @@
+"""Position encodings of a grid of places, and heads over such a grid."""
+
+import math
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from visattn.attention import LearnedPositions2d, sine_positions_2d, softmax_attention
+
+Position = Literal["none", "sine", "learned", "relative"]
+Size = tuple[int, int]
+
+
+class RelativePositions(nn.Module):
+    r"""Learned vectors for distances in rows and in columns, as a part of queries and keys.
+
+    A query i at row y_i and column x_i meets a key j with
+
+    ``q_i . k_j + q_i . rh[y_j - y_i] + q_i . rw[x_j - x_i]``
+
+    With ``u_i[y] = q_i . rh[y - y_i]`` and ``v_i[x] = q_i . rw[x - x_i]`` behind each query, and a
+    1 at the key's row and at its column behind each key, this is the plain dot product of the two
+    longer vectors: any attention can use it, any scale is one of all three terms, and nothing of
+    the size of all pairs is built. There are H + W more channels for a map of H x W.
+
+    The tables have ``2 H - 1`` and ``2 W - 1`` rows and are shared by the heads. On a map of
+    another size the distances are stretched or shrunk to those of the tables, with linear
+    interpolation between rows, so that the far corner stays the far corner.
+
+    Args:
+        width: Channels of a head.
+        size: (H, W) of the map that the tables are made for.
+
+    Shapes:
+        Queries (N, heads, H * W, width) and keys of the same shape, to both with
+        (N, heads, H * W, width + H + W), for any H and W.
+
+    Example:
+        >>> positions = RelativePositions(8, size=(14, 10))
+        >>> query, key = torch.randn(2, 1, 4, 3 * 5, 8)
+        >>> longer_query, longer_key = positions(query, key, (3, 5))
+        >>> longer_query.shape
+        torch.Size([1, 4, 15, 16])
+
+    Source: Shaw et al., arXiv:1803.02155, split in rows and columns by Bello et al., Attention
+    Augmented Convolutional Networks, arXiv:1904.09925.
+    """
+
+    def __init__(self, width: int, *, size: Size) -> None:
+        super().__init__()
+        height, columns = size
+        self.height = nn.Parameter(torch.randn(2 * height - 1, width) / math.sqrt(width))
+        self.width = nn.Parameter(torch.randn(2 * columns - 1, width) / math.sqrt(width))
+
+    def forward(self, query: Tensor, key: Tensor, size: Size) -> tuple[Tensor, Tensor]:
+        """The longer queries and keys of a map of ``size``."""
+        height, width = size
+        grid = query.unflatten(2, size)
+        of_rows = torch.einsum("nhyxc,ykc->nhyxk", grid, _between(self.height, height))
+        of_columns = torch.einsum("nhyxc,xkc->nhyxk", grid, _between(self.width, width))
+        rows = torch.arange(height, device=key.device)
+        columns = torch.arange(width, device=key.device)
+        at_row = (rows[:, None] == rows).to(key.dtype)
+        at_column = (columns[:, None] == columns).to(key.dtype)
+        places = torch.cat(
+            (
+                at_row[:, None].expand(height, width, height),
+                at_column[None].expand(height, width, width),
+            ),
+            -1,
+        )
+        places = places.flatten(0, 1).expand(*key.shape[:2], -1, -1)
+        longer = torch.cat((grid, of_rows.to(grid.dtype), of_columns.to(grid.dtype)), -1)
+        return longer.flatten(2, 3), torch.cat((key, places), -1)
+
+    def extra_repr(self) -> str:
+        """The map that the tables are made for, for printing."""
+        return f"size=({(len(self.height) + 1) // 2}, {(len(self.width) + 1) // 2})"
+
+
+def _between(table: Tensor, length: int) -> Tensor:
+    """(length, length, C): for each pair of places in a row, the table's vector of their distance.
+
+    Linear interpolation is a matrix product with tent functions around the table's rows: for a
+    table of the same length it picks rows.
+    """
+    reach = (len(table) - 1) // 2
+    places = torch.arange(length, device=table.device, dtype=torch.float32)
+    distances = places - places[:, None]
+    farthest = distances.amax().clamp(min=1)
+    rows = torch.arange(-reach, reach + 1, device=table.device, dtype=torch.float32)
+    weights = (1 - (distances[..., None] * reach / farthest - rows).abs()).clamp(min=0)
+    return weights.to(table.dtype) @ table
+
+
+class SinePositions(nn.Module):
+    """Sines of each place's row and column, added to a map.
+
+    Shapes:
+        (N, C, H, W) to the same, for any H, W and C.
+
+    Example:
+        >>> SinePositions()(torch.zeros(2, 8, 3, 5)).shape
+        torch.Size([2, 8, 3, 5])
+
+    Source: Vaswani et al., arXiv:1706.03762; in two dimensions Parmar et al., arXiv:1802.05751.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Add them."""
+        channels, height, width = x.shape[1:]
+        waves = sine_positions_2d(height, width, max(channels, 2))[..., :channels]
+        return x + waves.permute(2, 0, 1).to(x)
+
+
+def absolute_positions(position: Position, channels: int, *, size: Size) -> nn.Module:
+    """What adds absolute positions to a map: sines, learned vectors, or nothing."""
+    if position == "sine":
+        return SinePositions()
+    if position == "learned":
+        return LearnedPositions2d(channels, height=size[0], width=size[1])
+    return nn.Identity()
+
+
+def map_heads(x: Tensor, heads: int) -> Tensor:
+    """(N, heads * D, H, W) to (N, heads, H * W, D)."""
+    return x.unflatten(1, (heads, -1)).flatten(3).transpose(2, 3)
+
+
+def heads_map(x: Tensor, size: Size) -> Tensor:
+    """(N, heads, H * W, D) to (N, heads * D, H, W), the inverse of `map_heads`."""
+    return x.transpose(2, 3).flatten(1, 2).unflatten(2, size)
+
+
+def even_softmax_attention(query: Tensor, key: Tensor, value: Tensor, *, scale: float) -> Tensor:
+    """`softmax_attention` of queries and values of different widths, still without all weights.
+
+    PyTorch's fused kernels want rows of one width, in one piece: the narrower ones get zeros.
+
+    Args:
+        query: (N, heads, T, D).
+        key: (N, heads, S, D).
+        value: (N, heads, S, E).
+        scale: Factor on the scores.
+
+    Returns:
+        (N, heads, T, E).
+    """
+    width = value.shape[-1]
+    more = query.shape[-1] - width
+    if more > 0:
+        value = F.pad(value, (0, more))
+    elif more < 0:
+        query, key = F.pad(query, (0, -more)), F.pad(key, (0, -more))
+    query, key, value = query.contiguous(), key.contiguous(), value.contiguous()
+    return softmax_attention(query, key, value, scale=scale)[..., :width]
+
+
+def head_count(heads: int | None, most: int, *widths: int) -> int:
+    """The number of heads asked for, or the largest up to ``most`` that divides all widths.
+
+    Raises:
+        ValueError: The heads don't divide a width; the message names numbers that do.
+    """
+    shared = math.gcd(*widths)
+    fitting = [n for n in range(1, shared + 1) if shared % n == 0]
+    if heads is None:
+        return max(n for n in fitting if n <= most)
+    if heads not in fitting:
+        near = ", ".join(map(str, fitting[:6]))
+        raise ValueError(
+            f"heads={heads} can't share out {' and '.join(map(str, widths))} channels evenly."
+            f" Give one of {near}, or leave heads out."
+        )
+    return heads
+
+
+def check_numbers(block: str, **numbers: int) -> None:
+    """Raise a ValueError for a number below 1."""
+    for name, number in numbers.items():
+        if number < 1:
+            raise ValueError(f"{block}: {name} must be at least 1, got {number}.")

@@ -1,0 +1,82 @@
+"""The maps to judge: those of the network, and two that look at no image."""
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from visattn.cam import cam_layer, grad_cam
+from visattn.metrics import resize_saliency
+from visattn.recording import find_taps, record
+
+MapsOf = Callable[[nn.Module, Tensor, Tensor], Mapping[str, Tensor]]
+"""From a network, images (N, C, H, W) and classes (N,) to maps (N, h, w) by name."""
+
+BASELINES = ("random", "centre")
+_NOISE_CELLS = 8
+_CENTRE_WIDTH = 0.25
+
+
+def network_maps(model: nn.Module, images: Tensor, *, layer: str | None = None) -> MapsOf:
+    """What makes a network's own maps: each spatial site that it has, and Grad-CAM.
+
+    Args:
+        model: Images to logits.
+        images: Images as those to come, to find Grad-CAM's layer.
+        layer: Grad-CAM's layer; the last maps before the global pooling if None.
+
+    Returns:
+        A function of a network, images and classes, which gives maps by name: a site's name, with
+        the tap's behind it where a site has several, and ``"Grad-CAM, LAYER"``. A site that runs
+        several times gives its last map.
+
+    Raises:
+        KeyError: If there is no such layer.
+        ValueError: If no layer gives maps.
+    """
+    chosen = cam_layer(model, images) if layer is None else layer
+    grad_cam(model, images[:1], layer=chosen)
+
+    def maps_of(network: nn.Module, batch: Tensor, classes: Tensor) -> dict[str, Tensor]:
+        found = spatial_maps(network, batch)
+        found[f"Grad-CAM, {chosen}"] = grad_cam(network, batch, layer=chosen, classes=classes)
+        return found
+
+    return maps_of
+
+
+def spatial_maps(model: nn.Module, images: Tensor) -> dict[str, Tensor]:
+    """Every spatial gate and mask of a forward pass, (N, h, w) by name."""
+    if not any(getattr(tap, "kind", "") == "spatial" for _, _, tap in find_taps(model)):
+        return {}
+    with torch.no_grad(), record(model) as maps:
+        model(images)
+    found = {}
+    for site, recorded in maps.items():
+        taps = [tap for tap, kind in recorded.kinds.items() if kind == "spatial"]
+        for tap in taps:
+            name = site if len(taps) == 1 else f"{site}/{tap}"
+            found[name] = recorded.values[tap][-1].float().mean(1)
+    return found
+
+
+def baseline_maps(
+    count: int, *, size: tuple[int, int], generator: torch.Generator
+) -> dict[str, Tensor]:
+    """Maps that know nothing of the image, (N, H, W) by name.
+
+    ``"random"`` is uniform noise of 8 x 8 cells, enlarged; ``"centre"`` a Gaussian in the middle
+    with a standard deviation of a quarter of each side, for objects that photographers centre.
+
+    Args:
+        count: How many.
+        size: Height and width.
+        generator: Of the noise.
+    """
+    cells = torch.rand(count, _NOISE_CELLS, _NOISE_CELLS, generator=generator)
+    rows, columns = (
+        torch.exp(-((((torch.arange(side) + 0.5) / side - 0.5) / _CENTRE_WIDTH) ** 2) / 2)
+        for side in size
+    )
+    centre = (rows[:, None] * columns).expand(count, *size)
+    return {"random": resize_saliency(cells, size=size), "centre": centre}

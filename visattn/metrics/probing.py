@@ -1,0 +1,214 @@
+"""Asking a classifier about changed images: the class of the whole image, and its probability."""
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from visattn.metrics.inputs import read_maps
+
+Model = Callable[[Tensor], Tensor]
+Baseline = Literal["zero", "mean", "blur"]
+
+BASELINES = ("zero", "mean", "blur")
+
+
+def check_probe(
+    model: Model, images: Tensor, saliency: Tensor, *, batch_size: int
+) -> tuple[Tensor, Tensor]:
+    """Check what every faithfulness metric takes.
+
+    Args:
+        model: Images to logits; a module must be in evaluation mode.
+        images: Images (N, C, H, W) as the model takes them.
+        saliency: Maps (N, H, W) or (N, 1, H, W) of the images' size, finite.
+        batch_size: Images a call of the model.
+
+    Returns:
+        The images and the maps (N, H, W) on the images' device, both detached.
+
+    Raises:
+        TypeError: If images or maps are no tensors of real numbers.
+        ValueError: If shapes or sizes don't fit, a map isn't finite, the model is in training
+            mode, or ``batch_size`` is less than 1.
+    """
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, not {batch_size}")
+    if isinstance(model, nn.Module) and model.training:
+        raise ValueError(
+            "the model is in training mode, in which its answer to an image depends on the others "
+            "of the batch: call model.eval() first"
+        )
+    if not isinstance(images, Tensor) or not images.dtype.is_floating_point:
+        kind = images.dtype if isinstance(images, Tensor) else type(images).__name__
+        raise TypeError(
+            f"images must be a torch tensor of floating point, as the model takes it, not {kind}"
+        )
+    if images.ndim != 4 or 0 in images.shape[1:]:
+        raise ValueError(f"images must be (N, C, H, W), not {tuple(images.shape)}")
+    maps = read_maps(saliency, what="saliency").to(images.device)
+    if len(maps) != len(images):
+        raise ValueError(f"one map an image was expected: {len(images)} images, {len(maps)} maps")
+    if maps.shape[1:] != images.shape[2:]:
+        raise ValueError(
+            f"saliency is {maps.shape[1]} x {maps.shape[2]} and the images are {images.shape[2]} x "
+            f"{images.shape[3]} pixels (height x width): bring the map to the image's size first, "
+            f"with resize_saliency(saliency, size={tuple(images.shape[2:])})"
+        )
+    if not torch.isfinite(maps).all():
+        first = int((~torch.isfinite(maps)).flatten(1).any(1).nonzero()[0])
+        raise ValueError(f"saliency map {first} holds NaN or infinite values")
+    return images.detach(), maps
+
+
+def whole_images(
+    model: Model, images: Tensor, *, classes: Tensor | None, batch_size: int
+) -> tuple[Tensor, Tensor]:
+    """The class by which each image is judged, and its probability on the whole image.
+
+    Args:
+        model: Images to logits.
+        images: Images (N, C, H, W).
+        classes: Classes (N,); those that the model predicts if None.
+        batch_size: Images a call of the model.
+
+    Returns:
+        Classes (N,), and probabilities (N,) in double precision, both on the CPU.
+
+    Raises:
+        TypeError: If the classes are no integers.
+        ValueError: If there isn't one class an image, or the model has no such class.
+    """
+    if classes is not None:
+        classes = torch.as_tensor(classes).detach().cpu()
+        if classes.dtype.is_floating_point or classes.dtype in (torch.bool, torch.complex64):
+            raise TypeError(f"classes must be integers, not {classes.dtype}")
+        if classes.shape != images.shape[:1]:
+            raise ValueError(
+                f"classes must be ({len(images)},), one an image, not {tuple(classes.shape)}"
+            )
+        classes = classes.long()
+    found = []
+    for rows in torch.arange(len(images)).split(batch_size):
+        found.append(_softmax(model, images[rows[0] : rows[-1] + 1]))
+    if not found:
+        return torch.zeros(0, dtype=torch.long), torch.zeros(0, dtype=torch.float64)
+    shares = torch.cat(found)
+    if classes is None:
+        classes = shares.argmax(1)
+    elif int(classes.min()) < 0 or int(classes.max()) >= shares.shape[1]:
+        raise ValueError(
+            f"the model has the classes 0 to {shares.shape[1] - 1}; classes go from "
+            f"{int(classes.min())} to {int(classes.max())}"
+        )
+    return classes, shares.gather(1, classes[:, None])[:, 0]
+
+
+def class_probabilities(
+    model: Model,
+    build: Callable[[Tensor], Tensor],
+    classes: Tensor,
+    *,
+    variants: int,
+    batch_size: int,
+) -> Tensor:
+    """Probabilities of fixed classes on variants of images, of which few are held at a time.
+
+    Args:
+        model: Images to logits.
+        build: Makes the images (n, C, H, W) of some pairs (n, 2) of an image and a variant.
+        classes: Class of each image (N,).
+        variants: Number of variants T of each image.
+        batch_size: Images a call of the model.
+
+    Returns:
+        Probabilities (N, T) in double precision, on the CPU.
+    """
+    pairs = torch.cartesian_prod(torch.arange(len(classes)), torch.arange(variants))
+    found = [torch.zeros(0, dtype=torch.float64)]
+    for chosen in pairs.split(batch_size):
+        if len(chosen):
+            shares = _softmax(model, build(chosen))
+            found.append(shares.gather(1, classes[chosen[:, :1]])[:, 0])
+    return torch.cat(found).view(len(classes), variants)
+
+
+def baseline_images(images: Tensor, baseline: Baseline | Tensor) -> Tensor:
+    r"""What stands in the place of a removed pixel.
+
+    Args:
+        images: Images (N, C, H, W).
+        baseline: ``"zero"``, the tensor's 0, which for normalised images is the data set's mean
+            colour; ``"mean"``, each image's own mean colour; ``"blur"``, the image blurred by a
+            Gaussian with a standard deviation of 1/16 of the shorter side; or images that
+            broadcast to these.
+
+    Returns:
+        Images (N, C, H, W).
+
+    Raises:
+        ValueError: If the word is unknown or the images don't broadcast.
+
+    Example:
+        >>> baseline_images(torch.tensor([[[[0.0, 1.0]]]]), "mean").tolist()
+        [[[[0.5, 0.5]]]]
+    """
+    if isinstance(baseline, Tensor):
+        given = baseline.detach().to(images)
+        try:
+            return given.broadcast_to(images.shape)
+        except RuntimeError as error:
+            raise ValueError(
+                f"baseline of shape {tuple(given.shape)} doesn't broadcast to the images of shape "
+                f"{tuple(images.shape)}"
+            ) from error
+    if baseline == "zero":
+        return torch.zeros_like(images)
+    if baseline == "mean":
+        return images.mean((2, 3), keepdim=True).expand_as(images)
+    if baseline == "blur":
+        return _blurred(images, deviation=min(images.shape[2:]) / 16)
+    known = ", ".join(map(repr, BASELINES))
+    raise ValueError(f"baseline must be one of {known}, or images, not {baseline!r}")
+
+
+def falling_order(maps: Tensor) -> Tensor:
+    """Place of each pixel (N, P) when the pixels are sorted by falling value.
+
+    The sort is stable: equal values stay in reading order.
+
+    Example:
+        >>> falling_order(torch.tensor([[[0.1, 0.9], [0.9, 0.5]]])).tolist()
+        [[3, 0, 1, 2]]
+    """
+    order = maps.flatten(1).argsort(dim=1, descending=True, stable=True)
+    places = torch.arange(order.shape[1], device=order.device).expand_as(order)
+    return torch.empty_like(order).scatter_(1, order, places)
+
+
+def _softmax(model: Model, images: Tensor) -> Tensor:
+    with torch.inference_mode():
+        logits = model(images)
+        if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(images):
+            came = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+            raise ValueError(
+                f"the model must return logits ({len(images)}, classes) for {len(images)} images; "
+                f"it returned {came}"
+            )
+        shares = logits.float().softmax(1).cpu().double()
+    return shares.clone()
+
+
+def _blurred(images: Tensor, *, deviation: float) -> Tensor:
+    """A Gaussian blur; the image is mirrored at its edges."""
+    for dim in (2, 3):
+        radius = min(int(3 * deviation + 0.5), images.shape[dim] - 1)
+        offsets = torch.arange(-radius, radius + 1, device=images.device, dtype=images.dtype)
+        kernel = torch.exp(-(offsets**2) / (2 * deviation**2))
+        kernel = kernel / kernel.sum()
+        moved = images.transpose(dim, 3)
+        flat = F.pad(moved.flatten(0, 2)[:, None], (radius, radius), mode="reflect")
+        images = F.conv1d(flat, kernel[None, None])[:, 0].view(moved.shape).transpose(dim, 3)
+    return images

@@ -1,0 +1,254 @@
+"""One forward pass of a model over fake tensors, seen from outside: who made which tensor of what.
+
+Nothing is computed or allocated, and the model itself isn't touched.
+"""
+
+import copy
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.overrides import TorchFunctionMode
+
+Layout = Literal["NCHW", "NHWC"]
+
+
+@dataclass(frozen=True)
+class Map:
+    """A map's size and the order of its axes, (N, C, H, W) or (N, H, W, C)."""
+
+    channels: int
+    height: int
+    width: int
+    layout: Layout = "NCHW"
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.height, self.width
+
+
+@dataclass(eq=False)
+class Node:
+    """One tensor of the forward pass.
+
+    Attributes:
+        index: Its number in order of creation.
+        operation: The function that made it.
+        parents: What it was made of.
+        depth: Convolutions and linear layers on the longest way from the image.
+        shape: Its shape.
+        axes: The names of its axes, such as "NCHW"; "" where they aren't known.
+        size: Height, width and layout of the last map on the way here.
+        call: The call of a module in which it was made.
+        makers: The modules that gave it, the innermost first.
+    """
+
+    index: int
+    operation: str
+    parents: list["Node"]
+    depth: int
+    shape: tuple[int, ...]
+    axes: str
+    size: tuple[int, int, str]
+    call: "Call | None"
+    makers: list[str] = field(default_factory=list)
+
+    @property
+    def map(self) -> Map | None:
+        """Its size as a map; None if it is no map."""
+        if self.axes == "NCHW":
+            return Map(*self.shape[1:], "NCHW")
+        if self.axes == "NHWC":
+            return Map(self.shape[3], self.shape[1], self.shape[2], "NHWC")
+        return None
+
+
+@dataclass(eq=False)
+class Call:
+    """One call of a module: its path, the first tensor that it took, the one that it gave."""
+
+    path: str
+    order: int
+    taken: Node | None = None
+    given: Node | None = None
+
+    def given_after(self, node: Node) -> bool:
+        """Whether it gave a tensor that was made after another."""
+        return self.given is not None and self.given.index > node.index
+
+
+@dataclass
+class Observation:
+    """A forward pass.
+
+    Attributes:
+        image: The tensor that the model was given.
+        calls: The calls of modules in order of completion.
+        joins: The additions and concatenations, in order.
+        sequences: Whether a module gave a sequence of tokens (N, T, C).
+    """
+
+    image: Node
+    calls: list[Call] = field(default_factory=list)
+    joins: list[Node] = field(default_factory=list)
+    sequences: bool = False
+
+
+def observe(model: nn.Module, input_size: tuple[int, int, int]) -> Observation:
+    """Run a fake copy of a model on one image (C, H, W) and note what happens."""
+    with FakeTensorMode(allow_non_fake_inputs=True) as fake, torch.no_grad():
+        double = _fake_copy(model, fake)
+        reference = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
+        image = torch.empty(1, *input_size, device=reference.device, dtype=reference.dtype)
+        observer = _Observer(double, image)
+        with observer.watching(), observer:
+            double(image)
+    return observer.seen
+
+
+def _fake_copy(model: nn.Module, fake: FakeTensorMode) -> nn.Module:
+    """A copy in evaluation mode whose parameters and buffers are fakes: no memory, no data."""
+    tensors = [*model.parameters(), *model.buffers()]
+    memo: dict[int, Any] = {id(tensor): fake.from_tensor(tensor) for tensor in tensors}
+    return copy.deepcopy(model, memo).eval()
+
+
+class _Observer(TorchFunctionMode):
+    """Follows each tensor from operation to operation and from module to module."""
+
+    def __init__(self, model: nn.Module, image: Tensor) -> None:
+        super().__init__()
+        self.paths = {module: path for path, module in model.named_modules()}
+        self.alive: list[Any] = []
+        self.nodes: dict[int, Node] = {}
+        self.count = 0
+        self.stack: list[Call] = []
+        self.batch = image.shape[0]
+        start = self._add(image, "image", [])
+        start.axes = "NCHW"
+        start.size = (*start.shape[2:], "NCHW")
+        self.seen = Observation(start)
+
+    def _add(self, tensor: Tensor, operation: str, parents: list[Node]) -> Node:
+        """A node for a tensor that an operation gave."""
+        size = max(parents, key=lambda node: node.depth).size if parents else (0, 0, "")
+        depth = max((node.depth for node in parents), default=0) + (operation in CONVOLUTIONS)
+        call = self.stack[-1] if self.stack else None
+        shape = tuple(tensor.shape)
+        node = Node(self.count, operation, parents, depth, shape, "", size, call)
+        self.count += 1
+        self.nodes[id(tensor)] = node
+        self.alive.append(tensor)
+        return node
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        given = [*_tensors(args), *_tensors(kwargs.values())]
+        parents = [self.nodes[id(t)] for t in given if id(t) in self.nodes]
+        result = func(*args, **kwargs)
+        name = getattr(func, "__name__", "")
+        if name == "__setitem__":
+            result, made = None, [args[0]]
+        else:
+            made = [t for t in _tensors([result]) if parents]
+        for tensor in made:
+            node = self._add(tensor, name, parents)
+            node.axes = _axes(node, args, kwargs, self.batch)
+            if node.map is not None:
+                node.size = (*node.map.size, node.axes)
+            if name in ADDITIONS | CONCATENATIONS:
+                self.seen.joins.append(node)
+        return result
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Hooks on all modules, removed at the end."""
+        handles = []
+        for module in self.paths:
+            handles.append(module.register_forward_pre_hook(self._enter, with_kwargs=True))
+            handles.append(module.register_forward_hook(self._leave))
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _enter(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        given = [self.nodes.get(id(t)) for t in [*_tensors(args), *_tensors(kwargs.values())]]
+        known = [node for node in given if node is not None]
+        first = next((node for node in known if node.map), known[0] if known else None)
+        self.count += 1
+        self.stack.append(Call(self.paths[module], self.count, first))
+
+    def _leave(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        call = self.stack.pop()
+        self.seen.calls.append(call)
+        if not isinstance(output, Tensor):
+            return
+        node = self.nodes.get(id(output))
+        if node is None:
+            node = self._add(output, "module", [call.taken] if call.taken else [])
+            node.axes = _axes(node, args, {}, self.batch)
+        node.makers.append(call.path)
+        call.given = node
+        self.seen.sequences |= node.operation in CONVOLUTIONS and len(node.shape) == 3
+
+
+ADDITIONS = {"add", "add_", "__add__", "__iadd__", "__radd__"}
+CONCATENATIONS = {"cat", "concat", "concatenate"}
+CONVOLUTIONS = {"conv1d", "conv2d", "conv3d", "conv_transpose2d", "linear"}
+_TURNS = {"permute", "transpose", "transpose_", "swapaxes", "swapdims", "movedim", "moveaxis"}
+_RESHAPES = {"reshape", "view", "unflatten", "reshape_as", "view_as", "fold", "squeeze"}
+_UNKNOWN = {"matmul", "__matmul__", "bmm", "einsum", "scaled_dot_product_attention", "unfold"}
+_SPATIAL = {"conv2d", "conv_transpose2d", "interpolate", "batch_norm", "pixel_shuffle", "pixel_unshuffle"}
+
+
+def _axes(node: Node, args: Any, kwargs: dict[str, Any], batch: int) -> str:
+    """The names of a tensor's axes, from what it was made of."""
+    shape, name = node.shape, node.operation
+    before = next((parent for parent in node.parents if parent.axes), None)
+    if len(shape) != 4 or shape[0] != batch or name in _UNKNOWN:
+        return ""
+    if name in _SPATIAL:
+        return "NCHW"
+    if name in _RESHAPES or before is None:
+        height, width, last = node.size
+        fits = [
+            layout
+            for layout, inner in (("NCHW", shape[2:]), ("NHWC", shape[1:3]))
+            if inner == (height, width) and height
+        ]
+        return last if last in fits else fits[0] if fits else ""
+    if name in _TURNS:
+        return _turned(before.axes, name, args[1:], kwargs)
+    return before.axes
+
+
+def _turned(axes: str, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+    """The names of the axes in their new order."""
+    given = [*args, *kwargs.values()]
+    if name == "permute":
+        order = given if isinstance(given[0], int) else given[0]
+        return "".join(axes[i] for i in order)
+    if name in ("movedim", "moveaxis"):
+        places = torch.movedim(torch.empty(2, 3, 4, 5, device="meta"), *given).shape
+        return "".join(axes[size - 2] for size in places)
+    turned = list(axes)
+    turned[given[0]], turned[given[1]] = turned[given[1]], turned[given[0]]
+    return "".join(turned)
+
+
+def _tensors(values: Iterable[Any]) -> Iterator[Tensor]:
+    """The tensors among values, inside lists, tuples and dicts too."""
+    for value in values:
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, (list, tuple)):
+            yield from _tensors(value)
+        elif isinstance(value, dict):
+            yield from _tensors(value.values())

@@ -1,0 +1,320 @@
+"""Running a model over the pictures, and gathering what it computed."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from visattn.metrics import energy_pointing, resize_saliency
+from visattn.metrics.curves import Curve, deletion, insertion
+from visattn.recording import PairwiseMap, SiteMaps, find_taps, record
+from visattn.report_page.contents import Answer, ModelView
+from visattn.report_page.layers import ChannelLayer, Layer, MapLayer
+from visattn.report_page.pairwise import pairwise_layer, row_inside
+
+LISTED = 5
+_CURVE_POINTS = 16
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model of a page, and how it takes its images.
+
+    Attributes:
+        model: From images (N, 3, H, W) to logits (N, K).
+        mean: Taken off each channel of an image in [0, 1].
+        std: Divided by after that.
+    """
+
+    model: nn.Module
+    mean: Sequence[float] = (0.0, 0.0, 0.0)
+    std: Sequence[float] = (1.0, 1.0, 1.0)
+
+    def normalised(self, images: Tensor) -> Tensor:
+        """Images in [0, 1] as the model takes them, on its device."""
+        first = next(iter(self.model.parameters()), images)
+        centre, width = (
+            torch.tensor(list(values), device=first.device).view(1, -1, 1, 1)
+            for values in (self.mean, self.std)
+        )
+        return (images.to(first.device) - centre) / width
+
+
+class Scenes(NamedTuple):
+    """The pictures as the models see them.
+
+    Attributes:
+        images: (N, 3, H, W) in [0, 1].
+        masks: True masks (N, H, W) in [0, 1]; NaN where nothing is known, everywhere for a picture
+            without a mask.
+        labels: True classes (N,), -1 where unknown.
+        objects: The objects alone (N, 3, H, W).
+        backgrounds: The pictures without their objects (N, 3, H, W).
+        focus: Where the objects' centres are (N, 2), shares of height and width.
+    """
+
+    images: Tensor
+    masks: Tensor
+    labels: Tensor
+    objects: Tensor
+    backgrounds: Tensor
+    focus: NDArray[np.float64]
+
+    @property
+    def masked(self) -> Tensor:
+        """Which pictures have a mask (N,)."""
+        return ~self.masks.isnan().flatten(1).all(1)
+
+
+def view_of(
+    name: str,
+    subject: Subject,
+    scenes: Scenes,
+    *,
+    cam: bool | Literal["auto"],
+    curves: bool,
+    batch_size: int,
+    largest: tuple[int, int],
+) -> ModelView:
+    """Everything that the page shows of one model.
+
+    Args:
+        name: What the page calls it.
+        subject: The model.
+        scenes: The pictures.
+        cam: Whether to add Grad-CAM; ``"auto"`` for a model without a map of its own.
+        curves: Whether to follow deletion and insertion for each map.
+        batch_size: Pictures a pass.
+        largest: Height and width to which larger maps are brought.
+
+    Raises:
+        TypeError: If the model returns no logits.
+        ValueError: If a map isn't finite.
+    """
+    with _evaluating(subject.model):
+        logits, recorded = _passes(subject, scenes.images, batch_size=batch_size)
+        layers = [
+            layer
+            for entry in recorded
+            for layer in [_layer(entry, scenes=scenes, largest=largest, model=name)]
+            if layer is not None
+        ]
+        has_map = any(not isinstance(layer, ChannelLayer) for layer in layers)
+        if cam is True or (cam == "auto" and not has_map):
+            layers.append(_cam(subject, scenes, batch_size=batch_size, model=name))
+        if curves:
+            layers = [
+                _with_curves(layer, subject, scenes, logits, batch_size=batch_size)
+                if isinstance(layer, MapLayer)
+                else layer
+                for layer in layers
+            ]
+        answers = _answers(subject, scenes, logits, batch_size=batch_size)
+    return ModelView(name, layers, answers)
+
+
+class _Recorded(NamedTuple):
+    """What passed one tap, one entry a batch."""
+
+    name: str
+    kind: str
+    batches: list[Any]
+
+
+def _passes(
+    subject: Subject, images: Tensor, *, batch_size: int
+) -> tuple[Tensor, list[_Recorded]]:
+    """Logits (N, K), and what every tap saw."""
+    recorded: dict[tuple[str, str, int], _Recorded] = {}
+    logits = []
+    has_taps = next(find_taps(subject.model), None) is not None
+    for batch in images.split(batch_size):
+        given = subject.normalised(batch)
+        if not has_taps:
+            logits.append(_logits(subject.model, given))
+            continue
+        with torch.inference_mode(), record(subject.model) as maps:
+            logits.append(_logits(subject.model, given))
+        for site, found in maps.items():
+            for tap, call, name in _names(site, found):
+                value = found.values[tap][call]
+                count = len(value.queries if isinstance(value, PairwiseMap) else value)
+                if count == len(batch):  # windows of a picture have no place on the page
+                    key = (site, tap, call)
+                    entry = recorded.setdefault(key, _Recorded(name, found.kinds[tap], []))
+                    entry.batches.append(value)
+    whole = [e for e in recorded.values() if len(e.batches) == math.ceil(len(images) / batch_size)]
+    return torch.cat(logits), whole
+
+
+def _names(site: str, found: SiteMaps) -> Iterator[tuple[str, int, str]]:
+    """(tap, call, what the page calls it) for everything that a site can show."""
+    shown = [tap for tap, kind in found.kinds.items() if kind in ("channel", "spatial", "pairwise")]
+    if not any(found.kinds[tap] == "spatial" for tap in shown):
+        shown += [tap for tap, kind in found.kinds.items() if kind == "spatial_logits"]
+    for tap in shown:
+        alike = sum(found.kinds[other] == found.kinds[tap] for other in shown)
+        calls = len(found.values[tap])
+        for call in range(calls):
+            name = site if alike == 1 or not tap else f"{site} {tap}"
+            yield tap, call, name if calls == 1 else f"{name}, call {call + 1}"
+
+
+def _layer(
+    entry: _Recorded, *, scenes: Scenes, largest: tuple[int, int], model: str
+) -> Layer | None:
+    """One layer of the page from what a tap saw."""
+    if entry.kind == "pairwise":
+        batches: list[PairwiseMap] = entry.batches
+        sizes = [len(batch.queries) for batch in batches]
+        starts = np.cumsum([0, *sizes])
+        with torch.inference_mode():
+            inside = np.concatenate(
+                [
+                    row_inside(batch, scenes.focus[start:][:size], scenes.masks[start:][:size])
+                    for batch, start, size in zip(batches, starts, sizes, strict=False)
+                ]
+            )
+            return pairwise_layer(entry.name, batches, inside=inside)
+    values = torch.cat([batch.float().cpu() for batch in entry.batches])
+    if not torch.isfinite(values).all():
+        raise ValueError(f"model {model!r}: the {entry.kind} at {entry.name} has NaN or infinity")
+    if entry.kind == "channel":
+        return ChannelLayer(entry.name, values.flatten(1).numpy())
+    if values.ndim != 4:
+        return None
+    if entry.kind == "spatial_logits":
+        values = values.sigmoid()
+    return _map_layer(entry.name, values.mean(1), scenes=scenes, largest=largest)
+
+
+def _map_layer(
+    name: str,
+    maps: Tensor,
+    *,
+    scenes: Scenes,
+    largest: tuple[int, int],
+    kind: Literal["spatial", "cam"] = "spatial",
+) -> MapLayer:
+    size = tuple(scenes.images.shape[2:])
+    resized = resize_saliency(maps, size=(size[0], size[1]))
+    inside = energy_pointing(resized, scenes.masks, negative="clip")
+    inside = torch.where(scenes.masked, inside, torch.nan)
+    if maps.shape[1] > largest[0] or maps.shape[2] > largest[1]:
+        maps = resize_saliency(maps, size=largest)
+    return MapLayer(name, maps.float().numpy(), kind, inside.double().numpy())
+
+
+def _cam(subject: Subject, scenes: Scenes, *, batch_size: int, model: str) -> MapLayer:
+    from visattn.cam import grad_cam
+
+    found = [
+        grad_cam(subject.model, subject.normalised(batch)).detach().float().cpu()
+        for batch in scenes.images.split(batch_size)
+    ]
+    maps = torch.cat(found)
+    if not torch.isfinite(maps).all():
+        raise ValueError(f"model {model!r}: Grad-CAM gave NaN or infinity")
+    size = (scenes.images.shape[2], scenes.images.shape[3])
+    return _map_layer("Grad-CAM", maps, scenes=scenes, largest=size, kind="cam")
+
+
+def _with_curves(
+    layer: MapLayer, subject: Subject, scenes: Scenes, logits: Tensor, *, batch_size: int
+) -> MapLayer:
+    size = (scenes.images.shape[2], scenes.images.shape[3])
+    maps = resize_saliency(torch.from_numpy(layer.maps), size=size)
+    step = max(1, math.ceil(size[0] * size[1] / _CURVE_POINTS))
+    images = subject.normalised(scenes.images)
+    found = {}
+    for name, curve in (("deletion", deletion), ("insertion", insertion)):
+        run: Callable[..., Curve] = curve
+        done = run(
+            subject.model,
+            images,
+            maps,
+            classes=logits.argmax(1),
+            step=step,
+            batch_size=4 * batch_size,
+        )
+        found[name] = {
+            "fractions": [round(value, 4) for value in done.fractions.tolist()],
+            "values": [[round(value, 4) for value in row] for row in done.probabilities.tolist()],
+            "areas": [round(value, 4) for value in done.area.tolist()],
+            "baseline": done.baseline,
+        }
+    return MapLayer(layer.name, layer.maps, layer.kind, layer.inside, found)
+
+
+def _answers(
+    subject: Subject, scenes: Scenes, logits: Tensor, *, batch_size: int
+) -> list[Answer]:
+    """What the model says to the pictures, the objects alone and the backgrounds alone."""
+    masked = scenes.masked
+    shares = {"whole": _shares(logits)}
+    for name, images in (("object", scenes.objects), ("background", scenes.backgrounds)):
+        found = [
+            _logits(subject.model, subject.normalised(batch))
+            for batch in images[masked].split(batch_size)
+            if len(batch)
+        ]
+        shares[name] = shares["whole"].clone()
+        if found:
+            shares[name][masked] = _shares(torch.cat(found))
+    answers = []
+    for row in range(len(logits)):
+        kinds = ("whole", "object", "background") if masked[row] else ("whole",)
+        top = {
+            int(place) for kind in kinds for place in shares[kind][row].topk(_few(shares)).indices
+        }
+        if scenes.labels[row] >= 0:
+            top.add(int(scenes.labels[row]))
+        classes = sorted(top, key=lambda place: -float(shares["whole"][row, place]))
+        listed = {kind: shares[kind][row, classes].tolist() for kind in kinds}
+        answers.append(
+            Answer(classes, listed["whole"], listed.get("object"), listed.get("background"))
+        )
+    return answers
+
+
+def _few(shares: dict[str, Tensor]) -> int:
+    classes = shares["whole"].shape[1]
+    return classes if classes <= 2 * LISTED else LISTED
+
+
+def _shares(logits: Tensor) -> Tensor:
+    """Probabilities; of a single logit those of no and yes."""
+    if logits.shape[1] == 1:
+        yes = logits.sigmoid()
+        return torch.cat([1 - yes, yes], 1)
+    return logits.softmax(1)
+
+
+def _logits(model: nn.Module, images: Tensor) -> Tensor:
+    with torch.inference_mode():
+        logits = model(images)
+    if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(images):
+        shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        raise TypeError(
+            f"a model of a report must return logits (N, K) for images (N, 3, H, W); for"
+            f" {tuple(images.shape)} {type(model).__name__} returned {shape}"
+        )
+    return logits.float().cpu().clone()
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode, and every module's own mode again afterwards."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training

@@ -1,0 +1,182 @@
+"""What one attention layer computed for every picture, in the form in which the page reads it."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from visattn.report_page.packing import Quantised, packed, quantise
+
+Kind = Literal["spatial", "cam", "pairwise", "channel"]
+
+
+@dataclass(frozen=True)
+class Layer(ABC):
+    """One layer of the page.
+
+    Attributes:
+        name: What the page calls it.
+    """
+
+    name: str
+
+    @abstractmethod
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+
+
+@final
+@dataclass(frozen=True)
+class MapLayer(Layer):
+    """A map for each picture.
+
+    Attributes:
+        maps: (N, h, w), finite.
+        kind: ``"spatial"``, a gate or mask of the network's, or ``"cam"``, computed from outside.
+        inside: Share of each map's sum that lies on the true mask (N,), NaN where undefined.
+        curves: Deletion and insertion by name, see `visattn.report_page.collecting`.
+    """
+
+    maps: NDArray[np.float32]
+    kind: Kind = "spatial"
+    inside: NDArray[np.float64] | None = None
+    curves: dict[str, Any] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """The maps as bytes over each one's range."""
+        found = quantise(self.maps, leading=1)
+        return {
+            "kind": self.kind,
+            "name": self.name,
+            "size": list(self.maps.shape[1:]),
+            "inside": plain(self.inside),
+            "curves": self.curves,
+            **_each(found),
+        }
+
+
+@final
+@dataclass(frozen=True)
+class ChannelLayer(Layer):
+    """A gate for each channel.
+
+    Attributes:
+        gates: (N, C), finite.
+    """
+
+    gates: NDArray[np.float32]
+
+    def as_json(self) -> dict[str, Any]:
+        """The gates as bytes over each picture's range, and their mean over the pictures."""
+        mean = quantise(self.gates.mean(0, keepdims=True), leading=1)
+        return {
+            "kind": "channel",
+            "name": self.name,
+            "size": [self.gates.shape[1]],
+            "mean": _each(mean),
+            **_each(quantise(self.gates, leading=1)),
+        }
+
+
+@final
+@dataclass(frozen=True)
+class RowsLayer(Layer):
+    """Attention rows of a pairwise layer, as bytes over each row's own range.
+
+    Attributes:
+        rows: For each picture (heads, T, S), T the kept places of the query grid, row-major.
+        query_size: Height and width of the query grid.
+        key_size: Height and width of the key grid, S places.
+        kept: The rows and the columns of the query grid that were kept.
+        inside: As in `MapLayer`, of the row at the object's centre.
+    """
+
+    rows: Sequence[Quantised]
+    query_size: tuple[int, int]
+    key_size: tuple[int, int]
+    kept: tuple[list[int], list[int]]
+    inside: NDArray[np.float64] | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Bytes, and the two ends of each row's range in single precision."""
+        ends = [np.stack([row.low, row.high], -1) for row in self.rows]
+        return {
+            "kind": "pairwise",
+            "encoding": "rows",
+            "name": self.name,
+            "heads": int(self.rows[0].bytes.shape[0]),
+            "size": list(self.query_size),
+            "keys": list(self.key_size),
+            "kept": [list(places) for places in self.kept],
+            "values": [packed(row.bytes) for row in self.rows],
+            "ends": [packed(end) for end in ends],
+            "inside": plain(self.inside),
+        }
+
+
+@final
+@dataclass(frozen=True)
+class QueryKeyLayer(Layer):
+    """Queries and keys of a pairwise layer in half precision; the page computes the rows.
+
+    Attributes:
+        queries: For each picture (heads, T, D), scaled to a largest absolute value of 1.
+        keys: For each picture (heads, S, D), scaled likewise.
+        factors: What a product of the two is multiplied by, for each picture; for ``"relu_sum"``
+            the two factors of query and key.
+        function: ``"softmax"``, ``"dot"`` or ``"relu_sum"``, see `visattn.attention`.
+        query_size: Height and width of the query grid.
+        key_size: Height and width of the key grid.
+        inside: As in `RowsLayer`.
+    """
+
+    queries: Sequence[NDArray[np.float16]]
+    keys: Sequence[NDArray[np.float16]]
+    factors: Sequence[tuple[float, float]]
+    function: str
+    query_size: tuple[int, int]
+    key_size: tuple[int, int]
+    inside: NDArray[np.float64] | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Half-precision numbers, and the factors."""
+        height, width = self.query_size
+        return {
+            "kind": "pairwise",
+            "encoding": "qk",
+            "function": self.function,
+            "name": self.name,
+            "heads": int(self.queries[0].shape[0]),
+            "width": int(self.queries[0].shape[2]),
+            "size": list(self.query_size),
+            "keys": list(self.key_size),
+            "kept": [list(range(height)), list(range(width))],
+            "q": [packed(query) for query in self.queries],
+            "k": [packed(key) for key in self.keys],
+            "factors": [list(pair) for pair in self.factors],
+            "inside": plain(self.inside),
+        }
+
+
+def plain(values: NDArray[np.float64] | None) -> list[float | None] | None:
+    """Numbers for JSON in four digits after the point; None where one is undefined.
+
+    Example:
+        >>> plain(np.array([0.12345, np.nan]))
+        [0.1235, None]
+    """
+    if values is None:
+        return None
+    return [None if np.isnan(value) else round(float(value), 4) for value in values]
+
+
+def _each(found: Quantised) -> dict[str, Any]:
+    """Bytes and range of each picture."""
+    return {
+        "values": [packed(entry) for entry in found.bytes],
+        "low": [float(value) for value in found.low],
+        "high": [float(value) for value in found.high],
+    }

@@ -1,0 +1,128 @@
+// Drawing: a map over its picture, lines, the place that asks.
+
+const tables = Object.fromEntries(
+  Object.entries(data.colours).map(([name, text]) => [name, bytesOf(text)]),
+);
+
+const loaded = remembered(async (address) => {
+  const image = new Image();
+  image.src = address;
+  await image.decode();
+  return image;
+}, 1000);
+const imageOf = (number) => loaded(number, data.pictures[number].src);
+
+// The map as a small canvas of its own, to be stretched over the picture.
+function painted(field, [height, width], { low, high, palette, style }) {
+  const canvas = document.createElement("canvas");
+  canvas.width = width;
+  canvas.height = height;
+  const context = canvas.getContext("2d");
+  const pixels = context.createImageData(width, height);
+  const table = tables[palette];
+  const span = high - low;
+  for (let i = 0; i < field.length; i++) {
+    const share = span > 0 ? Math.max(0, Math.min(1, (field[i] - low) / span)) : 0.5;
+    const at = 4 * i;
+    if (style === "spotlight") {
+      pixels.data[at + 3] = 255 * (1 - share);
+      continue;
+    }
+    const colour = 3 * Math.min(255, Math.floor(share * 256));
+    pixels.data[at] = table[colour];
+    pixels.data[at + 1] = table[colour + 1];
+    pixels.data[at + 2] = table[colour + 2];
+    pixels.data[at + 3] = 255;
+  }
+  context.putImageData(pixels, 0, 0);
+  return canvas;
+}
+
+function pathOf(lines, scaleX, scaleY) {
+  const path = new Path2D();
+  for (const line of lines) {
+    line.forEach((point, i) => {
+      if (i) path.lineTo(point.x * scaleX, point.y * scaleY);
+      else path.moveTo(point.x * scaleX, point.y * scaleY);
+    });
+    if (line.closed) path.closePath();
+  }
+  return path;
+}
+
+function stroke(context, path, { colour, width, dash = [] }) {
+  context.lineJoin = "round";
+  context.setLineDash([]);
+  context.lineWidth = width * 2.2;
+  context.strokeStyle = "rgb(0 0 0 / 0.6)";
+  context.stroke(path);
+  context.setLineDash(dash);
+  context.lineWidth = width;
+  context.strokeStyle = colour;
+  context.stroke(path);
+  context.setLineDash([]);
+}
+
+const FINEST = 128; // lines need no finer field
+const TRUTH = "#ffffff";
+const FOUND = "#ff7a1a";
+
+function gridFor([height, width]) {
+  const scale = Math.min(1, FINEST / Math.max(height, width));
+  return [Math.max(2, Math.round(height * scale)), Math.max(2, Math.round(width * scale))];
+}
+
+const outlines = remembered((soft, size) => {
+  const grid = gridFor(size);
+  return { lines: linesAt(resized(soft, size, grid), grid, 0.5), grid };
+}, 1000);
+
+// scene: number, image, size; field on grid, and full, the same at the picture's size; low, high,
+// threshold; mask; cell on cellGrid.
+function drawScene(canvas, scene, look, pixel = 1) {
+  const context = canvas.getContext("2d");
+  const [height, width] = [canvas.height, canvas.width];
+  context.imageSmoothingEnabled = true;
+  context.imageSmoothingQuality = "high";
+  context.clearRect(0, 0, width, height);
+  context.drawImage(scene.image, 0, 0, width, height);
+  if (scene.field) {
+    const [shown, grid] = look.smooth ? [scene.full, scene.size] : [scene.field, scene.grid];
+    context.globalAlpha = look.opacity;
+    context.imageSmoothingEnabled = look.smooth;
+    context.drawImage(painted(shown, grid, { ...scene, ...look }), 0, 0, width, height);
+    context.globalAlpha = 1;
+  }
+  const thin = Math.max(1, 1.5 * pixel);
+  if (look.region && scene.field && scene.high > scene.low) {
+    const grid = gridFor(scene.size);
+    const lines = linesAt(resized(scene.full, scene.size, grid), grid, scene.threshold);
+    const path = pathOf(lines, width / grid[1], height / grid[0]);
+    stroke(context, path, { colour: FOUND, width: thin, dash: [5 * pixel, 3 * pixel] });
+  }
+  if (look.outline && scene.mask) {
+    const { lines, grid } = outlines(scene.number, scene.mask.soft, scene.size);
+    stroke(context, pathOf(lines, width / grid[1], height / grid[0]), { colour: TRUTH, width: thin });
+  }
+  if (scene.cell) drawCell(context, scene, pixel);
+}
+
+function drawCell(context, scene, pixel) {
+  const [rows, columns] = scene.cellGrid;
+  const { width, height } = context.canvas;
+  const least = 9 * pixel;
+  const wide = Math.max(least, width / columns);
+  const tall = Math.max(least, height / rows);
+  const centre = [((scene.cell.x + 0.5) * width) / columns, ((scene.cell.y + 0.5) * height) / rows];
+  const frame = new Path2D();
+  const inset = 1.5 * pixel;
+  const x = Math.max(inset, Math.min(width - wide - inset, centre[0] - wide / 2));
+  const y = Math.max(inset, Math.min(height - tall - inset, centre[1] - tall / 2));
+  frame.roundRect(x, y, wide, tall, 2 * pixel);
+  context.lineWidth = 4.5 * pixel;
+  context.strokeStyle = "rgb(0 0 0 / 0.75)";
+  context.stroke(frame);
+  context.lineWidth = 2 * pixel;
+  context.strokeStyle = "#ffffff";
+  context.stroke(frame);
+}

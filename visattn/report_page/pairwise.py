@@ -1,0 +1,177 @@
+"""Pairwise attention in few bytes: rows, queries and keys, or fewer rows."""
+
+import math
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from visattn.attention import PairwiseFunction, dot_weights, relu_sum_weights, softmax_weights
+from visattn.recording import PairwiseMap
+from visattn.report_page.layers import QueryKeyLayer, RowsLayer
+from visattn.report_page.packing import Quantised, quantise
+
+ROW_BYTES = 65_536
+"""Up to so many bytes a picture every row is kept; 14 x 14 places take 38,416."""
+QUERY_KEY_BYTES = 262_144
+"""Up to so many bytes a picture queries and keys are kept where the page knows the function."""
+
+
+class Known(NamedTuple):
+    """A pairwise function that the page can compute.
+
+    Attributes:
+        name: Its name there.
+        scale: Factor on the scores.
+    """
+
+    name: str
+    scale: float
+
+
+def known_function(function: PairwiseFunction, *, width: int, keys: int) -> Known | None:
+    """What the page has to compute for a pairwise function, None if it does not know it.
+
+    Args:
+        function: The function of a recording.
+        width: D of its queries.
+        keys: S, the number of its keys.
+
+    Example:
+        >>> from visattn.attention import scaled_softmax
+        >>> known_function(scaled_softmax(0.5), width=8, keys=4)
+        Known(name='softmax', scale=0.5)
+    """
+    options: dict = {}
+    if isinstance(function, partial):
+        if function.args or not set(function.keywords) <= {"scale"}:
+            return None
+        options, function = function.keywords, function.func
+    if function is softmax_weights:
+        scale = options.get("scale")
+        return Known("softmax", 1 / math.sqrt(width) if scale is None else float(scale))
+    if options:
+        return None
+    if function is dot_weights:
+        return Known("dot", 1 / keys)
+    if function is relu_sum_weights:
+        return Known("relu_sum", 1 / keys)
+    return None
+
+
+def pairwise_layer(
+    name: str,
+    batches: list[PairwiseMap],
+    *,
+    inside: NDArray[np.float64] | None = None,
+    row_bytes: int = ROW_BYTES,
+    query_key_bytes: int = QUERY_KEY_BYTES,
+) -> RowsLayer | QueryKeyLayer:
+    """The form of a pairwise layer that fits into few bytes.
+
+    All rows, of every head if there is room, else of their mean; if that is too much, queries and
+    keys in half precision; if the page does not know the function or that is too much as well,
+    the rows of a coarser grid of queries.
+
+    Args:
+        name: What the page calls it.
+        batches: The layer's recordings, one a batch.
+        inside: Share of a row's sum on the object, for each picture.
+        row_bytes: Limit for rows, a picture.
+        query_key_bytes: Limit for queries and keys, a picture.
+    """
+    first = batches[0]
+    places, width = first.queries.shape[2:]
+    keys = first.keys.shape[2]
+    rows = places * keys
+    half = 2 * first.heads * width * (places + keys)
+    known = known_function(first.function, width=width, keys=keys)
+    if known and half < rows * first.heads and rows > row_bytes and half <= query_key_bytes:
+        return _as_queries_and_keys(name, batches, known=known, inside=inside)
+    kept = _kept(first.query_size, keys=keys, limit=row_bytes)
+    every_head = first.heads == 1 or rows * first.heads <= row_bytes
+    found = [row for batch in batches for row in _rows(batch, kept, every_head=every_head)]
+    return RowsLayer(name, found, first.query_size, first.key_size, kept, inside)
+
+
+def _as_queries_and_keys(
+    name: str, batches: list[PairwiseMap], *, known: Known, inside: NDArray[np.float64] | None
+) -> QueryKeyLayer:
+    queries, keys, factors = [], [], []
+    for batch in batches:
+        for query, key in zip(batch.queries, batch.keys, strict=True):
+            halves, units = zip(_half(query), _half(key), strict=True)
+            queries.append(halves[0])
+            keys.append(halves[1])
+            if known.name == "relu_sum":
+                factors.append((units[0] * known.scale, units[1] * known.scale))
+            else:
+                factors.append((units[0] * units[1] * known.scale, 0.0))
+    first = batches[0]
+    return QueryKeyLayer(
+        name, queries, keys, factors, known.name, first.query_size, first.key_size, inside
+    )
+
+
+def _half(values: Tensor) -> tuple[NDArray[np.float16], float]:
+    array = values.float().cpu().numpy()
+    unit = float(np.abs(array).max()) or 1.0
+    return (array / unit).astype(np.float16), unit
+
+
+def _kept(size: tuple[int, int], *, keys: int, limit: int) -> tuple[list[int], list[int]]:
+    """Rows and columns of the query grid, evenly spread, whose attention fits into the limit."""
+    counts = list(size)
+    while math.prod(counts) * keys > limit and max(counts) > 1:
+        counts[counts.index(max(counts))] -= 1
+    rows, columns = (
+        [int((place + 0.5) * whole / count) for place in range(count)]
+        for whole, count in zip(size, counts, strict=True)
+    )
+    return rows, columns
+
+
+def _rows(
+    batch: PairwiseMap, kept: tuple[list[int], list[int]], *, every_head: bool
+) -> list[Quantised]:
+    places = [y * batch.query_size[1] + x for y in kept[0] for x in kept[1]]
+    found = []
+    for query, key in zip(batch.queries, batch.keys, strict=True):
+        weights = batch.function(query[None, :, places], key[None])[0].float()
+        if not every_head:
+            weights = weights.mean(0, keepdim=True)
+        found.append(quantise(weights.cpu().numpy(), leading=2))
+    return found
+
+
+def row_inside(
+    batch: PairwiseMap, focus: NDArray[np.float64], masks: Tensor
+) -> NDArray[np.float64]:
+    """Share of the attention from the object's centre that lies on the object.
+
+    Args:
+        batch: A recording of N pictures.
+        focus: Where the objects' centres are, shares of height and width (N, 2).
+        masks: True masks (N, H, W) in [0, 1], NaN where unknown.
+
+    Returns:
+        Shares (N,), NaN for a picture without an object.
+    """
+    height, width = batch.query_size
+    shares = torch.nn.functional.adaptive_avg_pool2d(masks.nan_to_num(0.0)[:, None], batch.key_size)
+    found = []
+    for number, (y, x) in enumerate(focus):
+        place = min(int(y * height), height - 1) * width + min(int(x * width), width - 1)
+        weights = batch.function(
+            batch.queries[number : number + 1, :, place : place + 1],
+            batch.keys[number : number + 1],
+        )
+        row = weights.float().mean(1).flatten().clamp(min=0).cpu()
+        share = shares[number].flatten()
+        total = float(row.sum())
+        known = total > 0 and float(share.max()) > 0
+        found.append(float((row * share).sum()) / total if known else math.nan)
+    return np.array(found)

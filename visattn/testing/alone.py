@@ -1,0 +1,179 @@
+"""The promises of a block alone."""
+
+import copy
+import inspect
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from visattn.recording import find_taps, record
+from visattn.testing.lively import close, enliven, seeded
+
+SIZES = ((2, 8, 8), (1, 9, 5), (3, 1, 7), (1, 16, 3), (2, 1, 1))
+"""Batch, height and width of the maps that a block must take."""
+
+
+@dataclass(frozen=True)
+class BlockCase:
+    """A block to check.
+
+    Attributes:
+        factory: The block class, or a function of channels and ``options``.
+        channels: Widths to try.
+        sizes: Batch, height and width to try.
+        learns_at_once: Whether the identity must pass a gradient to its parameters.
+        options: For the factory.
+    """
+
+    factory: Callable[..., nn.Module]
+    channels: Sequence[int] = (1, 3, 16, 24)
+    sizes: Sequence[tuple[int, int, int]] = SIZES
+    learns_at_once: bool = True
+    options: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def offers_identity(self) -> bool:
+        """Whether the factory takes ``init``."""
+        return "init" in inspect.signature(self.factory).parameters
+
+    def live(self) -> tuple[nn.Module, Tensor]:
+        """The block as after training, in evaluation mode, and a map for it."""
+        width = self.channels[-1]
+        block = enliven(self.factory(width, **self.options)).eval()
+        return block, torch.randn(2, width, 8, 6)
+
+
+def check_block(
+    factory: Callable[..., nn.Module],
+    *,
+    channels: Sequence[int] = (1, 3, 16, 24),
+    sizes: Sequence[tuple[int, int, int]] = SIZES,
+    learns_at_once: bool = True,
+    **options: Any,
+) -> None:
+    """Check a block alone: shapes, identity, gradients, copies, layouts, recording.
+
+    Args:
+        factory: The block class, or a function of channels and ``options``.
+        channels: Widths to try.
+        sizes: Batch, height and width to try.
+        learns_at_once: Whether the identity must pass a gradient to its parameters from the first
+            step; False for a block that a schedule brings in.
+        **options: For the factory.
+
+    Raises:
+        AssertionError: A promise is broken; the message says which.
+    """
+    case = BlockCase(factory, channels, sizes, learns_at_once, options)
+    for promise in BLOCK_PROMISES:
+        promise(case)
+
+
+def keeps_shapes_and_gradients(case: BlockCase) -> None:
+    """Any width, height, batch: the same shape, finite values and gradients, input left alone."""
+    for width in case.channels:
+        for batch, height, columns in case.sizes:
+            block = case.factory(width, **case.options)
+            x = torch.randn(batch, width, height, columns)
+            given = x.clone().requires_grad_()
+            for training in (True, False):
+                y = block.train(training)(given)
+                assert y.shape == x.shape, f"{tuple(x.shape)} became {tuple(y.shape)}"
+                assert y.isfinite().all(), f"not finite on {tuple(x.shape)}, training={training}"
+                y.square().sum().backward()
+            assert torch.equal(given, x), "the block changes its input in place"
+            assert given.grad is not None, "no gradient reaches the input"
+            assert given.grad.isfinite().all(), f"gradient not finite on {tuple(x.shape)}"
+
+
+def starts_as_the_identity(case: BlockCase) -> None:
+    """With ``init="identity"`` the output is the input, bit for bit, in both modes."""
+    if not case.offers_identity:
+        return
+    for width in case.channels:
+        for batch, height, columns in case.sizes:
+            x = torch.randn(batch, width, height, columns)
+            for training in (True, False):
+                block = case.factory(width, init="identity", **case.options).train(training)
+                assert torch.equal(block(x), x), (
+                    f"no identity at the start on {tuple(x.shape)}, training={training}"
+                )
+
+
+def learns_from_the_identity(case: BlockCase) -> None:
+    """From the identity, something besides the input receives a gradient at once."""
+    if not (case.offers_identity and case.learns_at_once):
+        return
+    block = case.factory(64, init="identity", **case.options)
+    if not list(block.parameters()):
+        return
+    y = block.train()(torch.randn(4, 64, 8, 8))
+    (y * torch.randn_like(y)).sum().backward()
+    moved = [p for p in block.parameters() if p.grad is not None and p.grad.any()]
+    assert moved, "the identity cannot learn: no parameter receives a gradient"
+
+
+def survives_copies(case: BlockCase) -> None:
+    """``copy.deepcopy`` and ``torch.save`` give a block with the same outputs."""
+    block, x = case.live()
+    expected = seeded(block, x)
+    buffer = io.BytesIO()
+    torch.save(block, buffer)
+    buffer.seek(0)
+    for name, double in {
+        "copy.deepcopy": copy.deepcopy(block),
+        "torch.save and load": torch.load(buffer, weights_only=False),
+    }.items():
+        assert torch.equal(seeded(double, x), expected), f"{name} changes the output"
+
+
+def treats_each_image_alone(case: BlockCase) -> None:
+    """In evaluation the batch doesn't matter, the layout in memory doesn't, nothing is changed."""
+    block, x = case.live()
+    state = {name: value.clone() for name, value in block.state_dict().items()}
+    expected = seeded(block, x)
+    close(seeded(block, x.to(memory_format=torch.channels_last)), expected, "channels_last")
+    alone = torch.cat([seeded(block, row) for row in x.split(1)])
+    close(alone, expected, "images one by one")
+    for name, value in block.state_dict().items():
+        assert torch.equal(value, state[name]), f"evaluation changes {name}"
+
+
+def runs_under_autocast(case: BlockCase) -> None:
+    """In bfloat16 by autocast the values are finite, and near to those in full precision."""
+    block, x = case.live()
+    expected = seeded(block, x)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        rounded = seeded(block, x).float()
+    assert rounded.isfinite().all(), "not finite under autocast"
+    error = (rounded - expected).norm() / expected.norm()
+    assert error < 0.1, f"autocast changes the output by {error:.1%}"
+
+
+def is_recorded(case: BlockCase) -> None:
+    """Recording a block with taps changes no output and leaves no hook."""
+    block, x = case.live()
+    if not list(find_taps(block)):
+        return
+    expected = seeded(block, x)
+    with record(block) as maps:
+        recorded = seeded(block, x)
+    assert torch.equal(recorded, expected), "recording changes the output"
+    assert len(maps) > 0, "nothing was recorded"
+    assert not any(tap._forward_hooks for _, _, tap in find_taps(block)), "a hook is left"
+
+
+BLOCK_PROMISES: tuple[Callable[[BlockCase], None], ...] = (
+    keeps_shapes_and_gradients,
+    starts_as_the_identity,
+    learns_from_the_identity,
+    survives_copies,
+    treats_each_image_alone,
+    runs_under_autocast,
+    is_recorded,
+)
+"""What `check_block` checks, in order."""

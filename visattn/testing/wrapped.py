@@ -1,0 +1,179 @@
+"""The promises of a model with attention in it."""
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from visattn.insertion import attention_parameters, backbone_parameters, disabled, unwrap, wrap
+from visattn.planning import Block
+from visattn.recording import find_taps, record
+from visattn.testing.keys import attention_keys, displaced_keys, module_paths, units
+from visattn.testing.lively import close, enliven, seeded
+from visattn.testing.model_case import ModelCase
+from visattn.testing.transport import TRANSPORT_PROMISES
+
+
+def check_wrapped(
+    build: Callable[[], nn.Module],
+    block: Block,
+    *,
+    image_size: tuple[int, int] = (48, 40),
+    **options: Any,
+) -> None:
+    """Check a block in a model: the promises of `wrap`, `unwrap`, `disabled` and `record`.
+
+    Args:
+        build: Makes the plain model, from images (N, 3, H, W) to a tensor.
+        block: As for `wrap`.
+        image_size: Height and width of the images to try.
+        **options: For `wrap`; ``init`` is tried both ways.
+
+    Raises:
+        AssertionError: A promise is broken; the message says which.
+    """
+    case = ModelCase(enliven(build()), torch.randn(2, 3, *image_size), block, options)
+    for promise in MODEL_PROMISES:
+        promise(case)
+
+
+def starts_as_the_plain_model(case: ModelCase) -> None:
+    """Bit for bit, in both modes; a training pass leaves the backbone's statistics the same."""
+    for training in (False, True):
+        plain = copy.deepcopy(case.plain).train(training)
+        model = copy.deepcopy(case.start).train(training)
+        expected, ours = seeded(plain, case.images), seeded(model, case.images)
+        assert torch.equal(ours, expected), (
+            f"the model with {case.block!r} differs at the start, training={training}: by"
+            f" {(ours - expected).abs().max():g}"
+        )
+        state = model.state_dict()
+        for name, value in plain.state_dict().items():
+            assert torch.equal(state[name], value), f"a pass in training changes {name} otherwise"
+
+
+def takes_plain_checkpoints(case: ModelCase) -> None:
+    """The backbone's keys are its own: plain weights go in, and come out for a plain model."""
+    for model in (copy.deepcopy(case.start), copy.deepcopy(case.live)):
+        before, after = case.plain.state_dict(), model.state_dict()
+        displaced = displaced_keys(model)
+        lost = [key for key in before if key not in after and key not in displaced]
+        assert not lost, f"the backbone's keys changed: {lost[:3]} are gone"
+        other = {k: v + 1 if v.is_floating_point() else v for k, v in before.items()}
+        result = model.load_state_dict(other, strict=False)
+        assert not result.unexpected_keys, f"unexpected: {result.unexpected_keys[:3]}"
+        missing = set(result.missing_keys) - attention_keys(model)
+        assert not missing, f"a plain checkpoint doesn't load: {sorted(missing)[:3]} are missing"
+        plain = copy.deepcopy(case.plain)
+        result = plain.load_state_dict(model.state_dict(), strict=False)
+        assert set(result.unexpected_keys) == attention_keys(model)
+        assert set(result.missing_keys) == displaced, f"missing: {result.missing_keys[:3]}"
+        for name, value in unwrap(model).state_dict().items():
+            assert torch.equal(value, other[name]), f"a plain checkpoint doesn't reach {name}"
+
+
+def is_unwrapped(case: ModelCase) -> None:
+    """`unwrap` gives the plain model back: keys, types, outputs; `disabled` its outputs."""
+    expected = seeded(case.plain.eval(), case.images)
+    with disabled(case.live):
+        assert torch.equal(seeded(case.live, case.images), expected), "disabled() has an effect"
+    bare = unwrap(copy.deepcopy(case.live))
+    assert list(bare.state_dict()) == list(case.plain.state_dict()), "unwrap changes the keys"
+    types = [(path, type(m)) for path, m in case.plain.named_modules()]
+    assert [(path, type(m)) for path, m in bare.named_modules()] == types, "other modules"
+    assert torch.equal(seeded(bare, case.images), expected), "unwrap changes the output"
+    assert list(units(case.live)), "unwrap of a copy touched the original"
+
+
+def is_recorded(case: ModelCase) -> None:
+    """Recording changes no output, and leaves no hook, after an exception either."""
+    if not list(find_taps(case.live)):
+        return
+    expected = seeded(case.live, case.images)
+    with record(case.live) as maps:
+        recorded = seeded(case.live, case.images)
+    assert torch.equal(recorded, expected), "recording changes the output"
+    assert len(maps) > 0, "nothing was recorded"
+    try:
+        with record(case.live):
+            raise InterruptedError
+    except InterruptedError:
+        pass
+    assert not any(tap._forward_hooks for _, _, tap in find_taps(case.live)), "a hook is left"
+
+
+def runs_on_any_size(case: ModelCase) -> None:
+    """One image, odd and non-square sizes, ``channels_last``: as the definition says."""
+    expected = seeded(case.live, case.images)
+    alone = torch.cat([seeded(case.live, image) for image in case.images.split(1)])
+    close(alone, expected, "images one by one")
+    turned = copy.deepcopy(case.live).to(memory_format=torch.channels_last)
+    last = case.images.contiguous(memory_format=torch.channels_last)
+    close(seeded(turned, last), expected, "channels_last")
+    height, width = case.images.shape[2:]
+    odd = torch.randn(1, case.images.shape[1], height + 7, width + 21)
+    start, plain = copy.deepcopy(case.start).eval(), case.plain.eval()
+    assert torch.equal(seeded(start, odd), seeded(plain, odd)), "no identity at another size"
+    assert seeded(case.live, odd).isfinite().all(), "not finite at another size"
+
+
+def runs_under_autocast(case: ModelCase) -> None:
+    """In bfloat16 by autocast the outputs are finite."""
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert seeded(case.live, case.images).isfinite().all(), "not finite under autocast"
+
+
+def trains_attention_alone(case: ModelCase) -> None:
+    """With the backbone frozen, only attention's entries change."""
+    model = copy.deepcopy(case.live)
+    added = attention_parameters(model)
+    kept = backbone_parameters(model)
+    assert len(added) + len(kept) == len(list(model.parameters())), "a parameter is in no group"
+    if not added:
+        return
+    for parameter in kept:
+        parameter.requires_grad_(False)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    optimiser = torch.optim.SGD(added, lr=0.1)
+    model(case.images).square().mean().backward()
+    optimiser.step()
+    changed = {k for k, v in model.state_dict().items() if not torch.equal(v, before[k])}
+    assert changed, "no attention learns"
+    assert changed <= attention_keys(model), f"{sorted(changed - attention_keys(model))[:3]}"
+
+
+def refuses_or_stacks_a_second_block(case: ModelCase) -> None:
+    """Attention at a taken place is an error; with ``stack=True`` both stand there."""
+    model = copy.deepcopy(case.start).eval()
+    paths = module_paths(model)
+    where = {"at": paths, "input_size": tuple(case.images.shape[1:])}
+    keys = list(model.state_dict())
+    try:
+        wrap(model, "se", **where)  # type: ignore[arg-type]
+    except ValueError:
+        assert list(model.state_dict()) == keys, "a refused wrap changes the model"
+    else:
+        raise AssertionError("a second block at the same places is not refused")
+    wrap(model, "se", stack=True, **where)  # type: ignore[arg-type]
+    expected = seeded(case.plain.eval(), case.images)
+    assert torch.equal(seeded(model, case.images), expected), "two blocks are no identity"
+    with record(model) as maps:
+        seeded(model, case.images)
+    assert len(maps) >= len(paths), "the second block isn't recorded"
+    assert list(unwrap(model).state_dict()) == list(case.plain.state_dict())
+
+
+MODEL_PROMISES: tuple[Callable[[ModelCase], None], ...] = (
+    starts_as_the_plain_model,
+    takes_plain_checkpoints,
+    is_unwrapped,
+    is_recorded,
+    runs_on_any_size,
+    runs_under_autocast,
+    trains_attention_alone,
+    refuses_or_stacks_a_second_block,
+    *TRANSPORT_PROMISES,
+)
+"""What `check_wrapped` checks, in order."""

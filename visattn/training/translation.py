@@ -1,0 +1,142 @@
+"""A translator with any attention, trained by Lightning."""
+
+from typing import final
+
+import lightning as L
+import torch.nn.functional as F
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
+from torch import Tensor
+from torchmetrics import MeanMetric
+
+from visattn.sequence import (
+    PAD,
+    AttentionName,
+    CellName,
+    alignment_hits,
+    build_translator,
+    exact_match,
+)
+from visattn.training.measured import SplitMeans
+from visattn.training.optimisation import adamw_with_cosine
+
+Batch = dict[str, Tensor]
+_LONGER = 4  # how many words more than the right ones a translation may have
+
+
+@final
+class Translator(L.LightningModule):
+    """From sentences to sentences, with any of the attentions of `build_translator`.
+
+    Logged are ``train/loss``, ``val/exact`` (share of sentences that are translated word for word,
+    by greedy decoding) and for each test split ``exact``, ``first_word`` (share whose first word is
+    right), ``question`` (the same of questions alone) and ``alignment``: share of the target's
+    words whose greatest weight lies on a word that they come from, with the right words fed back.
+
+    Args:
+        attention: See `build_translator`.
+        source_words: Size of the source's vocabulary; on the command line it comes from the data.
+        target_words: Size of the target's; likewise.
+        embedding: Width of the words' vectors.
+        hidden: Width of the states.
+        cell: ``"lstm"`` or ``"gru"``.
+        bidirectional: Whether the encoder reads backwards as well.
+        max_source: Longest source that the scores of places can serve.
+        question: The target's word that depends on the source's last one; on the command line it
+            comes from the data.
+        forcing: Probability that a step of the training is given the right word.
+        learning_rate: Its highest value.
+        weight_decay: On matrices only.
+        warmup: Share of the training in which the learning rate rises.
+
+    Example:
+        >>> model = Translator("dot", source_words=57, target_words=56, hidden=16)
+        >>> model.model.decoder.attention.score
+        DotScore()
+    """
+
+    def __init__(
+        self,
+        attention: AttentionName = "dot",
+        *,
+        source_words: int,
+        target_words: int,
+        embedding: int = 64,
+        hidden: int = 128,
+        cell: CellName = "lstm",
+        bidirectional: bool = True,
+        max_source: int = 64,
+        question: int | None = None,
+        forcing: float = 1.0,
+        learning_rate: float = 3e-3,
+        weight_decay: float = 0.01,
+        warmup: float = 0.1,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.forcing = forcing
+        self.schedule = {
+            "learning_rate": learning_rate,
+            "weight_decay": weight_decay,
+            "warmup": warmup,
+        }
+        self.model = build_translator(
+            attention,
+            source_words=source_words,
+            target_words=target_words,
+            embedding=embedding,
+            hidden=hidden,
+            cell=cell,
+            bidirectional=bidirectional,
+            max_source=max_source,
+        )
+        self.question = question
+        self.val_exact = MeanMetric()
+        self.tests = SplitMeans()
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Cross-entropy of the words."""
+        said = self.model(batch["source"], batch["lengths"], batch["target"], forcing=self.forcing)
+        loss = F.cross_entropy(
+            said.logits.flatten(0, 1), batch["target"].flatten(), ignore_index=PAD
+        )
+        self.log("train/loss", loss.detach(), on_step=False, on_epoch=True, batch_size=1)
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Share of exact translations."""
+        self.val_exact(exact_match(self.translated(batch), batch["target"]).float())
+        self.log("val/exact", self.val_exact, on_epoch=True, prog_bar=True)
+
+    def on_test_start(self) -> None:
+        """Begin anew."""
+        self.tests.reset()
+
+    def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Exact translations, first words, and where there is attention its alignment."""
+        target = batch["target"]
+        tokens = self.translated(batch)
+        self.tests.add(dataloader_idx, "exact", exact_match(tokens, target))
+        first = tokens[:, 0] == target[:, 0]
+        self.tests.add(dataloader_idx, "first_word", first)
+        if self.question is not None:
+            self.tests.add(dataloader_idx, "question", first[target[:, 0] == self.question])
+        weights = self.model(batch["source"], batch["lengths"], target).weights
+        if weights is not None:
+            hits, counted = alignment_hits(weights, batch["alignment"], target)
+            self.tests.add(dataloader_idx, "alignment", hits[counted])
+
+    def on_test_epoch_end(self) -> None:
+        """Log each split's means."""
+        self.log_dict(self.tests.compute(self.trainer))
+
+    def translated(self, batch: Batch) -> Tensor:
+        """Words (N, T) by greedy decoding, a few more than the right ones at most."""
+        length = batch["target"].shape[1] + _LONGER
+        tokens: Tensor = self.model.greedy(
+            batch["source"], batch["lengths"], max_length=length
+        ).tokens
+        return tokens
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """AdamW, its learning rate by step."""
+        return adamw_with_cosine(self, **self.schedule)
