@@ -37,6 +37,7 @@ ALLOWED = {
     "recording": {"attention", "blocks"},
     "weights": {"blocks", "insertion", "recording"},
     "finetuning": {"blocks", "building", "insertion", "recording"},
+    "checkpoints": {"blocks", "weights"},
     "exporting": {"recording", "tracing"},
     "pictures": set(),
     "sequence": {"attention"},
@@ -49,7 +50,7 @@ ALLOWED = {
     "bench": CORE | {"training"},
     "training": CORE
     | {"weights", "finetuning", "pictures", "metrics", "data", "cam", "evaluation", "sequence"}
-    | {"report_page", "training"},
+    | {"exporting", "report_page", "training"},
     "commands": None,
     "cli": None,
     "__init__": None,

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from visattn.blocks import block_names, register_block
     from visattn.cam import grad_cam
+    from visattn.checkpoints import from_published
+    from visattn.exporting import export_model
     from visattn.finetuning import freeze_backbone, parameter_groups, unfreeze_backbone
     from visattn.insertion import (
         attention_parameters,
@@ -30,7 +32,9 @@ __all__ = [
     "backbone_parameters",
     "block_names",
     "disabled",
+    "export_model",
     "freeze_backbone",
+    "from_published",
     "from_timm",
     "grad_cam",
     "load_attention",
@@ -51,7 +55,9 @@ _HOMES = {
     "backbone_parameters": "visattn.insertion",
     "block_names": "visattn.blocks",
     "disabled": "visattn.insertion",
+    "export_model": "visattn.exporting",
     "freeze_backbone": "visattn.finetuning",
+    "from_published": "visattn.checkpoints",
     "from_timm": "visattn.weights",
     "grad_cam": "visattn.cam",
     "load_attention": "visattn.weights",

@@ -105,7 +105,18 @@ def residual_blocks(passage: Passage) -> list[Block]:
             continue
         found.pop(block.path, None)
         found[block.path] = block
-    return list(found.values())
+    return _without_nested(list(found.values()))
+
+
+def _without_nested(blocks: list[Block]) -> list[Block]:
+    """Blocks without those inside others; one that holds more than two is a container, no block."""
+    kept = blocks
+    for block in sorted(blocks, key=lambda block: block.path.count(".")):
+        inner = [other for other in kept if is_below(other.path, block.path)]
+        if block in kept:
+            dropped = [block] if len(inner) > 2 else inner
+            kept = [other for other in kept if other not in dropped]
+    return kept
 
 
 def _residual(passage: Passage, total: Node) -> Block | None:
@@ -127,7 +138,8 @@ def _residual(passage: Passage, total: Node) -> Block | None:
     if stand_in is None:
         return None
     if call.path and given:
-        return Block(call.path, given.map, *stand_in, _last_convolution(passage, branch, call))
+        conv = _last_convolution(passage, branch, call) or last_convolution_of(passage, call.path)
+        return Block(call.path, given.map, *stand_in, conv)
     return Block(stand_in[0], None, *stand_in, last_convolution_of(passage, stand_in[0]))
 
 

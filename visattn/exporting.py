@@ -6,7 +6,7 @@ import importlib.util
 import json
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,16 +31,20 @@ class Exported:
         difference: Largest difference to the model's own outputs on another batch and size, as a
             share of the largest value of each; None if it wasn't checked.
         checked: Shape of the images that it was checked on, if it was.
+        smallest: The least value of each free axis of the images.
     """
 
     path: Path
     outputs: tuple[str, ...]
     difference: float | None = None
     checked: tuple[int, ...] | None = None
+    smallest: Mapping[str, int] = field(default_factory=dict)
 
     def __str__(self) -> str:
         lines = [f"{self.path} ({self.path.stat().st_size / 1e6:.1f} MB)"]
-        lines.append(f"input images, outputs {', '.join(self.outputs)}")
+        free = ", ".join(f"{axis} from {low}" for axis, low in self.smallest.items())
+        lines.append(f"input images ({free or 'of this size only'})")
+        lines.append(f"outputs {', '.join(self.outputs)}")
         if self.checked is not None:
             shape = " x ".join(map(str, self.checked))
             lines.append(f"checked on {shape}: largest relative difference {self.difference:.1e}")
@@ -106,16 +110,19 @@ def export_model(
     target.parent.mkdir(parents=True, exist_ok=True)
     outputs = ("logits", *names)
     notes = {"input": "images (N, C, H, W)", **(facts or {})}
+    smallest = {axis: low for axis, (low, _) in _ranges(program).items()}
+    if smallest:
+        notes["smallest"] = smallest
     text = {k: v if isinstance(v, str) else json.dumps(v) for k, v in notes.items()}
     if target.suffix == ".onnx":
         _write_onnx(program, target, outputs, text, dynamic, opset)
     else:
         torch.export.save(program, target, extra_files={"visattn.json": json.dumps(text)})
     if not verify:
-        return Exported(target, outputs)
+        return Exported(target, outputs, smallest=smallest)
     other = _other(example, dynamic)
     difference = _difference(target, answering, other, outputs)
-    return Exported(target, outputs, difference, tuple(other.shape))
+    return Exported(target, outputs, difference, tuple(other.shape), smallest)
 
 
 def free_sizes(dynamic: Dynamic = "all") -> dict[int, Any]:
@@ -252,7 +259,7 @@ def _program(model: nn.Module, example: Tensor, dynamic: Dynamic) -> torch.expor
     try:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return torch.export.export(model, (example,), dynamic_shapes=(free or None,))
+            program = torch.export.export(model, (example,), dynamic_shapes=(free or None,))
     except Exception as error:
         smaller = {"all": "'batch' or 'none'", "batch": "'none'", "none": ""}[dynamic]
         advice = f" Try dynamic={smaller}, with the size to use." if smaller else ""
@@ -260,6 +267,28 @@ def _program(model: nn.Module, example: Tensor, dynamic: Dynamic) -> torch.expor
             f"The model could not be exported with dynamic={dynamic!r}.{advice} torch.export says:"
             f" {error}"
         ) from error
+    for axis, (_, high) in _ranges(program).items():
+        if high is not None:
+            raise ValueError(
+                f"The model was traced for a {axis} of at most {high}: small images take another"
+                f" way through it. Export on larger ones than {tuple(example.shape)}."
+            )
+    return program
+
+
+def _ranges(program: torch.export.ExportedProgram) -> dict[str, tuple[int, int | None]]:
+    """The smallest and, if there is one, the largest value of each free axis of the images."""
+    (name,) = program.graph_signature.user_inputs
+    (node,) = (node for node in program.graph.nodes if node.name == name)
+    found = {}
+    for axis, side in zip(
+        ("batch", "channels", "height", "width"), node.meta["val"].shape, strict=True
+    ):
+        if isinstance(side, torch.SymInt):
+            allowed = program.range_constraints[side.node.expr]
+            high = int(allowed.upper) if allowed.upper.is_Integer else None
+            found[axis] = int(allowed.lower), high
+    return found
 
 
 def _write_onnx(
@@ -271,7 +300,7 @@ def _write_onnx(
     opset: int | None,
 ) -> None:
     """One file, or one with its weights beside it where they exceed what ONNX's format takes."""
-    axes = {axis: name for axis, name in ((0, "batch"), (2, "height"), (3, "width"))}
+    axes = ("batch", "channels", "height", "width")
     named = {axis: axes[axis] for axis in free_sizes(dynamic)}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -203,7 +203,7 @@ ADDITIONS = {"add", "add_", "__add__", "__iadd__", "__radd__"}
 CONCATENATIONS = {"cat", "concat", "concatenate"}
 CONVOLUTIONS = {"conv1d", "conv2d", "conv3d", "conv_transpose2d", "linear"}
 _TURNS = {"permute", "transpose", "transpose_", "swapaxes", "swapdims", "movedim", "moveaxis"}
-_RESHAPES = {"reshape", "view", "unflatten", "reshape_as", "view_as", "fold", "squeeze"}
+_RESHAPES = {"reshape", "view", "unflatten", "reshape_as", "view_as", "fold", "flatten", "squeeze"}
 _UNKNOWN = {"matmul", "__matmul__", "bmm", "einsum", "scaled_dot_product_attention", "unfold"}
 _SPATIAL = {"conv2d", "conv_transpose2d", "interpolate", "batch_norm", "pixel_shuffle", "pixel_unshuffle"}
 
@@ -218,10 +218,11 @@ def _axes(node: Node, args: Any, kwargs: dict[str, Any], batch: int) -> str:
         return "NCHW"
     if name in _RESHAPES or before is None:
         height, width, last = node.size
+        known = {(height, width), (height // 2, width // 2)} - {(0, 0)}
         fits = [
             layout
             for layout, inner in (("NCHW", shape[2:]), ("NHWC", shape[1:3]))
-            if inner == (height, width) and height
+            if inner in known
         ]
         return last if last in fits else fits[0] if fits else ""
     if name in _TURNS:

@@ -118,8 +118,8 @@ def own_place(traced: Trace, at: str) -> str:
     """A named place if the model has it, or else the next that it has.
 
     From the finest to the coarsest: ``"conv"``, ``"branch"``, ``"block"``, ``"stage"``; a stem for
-    the image and the other way round. Branches that reach less than half of the stages that have
-    blocks count as none. Names of modules are given back as they are.
+    the image and the other way round. A place that less than half of the stages have counts as
+    none. Names of modules are given back as they are.
 
     Raises:
         ValueError: The model has none of them, with the reason and what can be done.
@@ -134,15 +134,10 @@ def own_place(traced: Trace, at: str) -> str:
         return at
     for place in _NEXT[at]:
         sites = _PLACE_RULES[place](traced)
-        if place == "branch" and len(_stages_of(sites)) * 2 < len(_stages_of(_blocks(traced))):
-            continue
-        if sites:
+        reached = {site.stage for site in sites if site.stage}
+        if sites and (not reached or 2 * len(reached) >= len(traced.stages)):
             return place
     raise ValueError(_lacking(traced, at))
-
-
-def _stages_of(sites: Iterable[Site]) -> set[int | None]:
-    return {site.stage for site in sites}
 
 
 def following_stage(traced: Trace, site: Site) -> str | None:

@@ -1,5 +1,6 @@
 """What wrap would do: the blocks, built and tried, for the sites of a model."""
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -7,6 +8,8 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils.flop_counter import FlopCounterMode
 
 from visattn.blocks import BlockEntry, block_entry
 from visattn.blocks.gates import Init, check_init
@@ -25,11 +28,14 @@ class Plan:
     Attributes:
         placed: One entry a site, in the order of the forward pass.
         parameters: Of the model before.
+        multiply_adds: Of the model before, for one image: its convolutions, linear layers and
+            matrix products.
         input_size: (C, H, W) that sizes and multiply-adds are for.
     """
 
     placed: tuple[Placed, ...]
     parameters: int
+    multiply_adds: int
     input_size: tuple[int, int, int]
 
     @property
@@ -72,12 +78,12 @@ class Plan:
             "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip()
             for row in rows
         ]
-        total = self.parameters + self.added_parameters
-        lines.append(
-            f"{len(self.placed)} blocks add {self.added_parameters:,} parameters to"
-            f" {self.parameters:,} ({total:,} together) and {self.added_multiply_adds:,}"
-            f" multiply-adds at {' x '.join(map(str, self.input_size))}."
-        )
+        lines.append(f"{len(self.placed)} blocks at {' x '.join(map(str, self.input_size))}:")
+        for what, before, added in (
+            ("parameters", self.parameters, self.added_parameters),
+            ("multiply-adds", self.multiply_adds, self.added_multiply_adds),
+        ):
+            lines.append(f"  {what}: {before:,} {added:+,} = {before + added:,}")
         return "\n".join(lines)
 
 
@@ -108,11 +114,28 @@ def plan(
     built = build_model(model)
     with torch.random.fork_rng(devices=[]):
         prepared = prepare(built, block, at, stages, every, init, input_size, block_options)
+    size = input_size or default_input_size(built)
     return Plan(
         placed=tuple(placed for placed, _ in prepared),
         parameters=sum(p.numel() for p in built.parameters()),
-        input_size=input_size or default_input_size(built),
+        multiply_adds=_multiply_adds(built, size),
+        input_size=size,
     )
+
+
+def _multiply_adds(model: nn.Module, size: tuple[int, int, int]) -> int:
+    """Of a model, for one image; counted on fakes, which compute nothing."""
+    reference = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
+    with FakeTensorMode(allow_non_fake_inputs=True) as fake, torch.no_grad():
+        memo: dict[int, Any] = {
+            id(t): fake.from_tensor(t) for t in [*model.parameters(), *model.buffers()]
+        }
+        double = copy.deepcopy(model, memo).eval()
+        image = torch.empty(1, *size, device=reference.device, dtype=reference.dtype)
+        counter = FlopCounterMode(display=False)
+        with counter:
+            double(image)
+    return counter.get_total_flops() // 2
 
 
 def build_model(model: Model) -> nn.Module:

@@ -72,23 +72,37 @@ def find_stages(passage: Passage, blocks: Sequence[Block]) -> list[Stage]:
     """The stages, in order: containers of blocks, or runs of one resolution in a flat list."""
     sizes = {block.path: block.output.size for block in blocks if block.output}
     plain = not sizes
-    if plain:
-        sizes = {
-            path: given.size
-            for path, given in passage.outputs.items()
-            if passage.is_convolution(path) and given.size != (1, 1)
-        }
-    if not sizes or (passage.seen.sequences and not blocks and len(set(sizes.values())) < 2):
+    convs = _sizes(passage, convolutions=True)
+    if 3 * len(set(sizes.values())) < len(set(convs.values())):
+        sizes = convs | sizes
+    if len(set(sizes.values())) < 2 and plain:
+        sizes = _sizes(passage, convolutions=not passage.seen.sequences)
+    if not sizes or (plain and passage.seen.sequences and len(set(sizes.values())) < 2):
         return []
     trunk = _trunk(sizes)
     members = _members(passage, trunk, sizes)
     flat = 2 * sum(path in sizes for path in members) > len(members)
-    flat |= len(set(sizes.values())) == 1 or (plain and not is_list(passage.modules[trunk]))
-    groups = _runs(passage, trunk, members, sizes) if flat else [[path] for path in members]
+    one_size = len(set(sizes.values())) == 1
+    if plain and not is_list(passage.modules[trunk]):
+        groups = _runs(passage, completed(sizes, passage), list(passage.outputs), sizes)
+    elif flat or one_size:
+        order = [path for path in passage.calls if _is_child(path, trunk)]
+        groups = _runs(passage, members, order, sizes)
+    else:
+        groups = iter([path] for path in members)
     givers = {block.path: block.giver for block in blocks if block.output}
     stages = [_stage(passage, group, givers) for group in groups]
     found = [stage for stage in stages if stage is not None]
     return [replace(stage, number=number) for number, stage in enumerate(found, 1)]
+
+
+def _sizes(passage: Passage, *, convolutions: bool) -> dict[str, tuple[int, int]]:
+    """The resolutions of all maps, or of those that convolutions give."""
+    return {
+        path: given.size
+        for path, given in passage.outputs.items()
+        if given.size != (1, 1) and (passage.is_convolution(path) or not convolutions)
+    }
 
 
 def with_stages(blocks: Sequence[Block], stages: Sequence[Stage]) -> list[Block]:
@@ -182,9 +196,10 @@ def _works(passage: Passage, path: str) -> bool:
     return path in passage.outputs
 
 
-def _convolutions_in(passage: Passage, path: str) -> int:
-    """The number of convolutions that a module is or holds."""
-    return sum(passage.is_convolution(p) for p in passage.outputs if _is_or_below(p, path))
+def _convolutions_in(passage: Passage, path: str, *, but: Sequence[str] = ()) -> int:
+    """The number of convolutions that a module is or holds, without some."""
+    inside = [p for p in passage.outputs if _is_or_below(p, path) and p not in but]
+    return sum(passage.is_convolution(p) for p in inside)
 
 
 def _start(passage: Passage, path: str) -> int | None:
@@ -198,20 +213,22 @@ def _start(passage: Passage, path: str) -> int | None:
 
 
 def _runs(
-    passage: Passage, trunk: str, members: list[str], sizes: dict[str, tuple[int, int]]
+    passage: Passage,
+    members: list[str],
+    order: list[str],
+    sizes: dict[str, tuple[int, int]],
 ) -> Iterator[list[str]]:
     """Runs of members of one resolution, with what follows them and keeps the map's shape."""
     for path in members:
         if inside := [p for p in passage.outputs if _is_or_below(p, path)]:
             sizes = {path: passage.outputs[inside[-1]].size} | sizes
-    order = completed((p for p in passage.calls if _is_child(p, trunk)), passage)
     for _, group in groupby((p for p in members if p in sizes), key=lambda path: sizes[path]):
         run = list(group)
-        start = order.index(run[-1]) + 1 if run[-1] in order else len(order)
-        for path in order[start:]:
+        last = run[-1]
+        for path in order[order.index(last) + 1 :] if last in order else []:
             given = passage.outputs.get(path)
-            same = given is not None and given == passage.outputs.get(run[-1])
-            if path in members or not same or _convolutions_in(passage, path):
+            same = given is not None and given == passage.outputs.get(last)
+            if path in members or not same or _convolutions_in(passage, path, but=run):
                 break
             run.append(path)
         yield run

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from visattn.blocks.attended import Attended, attended
+from visattn.blocks.attended import Attended
 from visattn.recording import natural_paths
 
 
@@ -27,7 +27,7 @@ def save_attention(model: nn.Module, path: str | Path) -> Path:
         ValueError: The model has no attention, or the path has another suffix.
     """
     target = _checked(path)
-    units = _units(model)
+    units = attention_units(model)
     from safetensors.torch import save_file
 
     state = {
@@ -63,7 +63,7 @@ def load_attention(model: nn.Module, path: str | Path) -> nn.Module:
     for file in (source, source.with_suffix(".json")):
         if not file.is_file():
             raise FileNotFoundError(f"No saved attention at {file}; save_attention writes it.")
-    units = _units(model)
+    units = attention_units(model)
     saved, here = json.loads(source.with_suffix(".json").read_text()), _layout(units)
     for site in [*saved, *here]:
         if saved.get(site) != here.get(site):
@@ -115,7 +115,7 @@ def from_timm(state: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tensor
         <All keys matched successfully>
     """
     slots = {}
-    for key, unit in _units(model).items():
+    for key, unit in attention_units(model).items():
         for theirs, ours in getattr(unit.block, "timm_names", {"": ""}).items():
             slots[f"{unit.site}.se.{theirs}"] = f"{key}.{ours}"
     renamed = {}
@@ -132,8 +132,12 @@ def _checked(path: str | Path) -> Path:
     return target
 
 
-def _units(model: nn.Module) -> dict[str, Attended]:
-    """The units by the key of their attention in the state dict."""
+def attention_units(model: nn.Module) -> dict[str, Attended]:
+    """The units by the key of their attention in the state dict.
+
+    Raises:
+        ValueError: The model has no attention that `wrap` put in.
+    """
     units = {
         f"{path}.{unit.child}": unit
         for path, unit in natural_paths(model)
@@ -141,7 +145,6 @@ def _units(model: nn.Module) -> dict[str, Attended]:
     }
     if not units:
         raise ValueError(f"{type(model).__name__} has no attention that wrap put in.")
-    assert len(units) == len(list(attended(model)))
     return units
 
 

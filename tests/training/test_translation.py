@@ -116,3 +116,19 @@ def test_means_weigh_batches_by_their_size():
     assert means.of(0) == {}
     means.reset()
     assert means.of(1) == {}
+
+
+def test_a_sentence_is_translated_and_drawn(tmp_path, capsys):
+    words = ["-c", "translation/dot", f"--runs={tmp_path}", *SHORT]
+    assert main(["fit", *words]) == 0
+    capsys.readouterr()
+    model = tmp_path / "translation_dot" / "version_0" / "checkpoints" / "last.ckpt"
+    picture = tmp_path / "alignment.png"
+    asked = ["translate", "I love you", f"--model={model}"]
+    assert main([*asked, f"--out={picture}"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == str(picture)
+    assert picture.stat().st_size > 1000
+    assert main(["translate", "I eat salmon", f"--model={model}"]) == 1
+    assert "unknown word 'eat'" in capsys.readouterr().err
+    assert main(["translate", "I love you", "--model=no.ckpt"]) == 1
+    assert "no checkpoint at no.ckpt" in capsys.readouterr().err

@@ -1,15 +1,16 @@
 """Attention-augmented convolution: a convolution and self-attention side by side."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from visattn.attention import scaled_softmax
+from visattn.blocks.checks import check_numbers
 from visattn.blocks.positions import (
     RelativePositions,
-    check_numbers,
     even_softmax_attention,
-    head_count,
     heads_map,
     map_heads,
 )
@@ -38,7 +39,7 @@ class AugmentedConv(nn.Module):
         dilation: Of the convolution.
         groups: Of the convolution.
         kernel_size: Of the convolution, odd.
-        heads: Their number; 8, or the next smaller one that fits the values, if None.
+        heads: Their number; 8, or less for few channels, if None.
         kappa: Share of the keys, above 0.
         upsilon: Share of the values, above 0, at most 1.
         key_width: Least number of channels of a head's keys.
@@ -88,6 +89,7 @@ class AugmentedConv(nn.Module):
             "AugmentedConv",
             channels=channels, in_channels=taken, stride=stride, dilation=dilation, groups=groups,
             kernel_size=kernel_size, key_width=key_width, height=height, width=width,
+            heads=1 if heads is None else heads,
         )  # fmt: skip
         if kernel_size % 2 == 0:
             raise ValueError(f"AugmentedConv: kernel_size must be odd, got {kernel_size}.")
@@ -96,8 +98,11 @@ class AugmentedConv(nn.Module):
                 "AugmentedConv: kappa must be above 0 and upsilon in (0, 1], got"
                 f" {kappa} and {upsilon}."
             )
-        self.values = _values(channels, upsilon, heads=heads or 1, groups=groups)
-        self.heads = head_count(heads, 8, self.values)
+        if heads is None:
+            heads = next((n for n in (8, 4, 2) if n <= 2 * upsilon * channels), 1)
+            heads = math.gcd(heads, channels) if upsilon == 1 else heads
+        self.values = _values(channels, upsilon, heads=heads, groups=groups)
+        self.heads = heads
         key_channels = max(key_width, round(kappa * channels / self.heads))
         self.keys = key_channels * self.heads
         self.scale = key_channels**-0.5
@@ -141,7 +146,9 @@ def _values(channels: int, upsilon: float, *, heads: int, groups: int) -> int:
     if upsilon == 1:
         fitting = [channels] if channels % heads == 0 else []
     else:
-        fitting = [n for n in range(1, channels + 1) if not n % heads and not (channels - n) % groups]
+        fitting = [
+            n for n in range(1, channels + 1) if not n % heads and not (channels - n) % groups
+        ]
     if not fitting:
         raise ValueError(
             f"AugmentedConv: no share of {channels} channels fits heads={heads} and"

@@ -5,6 +5,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from visattn.blocks.batch_norm import SafeBatchNorm2d
 from visattn.blocks.gates import Gate, Init, reduced_channels, zero_
 
 Variant = Literal["official", "timm"]
@@ -131,7 +132,7 @@ class SpatialGate(nn.Module):
         official = variant == "official"
         self.max_first = official
         self.conv = nn.Conv2d(2, 1, kernel_size, padding=kernel_size // 2, bias=False)
-        self.bn = nn.BatchNorm2d(1, momentum=0.01 if official else 0.1)
+        self.bn = SafeBatchNorm2d(1, momentum=0.01 if official else 0.1)
         self.gate = Gate("spatial", init=init)
         if official or init == "identity":
             nn.init.zeros_(self.bn.weight)

@@ -2,19 +2,18 @@
 
 from typing import ClassVar, get_args
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from visattn.attention import scaled_softmax
+from visattn.blocks.checks import check_numbers
 from visattn.blocks.positions import (
     Position,
     RelativePositions,
     absolute_positions,
-    check_numbers,
     even_softmax_attention,
-    head_count,
     heads_map,
     map_heads,
+    mean_of_windows,
 )
 from visattn.blocks.taps import PairwiseTap
 
@@ -95,7 +94,7 @@ class MultiHeadSelfAttention(nn.Module):
         )  # fmt: skip
         if position not in get_args(Position):
             raise ValueError(f"position must be one of {get_args(Position)}, got {position!r}.")
-        self.heads = head_count(heads, 4, channels)
+        self.heads = _head_count(heads, channels)
         self.stride = stride
         self.scale = (channels // self.heads) ** -0.5
         table_size = (height * stride, width * stride)
@@ -116,10 +115,22 @@ class MultiHeadSelfAttention(nn.Module):
             query, key = self.relative(query, key, size)
         query = self.tap(query, key, size, size)
         y = heads_map(even_softmax_attention(query, key, value, scale=self.scale), size)
-        if self.stride == 1:
-            return y
-        return F.avg_pool2d(y, self.stride, ceil_mode=True, count_include_pad=False)
+        return y if self.stride == 1 else mean_of_windows(y, self.stride)
 
     def extra_repr(self) -> str:
         """The heads and the stride, for printing."""
         return f"heads={self.heads}, stride={self.stride}"
+
+
+def _head_count(heads: int | None, channels: int) -> int:
+    """The heads asked for if they divide the channels, or the largest number up to 4 that does."""
+    if heads is None:
+        return next(count for count in (4, 3, 2, 1) if channels % count == 0)
+    if heads < 1 or channels % heads:
+        near = [count for count in range(1, channels + 1) if channels % count == 0]
+        near = sorted(near, key=lambda count: abs(count - heads))[:4]
+        raise ValueError(
+            f"MultiHeadSelfAttention: {channels} channels can't be shared out among heads={heads}."
+            f" Give one of {', '.join(map(str, sorted(near)))}, or leave heads out."
+        )
+    return heads

@@ -1,4 +1,4 @@
-"""Position encodings of a grid of places, and heads over such a grid."""
+"""Self-attention over the places of a map: positions, heads, and windows."""
 
 import math
 from typing import Literal
@@ -58,8 +58,8 @@ class RelativePositions(nn.Module):
         """The longer queries and keys of a map of ``size``."""
         height, width = size
         grid = query.unflatten(2, size)
-        of_rows = torch.einsum("nhyxc,ykc->nhyxk", grid, _between(self.height, height))
-        of_columns = torch.einsum("nhyxc,xkc->nhyxk", grid, _between(self.width, width))
+        of_rows = grid @ _between(self.height, height)
+        of_columns = (grid.transpose(2, 3) @ _between(self.width, width)).transpose(2, 3)
         rows = torch.arange(height, device=key.device)
         columns = torch.arange(width, device=key.device)
         at_row = (rows[:, None] == rows).to(key.dtype)
@@ -81,7 +81,7 @@ class RelativePositions(nn.Module):
 
 
 def _between(table: Tensor, length: int) -> Tensor:
-    """(length, length, C): for each pair of places in a row, the table's vector of their distance.
+    """(length, C, length): for each pair of places in a row, the table's vector of their distance.
 
     Linear interpolation is a matrix product with tent functions around the table's rows: for a
     table of the same length it picks rows.
@@ -89,10 +89,11 @@ def _between(table: Tensor, length: int) -> Tensor:
     reach = (len(table) - 1) // 2
     places = torch.arange(length, device=table.device, dtype=torch.float32)
     distances = places - places[:, None]
-    farthest = distances.amax().clamp(min=1)
+    farthest = places.amax(0).clamp(min=1)
     rows = torch.arange(-reach, reach + 1, device=table.device, dtype=torch.float32)
-    weights = (1 - (distances[..., None] * reach / farthest - rows).abs()).clamp(min=0)
-    return weights.to(table.dtype) @ table
+    wanted = (distances * reach / farthest).unsqueeze(1)
+    weights = (1 - (wanted - rows[:, None]).abs()).clamp(min=0)
+    return torch.bmm(table.T.expand(length, -1, -1), weights.to(table.dtype))
 
 
 class SinePositions(nn.Module):
@@ -158,27 +159,12 @@ def even_softmax_attention(query: Tensor, key: Tensor, value: Tensor, *, scale: 
     return softmax_attention(query, key, value, scale=scale)[..., :width]
 
 
-def head_count(heads: int | None, most: int, *widths: int) -> int:
-    """The number of heads asked for, or the largest up to ``most`` that divides all widths.
+def mean_of_windows(x: Tensor, stride: int) -> Tensor:
+    """(N, C, H, W) to (N, C, ceil(H / stride), ceil(W / stride)): means of ``stride x stride``.
 
-    Raises:
-        ValueError: The heads don't divide a width; the message names numbers that do.
+    A window at an edge is the mean of what there is: ``avg_pool2d`` with ``ceil_mode``, in a form
+    that exports with sizes left open.
     """
-    shared = math.gcd(*widths)
-    fitting = [n for n in range(1, shared + 1) if shared % n == 0]
-    if heads is None:
-        return max(n for n in fitting if n <= most)
-    if heads not in fitting:
-        near = ", ".join(map(str, fitting[:6]))
-        raise ValueError(
-            f"heads={heads} can't share out {' and '.join(map(str, widths))} channels evenly."
-            f" Give one of {near}, or leave heads out."
-        )
-    return heads
-
-
-def check_numbers(block: str, **numbers: int) -> None:
-    """Raise a ValueError for a number below 1."""
-    for name, number in numbers.items():
-        if number < 1:
-            raise ValueError(f"{block}: {name} must be at least 1, got {number}.")
+    more = (0, stride - 1, 0, stride - 1)
+    share = F.avg_pool2d(F.pad(torch.ones_like(x[:1, :1]), more), stride)
+    return F.avg_pool2d(F.pad(x, more), stride) / share

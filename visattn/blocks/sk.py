@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from visattn.blocks.batch_norm import SafeBatchNorm2d
-from visattn.blocks.positions import check_numbers
+from visattn.blocks.checks import check_numbers
 from visattn.blocks.taps import Tap
 
 

@@ -44,13 +44,64 @@ def show_plan(
     )
 
 
-def list_blocks() -> None:
-    """List the attention blocks: name, own place, what they do."""
+def list_blocks(*, channels: int = 256) -> None:
+    """List the attention blocks: name, own place, parameters, what they do.
+
+    Args:
+        channels: Width of the map that parameters are counted for.
+    """
+    import torch
     from rich.table import Table
 
     from visattn.blocks import block_entry, block_names
 
-    table = Table("block", "place", "what it does")
+    table = Table("block", "place")
+    table.add_column(f"parameters at C = {channels}", justify="right")
+    table.add_column("what it does")
     for entry in map(block_entry, block_names()):
-        table.add_row(entry.name, entry.at, entry.summary)
+        with torch.device("meta"):
+            parameters = sum(p.numel() for p in entry.factory(channels).parameters())
+        table.add_row(entry.name, entry.at, f"{parameters:,}", entry.summary)
     Console().print(table)
+
+
+def write_model(
+    model: str,
+    *,
+    out: str,
+    block: str | None = None,
+    pretrained: bool = False,
+    masks: bool = False,
+    sites: list[str] | None = None,
+    size: int | None = None,
+    dynamic: Literal["all", "batch", "none"] = "all",
+    opset: int | None = None,
+) -> None:
+    """Write a network as ONNX or for torch.export, run the file, and compare the outputs.
+
+    Args:
+        model: A checkpoint that visattn fit wrote, or the name of a timm model.
+        out: The file to write: .onnx, or .pt2 for torch.export.
+        block: Attention to put in first, at its own place.
+        pretrained: With timm's weights for ImageNet.
+        masks: All masks and gates as further outputs.
+        sites: Only those of these sites, such as '[layer4.1]', or single ones, such as
+            '[layer4.1.spatial]'.
+        size: Side of the example images; that of the training if not given.
+        dynamic: What may differ from the example: all (batch, height and width), batch or none.
+        opset: Of ONNX; PyTorch's default if not given.
+    """
+    from visattn.training.write_program import write_program
+
+    print(
+        write_program(
+            model,
+            out=out,
+            block=block,
+            pretrained=pretrained,
+            masks=sites or masks,
+            size=size,
+            dynamic=dynamic,
+            opset=opset,
+        )
+    )

@@ -168,10 +168,11 @@ class _Gathered:
         """Measure where a batch of maps lies."""
         self.note("pointing", pointing_game(maps, mask, tolerance=tolerance))
         self.note("pointing_chance", chance_level(mask, tolerance=tolerance))
-        self.note("mass_inside", energy_pointing(maps, mask, negative="clip"))
         self.note("iou", top_area_iou(maps, mask))
         share = chance_level(mask)
         self.note("share", share.masked_fill(share == 0, torch.nan))
+        mass = energy_pointing(maps, mask, negative="clip")
+        self.note("mass_inside", mass.masked_fill(share == 0, torch.nan))
         self.note("boxes", box_hits(maps, mask, overlaps=BOX_OVERLAPS, thresholds=_BOX_THRESHOLDS))
         lowest = maps.amin((1, 2), keepdim=True)
         width = maps.amax((1, 2), keepdim=True) - lowest

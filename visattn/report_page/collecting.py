@@ -127,9 +127,7 @@ class _Recorded(NamedTuple):
     batches: list[Any]
 
 
-def _passes(
-    subject: Subject, images: Tensor, *, batch_size: int
-) -> tuple[Tensor, list[_Recorded]]:
+def _passes(subject: Subject, images: Tensor, *, batch_size: int) -> tuple[Tensor, list[_Recorded]]:
     """Logits (N, K), and what every tap saw."""
     recorded: dict[tuple[str, str, int], _Recorded] = {}
     logits = []
@@ -252,9 +250,7 @@ def _with_curves(
     return MapLayer(layer.name, layer.maps, layer.kind, layer.inside, found)
 
 
-def _answers(
-    subject: Subject, scenes: Scenes, logits: Tensor, *, batch_size: int
-) -> list[Answer]:
+def _answers(subject: Subject, scenes: Scenes, logits: Tensor, *, batch_size: int) -> list[Answer]:
     """What the model says to the pictures, the objects alone and the backgrounds alone."""
     masked = scenes.masked
     shares = {"whole": _shares(logits)}

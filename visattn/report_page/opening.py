@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -21,6 +20,7 @@ def focus_of(masks: Tensor) -> NDArray[np.float64]:
         Shares of height and width (N, 2); the middle of the picture for an empty mask.
 
     Example:
+        >>> import torch
         >>> focus_of(torch.tensor([[[0.0, 0.0, 0.0, 1.0], [0.0, 0.0, 0.0, 0.0]]]))
         array([[0.25 , 0.875]])
     """

@@ -64,11 +64,11 @@ def quantise(values: NDArray[Any], *, leading: int) -> Quantised:
 
 
 def packed(array: NDArray[Any]) -> str:
-    """An array's bytes (little-endian, in its own order), compressed with zlib, in base64.
+    r"""An array's bytes (little-endian, in its own order), compressed with zlib, in base64.
 
     Example:
         >>> zlib.decompress(base64.b64decode(packed(np.arange(4, dtype=np.uint8))))
-        b'\\x00\\x01\\x02\\x03'
+        b'\x00\x01\x02\x03'
     """
     ordered = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
     return base64.b64encode(zlib.compress(ordered.tobytes(), 9)).decode("ascii")
@@ -80,7 +80,7 @@ def packed_mask(mask: NDArray[np.floating[Any]]) -> str:
     The steps round down, so that a pixel is at or above 0.5 (127 steps) exactly if it was before.
     """
     unknown = np.isnan(mask)
-    steps = np.floor(np.where(unknown, 0.0, mask).astype(np.float64) * _FULL + 1e-9)
+    steps = np.floor(np.where(unknown, 0.0, mask).astype(np.float64) * _FULL)
     return packed(np.where(unknown, _UNKNOWN, steps).astype(np.uint8))
 
 
@@ -94,11 +94,11 @@ def picture_address(picture: NDArray[np.uint8], *, quality: int = 88) -> str:
 
 
 def safe_json(value: Any) -> str:
-    """JSON that can stand inside of a script element: no sign in it ends or opens anything.
+    r"""JSON that can stand inside of a script element: no sign in it ends or opens anything.
 
     Example:
         >>> safe_json("</script>")
-        '"\\\\u003c/script\\\\u003e"'
+        '"\\u003c/script\\u003e"'
     """
     text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     for sign in "<>&":

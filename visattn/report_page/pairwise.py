@@ -73,8 +73,8 @@ def pairwise_layer(
     """The form of a pairwise layer that fits into few bytes.
 
     All rows, of every head if there is room, else of their mean; if that is too much, queries and
-    keys in half precision; if the page does not know the function or that is too much as well,
-    the rows of a coarser grid of queries.
+    keys in half precision; if the page does not know the function, that is too much as well, or
+    half precision is too coarse for the scores, the rows of a coarser grid of queries.
 
     Args:
         name: What the page calls it.
@@ -90,11 +90,13 @@ def pairwise_layer(
     half = 2 * first.heads * width * (places + keys)
     known = known_function(first.function, width=width, keys=keys)
     if known and half < rows * first.heads and rows > row_bytes and half <= query_key_bytes:
-        return _as_queries_and_keys(name, batches, known=known, inside=inside)
+        found = _as_queries_and_keys(name, batches, known=known, inside=inside)
+        if _exact_enough(found, batches):
+            return found
     kept = _kept(first.query_size, keys=keys, limit=row_bytes)
     every_head = first.heads == 1 or rows * first.heads <= row_bytes
-    found = [row for batch in batches for row in _rows(batch, kept, every_head=every_head)]
-    return RowsLayer(name, found, first.query_size, first.key_size, kept, inside)
+    quantised = [row for batch in batches for row in _rows(batch, kept, every_head=every_head)]
+    return RowsLayer(name, quantised, first.query_size, first.key_size, kept, inside)
 
 
 def _as_queries_and_keys(
@@ -114,6 +116,35 @@ def _as_queries_and_keys(
     return QueryKeyLayer(
         name, queries, keys, factors, known.name, first.query_size, first.key_size, inside
     )
+
+
+def page_rows(layer: QueryKeyLayer, number: int, places: list[int]) -> NDArray[np.float64]:
+    """The rows (heads, len(places), S) that the page computes for a picture."""
+    query = layer.queries[number][:, places].astype(np.float64)
+    key = layer.keys[number].astype(np.float64)
+    first, second = layer.factors[number]
+    if layer.function == "relu_sum":
+        return np.maximum(0, query * first + key.swapaxes(1, 2) * second)
+    scores = query @ key.swapaxes(1, 2) * first
+    if layer.function == "dot":
+        return scores
+    parts = np.exp(scores - scores.max(-1, keepdims=True))
+    rows: NDArray[np.float64] = parts / parts.sum(-1, keepdims=True)
+    return rows
+
+
+def _exact_enough(layer: QueryKeyLayer, batches: list[PairwiseMap]) -> bool:
+    """Whether rows from half precision are within half of one of 255 steps, for some places."""
+    number = 0
+    for batch in batches:
+        places = list(range(0, batch.queries.shape[2], max(1, batch.queries.shape[2] // 16)))
+        for query, key in zip(batch.queries, batch.keys, strict=True):
+            true = batch.function(query[None, :, places], key[None])[0].double().cpu().numpy()
+            error = np.abs(page_rows(layer, number, places) - true).max(-1)
+            if (error > (true.max(-1) - true.min(-1)) / 510).any():
+                return False
+            number += 1
+    return True
 
 
 def _half(values: Tensor) -> tuple[NDArray[np.float16], float]:

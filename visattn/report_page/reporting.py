@@ -234,9 +234,7 @@ def _page_size(height: int, width: int) -> tuple[int, int]:
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
-def _pictures(
-    scenes: Scenes, *, names: list[str] | None, size: tuple[int, int]
-) -> list[Picture]:
+def _pictures(scenes: Scenes, *, names: list[str] | None, size: tuple[int, int]) -> list[Picture]:
     """The pictures of the page, at its size."""
     found = []
     for row in range(len(scenes.images)):

@@ -15,6 +15,18 @@ from visattn.sequence.decoder import Decoded, Decoder
 from visattn.sequence.encoder import CellName, Encoded, Encoder
 from visattn.sequence.measures import alignment_hits, exact_match
 from visattn.sequence.pairs import SentencePair, collate_pairs
+from visattn.sequence.reviews import (
+    TAGS,
+    Review,
+    TaggedSentence,
+    collate_reviews,
+    collate_tagged,
+    random_reviews,
+    random_tagged,
+    review_vocabulary,
+)
+from visattn.sequence.sentence_classifier import Classified, SentenceClassifier
+from visattn.sequence.tagger import PositionName, SelfAttentionTagger, Tagged
 from visattn.sequence.translators import (
     AttentionName,
     EncoderDecoder,
@@ -29,23 +41,36 @@ __all__ = [
     "PAD",
     "QUESTION",
     "START",
+    "TAGS",
     "AttentionName",
     "CellName",
+    "Classified",
     "Decoded",
     "Decoder",
     "Encoded",
     "Encoder",
     "EncoderDecoder",
     "EncoderOnly",
+    "PositionName",
+    "Review",
+    "SelfAttentionTagger",
+    "SentenceClassifier",
     "SentencePair",
     "SequenceModel",
+    "Tagged",
+    "TaggedSentence",
     "Vocabulary",
     "alignment_hits",
     "build_translator",
     "clause_vocabularies",
     "collate_pairs",
+    "collate_reviews",
+    "collate_tagged",
     "exact_match",
     "random_pair",
     "random_pairs",
+    "random_reviews",
+    "random_tagged",
+    "review_vocabulary",
     "translated",
 ]

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from visattn.insertion import attention_parameters, backbone_parameters, disabled, unwrap, wrap
 from visattn.planning import Block

@@ -2,10 +2,12 @@
 
 import importlib
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import timm
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from visattn.training.suggestions import nearest
 
@@ -59,6 +61,84 @@ def build_backbone(
     if not isinstance(model, nn.Module):
         raise TypeError(f"{name} must return a torch.nn.Module, it returned {type(model).__name__}")
     return model
+
+
+def classifier_paths(model: nn.Module, *, num_classes: int) -> tuple[str, ...]:
+    """Where the layer that gives the logits is: as timm says, or the last one of that width.
+
+    Raises:
+        ValueError: There is none.
+
+    Example:
+        >>> classifier_paths(timm.create_model("vgg11", num_classes=5), num_classes=5)
+        ('head.fc',)
+    """
+    said = (getattr(model, "pretrained_cfg", None) or {}).get("classifier")
+    if said:
+        return (said,) if isinstance(said, str) else tuple(said)
+    fitting = [
+        path
+        for path, module in model.named_modules()
+        if isinstance(module, (nn.Linear, nn.Conv2d)) and module.weight.shape[0] == num_classes
+    ]
+    if not fitting:
+        raise ValueError(
+            f"{type(model).__name__} has no linear layer or convolution with {num_classes} outputs,"
+            " so its classifier can't be told: name what trains in model.unfrozen"
+        )
+    return (fitting[-1],)
+
+
+def load_weights(
+    model: nn.Module, path: str | Path, *, num_classes: int, new_classifier: bool = False
+) -> list[str]:
+    """Take the weights of a trained network without attention.
+
+    Args:
+        model: From `build_backbone`, without attention. It is as it was after an error.
+        path: A checkpoint that ``visattn fit`` wrote, or a state dict.
+        num_classes: Number of logits of ``model``.
+        new_classifier: Leave the classifier as it is, for other classes.
+
+    Returns:
+        The classes that the checkpoint's classifier knows, in their order; none with
+        ``new_classifier``, or where it doesn't say.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The checkpoint is of another network, or of other classes.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"no checkpoint at {path}; train one first with visattn fit")
+    saved = torch.load(path, weights_only=True, map_location="cpu")
+    state: dict[str, Tensor] = saved.get("state_dict", saved)
+    if "state_dict" in saved:
+        inner = {k.removeprefix("model."): v for k, v in state.items() if k.startswith("model.")}
+        state = inner or state
+    heads = tuple(f"{p}." for p in classifier_paths(model, num_classes=num_classes))
+    own = model.state_dict()
+    unlike = [
+        name
+        for name in [*state, *own]
+        if name not in state or name not in own or state[name].shape != own[name].shape
+    ]
+    others = [name for name in unlike if not name.startswith(heads)]
+    if others:
+        shapes = [tuple(s[others[0]].shape) if others[0] in s else "nothing" for s in (state, own)]
+        raise ValueError(
+            f"{path} is of another network: at {others[0]!r} it has {shapes[0]}, the model has"
+            f" {shapes[1]} ({len(set(others))} such entries). Give the backbone and its options as"
+            " they were; a checkpoint with attention can't be taken"
+        )
+    if unlike and not new_classifier:
+        raise ValueError(
+            f"the classifier in {path} is for another number of classes than {num_classes}: set"
+            " model.new_classifier: true to begin with a new one"
+        )
+    if new_classifier:
+        state = {name: value for name, value in state.items() if not name.startswith(heads)}
+    model.load_state_dict(state, strict=False)
+    return [] if new_classifier else list(saved.get("visattn_data", {}).get("class_names", []))
 
 
 def _from_timm(

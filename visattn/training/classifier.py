@@ -12,12 +12,13 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from visattn.blocks import SpatialMask
 from visattn.blocks.attended import attended
+from visattn.finetuning import freeze_backbone, parameter_groups
 from visattn.insertion import wrap
 from visattn.metrics import MaskIoU, mask_iou
 from visattn.recording import record
-from visattn.training.backbone import build_backbone
+from visattn.training.backbone import build_backbone, classifier_paths, load_weights
 from visattn.training.objectives import CrossEntropy, Objective
-from visattn.training.schedule import parameter_groups, warmup_cosine
+from visattn.training.schedule import warmup_cosine
 from visattn.training.suggestions import nearest
 
 Batch = dict[str, Tensor]
@@ -50,9 +51,16 @@ class ImageClassifier(L.LightningModule):
         attention: What `visattn.wrap` puts in: a block's name, or a mapping with ``block`` and
             any of ``at``, ``stages``, ``every``, ``init`` and the block's own options, or a list
             of these.
+        init_from: Start from the weights of this checkpoint of the same network without attention,
+            which goes in afterwards.
+        new_classifier: Leave the classifier out of that, for other classes.
+        freeze: ``"backbone"`` trains the attention and what ``unfrozen`` names, see
+            `visattn.freeze_backbone`.
+        unfrozen: Names of modules, or globs; the classifier if None.
         objective: What to train on; cross-entropy by default.
         optimizer: ``"adamw"`` or ``"sgd"`` (with Nesterov momentum).
         learning_rate: Its highest value.
+        attention_learning_rate: The same for the attention; ``learning_rate`` if None.
         weight_decay: On kernels and matrices only.
         momentum: Of SGD.
         warmup: Share of the training in which the learning rate rises.
@@ -76,17 +84,24 @@ class ImageClassifier(L.LightningModule):
         pretrained: bool = False,
         backbone_options: dict[str, Any] | None = None,
         attention: str | dict[str, Any] | list[dict[str, Any]] | None = None,
+        init_from: str | None = None,
+        new_classifier: bool = False,
+        freeze: Literal["backbone"] | None = None,
+        unfrozen: list[str] | None = None,
         objective: Objective | None = None,
         optimizer: Literal["adamw", "sgd"] = "adamw",
         learning_rate: float = 1e-3,
+        attention_learning_rate: float | None = None,
         weight_decay: float = 0.05,
         momentum: float = 0.9,
         warmup: float = 0.05,
         channels_last: bool = True,
     ) -> None:
         super().__init__()
+        own_rate = learning_rate if attention_learning_rate is None else attention_learning_rate
         for name, value, fits, range_ in (
             ("learning_rate", learning_rate, learning_rate > 0, "above 0"),
+            ("attention_learning_rate", own_rate, own_rate > 0, "above 0"),
             ("weight_decay", weight_decay, weight_decay >= 0, "at least 0"),
             ("momentum", momentum, 0 <= momentum < 1, "in [0, 1)"),
             ("warmup", warmup, 0 <= warmup < 1, "a share of the training, in [0, 1)"),
@@ -95,12 +110,20 @@ class ImageClassifier(L.LightningModule):
                 raise ValueError(f"{name} must be {range_}, got {value}")
         if optimizer not in ("adamw", "sgd"):
             raise ValueError(f"optimizer must be 'adamw' or 'sgd', got {optimizer!r}")
+        if freeze not in (None, "backbone"):
+            raise ValueError(f"freeze must be 'backbone' or nothing, got {freeze!r}")
+        if unfrozen is not None and freeze is None:
+            raise ValueError(f"unfrozen={unfrozen} has no effect without freeze='backbone'")
+        if new_classifier and init_from is None:
+            raise ValueError("new_classifier has no effect without init_from: it is new anyway")
         self.save_hyperparameters()
         for name in ("backbone", "objective"):  # described, by the command line, or left out
             if not isinstance(self.hparams.get(name), (str, dict, type(None))):
                 self.hparams.pop(name)
+        self.hparams.update(init_from=None, new_classifier=False)  # a checkpoint stands alone
         self.optimizer = optimizer
         self.learning_rate = learning_rate
+        self.attention_learning_rate = attention_learning_rate
         self.weight_decay = weight_decay
         self.momentum = momentum
         self.warmup = warmup
@@ -110,8 +133,17 @@ class ImageClassifier(L.LightningModule):
         self.model = build_backbone(
             backbone, num_classes=num_classes, pretrained=pretrained, options=backbone_options
         )
+        self._inherited: list[str] = []
+        if init_from is not None:
+            self._inherited = load_weights(
+                self.model, init_from, num_classes=num_classes, new_classifier=new_classifier
+            )
+        if freeze is not None and unfrozen is None:
+            unfrozen = list(classifier_paths(self.model, num_classes=num_classes))
         for call in wrap_calls(attention):
             wrap(self.model, **call)
+        if freeze is not None:
+            freeze_backbone(self.model, train=unfrozen or ())
         if channels_last:
             self.model.to(memory_format=torch.channels_last)
         self.val_accuracy = MulticlassAccuracy(num_classes, average="micro")
@@ -142,6 +174,15 @@ class ImageClassifier(L.LightningModule):
         with record(self.model) as maps:
             logits = self(images)
         return logits, maps[site].spatial
+
+    def on_fit_start(self) -> None:
+        """Refuse data of other classes than those that the classifier began with."""
+        found = data_facts(getattr(self.trainer, "datamodule", None)).get("class_names")
+        if self._inherited and found and self._inherited != found:
+            raise ValueError(
+                f"the classifier in init_from is for {', '.join(self._inherited)}, the data have "
+                f"{', '.join(found)}: set model.new_classifier: true to begin with a new one"
+            )
 
     def on_train_start(self) -> None:
         """Note how long the training is."""
@@ -222,7 +263,12 @@ class ImageClassifier(L.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """The optimiser, and its learning rate by step."""
-        groups = parameter_groups(self.model, weight_decay=self.weight_decay)
+        groups = parameter_groups(
+            self.model,
+            learning_rate=self.learning_rate,
+            attention_learning_rate=self.attention_learning_rate,
+            weight_decay=self.weight_decay,
+        )
         optimizer: torch.optim.Optimizer
         if self.optimizer == "adamw":
             fused = self.device.type == "cpu"  # on a GPU it forbids clipping in half precision

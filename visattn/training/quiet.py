@@ -15,6 +15,7 @@ _POINTLESS_WARNINGS = (
     r".*Experiment logs directory .* exists and is not empty.*",
     r".*callbacks used to create the checkpoint need to be provided.*",
     r".*The dirpath has changed from.*",
+    r"Found \d+ module\(s\) in eval mode at the start of training.*",
     r".*LightningCLI's args parameter is intended to run from within Python.*",
 )
 _POINTLESS_NOTES = (

@@ -76,7 +76,12 @@ def report_on(
             )
     side = size or facts.get("size", 224)
     chosen = _choose(
-        data, split=split, count=count, seed=seed, side=side, fit=facts.get("fit", "crop"),
+        data,
+        split=split,
+        count=count,
+        seed=seed,
+        side=side,
+        fit=facts.get("fit", "crop"),
         classes=classes,
     )
     subjects = {

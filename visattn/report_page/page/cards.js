@@ -147,9 +147,10 @@ function verdict(answer) {
     return `Says ${className(whole.number)} to the background alone as well: it reads the background.`;
   }
   if (thing.number === whole.number) {
-    return `Says ${className(whole.number)} to the object alone, and not to the background alone.`;
+    const also = rest.number === whole.number ? `, and unsurely (${percent(rest.share)}) to the background alone` : ", and not to the background alone";
+    return `Says ${className(whole.number)} to the object alone${also}.`;
   }
-  return `Says ${className(thing.number)} to the object alone: it needs the background.`;
+  return `Says ${className(thing.number)} to the object alone: its answer depends on the background.`;
 }
 
 function fillCurves() {
@@ -248,7 +249,7 @@ async function channelPart(panel, number) {
   const picture = drawn(
     "svg",
     { class: "bars", viewBox: `0 0 ${gates.length} 100`, preserveAspectRatio: "none", role: "img", "aria-label": `Gates of ${layer.name}` },
-    drawn("path", { class: `gate ${panel.letter}`, d: bars }),
+    drawn("path", { class: `gate ${panel.letter}`, d: bars, "stroke-width": gates.length > 128 ? 1.02 : 0.8 }),
     drawn("path", { class: "mean", d: line }),
     marker,
   );

@@ -257,7 +257,7 @@ class Panel {
       into.replaceChildren(element("table", {}, head, element("tbody", {}, ...rows)));
     }
     into.querySelectorAll("td").forEach((cell, i) => {
-      cell.textContent = scene.field[i].toPrecision(4);
+      cell.textContent = scene.field[i].toPrecision(5);
     });
   }
 

@@ -1,0 +1,87 @@
+"""Curves of fine-tuning, drawn."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from visattn.pictures import save
+
+_COLOURS = {"identity": "#0072b2", "paper": "#d55e00"}
+_GREYS = ("#777777", "#aaaaaa", "#bbbbbb")
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Accuracy on the validation split by step, of one training.
+
+    Attributes:
+        kinds: Which classes.
+        name: Block and how it starts (``"se identity"``), or what trains instead.
+        seed: Of the training.
+        trained: Number of parameters that train.
+        steps: Optimiser steps before each measurement.
+        accuracies: Shares of images, one a measurement.
+    """
+
+    kinds: str
+    name: str
+    seed: int
+    trained: int
+    steps: list[int]
+    accuracies: list[float]
+
+
+def draw_curves(curves: Sequence[Curve], path: str | Path) -> Path:
+    """A row for each set of classes, a column for each block: the mean over seeds and all seeds.
+
+    What has no block stands in every column.
+
+    Args:
+        curves: All curves; those of one name have the same steps.
+        path: PNG or PDF.
+
+    Returns:
+        The file.
+    """
+    rows = list(dict.fromkeys(curve.kinds for curve in curves))
+    blocks = list(dict.fromkeys(_block(c.name) for c in curves if _block(c.name)))
+    figure = Figure(figsize=(4.2 * len(blocks), 3.1 * len(rows)), layout="constrained")
+    grid = figure.subplots(len(rows), len(blocks), sharex=True, sharey="row", squeeze=False)
+    for row, kinds in enumerate(rows):
+        for column, block in enumerate(blocks):
+            axes = grid[row][column]
+            own = [c for c in curves if c.kinds == kinds and _block(c.name) in (block, "")]
+            _draw_panel(axes, own)
+            axes.set_title(f"{block} on {kinds}", fontsize=10)
+            if row == len(rows) - 1:
+                axes.set_xlabel("optimiser steps")
+            if column == 0:
+                axes.set_ylabel("validation accuracy, %")
+    return save(figure, path)
+
+
+def _draw_panel(axes: Axes, curves: Sequence[Curve]) -> None:
+    greys = iter(_GREYS)
+    for name in dict.fromkeys(curve.name for curve in curves):
+        own = [curve for curve in curves if curve.name == name]
+        init = name.removeprefix(_block(name)).strip()
+        colour = _COLOURS.get(init) or next(greys)
+        columns = zip(*(curve.accuracies for curve in own), strict=True)
+        means = [100 * sum(values) / len(own) for values in columns]
+        for curve in own:
+            axes.plot(
+                curve.steps, [100 * a for a in curve.accuracies], color=colour, lw=0.7, alpha=0.35
+            )
+        axes.plot(own[0].steps, means, color=colour, lw=2, label=init, marker="o", ms=3)
+    axes.grid(color="#dddddd", lw=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(fontsize=8, frameon=False, loc="lower right")
+
+
+def _block(name: str) -> str:
+    """The block in a curve's name; empty if it has none."""
+    first, _, rest = name.partition(" ")
+    return first if rest in _COLOURS else ""

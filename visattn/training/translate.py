@@ -1,0 +1,47 @@
+"""Translate one sentence with a trained translator and draw where it looked."""
+
+from pathlib import Path
+
+import torch
+
+from visattn.pictures.alignments import draw_alignment
+from visattn.pictures.saving import save
+from visattn.sequence import clause_vocabularies
+from visattn.training.translation import Translator
+
+MAX_WORDS = 100
+
+
+def translate_sentence(
+    sentence: str, *, model: str | Path, out: str | Path | None = None
+) -> tuple[str, Path | None]:
+    """Translate.
+
+    Args:
+        sentence: Words of `visattn.sequence.clauses`, with blanks between them.
+        model: A checkpoint of `Translator`.
+        out: PNG or PDF for the heat map; no picture if None.
+
+    Returns:
+        The translation, and the picture.
+
+    Raises:
+        FileNotFoundError: There is no such checkpoint.
+        KeyError: A word is unknown.
+        ValueError: There is no word, or a picture is wanted of a model without attention.
+    """
+    if not Path(model).is_file():
+        raise FileNotFoundError(f"no checkpoint at {model}; visattn fit -c translation/dot")
+    words = sentence.split()
+    if not words:
+        raise ValueError("the sentence has no word")
+    source, target = clause_vocabularies()
+    numbers = torch.tensor([source.numbers(words)])
+    translator = Translator.load_from_checkpoint(model, map_location="cpu").eval()
+    said = translator.model.greedy(numbers, torch.tensor([len(words)]), max_length=MAX_WORDS)
+    found = target.words(said.tokens[0])
+    if out is None:
+        return " ".join(found), None
+    if said.weights is None:
+        raise ValueError(f"{model} has no attention to draw; leave out the picture")
+    return " ".join(found), save(draw_alignment(said.weights[0], words, found), out)
