@@ -17,7 +17,11 @@ from visattn.training.quiet import quiet_lightning
 from visattn.training.recipes import find_recipe, recipe_folder, recipe_names
 from visattn.training.tasks import DEFAULT, task_of
 
-RECIPES = [name for name in recipe_names() if task_of([f"-c={find_recipe(name)}"]).name == DEFAULT]
+RECIPES = [
+    name
+    for name in recipe_names()
+    if task_of([f"-c={find_recipe(name)}"]).name == DEFAULT and not name.startswith("finetuning/")
+]
 SHORT = (
     "--trainer.accelerator=cpu",
     "--trainer.max_epochs=1",

@@ -130,7 +130,7 @@ def _same_size(stage: nn.Module) -> nn.Module:
                 setattr(module, name, nn.Identity())
         stride = getattr(module, "stride", None)
         if isinstance(stride, (int, tuple)):
-            module.stride = 1 if isinstance(stride, int) else (1,) * len(stride)
+            vars(module).update(stride=1 if isinstance(stride, int) else (1,) * len(stride))
     return stage
 
 

@@ -15,6 +15,7 @@ from visattn.attention import (
     scaled_softmax,
     softmax_attention,
 )
+from visattn.blocks.batch_norm import SafeBatchNorm2d
 from visattn.blocks.gates import Init, check_init, zero_
 from visattn.blocks.taps import PairwiseTap
 
@@ -110,7 +111,7 @@ class NonLocal(nn.Module):
         self.scale = factor
         self.pairwise = pairwise
         self.out = nn.Conv2d(width, channels, 1)
-        self.bn = nn.BatchNorm2d(channels) if norm else None
+        self.bn = SafeBatchNorm2d(channels) if norm else None
         zero_(self.out if self.bn is None else self.bn)
         self.tap = PairwiseTap(_weights(pairwise, factor))
 
