@@ -4,7 +4,7 @@ BIN := .venv/bin
 TESTS ?= tests visattn
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: help setup check test demo bench clean
+.PHONY: help setup check test demo bench matrix clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ demo: .venv/ready  ## Render sushi, train with and without a mask, compare (6 mi
 
 bench: .venv/ready  ## What attention costs on this machine
 	$(BIN)/python -m visattn.bench
+
+matrix: .venv/ready  ## Try attention on all of timm and torchvision, write docs/matrix.md (an hour)
+	$(BIN)/python -m visattn.matrix
 
 clean:  ## Remove .venv and the results of runs
 	rm -rf .venv runs

@@ -6,6 +6,7 @@ import pytest
 import timm
 import torch
 import torchvision
+from timm.models import senet
 from torch import nn
 from torch.nn import functional as F
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
@@ -207,9 +208,20 @@ def test_official_abn():
 
 
 def test_older_se_resnets_of_timm():
-    donor = timm.create_model("legacy_seresnet18", num_classes=5)
-    plain = torchvision.models.resnet18(num_classes=5)
+    donor = senet.SENet(
+        senet.SEResNetBottleneck,
+        (1, 1, 1, 1),
+        groups=1,
+        reduction=16,
+        inplanes=64,
+        downsample_kernel_size=1,
+        downsample_padding=0,
+        num_classes=5,
+    )
+    plain = ResNet(Bottleneck, [1, 1, 1, 1], 5)
     plain.maxpool = nn.MaxPool2d(3, stride=2, ceil_mode=True)
+    for stage in (plain.layer2, plain.layer3, plain.layer4):
+        stage[0].conv1.stride, stage[0].conv2.stride = (2, 2), (1, 1)
     assert {"layer0.conv1.weight", "layer1.0.se_module.fc1.weight", "last_linear.weight"} <= set(
         donor.state_dict()
     )
@@ -223,15 +235,15 @@ TIMM = [
     ("cbam", "cbam", {"variant": "timm"}),
     ("cbam", "cbam", {"variant": "official"}),
     ("gca", "gc", {"stages": [1, 2, 3, 4], "reduction": 8, "eps": 1e-6}),
-    ("gc", "gc", {"stages": [1, 2, 3, 4], "reduction": 8, "eps": 1e-6, "fuse": "multiply"}),
+    ("gc", "gc", {"stages": [1, 2, 3, 4], "reduction": 8, "eps": 1e-6, "fuse": "scale"}),
     ("coord", "coord", {"bias": False}),
-    ("nl", "nonlocal", {"at": "branch", "stages": [1, 2, 3, 4], "every": 1, "scale": "channels"}),
+    ("nl", "nonlocal", {"at": "branch", "reduction": 8, "scale": "channels"}),
 ]
 
 
 @pytest.mark.parametrize(("theirs", "block", "options"), TIMM, ids=str)
 def test_timms_resnets(theirs, block, options):
-    shape = {"layers": (1, 1, 1, 1), "channels": (16, 32, 48, 64), "num_classes": 5}
+    shape = {"layers": (1, 1, 1, 1), "channels": (64, 64, 128, 128), "num_classes": 5}
     donor = timm.create_model("resnet10t", block_args={"attn_layer": theirs}, **shape)
     model = wrap(timm.create_model("resnet10t", **shape), block, init="paper", **options)
     check(donor, model)

@@ -12,90 +12,35 @@ from visattn.blocks import CBAM, SE, block_names
 from visattn.blocks.attended import attended
 from visattn.testing import check_wrapped, enliven
 
-BACKBONES = {
-    "timm basic": lambda: timm.create_model("resnet10t", num_classes=7),
-    "timm bottleneck": lambda: timm.create_model("test_resnet", num_classes=7),
-    "timm resnext": lambda: timm.create_model("resnext26ts", num_classes=7),
-    "torchvision basic": lambda: torchvision.models.resnet18(num_classes=7),
+BACKBONES = {  # the first has basic blocks and a bottleneck, the second maps with channels last
+    "timm resnet": lambda: timm.create_model("test_resnet", num_classes=7),
+    "timm convnext": lambda: timm.create_model("test_convnext", num_classes=7),
+    "timm efficientnet": lambda: timm.create_model("test_efficientnet", num_classes=7),
     "torchvision bottleneck": lambda: torchvision.models.ResNet(
-        torchvision.models.resnet.Bottleneck, [1, 1, 1, 1], 7, groups=4, width_per_group=16
+        torchvision.models.resnet.Bottleneck, [1, 1, 1, 1], 7, groups=2, width_per_group=8
     ),
-}
-TABLE = {
-    ("resnet18", "plain"): 11_689_512,
-    ("resnet34", "plain"): 21_797_672,
-    ("resnet50", "plain"): 25_557_032,
-    ("resnet101", "plain"): 44_549_160,
-    ("resnet18", "se"): 11_778_592,
-    ("resnet34", "se"): 21_958_868,
-    ("resnet50", "se"): 28_088_024,
-    ("resnet101", "se"): 49_326_872,
-    ("resnet18", "se timm"): 11_779_624,
-    ("resnet34", "se timm"): 21_960_416,
-    ("resnet50", "se timm"): 28_088_024,
-    ("resnet101", "se timm"): 49_326_872,
-    ("resnet18", "se no bias"): 11_776_552,
-    ("resnet34", "se no bias"): 21_954_856,
-    ("resnet50", "se no bias"): 28_071_976,
-    ("resnet101", "se no bias"): 49_292_328,
-    ("resnet18", "cbam"): 11_779_392,
-    ("resnet34", "cbam"): 21_960_468,
-    ("resnet50", "cbam"): 28_089_624,
-    ("resnet101", "cbam"): 49_330_172,
-    ("resnet18", "cbam timm"): 11_777_352,
-    ("resnet34", "cbam timm"): 21_956_456,
-    ("resnet50", "cbam timm"): 28_073_576,
-    ("resnet101", "cbam timm"): 49_295_628,
-}
-COLUMNS = {
-    "se": ("se", {}),
-    "se timm": ("se", {"rd_divisor": 8}),
-    "se no bias": ("se", {"bias": False}),
-    "cbam": ("cbam", {}),
-    "cbam timm": ("cbam", {"variant": "timm"}),
 }
 
 
 @pytest.mark.parametrize("block", block_names())
-@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize("backbone", ["timm resnet", "timm convnext", "timm efficientnet"])
 def test_contract_at_the_blocks_own_place(backbone, block):
     check_wrapped(BACKBONES[backbone], block)
 
 
+@pytest.mark.parametrize("block", ["se", "cbam", "spatial_mask"])
+def test_contract_in_torchvisions_grouped_bottlenecks(block):
+    check_wrapped(BACKBONES["torchvision bottleneck"], block)
+
+
 @pytest.mark.parametrize("at", ["branch", "block", "stage", "stem", "image", "layer[34].*.conv2"])
 def test_contract_at_every_place(at):
-    check_wrapped(BACKBONES["torchvision basic"], "cbam", at=at)
+    check_wrapped(BACKBONES["timm resnet"], "cbam", at=at)
 
 
 @pytest.mark.parametrize("at", ["stem", "stage", "layer2"])
 def test_a_spatial_mask_stands_after_the_stem_or_on_a_stage_too(at):
-    check_wrapped(BACKBONES["timm basic"], "spatial_mask", at=at, hard=True)
-
-
-@pytest.mark.parametrize("column", ["plain", *COLUMNS])
-@pytest.mark.parametrize("depth", [18, 34, 50, 101])
-@pytest.mark.parametrize("library", ["timm", "torchvision"])
-def test_parameter_counts_of_whole_models(library, depth, column):
-    name = f"resnet{depth}"
-    with torch.device("meta"):
-        model = (
-            timm.create_model(name) if library == "timm" else getattr(torchvision.models, name)()
-        )
-        if column != "plain":
-            block, options = COLUMNS[column]
-            wrap(model, block, **options)
-    assert sum(p.numel() for p in model.parameters()) == TABLE[name, column]
-
-
-@pytest.mark.parametrize(
-    ("block", "options", "multiply_adds"), [("se", {}, 4.092e9), ("cbam", {}, 4.096e9)]
-)
-def test_multiply_adds_of_a_resnet50(block, options, multiply_adds):
-    plain = 4.089e9
-    with torch.device("meta"):
-        planned = plan(timm.create_model("resnet50"), block, **options)
-    assert plain + planned.added_multiply_adds == pytest.approx(multiply_adds, rel=1e-3)
-    assert planned.added_multiply_adds > 0
+    check_wrapped(BACKBONES["timm resnet"], "spatial_mask", at=at, hard=True)
 
 
 @pytest.mark.parametrize("name", ["resnet26t", "resnet50_gn", "resnetrs50", "seresnext26d_32x4d"])
@@ -108,9 +53,9 @@ def test_timms_resnets_have_a_branch_in_every_block(name):
 
 def test_timms_seresnet50_moves_over_with_equal_logits():
     donor = enliven(timm.create_model("seresnet50")).eval()
-    model = wrap(timm.create_model("resnet50"), "se", init="paper").eval()
-    model.load_state_dict(visattn.from_timm(donor.state_dict(), model))
-    images = torch.randn(2, 3, 64, 64)
+    model = wrap(timm.create_model("resnet50"), "se", init="paper", rd_divisor=8).eval()
+    model.load_state_dict(visattn.from_published(donor.state_dict(), model))
+    images = torch.randn(1, 3, 64, 64)
     with torch.no_grad():
         assert torch.equal(model(images), donor(images))
 
@@ -123,7 +68,7 @@ def test_by_name_by_constructor_and_by_object():
 
 
 def test_a_function_of_channels_starts_as_the_identity_by_one_scalar():
-    check_wrapped(BACKBONES["timm basic"], lambda channels: nn.Conv2d(channels, channels, 1))
+    check_wrapped(BACKBONES["timm resnet"], lambda channels: nn.Conv2d(channels, channels, 1))
     model = wrap("resnet18", lambda channels: nn.Conv2d(channels, channels, 1), stages=[1])
     strengths = [n for n, _ in model.named_parameters() if n.endswith("strength")]
     assert len(strengths) == 2
@@ -157,7 +102,8 @@ def test_plan_changes_nothing_and_prints_a_table():
     assert torch.equal(torch.get_rng_state(), state)
     text = str(planned)
     assert "layer4.1" in text
-    assert "8 blocks add 89,880 parameters to 11,689,512 (11,779,392 together)" in text
+    assert "parameters: 11,689,512 +89,880 = 11,779,392" in text
+    assert "multiply-adds: 1,814,073,344 +990,420 = 1,815,063,764" in text
     assert planned.added_parameters == 89_880
 
 
@@ -291,27 +237,3 @@ def test_a_plain_stack_of_convolutions_takes_attention_by_name():
     model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 16, 3))
     model.pool = nn.Flatten()
     check_wrapped(lambda: copy.deepcopy(model), CBAM, at="[02]")
-
-
-def test_sync_batchnorm_conversion_keeps_the_attention():
-    model = wrap(enliven(timm.create_model("resnet18", num_classes=7)), "cbam", init="paper").eval()
-    images = torch.randn(2, 3, 32, 32)
-    expected, keys = model(images), list(model.state_dict())
-    converted = nn.SyncBatchNorm.convert_sync_batchnorm(model)
-    assert isinstance(converted.layer1[0].bn2.base, nn.SyncBatchNorm)
-    assert list(converted.state_dict()) == keys
-    torch.testing.assert_close(converted.eval()(images), expected)
-
-
-def test_compile_and_export_give_the_same():
-    model = wrap(
-        enliven(timm.create_model("resnet10t", num_classes=7)), "cbam", init="paper"
-    ).eval()
-    images = torch.randn(2, 3, 32, 32)
-    with torch.no_grad():
-        expected = model(images)
-        compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
-        torch.testing.assert_close(compiled(images), expected)
-        dynamic = {0: torch.export.Dim("batch", min=1, max=64)}
-        program = torch.export.export(model, (images,), dynamic_shapes=(dynamic,)).module()
-        torch.testing.assert_close(program(images[:1]), expected[:1], atol=1e-5, rtol=1e-4)

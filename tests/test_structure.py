@@ -17,6 +17,7 @@ CORE = {
     "anatomy",
     "stages",
     "tracing",
+    "places",
     "placement",
     "building",
     "planning",
@@ -30,7 +31,8 @@ ALLOWED = {
     "anatomy": {"observing"},
     "stages": {"observing", "anatomy"},
     "tracing": {"observing", "anatomy", "stages"},
-    "placement": {"blocks", "tracing"},
+    "places": {"tracing"},
+    "placement": {"places", "tracing"},
     "building": {"blocks", "tracing", "placement"},
     "planning": {"blocks", "tracing", "placement", "building"},
     "insertion": {"blocks", "placement", "building", "planning"},
@@ -48,6 +50,7 @@ ALLOWED = {
     "data": set(),
     "testing": CORE | {"exporting", "weights"},
     "bench": CORE | {"training"},
+    "matrix": CORE | {"testing"},
     "training": CORE
     | {"weights", "finetuning", "pictures", "metrics", "data", "cam", "evaluation", "sequence"}
     | {"exporting", "report_page", "training"},
@@ -59,8 +62,8 @@ ALLOWED = {
 LIBRARIES = {
     "lightning": {"training", "data", "cli"},
     "albumentations": {"data"},
-    "timm": {"tracing", "data", "training", "bench"},
-    "torchvision": {"data", "training"},
+    "timm": {"tracing", "data", "training", "bench", "matrix"},
+    "torchvision": {"data", "training", "matrix"},
 }
 FILES = sorted(PACKAGE.rglob("*.py"))
 

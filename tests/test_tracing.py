@@ -1,3 +1,5 @@
+import warnings
+
 import pytest
 import timm
 import torch
@@ -167,13 +169,12 @@ def test_the_stages_of_torchvisions_models(name):
     assert [stage.path for stage in found.stages] == TORCHVISION_STAGES[name]
 
 
-def test_a_timm_stage_gives_the_map_that_timm_says():
-    for name in ("resnet18", "efficientnet_b0", "convnext_atto", "regnetx_002", "dla34"):
-        model = timm.create_model(name, features_only=True)
-        said = {(info["num_chs"], 224 // info["reduction"]) for info in model.feature_info}
-        found = traced(lambda name=name: timm.create_model(name), input_size=(3, 224, 224))
-        last = {(s.output.channels, s.output.height): 0 for s in found.stages}
-        assert len(said & set(last)) >= 4 - (name == "efficientnet_b0"), name
+@pytest.mark.parametrize("name", ["resnet18", "convnext_atto", "regnetx_002", "hgnetv2_b0"])
+def test_stages_give_the_maps_that_timm_says(name):
+    model = timm.create_model(name, features_only=True)
+    said = [(info["num_chs"], 224 // info["reduction"]) for info in model.feature_info][-4:]
+    found = traced(lambda: timm.create_model(name), input_size=(3, 224, 224))
+    assert [(s.output.channels, s.output.height) for s in found.stages] == said
 
 
 def test_maps_with_channels_last_inside():
@@ -181,9 +182,11 @@ def test_maps_with_channels_last_inside():
     assert found.outputs["features.1.0.block.0"] == Map(96, 56, 56, "NCHW")
     assert found.outputs["features.1.0.block.2"] == Map(96, 56, 56, "NHWC")
     assert found.outputs["features.1.0.block.3"] == Map(384, 56, 56, "NHWC")
-    found = traced(lambda: timm.create_model("convnext_atto"))
-    assert found.outputs["stages.1.blocks.0.norm"] == Map(80, 28, 28, "NHWC")
-    assert found.inputs["stages.1.blocks.0.mlp"] == Map(80, 28, 28, "NHWC")
+    found = traced(lambda: timm.create_model("convnext_tiny"))
+    assert found.outputs["stages.1.blocks.0.norm"] == Map(192, 28, 28, "NHWC")
+    assert found.inputs["stages.1.blocks.0.mlp"] == Map(192, 28, 28, "NHWC")
+    found = traced(torchvision.models.swin_t)
+    assert found.outputs["features.3.0.mlp"] == Map(192, 28, 28, "NHWC")
 
 
 @pytest.mark.parametrize(
@@ -225,7 +228,17 @@ def test_a_module_used_at_several_places():
         def forward(self, x):
             return self.act(self.two(self.act(self.one(x))))
 
-    assert trace(Shared(), input_size=(3, 8, 8)).widths == {"act": [8, 4]}
+    assert trace(Shared(), input_size=(3, 8, 8)).shared == {
+        "act": ["maps of 8 channels (N, C, H, W)", "maps of 4 channels (N, C, H, W)"]
+    }
+
+
+def test_a_part_that_maps_and_tokens_share_is_no_site():
+    found = traced(lambda: timm.create_model("edgenext_xx_small"))
+    shared = "stages.1.blocks.1.drop_path"
+    assert found.shared[shared] == ["no maps", "maps of 48 channels (N, C, H, W)"]
+    (block,) = [block for block in found.blocks if block.path == "stages.1.blocks.1"]
+    assert (block.branch, block.branch_map) == ("stages.1.blocks.1.mlp", Map(48, 32, 32, "NHWC"))
 
 
 @pytest.mark.parametrize(
@@ -255,13 +268,17 @@ def test_channels_and_sizes_that_a_model_wants():
 
 
 def test_models_that_cannot_be_traced_say_why():
-    script = torch.jit.script(nn.Conv2d(3, 3, 1)) if hasattr(torch.jit, "script") else None
-    with pytest.raises(ValueError, match="ScriptModule.*script it afterwards"):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        script = torch.jit.trace(nn.Conv2d(3, 3, 1), torch.rand(1, 3, 4, 4))
+    with pytest.raises(ValueError, match=r"ScriptModule.*script it afterwards"):
         trace(script)
+    with pytest.raises(ValueError, match=r"The part '0' of Sequential is a torch.jit.Scr"):
+        trace(nn.Sequential(script))
     with pytest.raises(ValueError, match=r"torch.compile.*_orig_mod"):
         trace(torch.compile(nn.Conv2d(3, 3, 1)))
     with pytest.raises(ValueError, match=r"Give the size that it expects as input_size"):
-        trace(nn.Conv2d(5, 3, 1, groups=5), input_size=(3, 8, 8))
+        trace(nn.Conv2d(5, 3, 1), input_size=(3, 8, 8))
 
 
 def test_tracing_leaves_the_model_as_it_was():

@@ -62,6 +62,16 @@ class Passage:
                 if call.path and node is not None and node.map is not None:
                     maps.setdefault(call.path, node.map)
 
+    def kinds(self, path: str) -> list[str]:
+        """What a module gives over all its calls, in words, each once."""
+        given = [call.given.map if call.given else None for call in self.calls.get(path, [])]
+        return list(
+            dict.fromkeys(
+                f"maps of {one.channels} channels ({', '.join(one.layout)})" if one else "no maps"
+                for one in given
+            )
+        )
+
     def is_convolution(self, path: str, *, larger_than: int = 0) -> bool:
         """Whether a module is a convolution, with a kernel larger than that."""
         module = self.modules[path]
@@ -73,7 +83,7 @@ class Passage:
         Parts that pass it on unchanged count as their parent.
         """
         makers = [path for path in node.makers if path and is_below(path, inside)]
-        makers = [path for path in makers if path in self.outputs]
+        makers = [path for path in makers if path in self.outputs and len(self.kinds(path)) == 1]
         once = [path for path in makers if len(self.calls[path]) == 1]
         if not (once or makers):
             return None

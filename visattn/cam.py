@@ -85,7 +85,7 @@ def grad_cam(
     return found
 
 
-def cam_layer(model: nn.Module, images: Tensor) -> str:
+def cam_layer(model: nn.Module, images: Tensor, *, least: int = 1) -> str:
     """The layer at which Grad-CAM is taken unless told otherwise.
 
     It is the last module whose output is a map (N, C, H, W) of more than one place, in the order in
@@ -95,6 +95,8 @@ def cam_layer(model: nn.Module, images: Tensor) -> str:
     Args:
         model: Images (N, C, H, W) to logits (N, K).
         images: Images (N, C, H, W); the first one is looked at.
+        least: Places that the map must have along its shorter side: 7 asks for a finer one where
+            small images leave only 2 x 2 places at the last stage.
 
     Returns:
         The module's name.
@@ -112,8 +114,10 @@ def cam_layer(model: nn.Module, images: Tensor) -> str:
     finished: list[nn.Module] = []
 
     def note(module: nn.Module, inputs: Any, output: Any) -> None:
-        if isinstance(output, Tensor) and output.ndim == 4 and output.shape[2:].numel() > 1:
-            finished.append(module)
+        if isinstance(output, Tensor) and output.ndim == 4:
+            height, width = output.shape[2:]
+            if height * width > 1 and min(height, width) >= least:
+                finished.append(module)
 
     with _undisturbed(model):
         image = images[:1].detach().clone()
@@ -133,10 +137,11 @@ def cam_layer(model: nn.Module, images: Tensor) -> str:
             maps, logits = _forward(model, image, module)
             if _slopes(logits.sum(), maps) is not None:
                 return names[module]
+    places = f"at least {least} places a side" if least > 1 else "more than one place"
     raise ValueError(
-        f"no module of {type(model).__name__} gives maps (N, C, H, W) of more than one place, on "
-        f"which the logits depend, for images of {images.shape[2]} x {images.shape[3]} pixels; "
-        "Grad-CAM needs a CNN, or larger images"
+        f"no module of {type(model).__name__} gives maps (N, C, H, W) of {places}, on which the "
+        f"logits depend, for images of {images.shape[2]} x {images.shape[3]} pixels; Grad-CAM "
+        "needs a CNN, or larger images"
     )
 
 

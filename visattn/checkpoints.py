@@ -87,6 +87,11 @@ def from_published(state: Mapping[str, Any], model: nn.Module) -> dict[str, Tens
     ``state_dict``, are taken too. Linear layers become 1x1 convolutions, and CBAM's two planes are
     put into the order of the model's variant.
 
+    Only names and shapes are turned: the backbone must compute what the published one does. timm's
+    older SE-ResNets have their strides in the first convolution of a bottleneck and
+    ``MaxPool2d(3, 2, ceil_mode=True)`` after the stem, and those of 18 and 34 layers a further
+    ReLU before the attention.
+
     Args:
         state: Such as ``timm.create_model("seresnet50").state_dict()``.
         model: Wrapped with the block and the options that the checkpoint has, and

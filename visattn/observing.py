@@ -4,6 +4,7 @@ Nothing is computed or allocated, and the model itself isn't touched.
 """
 
 import copy
+import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -62,7 +63,7 @@ class Node:
     def map(self) -> Map | None:
         """Its size as a map; None if it is no map."""
         if self.axes == "NCHW":
-            return Map(*self.shape[1:], "NCHW")
+            return Map(self.shape[1], self.shape[2], self.shape[3], "NCHW")
         if self.axes == "NHWC":
             return Map(self.shape[3], self.shape[1], self.shape[2], "NHWC")
         return None
@@ -106,9 +107,20 @@ def observe(model: nn.Module, input_size: tuple[int, int, int]) -> Observation:
         reference = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
         image = torch.empty(1, *input_size, device=reference.device, dtype=reference.dtype)
         observer = _Observer(double, image)
-        with observer.watching(), observer:
+        with _quiet(), observer.watching(), observer:
             double(image)
     return observer.seen
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No log of an operation that fails on fake tensors: the error itself says what it was."""
+    log = logging.getLogger("torch._subclasses.fake_tensor")
+    before, log.disabled = log.disabled, True
+    try:
+        yield
+    finally:
+        log.disabled = before
 
 
 def _fake_copy(model: nn.Module, fake: FakeTensorMode) -> nn.Module:
@@ -131,7 +143,7 @@ class _Observer(TorchFunctionMode):
         self.batch = image.shape[0]
         start = self._add(image, "image", [])
         start.axes = "NCHW"
-        start.size = (*start.shape[2:], "NCHW")
+        start.size = (start.shape[2], start.shape[3], "NCHW")
         self.seen = Observation(start)
 
     def _add(self, tensor: Tensor, operation: str, parents: list[Node]) -> Node:
@@ -160,7 +172,7 @@ class _Observer(TorchFunctionMode):
             node = self._add(tensor, name, parents)
             node.axes = _axes(node, args, kwargs, self.batch)
             if node.map is not None:
-                node.size = (*node.map.size, node.axes)
+                node.size = (node.map.height, node.map.width, node.axes)
             if name in ADDITIONS | CONCATENATIONS:
                 self.seen.joins.append(node)
         return result
@@ -205,7 +217,8 @@ CONVOLUTIONS = {"conv1d", "conv2d", "conv3d", "conv_transpose2d", "linear"}
 _TURNS = {"permute", "transpose", "transpose_", "swapaxes", "swapdims", "movedim", "moveaxis"}
 _RESHAPES = {"reshape", "view", "unflatten", "reshape_as", "view_as", "fold", "flatten", "squeeze"}
 _UNKNOWN = {"matmul", "__matmul__", "bmm", "einsum", "scaled_dot_product_attention", "unfold"}
-_SPATIAL = {"conv2d", "conv_transpose2d", "interpolate", "batch_norm", "pixel_shuffle", "pixel_unshuffle"}
+_SPATIAL = {"conv2d", "conv_transpose2d", "interpolate", "batch_norm"}
+_SPATIAL |= {"pixel_shuffle", "pixel_unshuffle"}
 
 
 def _axes(node: Node, args: Any, kwargs: dict[str, Any], batch: int) -> str:

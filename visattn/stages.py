@@ -70,7 +70,8 @@ def find_blocks(passage: Passage) -> list[Block]:
 
 def find_stages(passage: Passage, blocks: Sequence[Block]) -> list[Stage]:
     """The stages, in order: containers of blocks, or runs of one resolution in a flat list."""
-    sizes = {block.path: block.output.size for block in blocks if block.output}
+    maps = {block.path: block.output or block.branch_map for block in blocks}
+    sizes = {path: given.size for path, given in maps.items() if given}
     plain = not sizes
     convs = _sizes(passage, convolutions=True)
     if 3 * len(set(sizes.values())) < len(set(convs.values())):
@@ -127,7 +128,7 @@ def find_stem(passage: Passage, stages: Sequence[Stage]) -> tuple[str, Map] | No
         if node.map is None or node.shape != first.taken.shape:
             return None
         before = [p for p in node.makers if p in passage.outputs and not stages[0].holds(p)]
-        if before:
+        if before and len(passage.kinds(before[-1])) == 1:
             return before[-1], node.map
     return None
 
@@ -155,8 +156,7 @@ def _trunk(sizes: dict[str, tuple[int, int]]) -> str:
         wide = [
             child
             for child in children
-            if child not in sizes
-            and len(_sizes_in(sizes, child)) >= max(2, resolutions - 1)
+            if child not in sizes and len(_sizes_in(sizes, child)) >= max(2, resolutions - 1)
         ]
         if len(wide) == 1:
             trunk = wide[0]
@@ -185,8 +185,8 @@ def _members(passage: Passage, trunk: str, sizes: dict[str, tuple[int, int]]) ->
     ]
     if any(path in passage.calls for path in alike):
         alike = [p for p in alike if p in passage.calls or len(_sizes_in(sizes, p)) < 2]
-    starts = {path: _start(passage, path) for path in alike}
-    return sorted((path for path in alike if starts[path] is not None), key=lambda p: starts[p])
+    starts = {path: start for path in alike if (start := _start(passage, path)) is not None}
+    return sorted(starts, key=lambda path: starts[path])
 
 
 def _works(passage: Passage, path: str) -> bool:
@@ -204,12 +204,8 @@ def _convolutions_in(passage: Passage, path: str, *, but: Sequence[str] = ()) ->
 
 def _start(passage: Passage, path: str) -> int | None:
     """When a module, or the first one inside it, was first called."""
-    orders = [
-        calls[0].order
-        for name, calls in passage.calls.items()
-        if _is_or_below(name, path)
-    ]
-    return min(orders, default=None)  # type: ignore[arg-type]
+    orders = [calls[0].order for name, calls in passage.calls.items() if _is_or_below(name, path)]
+    return min(orders, default=None)
 
 
 def _runs(
@@ -230,7 +226,8 @@ def _runs(
             same = given is not None and given == passage.outputs.get(last)
             if path in members or not same or _convolutions_in(passage, path, but=run):
                 break
-            run.append(path)
+            if len(passage.kinds(path)) == 1:
+                run.append(path)
         yield run
 
 

@@ -31,7 +31,7 @@ class Trace:
         outputs: The map that each module gives, by path, in order of first completion; modules
             that give no map are left out.
         inputs: The first map that each module takes, by path.
-        widths: The numbers of channels that a module gave, by path, where it gave several.
+        shared: What a module gives at the places where it is used, by path, if not always alike.
         blocks: Residual blocks (with a branch) and blocks that join branches otherwise, in order.
         stages: The stages in order.
         image: The first module that takes the image, and the image; None if none does.
@@ -42,7 +42,7 @@ class Trace:
     model: str
     outputs: dict[str, Map] = field(default_factory=dict)
     inputs: dict[str, Map] = field(default_factory=dict)
-    widths: dict[str, list[int]] = field(default_factory=dict)
+    shared: dict[str, list[str]] = field(default_factory=dict)
     blocks: list[Block] = field(default_factory=list)
     stages: list[Stage] = field(default_factory=list)
     image: tuple[str, Map] | None = None
@@ -125,7 +125,7 @@ def trace(model: nn.Module, *, input_size: tuple[int, int, int] | None = None) -
         model=type(model).__name__,
         outputs=passage.outputs,
         inputs=passage.inputs,
-        widths=_widths(passage),
+        shared={p: kinds for p in passage.outputs if len(kinds := passage.kinds(p)) > 1},
         blocks=with_stages(blocks, stages),
         stages=stages,
         image=_first_taker(passage),
@@ -141,11 +141,13 @@ def trace(model: nn.Module, *, input_size: tuple[int, int, int] | None = None) -
 
 def _check_open(model: nn.Module) -> None:
     """Raise a ValueError for a model whose modules can't be reached."""
-    if isinstance(model, torch.jit.ScriptModule):
-        raise ValueError(
-            "The model is a torch.jit.ScriptModule: its forward is compiled, and modules can't be"
-            " put into it. Give the Python model that it was made of; script it afterwards."
-        )
+    for path, module in model.named_modules():
+        if isinstance(module, torch.jit.ScriptModule):
+            what = f"The part {path!r} of {type(model).__name__}" if path else "The model"
+            raise ValueError(
+                f"{what} is a torch.jit.ScriptModule: its forward is compiled, and modules can't be"
+                " put into it. Give the Python model that it was made of; script it afterwards."
+            )
     if hasattr(model, "_orig_mod"):
         raise ValueError(
             "The model is compiled by torch.compile. Give the model itself (model._orig_mod) and"
@@ -168,16 +170,3 @@ def _first_taker(passage: Passage) -> tuple[str, Map] | None:
 def _made(node: Node) -> bool:
     """Whether a module had a part in a tensor."""
     return bool(node.makers) or any(_made(parent) for parent in node.parents)
-
-
-def _widths(passage: Passage) -> dict[str, list[int]]:
-    """Numbers of channels of the modules that were called with several."""
-    found = {}
-    for path, calls in passage.calls.items():
-        maps = [call.given.map for call in calls if call.given and call.given.map]
-        widths = list(dict.fromkeys(given.channels for given in maps))
-        if len(widths) > 1:
-            found[path] = widths
-    return found
-
-

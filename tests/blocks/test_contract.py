@@ -1,11 +1,15 @@
 import pytest
+import torch
 
 from visattn.blocks import block_entry, block_names
-from visattn.testing import check_block
+from visattn.testing import check_block, check_compiles, check_exports, check_onnx, enliven
 
 VARIANTS = {
     "se": [{"bias": False}, {"rd_divisor": 8}],
+    "bam": [{"variant": "official"}],
     "cbam": [{"variant": "timm"}],
+    "coord": [{"bias": False}],
+    "gc": [{"fuse": "scale"}, {"fuse": "both"}],
     "nonlocal": [{"pairwise": p} for p in ("gaussian", "dot", "concatenation")]
     + [{"subsample": True}, {"norm": False}],
     "spatial_mask": [{"form": "residual"}, {"form": "annealed"}, {"hard": True}],
@@ -19,3 +23,28 @@ CASES = [(name, {}) for name in block_names()] + [
 def test_contract(name, options):
     at_once = options.get("form") != "annealed"  # a schedule brings that mask in
     check_block(block_entry(name).factory, learns_at_once=at_once, **options)
+
+
+@pytest.fixture
+def live(name):
+    return enliven(block_entry(name).factory(16)).eval()
+
+
+@pytest.fixture
+def x():
+    return torch.randn(2, 16, 20, 18)
+
+
+@pytest.mark.parametrize("name", block_names())
+def test_compile(live, x):
+    check_compiles(live, x[:, :, :9, :7])
+
+
+@pytest.mark.parametrize("name", block_names())
+def test_export_with_free_batch_and_size(live, x):
+    check_exports(live, x)
+
+
+@pytest.mark.parametrize("name", block_names())
+def test_onnx_in_onnxruntime(live, x):
+    check_onnx(live, x)

@@ -3,7 +3,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 import torchvision
-from timm.layers import BottleneckAttn
+from timm.layers.bottleneck_attn import BottleneckAttn
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -151,7 +151,7 @@ def test_heads_adapt_to_the_channels(channels, heads):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"heads": 5}, "Give one of 2, 4, 8, 16, or leave"),
+        ({"heads": 5}, "Give one of 1, 2, 4, 8, or leave"),
         ({"heads": 0}, "can't be shared out among heads=0"),
         ({"position": "rotary"}, "position must be one of"),
         ({"size": (0, 4)}, "height must be at least 1"),

@@ -203,6 +203,29 @@ def found_images(found):
     )
 
 
+@pytest.mark.parametrize("block", visattn.block_names())
+def test_every_block_has_a_place_on_the_page(block):
+    options = {"num_classes": 3, "channels": (8, 8, 16, 16), "stem_width": 8}
+    model = visattn.wrap(timm.create_model("resnet10t", **options), block)
+    found = visattn.report(model, torch.rand(1, 3, 64, 64), curves=False)
+    layers = found.contents.models[0].layers
+    with torch.inference_mode(), visattn.record(model.eval()) as maps:
+        model(torch.rand(1, 3, 64, 64))
+    for site in maps:
+        assert any(layer.name.startswith(site) for layer in layers), site
+    assert opening_layer(layers) >= 0
+
+
+def test_a_single_logit_is_no_or_yes():
+    model = timm.create_model("resnet10t", num_classes=1, channels=(8, 8, 16, 16), stem_width=8)
+    images = torch.rand(2, 3, 64, 64)
+    found = visattn.report(model, images, labels=[0, 1], curves=False)
+    with torch.inference_mode():
+        yes = model.eval()(images).sigmoid()
+    answer = found.contents.models[0].answers[1]
+    assert answer.whole[list(answer.classes).index(1)] == pytest.approx(float(yes[1]), abs=1e-5)
+
+
 def test_modes_and_hooks_are_left_as_they_were(models, scenes):
     model = models["gated"]
     model.train()
@@ -250,6 +273,7 @@ def test_it_opens_on_the_layer_that_lies_best_and_a_picture_on_which_models_diff
         ({"masks": torch.full((6, 112, 112), 255.0)}, ValueError, "divide a mask"),
         ({"labels": [0, 1]}, ValueError, "one whole number an image"),
         ({"labels": [0.5] * 6}, ValueError, "one whole number an image"),
+        ({"labels": [9] * 6}, ValueError, "knows the classes 0 to 3"),
         ({"names": ["a"]}, ValueError, "6 images, 1 names"),
         ({"classes": ["a"]}, ValueError, "classes has 1 names"),
         ({"backgrounds": torch.rand(6, 3, 8, 8)}, ValueError, "backgrounds must be one an image"),

@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from visattn.sequence import (
     END,
     PAD,
+    AttentionName,
     Decoder,
     Encoded,
-    AttentionName,
     alignment_hits,
     build_translator,
     clause_vocabularies,

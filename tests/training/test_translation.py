@@ -84,7 +84,7 @@ def test_splits_differ_and_follow_the_seed():
 
 
 def test_a_test_counts_words_and_sentences():
-    model = Translator("dot", source_words=57, target_words=56, hidden=16, embedding=8)
+    model = Translator("dot", source_words=47, target_words=48, hidden=16, embedding=8)
     data = ClauseData(train=8, val=8, test=40)
     batch = data.test_dataloader()[1].dataset[0]
     model.eval()

@@ -16,6 +16,7 @@ from visattn.attention.layer import Attention, Memory
 from visattn.attention.masks import both, causal_mask, length_mask, neighbourhood_mask
 from visattn.attention.normalisers import (
     Normaliser,
+    SampledInTraining,
     Weights,
     argmax,
     masked_softmax,
@@ -80,6 +81,7 @@ __all__ = [
     "ProjectedDotScore",
     "RelativeBias",
     "RelativeBias2d",
+    "SampledInTraining",
     "Score",
     "ScoreFunction",
     "Weights",

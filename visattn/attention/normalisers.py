@@ -6,11 +6,11 @@ A normaliser takes scores (..., T, S) and a mask (True keeps, broadcastable, or 
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, final
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 
 class Weights(NamedTuple):
@@ -103,6 +103,20 @@ def sample(
     # In a row without anything to draw the probability is 0: log 1 there, without gradient.
     nothing = empty.view(scores.shape[:-1])
     return Weights(weights, drawn.masked_fill(nothing, 1.0).log())
+
+
+@final
+class SampledInTraining(nn.Module):
+    """Hard attention as a layer: `sample` in training, `argmax` in evaluation.
+
+    Example:
+        >>> SampledInTraining().eval()(torch.tensor([[1.0, 3.0]])).weights
+        tensor([[0., 1.]])
+    """
+
+    def forward(self, scores: Tensor, mask: Tensor | None = None) -> Weights:
+        """Weights of scores (..., T, S)."""
+        return sample(scores, mask) if self.training else argmax(scores, mask)
 
 
 def reinforce_loss(log_probability: Tensor, reward: Tensor, *, baseline: Tensor | float) -> Tensor:

@@ -75,7 +75,7 @@ def measure_maps(
     layer: str | None = None,
     size: int | None = None,
     tolerance: float = 0,
-    steps: int = 16,
+    steps: int = 10,
     deletion_baseline: Literal["zero", "mean", "blur"] = "zero",
     insertion_baseline: Literal["zero", "mean", "blur"] = "blur",
     seed: int = 0,
@@ -89,7 +89,8 @@ def measure_maps(
             for scenes that are rendered.
         split: Which split; the last that begins with test, or test_mixed_rand of the scenes.
         limit: How many images, drawn at random; 0 for all.
-        layer: The layer of Grad-CAM; the last maps before the global pooling if not given.
+        layer: The layer of Grad-CAM; the last maps before the global pooling if not given, and a
+            finer one where these are very coarse.
         size: Side to which the pictures are scaled; that of the training if not given.
         tolerance: Of the pointing game, in pixels.
         steps: Steps of deletion and insertion.

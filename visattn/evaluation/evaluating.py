@@ -39,10 +39,10 @@ def evaluate_maps(
     maps_of: MapsOf | None = None,
     layer: str | None = None,
     tolerance: float = 0,
-    steps: int = 16,
+    steps: int = 10,
     deletion_baseline: Baseline = "zero",
     insertion_baseline: Baseline = "blur",
-    shares: Sequence[float] = (0.2, 0.4, 0.6, 0.8),
+    shares: Sequence[float] = (0.25, 0.5, 0.75),
     randomised_images: int = 32,
     randomisation_steps: int = 8,
     seed: int = 0,
@@ -84,7 +84,7 @@ def evaluate_maps(
         >>> batch = {"image": torch.randn(2, 3, 64, 64), "mask": torch.rand(2, 64, 64).round()}
         >>> found = evaluate_maps(model, [{**batch, "label": torch.tensor([0, 1])}], steps=2)
         >>> list(found)
-        ['layer4.0', 'layer4.1', 'Grad-CAM, layer4', 'random', 'centre']
+        ['layer4.0', 'layer4.1', 'Grad-CAM, layer4', 'Grad-CAM, layer2', 'random', 'centre']
         >>> found["random"].localisation["mass_inside"].images
         2
     """

@@ -1,6 +1,7 @@
 """The maps to judge: those of the network, and two that look at no image."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ MapsOf = Callable[[nn.Module, Tensor, Tensor], Mapping[str, Tensor]]
 
 BASELINES = ("random", "centre")
 _NOISE_CELLS = 8
+_FINE = 7
 _CENTRE_WIDTH = 0.25
 
 
@@ -22,8 +24,9 @@ def network_maps(model: nn.Module, images: Tensor, *, layer: str | None = None) 
 
     Args:
         model: Images to logits.
-        images: Images as those to come, to find Grad-CAM's layer.
-        layer: Grad-CAM's layer; the last maps before the global pooling if None.
+        images: Images as those to come, to find Grad-CAM's layers.
+        layer: Grad-CAM's layer. If None, the last maps before the global pooling; and, where these
+            have fewer than 7 places a side, as for small images, the last that have as many, too.
 
     Returns:
         A function of a network, images and classes, which gives maps by name: a site's name, with
@@ -34,15 +37,25 @@ def network_maps(model: nn.Module, images: Tensor, *, layer: str | None = None) 
         KeyError: If there is no such layer.
         ValueError: If no layer gives maps.
     """
-    chosen = cam_layer(model, images) if layer is None else layer
-    grad_cam(model, images[:1], layer=chosen)
+    layers = _cam_layers(model, images) if layer is None else [layer]
+    for chosen in layers:
+        grad_cam(model, images[:1], layer=chosen)  # an error now, not after the first batch
 
     def maps_of(network: nn.Module, batch: Tensor, classes: Tensor) -> dict[str, Tensor]:
         found = spatial_maps(network, batch)
-        found[f"Grad-CAM, {chosen}"] = grad_cam(network, batch, layer=chosen, classes=classes)
+        for chosen in layers:
+            found[f"Grad-CAM, {chosen}"] = grad_cam(network, batch, layer=chosen, classes=classes)
         return found
 
     return maps_of
+
+
+def _cam_layers(model: nn.Module, images: Tensor) -> list[str]:
+    """The usual layer, and a finer one where that one is very coarse."""
+    layers = [cam_layer(model, images)]
+    with suppress(ValueError):
+        layers.append(cam_layer(model, images, least=_FINE))
+    return list(dict.fromkeys(layers))
 
 
 def spatial_maps(model: nn.Module, images: Tensor) -> dict[str, Tensor]:

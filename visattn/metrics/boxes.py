@@ -9,12 +9,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from visattn.metrics.inputs import foreground, prepare
 
 BOX_OVERLAPS = (0.3, 0.5, 0.7)
-_HELD = 2**20  # pixels of binary maps at a time
 
 
 @dataclass(frozen=True)
@@ -119,16 +117,13 @@ def box_overlaps(saliency: Tensor, mask: Tensor, *, thresholds: int = 100) -> Te
     highest = pixels.saliency.masked_fill(~pixels.valid, -torch.inf).amax(1, keepdim=True)
     shares = ((pixels.saliency - lowest) / (highest - lowest)).nan_to_num(0)
     shares = shares.masked_fill(~pixels.valid, 0).view(true.shape)
-    boxes = _box(true)
     levels = torch.arange(thresholds, device=true.device, dtype=shares.dtype) / thresholds
-    pairs = torch.cartesian_prod(torch.arange(len(true)), torch.arange(thresholds)).to(true.device)
-    found = [shares.new_zeros(0)]
-    for chosen in pairs.split(max(1, _HELD // true[0].numel() if len(true) else 1)):
-        if len(chosen):
-            rows, steps = chosen.unbind(1)
-            above = shares[rows] > levels[steps][:, None, None]
-            found.append(_best_overlap(above, boxes[rows]))
-    best = torch.cat(found).view(len(true), thresholds)
+    counts = torch.searchsorted(levels, shares.contiguous())  # thresholds that a pixel lies above
+    found = [
+        _best_overlaps(image, box, thresholds=thresholds)
+        for image, box in zip(counts.tolist(), _box(true).tolist(), strict=True)
+    ]
+    best = shares.new_tensor(found).view(len(true), thresholds)
     return best.masked_fill(~true.flatten(1).any(1)[:, None], torch.nan)
 
 
@@ -157,7 +152,8 @@ def whole_image_hits(mask: Tensor, *, overlaps: Sequence[float]) -> Tensor:
         overlaps: The IoU that counts as a hit, each in (0, 1].
     """
     true, _ = foreground(mask)
-    found = _overlap(_box(torch.ones_like(true)), _box(true))
+    sides = _box(true)[:, 2:] - _box(true)[:, :2] + 1
+    found = sides.prod(1).double() / true[0].numel() if len(true) else sides.new_zeros(0).double()
     found = found.masked_fill(~true.flatten(1).any(1), torch.nan)
     return _hits(found[:, None], overlaps)
 
@@ -177,7 +173,7 @@ def best_over_thresholds(hits: Tensor, *, overlaps: Sequence[float]) -> BoxAccur
     return BoxAccuracy(
         overlaps=tuple(overlaps),
         accuracies=tuple(shares.tolist()),
-        thresholds=tuple((places / len(sums)).tolist()),
+        thresholds=tuple(place / len(sums) for place in places.tolist()),
         images=images,
         left_out=len(hits) - images,
     )
@@ -191,41 +187,55 @@ def _hits(found: Tensor, overlaps: Sequence[float]) -> Tensor:
     return hits.masked_fill(found[..., None].isnan(), torch.nan)
 
 
-def _best_overlap(above: Tensor, boxes: Tensor) -> Tensor:
-    """IoU (B,) of the best box around a connected part of ``above`` (B, H, W)."""
-    labels = _components(above)
-    batch, height, width = above.shape
-    rows = torch.arange(height, device=above.device)[:, None].expand(height, width)
-    columns = torch.arange(width, device=above.device).expand(height, width)
-    ends = []
-    for values, how in ((rows, "amin"), (columns, "amin"), (rows, "amax"), (columns, "amax")):
-        start = height * width if how == "amin" else -1
-        flat = torch.full_like(labels.flatten(1), start)
-        source = values.flatten().expand(batch, -1).where(above.flatten(1), start)
-        ends.append(flat.scatter_reduce(1, labels.flatten(1), source, how))
-    parts = torch.stack(ends, -1)
-    found = _overlap(parts, boxes[:, None])
-    return torch.where(parts[..., 2] >= 0, found, 0.0).amax(1)
+def _best_overlaps(
+    counts: list[list[int]], box: tuple[int, int, int, int], *, thresholds: int
+) -> list[float]:
+    """IoU of one map's best box with the true one, at each threshold.
 
+    Thresholds fall, so parts only grow and join: each pixel is added once and joined with the parts
+    of its neighbours (union-find), and each part carries its box.
 
-def _components(above: Tensor) -> Tensor:
-    """A label a pixel (B, H, W): the index of a pixel of its part, the same all over the part.
-
-    Labels spread to the eight neighbours and then, by following labels as pointers, far in few
-    rounds. Pixels outside have labels of their own.
+    Args:
+        counts: How many of the thresholds each pixel lies above (H, W).
+        box: First row, first column, last row and last column of the true box.
+        thresholds: How many.
     """
-    batch, height, width = above.shape
-    own = torch.arange(height * width, device=above.device).expand(batch, -1).contiguous()
-    labels = own
-    inside = above.flatten(1)
-    while True:
-        planes = torch.where(inside, labels, -1).view(batch, 1, height, width).double()
-        spread = F.max_pool2d(planes, 3, stride=1, padding=1).flatten(1).long()
-        spread = torch.where(inside, spread, own)
-        spread = spread.gather(1, spread)
-        if torch.equal(spread, labels):
-            return labels.view(above.shape)
-        labels = spread
+    width = len(counts[0]) + 2  # a border of pixels that are never added
+    added: list[list[int]] = [[] for _ in range(thresholds + 1)]
+    for y, row in enumerate(counts):
+        for x, count in enumerate(row):
+            added[count].append((y + 1) * width + x + 1)
+    parent = [-1] * (width * (len(counts) + 2))
+    around = (-width - 1, -width, -width + 1, -1, 1, width - 1, width, width + 1)
+    parts: dict[int, tuple[int, int, int, int]] = {}
+    overlaps: dict[int, float] = {}
+    best = [0.0] * thresholds
+    for count in range(thresholds, 0, -1):
+        grown = set()
+        for pixel in added[count]:
+            y, x = divmod(pixel, width)
+            top, left, bottom, right = y - 1, x - 1, y - 1, x - 1
+            parent[pixel] = pixel
+            for offset in around:
+                root = pixel + offset
+                if parent[root] < 0:
+                    continue
+                while parent[root] != root:
+                    parent[root] = parent[parent[root]]
+                    root = parent[root]
+                if root != pixel:
+                    other = parts.pop(root)
+                    overlaps.pop(root, None)
+                    grown.discard(root)
+                    parent[root] = pixel
+                    top, left = min(top, other[0]), min(left, other[1])
+                    bottom, right = max(bottom, other[2]), max(right, other[3])
+            parts[pixel] = (top, left, bottom, right)
+            grown.add(pixel)
+        for root in grown:
+            overlaps[root] = _overlap(parts[root], box)
+        best[count - 1] = max(overlaps.values(), default=0.0)
+    return best
 
 
 def _box(true: Tensor) -> Tensor:
@@ -242,10 +252,10 @@ def _box(true: Tensor) -> Tensor:
     )
 
 
-def _overlap(first: Tensor, second: Tensor) -> Tensor:
-    """IoU of boxes (..., 4) with both ends included."""
-    top_left = torch.maximum(first[..., :2], second[..., :2])
-    bottom_right = torch.minimum(first[..., 2:], second[..., 2:])
-    common = (bottom_right - top_left + 1).clamp(min=0).prod(-1).double()
-    areas = [(box[..., 2:] - box[..., :2] + 1).prod(-1) for box in (first, second)]
-    return common / (areas[0] + areas[1] - common)
+def _overlap(first: Sequence[int], second: Sequence[int]) -> float:
+    """IoU of two boxes, both ends included."""
+    height = min(first[2], second[2]) - max(first[0], second[0]) + 1
+    width = min(first[3], second[3]) - max(first[1], second[1]) + 1
+    common = max(height, 0) * max(width, 0)
+    areas = [(box[2] - box[0] + 1) * (box[3] - box[1] + 1) for box in (first, second)]
+    return common / (sum(areas) - common)

@@ -90,12 +90,9 @@ def whole_images(
                 f"classes must be ({len(images)},), one an image, not {tuple(classes.shape)}"
             )
         classes = classes.long()
-    found = []
-    for rows in torch.arange(len(images)).split(batch_size):
-        found.append(_softmax(model, images[rows[0] : rows[-1] + 1]))
-    if not found:
+    if not len(images):
         return torch.zeros(0, dtype=torch.long), torch.zeros(0, dtype=torch.float64)
-    shares = torch.cat(found)
+    shares = torch.cat([_softmax(model, part) for part in images.split(batch_size)])
     if classes is None:
         classes = shares.argmax(1)
     elif int(classes.min()) < 0 or int(classes.max()) >= shares.shape[1]:

@@ -39,7 +39,8 @@ def randomisation_test(
 ) -> Randomisation:
     """Randomise the weights of a copy from the top down, and compare the maps after each step.
 
-    The top is the layer that runs last while the maps are made, most often the classifier. A layer
+    The top is the layer that runs last (a layer's first run counts) while the maps are made, most
+    often the classifier. A layer
     is a module with parameters of its own. Each of its parameters is shuffled: the same values at
     other places, which keeps their scale; one of equal values, such as a fresh normalisation's, has
     nothing to shuffle. Layers that do not run stay out.
@@ -88,7 +89,7 @@ def randomisation_test(
             "no layer with parameters ran while maps_of made the maps: it must call the model that "
             "it is given, uncompiled"
         )
-    order = list(dict.fromkeys(reversed(names)))
+    order = list(dict.fromkeys(names))[::-1]
     parts = min(steps or len(order), len(order))
     bounds = [round(len(order) * part / parts) for part in range(parts + 1)]
     generator = torch.Generator().manual_seed(seed)

@@ -1,75 +1,24 @@
 """Running a model over the pictures, and gathering what it computed."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from visattn.metrics import energy_pointing, resize_saliency
 from visattn.metrics.curves import Curve, deletion, insertion
 from visattn.recording import PairwiseMap, SiteMaps, find_taps, record
-from visattn.report_page.contents import Answer, ModelView
+from visattn.report_page.answering import answers_of, logits_of
+from visattn.report_page.contents import ModelView
 from visattn.report_page.layers import ChannelLayer, Layer, MapLayer
 from visattn.report_page.pairwise import pairwise_layer, row_inside
+from visattn.report_page.subjects import Scenes, Subject
 
-LISTED = 5
 _CURVE_POINTS = 16
-
-
-@dataclass(frozen=True)
-class Subject:
-    """A model of a page, and how it takes its images.
-
-    Attributes:
-        model: From images (N, 3, H, W) to logits (N, K).
-        mean: Taken off each channel of an image in [0, 1].
-        std: Divided by after that.
-    """
-
-    model: nn.Module
-    mean: Sequence[float] = (0.0, 0.0, 0.0)
-    std: Sequence[float] = (1.0, 1.0, 1.0)
-
-    def normalised(self, images: Tensor) -> Tensor:
-        """Images in [0, 1] as the model takes them, on its device."""
-        first = next(iter(self.model.parameters()), images)
-        centre, width = (
-            torch.tensor(list(values), device=first.device).view(1, -1, 1, 1)
-            for values in (self.mean, self.std)
-        )
-        return (images.to(first.device) - centre) / width
-
-
-class Scenes(NamedTuple):
-    """The pictures as the models see them.
-
-    Attributes:
-        images: (N, 3, H, W) in [0, 1].
-        masks: True masks (N, H, W) in [0, 1]; NaN where nothing is known, everywhere for a picture
-            without a mask.
-        labels: True classes (N,), -1 where unknown.
-        objects: The objects alone (N, 3, H, W).
-        backgrounds: The pictures without their objects (N, 3, H, W).
-        focus: Where the objects' centres are (N, 2), shares of height and width.
-    """
-
-    images: Tensor
-    masks: Tensor
-    labels: Tensor
-    objects: Tensor
-    backgrounds: Tensor
-    focus: NDArray[np.float64]
-
-    @property
-    def masked(self) -> Tensor:
-        """Which pictures have a mask (N,)."""
-        return ~self.masks.isnan().flatten(1).all(1)
 
 
 def view_of(
@@ -105,7 +54,10 @@ def view_of(
             for layer in [_layer(entry, scenes=scenes, largest=largest, model=name)]
             if layer is not None
         ]
-        has_map = any(not isinstance(layer, ChannelLayer) for layer in layers)
+        has_map = any(
+            not isinstance(layer, ChannelLayer) and getattr(layer, "kind", "") != "gate"
+            for layer in layers
+        )
         if cam is True or (cam == "auto" and not has_map):
             layers.append(_cam(subject, scenes, batch_size=batch_size, model=name))
         if curves:
@@ -115,7 +67,7 @@ def view_of(
                 else layer
                 for layer in layers
             ]
-        answers = _answers(subject, scenes, logits, batch_size=batch_size)
+        answers = answers_of(subject, scenes, logits, batch_size=batch_size)
     return ModelView(name, layers, answers)
 
 
@@ -135,10 +87,10 @@ def _passes(subject: Subject, images: Tensor, *, batch_size: int) -> tuple[Tenso
     for batch in images.split(batch_size):
         given = subject.normalised(batch)
         if not has_taps:
-            logits.append(_logits(subject.model, given))
+            logits.append(logits_of(subject.model, given))
             continue
         with torch.inference_mode(), record(subject.model) as maps:
-            logits.append(_logits(subject.model, given))
+            logits.append(logits_of(subject.model, given))
         for site, found in maps.items():
             for tap, call, name in _names(site, found):
                 value = found.values[tap][call]
@@ -153,7 +105,8 @@ def _passes(subject: Subject, images: Tensor, *, batch_size: int) -> tuple[Tenso
 
 def _names(site: str, found: SiteMaps) -> Iterator[tuple[str, int, str]]:
     """(tap, call, what the page calls it) for everything that a site can show."""
-    shown = [tap for tap, kind in found.kinds.items() if kind in ("channel", "spatial", "pairwise")]
+    kinds = ("channel", "spatial", "gate", "pairwise")
+    shown = [tap for tap, kind in found.kinds.items() if kind in kinds]
     if not any(found.kinds[tap] == "spatial" for tap in shown):
         shown += [tap for tap, kind in found.kinds.items() if kind == "spatial_logits"]
     for tap in shown:
@@ -189,7 +142,8 @@ def _layer(
         return None
     if entry.kind == "spatial_logits":
         values = values.sigmoid()
-    return _map_layer(entry.name, values.mean(1), scenes=scenes, largest=largest)
+    kind: Literal["spatial", "gate"] = "gate" if entry.kind == "gate" else "spatial"
+    return _map_layer(entry.name, values.mean(1), scenes=scenes, largest=largest, kind=kind)
 
 
 def _map_layer(
@@ -198,7 +152,7 @@ def _map_layer(
     *,
     scenes: Scenes,
     largest: tuple[int, int],
-    kind: Literal["spatial", "cam"] = "spatial",
+    kind: Literal["spatial", "gate", "cam"] = "spatial",
 ) -> MapLayer:
     size = tuple(scenes.images.shape[2:])
     resized = resize_saliency(maps, size=(size[0], size[1]))
@@ -248,60 +202,6 @@ def _with_curves(
             "baseline": done.baseline,
         }
     return MapLayer(layer.name, layer.maps, layer.kind, layer.inside, found)
-
-
-def _answers(subject: Subject, scenes: Scenes, logits: Tensor, *, batch_size: int) -> list[Answer]:
-    """What the model says to the pictures, the objects alone and the backgrounds alone."""
-    masked = scenes.masked
-    shares = {"whole": _shares(logits)}
-    for name, images in (("object", scenes.objects), ("background", scenes.backgrounds)):
-        found = [
-            _logits(subject.model, subject.normalised(batch))
-            for batch in images[masked].split(batch_size)
-            if len(batch)
-        ]
-        shares[name] = shares["whole"].clone()
-        if found:
-            shares[name][masked] = _shares(torch.cat(found))
-    answers = []
-    for row in range(len(logits)):
-        kinds = ("whole", "object", "background") if masked[row] else ("whole",)
-        top = {
-            int(place) for kind in kinds for place in shares[kind][row].topk(_few(shares)).indices
-        }
-        if scenes.labels[row] >= 0:
-            top.add(int(scenes.labels[row]))
-        classes = sorted(top, key=lambda place: -float(shares["whole"][row, place]))
-        listed = {kind: shares[kind][row, classes].tolist() for kind in kinds}
-        answers.append(
-            Answer(classes, listed["whole"], listed.get("object"), listed.get("background"))
-        )
-    return answers
-
-
-def _few(shares: dict[str, Tensor]) -> int:
-    classes = shares["whole"].shape[1]
-    return classes if classes <= 2 * LISTED else LISTED
-
-
-def _shares(logits: Tensor) -> Tensor:
-    """Probabilities; of a single logit those of no and yes."""
-    if logits.shape[1] == 1:
-        yes = logits.sigmoid()
-        return torch.cat([1 - yes, yes], 1)
-    return logits.softmax(1)
-
-
-def _logits(model: nn.Module, images: Tensor) -> Tensor:
-    with torch.inference_mode():
-        logits = model(images)
-    if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(images):
-        shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        raise TypeError(
-            f"a model of a report must return logits (N, K) for images (N, 3, H, W); for"
-            f" {tuple(images.shape)} {type(model).__name__} returned {shape}"
-        )
-    return logits.float().cpu().clone()
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from visattn.report_page.packing import Quantised, packed, quantise
 
-Kind = Literal["spatial", "cam", "pairwise", "channel"]
+Kind = Literal["spatial", "gate", "cam"]
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,8 @@ class MapLayer(Layer):
 
     Attributes:
         maps: (N, h, w), finite.
-        kind: ``"spatial"``, a gate or mask of the network's, or ``"cam"``, computed from outside.
+        kind: ``"spatial"``, a gate or mask of the network's; ``"gate"``, the mean over the channels
+            of a gate that differs over channels and places; ``"cam"``, computed from outside.
         inside: Share of each map's sum that lies on the true mask (N,), NaN where undefined.
         curves: Deletion and insertion by name, see `visattn.report_page.collecting`.
     """

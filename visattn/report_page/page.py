@@ -15,7 +15,7 @@ from visattn.pictures.scales import colours
 from visattn.report_page.contents import Contents
 from visattn.report_page.packing import safe_json
 
-SCRIPTS = ("decode", "fields", "drawing", "state", "panel", "cards", "downloads", "main")
+SCRIPTS = ("decode", "fields", "drawing", "state", "panel", "cards", "numbers", "main")
 """Files of the page's script, in the order in which they are joined."""
 COLOUR_MAPS = ("viridis", "magma", "cividis")
 
@@ -93,7 +93,7 @@ def build_html(contents: Contents) -> str:
 
 
 def _read(name: str) -> str:
-    return files("visattn.report_page").joinpath("page", name).read_text(encoding="utf-8")
+    return files("visattn.report_page").joinpath("assets", name).read_text(encoding="utf-8")
 
 
 def _digest(text: str) -> str:

@@ -102,16 +102,19 @@ def pairwise_layer(
 def _as_queries_and_keys(
     name: str, batches: list[PairwiseMap], *, known: Known, inside: NDArray[np.float64] | None
 ) -> QueryKeyLayer:
-    queries, keys, factors = [], [], []
+    queries: list[NDArray[np.float16]] = []
+    keys: list[NDArray[np.float16]] = []
+    factors: list[tuple[float, float]] = []
     for batch in batches:
         for query, key in zip(batch.queries, batch.keys, strict=True):
-            halves, units = zip(_half(query), _half(key), strict=True)
-            queries.append(halves[0])
-            keys.append(halves[1])
+            half_query, query_unit = _half(query)
+            half_key, key_unit = _half(key)
+            queries.append(half_query)
+            keys.append(half_key)
             if known.name == "relu_sum":
-                factors.append((units[0] * known.scale, units[1] * known.scale))
+                factors.append((query_unit * known.scale, key_unit * known.scale))
             else:
-                factors.append((units[0] * units[1] * known.scale, 0.0))
+                factors.append((query_unit * key_unit * known.scale, 0.0))
     first = batches[0]
     return QueryKeyLayer(
         name, queries, keys, factors, known.name, first.query_size, first.key_size, inside

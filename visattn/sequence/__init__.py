@@ -4,6 +4,7 @@ Encoder, decoder with any attention or none, greedy decoding, and sentences that
 their alignments known: nothing is downloaded, and a word is a token.
 """
 
+from visattn.sequence.captioner import Captioner
 from visattn.sequence.clauses import (
     QUESTION,
     clause_vocabularies,
@@ -43,6 +44,7 @@ __all__ = [
     "START",
     "TAGS",
     "AttentionName",
+    "Captioner",
     "CellName",
     "Classified",
     "Decoded",

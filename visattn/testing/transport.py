@@ -4,6 +4,7 @@ import copy
 import io
 import sys
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -53,11 +54,17 @@ def survives_safetensors(case: ModelCase) -> None:
 
 
 def survives_batchnorm_conversion(case: ModelCase) -> None:
-    """``SyncBatchNorm.convert_sync_batchnorm`` keeps keys and outputs."""
-    expected = seeded(case.live, case.images)
-    model = nn.SyncBatchNorm.convert_sync_batchnorm(copy.deepcopy(case.live))
+    """``SyncBatchNorm.convert_sync_batchnorm`` keeps keys, and outputs as in the plain model.
+
+    It drops the activation of modules that are a BN and an activation in one, such as some of
+    timm's; their outputs aren't compared.
+    """
+    model = nn.SyncBatchNorm.convert_sync_batchnorm(copy.deepcopy(case.live)).eval()
     assert list(model.state_dict()) == list(case.live.state_dict()), "other keys"
-    close(seeded(model.eval(), case.images), expected, "SyncBatchNorm")
+    plain = nn.SyncBatchNorm.convert_sync_batchnorm(copy.deepcopy(case.plain)).eval()
+    expected = seeded(case.plain.eval(), case.images)
+    if torch.allclose(seeded(plain, case.images), expected, atol=1e-4, rtol=1e-3):
+        close(seeded(model, case.images), seeded(case.live, case.images), "SyncBatchNorm")
 
 
 def survives_averaging(case: ModelCase) -> None:
@@ -89,7 +96,9 @@ def survives_parallel_training(case: ModelCase) -> None:
         )
         y = parallel(case.images)
         close(y.detach(), seeded(bare, case.images), "DistributedDataParallel")
-        y.square().mean().backward()
+        with warnings.catch_warnings():  # that gradients of channels-last kernels are copied
+            warnings.simplefilter("ignore")
+            y.square().mean().backward()
         inside = dict(parallel.module.named_parameters())
         for name, parameter in bare.named_parameters():
             ours = inside[name].grad

@@ -69,7 +69,8 @@ def takes_plain_checkpoints(case: ModelCase) -> None:
         plain = copy.deepcopy(case.plain)
         result = plain.load_state_dict(model.state_dict(), strict=False)
         assert set(result.unexpected_keys) == attention_keys(model)
-        assert set(result.missing_keys) == displaced, f"missing: {result.missing_keys[:3]}"
+        missing = set(result.missing_keys) - displaced
+        assert not missing, f"{sorted(missing)[:3]} are missing for a plain model"
         for name, value in unwrap(model).state_dict().items():
             assert torch.equal(value, other[name]), f"a plain checkpoint doesn't reach {name}"
 

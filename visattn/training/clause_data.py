@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, final
+from typing import final
 
 import lightning as L
-from torch import Tensor
 from torch.utils.data import DataLoader
 
 from visattn.sequence import (
@@ -15,8 +14,7 @@ from visattn.sequence import (
     collate_pairs,
     random_pairs,
 )
-
-Batch = dict[str, Tensor]
+from visattn.training.batched import Batch, batch_loader, batched, check_sizes
 
 
 @final
@@ -42,7 +40,7 @@ class ClauseData(L.LightningDataModule):
     Example:
         >>> data = ClauseData(train=40, val=4, test=4)
         >>> data.source_words, data.target_words, data.test_names[0]
-        (57, 56, 'test_1')
+        (47, 48, 'test_1')
         >>> sorted(next(iter(data.val_dataloader())))
         ['alignment', 'lengths', 'source', 'target']
     """
@@ -59,15 +57,13 @@ class ClauseData(L.LightningDataModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        for name, value, least in (
-            ("train", train, 1),
-            ("val", val, 1),
-            ("test", test, 1),
-            ("batch_size", batch_size, 1),
-            ("seed", seed, 0),
-        ):
-            if value < least:
-                raise ValueError(f"{name} must be at least {least}, got {value}")
+        check_sizes(
+            train=(train, 1),
+            val=(val, 1),
+            test=(test, 1),
+            batch_size=(batch_size, 1),
+            seed=(seed, 0),
+        )
         for name, (first, last) in (
             ("train_clauses", train_clauses),
             ("test_clauses", test_clauses),
@@ -104,29 +100,23 @@ class ClauseData(L.LightningDataModule):
     def train_dataloader(self) -> DataLoader[Batch]:
         """Batches of one number of clauses each, in a new order each epoch."""
         pairs = random_pairs(self.sizes["train"], clauses=self.train_clauses, seed=3 * self.seed)
-        return _loader(self._batches(pairs), shuffle=True)
+        return batch_loader(self._batches(pairs), shuffle=True)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """The validation split."""
         pairs = random_pairs(self.sizes["val"], clauses=self.train_clauses, seed=3 * self.seed + 1)
-        return _loader(self._batches(pairs))
+        return batch_loader(self._batches(pairs))
 
     def test_dataloader(self) -> list[DataLoader[Batch]]:
         """A split for each number of clauses."""
         draw = partial(random_pairs, self.sizes["test"], seed=3 * self.seed + 2)
-        return [_loader(self._batches(draw(clauses=[count]))) for count in self.test_clauses]
+        return [batch_loader(self._batches(draw(clauses=[count]))) for count in self.test_clauses]
 
     def _batches(self, pairs: Sequence[SentencePair]) -> list[Batch]:
         """Padded batches, each of one number of clauses."""
+        collate = partial(collate_pairs, source=self.source, target=self.target)
         found = []
         for clauses in sorted({pair.clauses for pair in pairs}):
             same = [pair for pair in pairs if pair.clauses == clauses]
-            for begin in range(0, len(same), self.batch_size):
-                chunk = same[begin : begin + self.batch_size]
-                found.append(collate_pairs(chunk, source=self.source, target=self.target))
+            found += batched(same, batch_size=self.batch_size, collate=collate)
         return found
-
-
-def _loader(batches: list[Batch], *, shuffle: bool = False) -> DataLoader[Any]:
-    """A loader of what is batched already."""
-    return DataLoader(batches, batch_size=None, shuffle=shuffle)  # type: ignore[arg-type]

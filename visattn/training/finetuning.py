@@ -8,14 +8,17 @@ from pathlib import Path
 from typing import Any, final
 
 import lightning as L
+import torch
+import yaml
 from rich.console import Console
 from rich.table import Table
 
+from visattn.metrics import mean_std
 from visattn.training.command import TaskCLI
 from visattn.training.finetuning_figure import Curve, draw_curves
 from visattn.training.quiet import quiet_lightning
 from visattn.training.recipes import find_recipe
-from visattn.training.runs import find_checkpoint, versions_of
+from visattn.training.runs import find_checkpoint
 
 BASE, TUNED = "finetuning/base", "finetuning/attention"
 NEW, OLD = "new kinds", "old kinds"
@@ -121,15 +124,24 @@ def _base(seed: int, out: Path, *, quick: bool, console: Console) -> tuple[Path,
     name = f"base-seed{seed}" + ("-quick" if quick else "")
     changes: dict[str, Any] = {"seed_everything": seed, "data.seed": seed}
     changes |= {**_QUICK, "trainer.max_epochs": 1} if quick else {}
-    there = bool(versions_of(out, name=name))
-    cli = _build(BASE, out, name, changes, logs=not there)
-    if not there:
+    cli = _build(BASE, out, name, changes)
+    if not _is_whole(out, name, epochs=cli.trainer.max_epochs):
         begun = time.monotonic()
         console.print(f"Training {name} on {', '.join(cli.datamodule.class_names)}")
+        cli = _build(BASE, out, name, changes, logs=True)
         with quiet_lightning():
             cli.trainer.fit(cli.model, datamodule=cli.datamodule)
         console.print(f"  {time.monotonic() - begun:.0f} s")
     return find_checkpoint(out, name=name), list(cli.datamodule.class_names)
+
+
+def _is_whole(out: Path, name: str, *, epochs: int | None) -> bool:
+    """Whether there is a checkpoint of this name from the end of its training."""
+    try:
+        path = find_checkpoint(out, name=name)
+    except FileNotFoundError:
+        return False
+    return bool(torch.load(path, weights_only=True, map_location="cpu")["epoch"] + 1 == epochs)
 
 
 def _curve(arm: Arm, seed: int, base: Path, out: Path, *, quick: bool, console: Console) -> Curve:
@@ -139,7 +151,8 @@ def _curve(arm: Arm, seed: int, base: Path, out: Path, *, quick: bool, console: 
     changes |= {"trainer.num_sanity_val_steps": 0, **arm.changes}
     name = f"{arm.kinds}-{arm.name}-seed{seed}".replace(", ", "-").replace(" ", "-")
     file = out / "curves" / f"{name}.json"
-    settings = {"recipe": find_recipe(TUNED).read_text(encoding="utf-8"), "changes": changes}
+    recipe = yaml.safe_load(find_recipe(TUNED).read_text(encoding="utf-8"))
+    settings = {"recipe": recipe, "changes": changes}
     if file.is_file():
         saved = json.loads(file.read_text(encoding="utf-8"))
         if saved["settings"] == settings:
@@ -220,8 +233,7 @@ def _by_name(curves: Sequence[Curve]) -> Iterator[tuple[str, list[Curve]]]:
 
 def _spread(values: Sequence[float]) -> str:
     """Mean and standard deviation in per cent; the mean alone of fewer than three."""
-    mean = sum(values) / len(values)
     if len(values) < 3:
-        return f"{100 * mean:.1f}"
-    deviation = (sum((v - mean) ** 2 for v in values) / (len(values) - 1)) ** 0.5
-    return f"{100 * mean:.1f} ± {100 * deviation:.1f}"
+        return f"{100 * sum(values) / len(values):.1f}"
+    found = mean_std(values)
+    return f"{100 * found.mean:.1f} ± {100 * found.std:.1f}"

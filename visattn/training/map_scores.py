@@ -2,12 +2,13 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -16,14 +17,13 @@ from torch.utils.data import DataLoader, Subset
 from visattn.data.folders import IMAGENET_MEAN, IMAGENET_STD, FolderDataset
 from visattn.data.layout import split_names
 from visattn.data.modules import SushiData
-from visattn.evaluation import MapScores, Score, evaluate_maps
+from visattn.evaluation import MapScores, evaluate_maps
 from visattn.metrics import Baseline
 from visattn.training.look import load_network
 from visattn.training.suggestions import nearest
 
 SUSHI, SUSHI_SPLIT = "sushi", "test_mixed_rand"
 _BATCH = 10
-_DEPTHS = (0.0, 0.5, 1.0)
 _WHERE = {
     "pointing": "pointing",
     "mass_inside": "mass inside",
@@ -32,11 +32,11 @@ _WHERE = {
     "max_box_acc": "MaxBoxAcc",
 }
 _WHY = {
-    "deletion": "deletion",
-    "insertion": "insertion",
-    "drop": "avg drop",
-    "increase": "increase",
-    "road": "ROAD",
+    "deletion": "deletion ↓",
+    "insertion": "insertion ↑",
+    "drop": "drop ↓",
+    "increase": "increase ↑",
+    "road": "ROAD ↑",
 }
 
 
@@ -49,13 +49,13 @@ def measure_maps(
     layer: str | None = None,
     size: int | None = None,
     tolerance: float = 0,
-    steps: int = 16,
+    steps: int = 10,
     deletion_baseline: Baseline = "zero",
     insertion_baseline: Baseline = "blur",
     seed: int = 0,
     out: str | Path | None = None,
 ) -> dict[str, MapScores]:
-    """Measure every spatial map of a network, and print two tables.
+    """Measure every spatial map of a network, and print three tables.
 
     Args:
         model: A checkpoint of `ImageClassifier`, or the name of a timm model.
@@ -64,7 +64,8 @@ def measure_maps(
         split: Which split of ``data``; the last whose name begins with ``test``, or of the scenes
             ``test_mixed_rand``, if None.
         limit: How many images, drawn at random; 0 for all.
-        layer: Grad-CAM's layer; the last maps before the global pooling if None.
+        layer: Grad-CAM's layer; the last maps before the global pooling if None, and a finer one
+            where these are very coarse.
         size: Side to which pictures are scaled; that of the training if None, 224 for a name.
         tolerance: Of the pointing game, in pixels.
         steps: Steps of deletion and insertion.
@@ -109,6 +110,7 @@ def measure_maps(
     title = f"{model}: {len(rows)} images of {dataset.split}"
     console.print(_where_table(found, title=title))
     console.print(_why_table(found, deletion=deletion_baseline, insertion=insertion_baseline))
+    console.print(_randomisation_table(found))
     _say_what_was_left_out(found, console)
     if out is not None:
         settings = {
@@ -161,10 +163,7 @@ def _dataset(
 
 def _where_table(found: Mapping[str, MapScores], *, title: str) -> Table:
     """Localisation, the chance level in the last row."""
-    table = Table(title=f"{title}\nDoes the map lie on the object?", title_justify="left")
-    table.add_column("map")
-    for heading in _WHERE.values():
-        table.add_column(heading, justify="right")
+    table = _table(f"{title}\nDoes the map lie on the object?", columns=_WHERE.values())
     for name, scores in found.items():
         table.add_row(name, *(_number(scores.localisation[metric].value) for metric in _WHERE))
     table.add_section()
@@ -174,33 +173,44 @@ def _where_table(found: Mapping[str, MapScores], *, title: str) -> Table:
 
 
 def _why_table(found: Mapping[str, MapScores], *, deletion: str, insertion: str) -> Table:
-    """Faithfulness and the randomisation test; what knows nothing stands in the last rows."""
-    table = Table(
-        title="Does the prediction depend on what the map marks?",
-        title_justify="left",
-        caption=f"Baselines: deletion {deletion}, insertion {insertion}, average drop zero. Compare"
-        " with the random map. Alike: rank correlation with the map of a network whose layers are"
-        " randomised from the top down; 1 reads nothing of them.",
-        caption_justify="left",
+    """Faithfulness; what sees no image stands in the last rows."""
+    table = _table(
+        "Does the prediction depend on what the map marks? (↓ low is good, ↑ high is good)",
+        columns=_WHY.values(),
+        caption=f"On {deletion} for deletion, {insertion} for insertion, zero for drop and"
+        " increase. The random map is the chance level.",
     )
-    table.add_column("map")
-    for metric, heading in _WHY.items():
-        better = "down" if metric in ("deletion", "drop") else "up"
-        table.add_column(f"{heading} {'↓' if better == 'down' else '↑'}", justify="right")
-    tested = next(iter(found.values())).randomisation
-    shares = [_nearest_share(depth, tested) for depth in _DEPTHS] if tested else []
-    shares = list(dict.fromkeys(shares))
-    for share in shares:
-        table.add_column(f"alike, {share:.0%}", justify="right")
     for name, scores in found.items():
-        cells = [_number(scores.faithfulness[metric].value) for metric in _WHY]
-        cells += [_number(scores.randomisation[share].value) for share in shares]
-        table.add_row(name, *cells)
+        table.add_row(name, *(_number(scores.faithfulness[metric].value) for metric in _WHY))
     return table
 
 
-def _nearest_share(depth: float, tested: Mapping[float, Score]) -> float:
-    return min(tested, key=lambda share: abs(share - depth))
+def _randomisation_table(found: Mapping[str, MapScores]) -> Table:
+    """The randomisation test, a column a step."""
+    shares = next(iter(found.values())).randomisation
+    table = _table(
+        "Rank correlation with the map after a share of the layers was randomised, top first",
+        columns=[f"{share:.0%}" for share in shares],
+        caption="At 1 the map reads nothing of these layers; empty where it became flat.",
+    )
+    for name, scores in found.items():
+        table.add_row(name, *(_number(scores.randomisation[s].value, digits=2) for s in shares))
+    return table
+
+
+def _table(title: str, *, columns: Iterable[str], caption: str | None = None) -> Table:
+    table = Table(
+        title=title,
+        caption=caption,
+        title_justify="left",
+        caption_justify="left",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
+    table.add_column("map")
+    for heading in columns:
+        table.add_column(heading, justify="right", no_wrap=True)
+    return table
 
 
 def _say_what_was_left_out(found: Mapping[str, MapScores], console: Console) -> None:
@@ -208,7 +218,7 @@ def _say_what_was_left_out(found: Mapping[str, MapScores], console: Console) -> 
     for name, scores in found.items():
         for metric, score in {**scores.localisation, **scores.faithfulness}.items():
             if score.left_out:
-                heading = {**_WHERE, **_WHY}[metric]
+                heading = {**_WHERE, **_WHY}[metric].rstrip(" ↓↑")
                 console.print(
                     f"{name}: {heading} is undefined for {score.left_out} of "
                     f"{score.images + score.left_out} images, which are left out",
@@ -222,5 +232,5 @@ def _write(path: Path, content: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
-def _number(value: float | None) -> str:
-    return "" if value is None or math.isnan(value) else f"{value:.3f}"
+def _number(value: float | None, *, digits: int = 3) -> str:
+    return "" if value is None or math.isnan(value) else f"{value:.{digits}f}"

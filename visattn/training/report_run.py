@@ -41,7 +41,8 @@ def report_on(
 ) -> Report:
     """Make a page of networks on pictures of a folder.
 
-    The pictures are drawn at random, and shown with their masks where there are some.
+    The pictures are drawn at random, and shown with their masks where there are some. Classes are
+    shown where the checkpoint says which it knows.
 
     Args:
         checkpoints: Checkpoints of `ImageClassifier`, or names of timm models. Checkpoints must
@@ -118,8 +119,8 @@ def _choose(
     known: list[str] = []
     if str(data) == SUSHI:
         scenes = SushiData(size=side, train=8, val=0, test=max(count, 8))
-        root, classes = scenes.locate(), classes or scenes.class_names
-        known, split = split_names(root), split or "test_mixed_rand"
+        root = scenes.locate()
+        known, split = list(split_names(root)), split or "test_mixed_rand"
     else:
         root = Path(data)
         known = _splits(root)
@@ -147,7 +148,7 @@ def _choose(
     return _Chosen(
         images=torch.stack([image for image, _ in items]),
         masks=torch.stack([mask for _, mask in items]),
-        labels=[dataset.items[row].label if known else -1 for row in rows],
+        labels=[dataset.items[row].label if known and classes else -1 for row in rows],
         names=[dataset.items[row].path.name for row in rows],
         note=note,
     )

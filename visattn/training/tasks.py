@@ -72,6 +72,27 @@ TASKS = {
             best="val/exact",
             links=("source_words", "target_words", "question"),
         ),
+        Task(
+            "sentiment",
+            "visattn.training.sentiment.SentimentModule",
+            "visattn.training.review_data.ReviewData",
+            best="val/accuracy",
+            links=("words",),
+        ),
+        Task(
+            "tagging",
+            "visattn.training.tagging.TaggingModule",
+            "visattn.training.review_data.TaggingData",
+            best="val/nouns",
+            links=("words", "tags"),
+        ),
+        Task(
+            "captioning",
+            "visattn.training.captioning.CaptionerModule",
+            "visattn.training.caption_data.CaptionData",
+            best="val/exact",
+            links=("words",),
+        ),
     )
 }
 

@@ -49,7 +49,7 @@ class Translator(L.LightningModule):
         warmup: Share of the training in which the learning rate rises.
 
     Example:
-        >>> model = Translator("dot", source_words=57, target_words=56, hidden=16)
+        >>> model = Translator("dot", source_words=47, target_words=48, hidden=16)
         >>> model.model.decoder.attention.score
         DotScore()
     """

@@ -49,7 +49,7 @@ async function paintTile(canvas, model, place, number) {
   const [low, high] = limitsOf(field);
   const full = resized(field, values.size, size);
   const scene = { number, image, size, field, full, grid: values.size, low, high };
-  drawScene(canvas, scene, { ...state.look, style: "colours", region: false, outline: false });
+  drawScene(canvas, scene, { ...state.look, region: false, outline: false });
 }
 
 async function fillAnswers() {

@@ -32,7 +32,7 @@ function painted(field, [height, width], { low, high, palette, style }) {
     pixels.data[at] = table[colour];
     pixels.data[at + 1] = table[colour + 1];
     pixels.data[at + 2] = table[colour + 2];
-    pixels.data[at + 3] = 255;
+    pixels.data[at + 3] = style === "fading" ? 255 * Math.sqrt(share) : 255;
   }
   context.putImageData(pixels, 0, 0);
   return canvas;
@@ -77,15 +77,24 @@ const outlines = remembered((soft, size) => {
   return { lines: linesAt(resized(soft, size, grid), grid, 0.5), grid };
 }, 1000);
 
+// A picture at the size of the canvas; made once, since good scaling takes long.
+const backdrops = remembered((image, width, height) => {
+  const canvas = document.createElement("canvas");
+  [canvas.width, canvas.height] = [width, height];
+  const context = canvas.getContext("2d");
+  context.imageSmoothingQuality = "high";
+  context.drawImage(image, 0, 0, width, height);
+  return canvas;
+});
+const backdrop = (number, width, height, image) =>
+  backdrops(`${number} ${width} ${height}`, image, width, height);
+
 // scene: number, image, size; field on grid, and full, the same at the picture's size; low, high,
-// threshold; mask; cell on cellGrid.
+// threshold; mask; cell on cellGrid, which asks if rows belong to places, and the point at.
 function drawScene(canvas, scene, look, pixel = 1) {
   const context = canvas.getContext("2d");
   const [height, width] = [canvas.height, canvas.width];
-  context.imageSmoothingEnabled = true;
-  context.imageSmoothingQuality = "high";
-  context.clearRect(0, 0, width, height);
-  context.drawImage(scene.image, 0, 0, width, height);
+  context.drawImage(backdrop(scene.number, width, height, scene.image), 0, 0);
   if (scene.field) {
     const [shown, grid] = look.smooth ? [scene.full, scene.size] : [scene.field, scene.grid];
     context.globalAlpha = look.opacity;
@@ -104,7 +113,15 @@ function drawScene(canvas, scene, look, pixel = 1) {
     const { lines, grid } = outlines(scene.number, scene.mask.soft, scene.size);
     stroke(context, pathOf(lines, width / grid[1], height / grid[0]), { colour: TRUTH, width: thin });
   }
-  if (scene.cell) drawCell(context, scene, pixel);
+  if (scene.asks) drawCell(context, scene, pixel);
+  else if (scene.at) drawPoint(context, scene.at, pixel);
+}
+
+function drawPoint(context, at, pixel) {
+  const { width, height } = context.canvas;
+  const ring = new Path2D();
+  ring.arc(at.x * width, at.y * height, 5 * pixel, 0, 2 * Math.PI);
+  stroke(context, ring, { colour: "#ffffff", width: 2 * pixel });
 }
 
 function drawCell(context, scene, pixel) {

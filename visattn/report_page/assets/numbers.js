@@ -1,4 +1,29 @@
-// Files of what is shown.
+// The numbers as a table, and files of what is shown.
+
+function fillTable(panel) {
+  const { scene } = panel;
+  const into = panel.find(".table");
+  if (!panel.find(".values").open || !scene?.field) return;
+  const [height, width] = scene.grid;
+  if (height * width > 1024) {
+    into.replaceChildren(element("p", {}, `${height} × ${width} numbers are too many for a table here: save them.`));
+    return;
+  }
+  if (into.querySelectorAll("td").length !== height * width) {
+    const columns = ["row", ...Array(width).keys()].map((x) => element("th", { scope: "col" }, x === "row" ? x : `${x + 1}`));
+    const rows = Array.from({ length: height }, (_, y) => element(
+      "tr",
+      {},
+      element("th", { scope: "row" }, `${y + 1}`),
+      ...Array.from({ length: width }, () => element("td")),
+    ));
+    const head = element("thead", {}, element("tr", {}, ...columns));
+    into.replaceChildren(element("table", {}, head, element("tbody", {}, ...rows)));
+  }
+  into.querySelectorAll("td").forEach((cell, i) => {
+    cell.textContent = scene.field[i].toPrecision(5);
+  });
+}
 
 function save(blob, name) {
   const link = element("a", { href: URL.createObjectURL(blob), download: name });

@@ -13,7 +13,7 @@ class Panel {
     this.find(".tag").textContent = this.letter;
     this.find(".picture").addEventListener("click", () => savePicture(this));
     this.find(".numbers").addEventListener("click", () => saveNumbers(this));
-    this.find(".values").addEventListener("toggle", () => this.fillTable());
+    this.find(".values").addEventListener("toggle", () => fillTable(this));
     this.find(".table").setAttribute("aria-label", `Numbers of map ${this.letter}`);
     for (const [name, heard] of [
       ["model", (value) => this.chooseModel(Number(value))],
@@ -85,7 +85,9 @@ class Panel {
       maskOf(number),
       this.layer ? layerOn(this.choice.model, this.choice.layer, number) : null,
     ]);
-    if (number === state.picture) this.loaded = { number, image, mask, values };
+    if (number !== state.picture) return;
+    this.loaded = { number, image, mask, values };
+    this.sayAnswer();
   }
 
   // The map at the place that is asked for.
@@ -97,14 +99,15 @@ class Panel {
     if (!values) return;
     scene.grid = values.size;
     const at = query();
+    scene.at = at;
     if (values.queries) {
       const { head, mode } = this.choice;
       scene.cell = values.cell(at);
       scene.cellGrid = values.queries;
+      scene.asks = mode === "query";
       scene.field = mode === "mean" ? values.mean(head) : values.values(scene.cell.place, head);
     } else {
       scene.field = values.values();
-      scene.cellGrid = values.size;
       scene.cell = {
         y: Math.min(values.size[0] - 1, Math.floor(at.y * values.size[0])),
         x: Math.min(values.size[1] - 1, Math.floor(at.x * values.size[1])),
@@ -154,7 +157,6 @@ class Panel {
     this.find(".empty").hidden = present;
     for (const part of [".scale", ".scores", ".values", ".numbers"]) this.find(part).hidden = !present;
     this.viewer.setAttribute("aria-label", `Map ${this.letter}: ${this.name}, ${layer?.name ?? "no map"}`);
-    this.sayAnswer();
     if (!present) return void (this.find(".readout").textContent = "");
     const nothing = scene.low !== 0 && Math.abs(scene.low) < 0.001 * scene.high;
     this.find(".low").textContent = nothing ? "≈ 0" : amount(scene.low);
@@ -173,7 +175,7 @@ class Panel {
       const marked = scene.full.reduce((sum, value) => sum + (value >= scene.threshold), 0);
       this.figures(["Area marked", percent(marked / scene.full.length), marked / scene.full.length, NaN, `at ${amount(scene.threshold)}`]);
     }
-    if (this.find(".values").open) this.fillTable();
+    if (this.find(".values").open) fillTable(this);
   }
 
   figures(...rows) {
@@ -236,31 +238,6 @@ class Panel {
     context.drawImage(strip, 0, 0);
   }
 
-  fillTable() {
-    const { scene } = this;
-    const into = this.find(".table");
-    if (!this.find(".values").open || !scene?.field) return;
-    const [height, width] = scene.grid;
-    if (height * width > 1024) {
-      into.replaceChildren(element("p", {}, `${height} × ${width} numbers are too many for a table here: save them.`));
-      return;
-    }
-    if (into.querySelectorAll("td").length !== height * width) {
-      const columns = ["row", ...Array(width).keys()].map((x) => element("th", { scope: "col" }, x === "row" ? x : `${x + 1}`));
-      const rows = Array.from({ length: height }, (_, y) => element(
-        "tr",
-        {},
-        element("th", { scope: "row" }, `${y + 1}`),
-        ...Array.from({ length: width }, () => element("td")),
-      ));
-      const head = element("thead", {}, element("tr", {}, ...columns));
-      into.replaceChildren(element("table", {}, head, element("tbody", {}, ...rows)));
-    }
-    into.querySelectorAll("td").forEach((cell, i) => {
-      cell.textContent = scene.field[i].toPrecision(5);
-    });
-  }
-
   listen() {
     const placeOf = (event) => {
       const box = this.canvas.getBoundingClientRect();
@@ -281,6 +258,7 @@ class Panel {
     });
     this.viewer.addEventListener("click", (event) => {
       state.home = placeOf(event);
+      paint();
       render();
     });
     this.viewer.addEventListener("keydown", (event) => this.press(event));

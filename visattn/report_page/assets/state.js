@@ -1,6 +1,6 @@
 // What is chosen, and words for it.
 
-const MAPS = new Set(["spatial", "cam", "pairwise"]);
+const MAPS = new Set(["spatial", "gate", "cam", "pairwise"]);
 
 const state = {
   picture: data.opening.picture,
@@ -8,9 +8,9 @@ const state = {
   hovered: null,
   compare: false,
   look: {
-    opacity: 0.55,
+    opacity: 0.7,
     threshold: 0.5,
-    style: "colours",
+    style: "fading",
     range: "own",
     palette: Object.keys(data.colours)[0],
     smooth: true,
@@ -85,7 +85,7 @@ function amount(value) {
   return size >= 0.001 && size < 10000 ? String(Number(value.toPrecision(3))) : value.toExponential(1);
 }
 
-const KINDS = { spatial: "map", cam: "from gradients", pairwise: "attention" };
+const KINDS = { spatial: "map", gate: "mean gate", cam: "gradients", pairwise: "attention" };
 
 function layerTitle(layer) {
   const [height, width] = layer.size;

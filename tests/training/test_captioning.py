@@ -1,0 +1,98 @@
+"""Captioners, trained from the command line."""
+
+import itertools
+import json
+
+import pytest
+import torch
+
+from visattn.cli import main
+from visattn.data.sushi import KINDS
+from visattn.training.caption_data import CaptionData
+from visattn.training.captioning import CaptionerModule, map_features, pointing
+from visattn.training.recipes import find_recipe, recipe_folder, recipe_names
+
+RECIPES = [name for name in recipe_names() if name.startswith("captioning/")]
+SHORT = (
+    "--data.size=32",
+    "--data.train=16",
+    "--data.val=4",
+    "--data.test=4",
+    "--data.pieces=1",
+    "--data.batch_size=4",
+    "--trainer.max_epochs=1",
+)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_begins_with_command_time_and_result(name):
+    lines = find_recipe(name).read_text().splitlines()
+    comment = "\n".join(itertools.takewhile(lambda line: line.startswith("#"), lines))
+    assert f"visattn fit  -c recipes/{name}.yaml" in comment
+    assert f"visattn test -c recipes/{name}.yaml" in comment
+    for word in ("two cores", "To expect"):
+        assert word in comment
+    readme = (recipe_folder() / "captioning" / "README.md").read_text()
+    assert f"]({name.rpartition('/')[2]}.yaml)" in readme
+
+
+@pytest.mark.parametrize("name", ["captioning/soft", "captioning/hard"])
+def test_fit_and_test(name, tmp_path):
+    words = ["-c", name, f"--runs={tmp_path}", *SHORT]
+    assert main(["fit", *words]) == 0
+    assert main(["test", *words]) == 0
+    (path,) = tmp_path.glob("*/version_0/test.json")
+    (measured,) = json.loads(path.read_text())["splits"].values()
+    assert set(measured) == {"exact", "pointing", "other"}
+
+
+def test_captions_say_what_is_in_the_picture():
+    data = CaptionData(size=32, train=12, val=2, test=2, pieces=1)
+    _, target, _, kinds = data.test_dataloader().dataset[0]
+
+    words = data.vocabulary.words(target)
+    assert words[0] == KINDS[kinds[0]]
+    assert words[-1] == KINDS[kinds[1]]
+    assert words[1:-1] in (("left", "of"), ("above",))
+    (batch,) = data.val_dataloader()
+    assert batch["image"].shape == (2, 3, 32, 32)
+    assert -1 <= batch["image"].min() < 0 < batch["image"].max() <= 1
+    assert batch["mattes"].dtype == torch.bool
+
+
+def test_pointing_reads_the_words_of_the_dishes():
+    """The first dish in the upper left quarter, the second in the lower right one."""
+    mattes = torch.zeros(3, 2, 16, 16, dtype=torch.bool)
+    mattes[:, 0, 1:5, 1:5] = True
+    mattes[:, 1, 9:13, 9:13] = True
+    target = torch.tensor([[3, 11, 12, 4, 2], [3, 13, 4, 2, 0], [3, 13, 4, 2, 0]])
+    weights = torch.zeros(3, 5, 16)  # 4 x 4 places of 4 pixels; middles at 2, 6, 10, 14
+    first, second, right = 0, 2 * 4 + 2, 3
+    weights[0, 0, first] = weights[0, 3, second] = 1
+    weights[1, 0, second] = weights[1, 2, first] = 1
+    weights[2, 0, 1 * 4 + 1] = weights[2, 2, right] = 1  # 2 pixels away counts, 10 do not
+    own, other = pointing(weights, target, mattes, size=(4, 4))
+    assert own.tolist() == [[True, True], [False, False], [True, False]]
+    assert other.tolist() == [[False, False], [True, True], [False, False]]
+
+
+def test_hard_attention_learns_its_places_from_rewards():
+    torch.manual_seed(1)
+    batch = next(iter(CaptionData(size=32, train=8, pieces=1, batch_size=8).train_dataloader()))
+    for hard in (False, True):
+        model = CaptionerModule(hard, words=14, hidden=16, reinforce=1.0)
+        model.log = lambda *args, **kwargs: None
+        model.training_step(batch, 0).backward()
+        query = model.model.decoder.attention.score.query.weight
+        assert query.grad.abs().sum() > 0
+        assert bool((model.baseline != 0).any()) == hard
+        model.zero_grad()
+        model.reinforce = 0.0
+        model.training_step(batch, 0).backward()
+        assert (query.grad is not None and bool(query.grad.abs().sum() > 0)) != hard
+
+
+def test_a_reduction_that_a_backbone_has_not():
+    with pytest.raises(ValueError, match=r"not at reduction=3"):
+        map_features("resnet10t", reduction=3)
+    assert map_features("resnet10t", reduction=8)[1] == 128

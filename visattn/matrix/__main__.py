@@ -1,0 +1,60 @@
+"""Write the matrix: ``python -m visattn.matrix``."""
+
+import argparse
+import multiprocessing
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from rich.progress import track
+
+import visattn.matrix
+from visattn.matrix.architectures import architectures
+from visattn.matrix.page import document
+from visattn.matrix.surveying import examples, survey
+from visattn.matrix.verification import verify
+
+QUICK = ("inception_v4", "sknet", "torchvision.squeezenet", "xception")
+"""Families of the quick matrix."""
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def _all(
+    function: Callable[[Item], Result], items: Sequence[Item], jobs: int, title: str
+) -> list[Result]:
+    """A function of every item, over several processes, in order."""
+    if jobs < 2:
+        return [function(item) for item in track(items, description=title)]
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(jobs, context, torch.set_num_threads, (1,)) as pool:
+        futures = {pool.submit(function, item): item for item in items}
+        for _ in track(as_completed(futures), description=title, total=len(items)):
+            pass
+        return [future.result() for future in futures]
+
+
+def make(families: Sequence[str] = (), *, jobs: int = 1) -> str:
+    """The page for some families, or for all."""
+    surveyed = _all(survey, architectures(families), jobs, "planning")
+    verified = _all(verify, examples(surveyed), jobs, "comparing")
+    return document(surveyed, verified)
+
+
+def main() -> None:
+    """Write the matrix."""
+    parser = argparse.ArgumentParser(description=visattn.matrix.__doc__)
+    parser.add_argument("--quick", action="store_true", help=f"only {', '.join(QUICK)}")
+    parser.add_argument("--out", type=Path, default=Path("docs/matrix.md"))
+    parser.add_argument("--jobs", type=int, default=2, help="processes")
+    given = parser.parse_args()
+    page = make(QUICK if given.quick else (), jobs=given.jobs)
+    given.out.write_text(page)
+    print(f"Wrote {given.out}.")
+
+
+if __name__ == "__main__":
+    main()
