@@ -141,7 +141,9 @@ def test_sknet50_is_timms_skresnext50():
     assert together(found)[0] == parameters(theirs) == 27_479_784
 
 
-@pytest.mark.parametrize("block", [*block_names(), MultiHeadSelfAttention, AttentionBranch], ids=str)
+@pytest.mark.parametrize(
+    "block", [*block_names(), MultiHeadSelfAttention, AttentionBranch], ids=str
+)
 def test_the_plan_of_any_pair_adds_up(block):
     model = resnet(18)
     found = planned(model, block)

@@ -185,8 +185,10 @@ def _add_zero_biases(renamed: dict[str, Tensor], units: Mapping[str, Attended]) 
         if type(unit.block).__name__ == "CBAM":
             for layer in ("channel.fc1", "channel.fc2"):
                 weight, bias = f"{key}.{layer}.weight", f"{key}.{layer}.bias"
-                if weight in renamed and bias not in renamed and bias[len(key) + 1 :] in dict(
-                    unit.block.named_parameters()
+                if (
+                    weight in renamed
+                    and bias not in renamed
+                    and bias[len(key) + 1 :] in dict(unit.block.named_parameters())
                 ):
                     renamed[bias] = renamed[weight].new_zeros(len(renamed[weight]))
 

@@ -330,9 +330,7 @@ def _other(example: Tensor, dynamic: Dynamic) -> Tensor:
     return torch.rand(shape, dtype=example.dtype)
 
 
-def _difference(
-    target: Path, model: nn.Module, images: Tensor, outputs: Sequence[str]
-) -> float:
+def _difference(target: Path, model: nn.Module, images: Tensor, outputs: Sequence[str]) -> float:
     """The largest relative difference, or a ValueError if it is too large."""
     with torch.no_grad():
         expected = model(images)

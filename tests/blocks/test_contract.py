@@ -6,9 +6,17 @@ from visattn.testing import check_block, check_compiles, check_exports, check_on
 
 VARIANTS = {
     "se": [{"bias": False}, {"rd_divisor": 8}],
+    "eca": [{"padding": "circular"}],
     "bam": [{"variant": "official"}],
     "cbam": [{"variant": "timm"}],
-    "coord": [{"bias": False}],
+    "coord": [{"reduction": 24, "rd_divisor": 8, "bias": False}],
+    "triplet": [{"spatial": False}],
+    "scse": [{"combine": "max"}],
+    "sk": [{"rd_divisor": 8}],
+    "mhsa": [{"position": p} for p in ("none", "sine", "learned")],
+    "aa": [{"upsilon": 1.0}, {"relative": False}],
+    "residual_attention": [{"depth": 1}, {"depth": 3}]
+    + [{"attention": a} for a in ("channel", "spatial")],
     "gc": [{"fuse": "scale"}, {"fuse": "both"}],
     "nonlocal": [{"pairwise": p} for p in ("gaussian", "dot", "concatenation")]
     + [{"subsample": True}, {"norm": False}],

@@ -8,6 +8,8 @@ from visattn.training.quiet import quiet_lightning
 from visattn.training.recipes import find_recipe, recipe_names
 from visattn.training.tasks import DEFAULT, TASKS, find_task, task_of
 
+OTHERS = [n for n in recipe_names() if task_of([f"-c={find_recipe(n)}"]).name != DEFAULT]
+
 
 def test_the_last_to_name_a_task_counts(tmp_path):
     first, second = tmp_path / "first.yaml", tmp_path / "second.yaml"
@@ -26,7 +28,7 @@ def test_every_task_has_a_recipe(name):
     assert any(task_of(["-c", str(find_recipe(recipe))]).name == name for recipe in recipe_names())
 
 
-@pytest.mark.parametrize("name", recipe_names())
+@pytest.mark.parametrize("name", OTHERS)
 def test_every_recipe_builds(name):
     with quiet_lightning():
         cli = TaskCLI([f"--config={find_recipe(name)}"], run=False, logs=False)

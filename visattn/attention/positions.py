@@ -4,7 +4,6 @@ Attention doesn't see the order of its sources. Absolute encodings are added to 
 relative ones to the scores.
 """
 
-import math
 from typing import final
 
 import torch
@@ -128,9 +127,8 @@ class LearnedPositions2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Add the vector of each place."""
-        table: Tensor = self.table
-        if table.shape[2:] != x.shape[2:]:
-            table = F.interpolate(table, x.shape[2:], mode="bilinear", align_corners=False)
+        # At the table's own size this is the table itself; a branch would fix the size in exports.
+        table = F.interpolate(self.table, x.shape[2:], mode="bilinear", align_corners=False)
         return x + table
 
 
@@ -204,5 +202,5 @@ def _distances(targets: int, sources: int, reach: int, device: torch.device) -> 
 
 def _check_sizes(*, least: int = 1, **sizes: int) -> None:
     for name, size in sizes.items():
-        if size < least or not math.isfinite(size):
+        if size < least:
             raise ValueError(f"{name} must be at least {least}, got {size}")

@@ -7,16 +7,21 @@ from typing import Literal
 
 from torch import nn
 
+from visattn.blocks.abn import AttentionBranch
+from visattn.blocks.augmented import AugmentedConv
 from visattn.blocks.bam import BAM
 from visattn.blocks.cbam import CBAM
 from visattn.blocks.coord import CoordinateAttention
 from visattn.blocks.eca import ECA
 from visattn.blocks.ese import EffectiveSE
 from visattn.blocks.gc import GlobalContext
+from visattn.blocks.mhsa import MultiHeadSelfAttention
 from visattn.blocks.nonlocal_ import NonLocal
+from visattn.blocks.residual_attention import ResidualAttention
 from visattn.blocks.scse import SCSE
 from visattn.blocks.se import SE
 from visattn.blocks.simam import SimAM
+from visattn.blocks.sk import SelectiveKernel
 from visattn.blocks.spatial_mask import SpatialMask
 from visattn.blocks.taps import PairwiseTap, Tap
 from visattn.blocks.triplet import TripletAttention
@@ -27,12 +32,17 @@ __all__ = [
     "ECA",
     "SCSE",
     "SE",
+    "AttentionBranch",
+    "AugmentedConv",
     "BlockEntry",
     "CoordinateAttention",
     "EffectiveSE",
     "GlobalContext",
+    "MultiHeadSelfAttention",
     "NonLocal",
     "PairwiseTap",
+    "ResidualAttention",
+    "SelectiveKernel",
     "SimAM",
     "SpatialMask",
     "Tap",
@@ -189,6 +199,11 @@ for _name, _factory in {
     "triplet": TripletAttention,
     "scse": SCSE,
     "nonlocal": NonLocal,
+    "mhsa": MultiHeadSelfAttention,
+    "sk": SelectiveKernel,
+    "aa": AugmentedConv,
+    "abn": AttentionBranch,
+    "residual_attention": ResidualAttention,
     "spatial_mask": SpatialMask,
 }.items():
     register_block(_name, _factory)

@@ -98,6 +98,12 @@ class Attended(nn.Module):
             self.original._apply(fn)
         return super()._apply(fn, recurse)
 
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode of a base that is kept aside along with the rest."""
+        if self.where == "instead":
+            self.original.train(mode)
+        return super().train(mode)
+
     def __getattr__(self, name: str) -> Any:
         try:
             return super().__getattr__(name)

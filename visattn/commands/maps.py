@@ -102,7 +102,7 @@ def measure_maps(
     from visattn.training.process import tune_process
 
     tune_process()
-    from visattn.training.map_scores import measure_maps as measure
+    from visattn.training import measure_maps as measure
 
     measure(
         checkpoint,

@@ -91,9 +91,7 @@ def survives_parallel_training(case: ModelCase) -> None:
     bare = copy.deepcopy(case.live)
     bare(case.images).square().mean().backward()
     with _process_group():
-        parallel = DistributedDataParallel(
-            copy.deepcopy(case.live), find_unused_parameters=unused
-        )
+        parallel = DistributedDataParallel(copy.deepcopy(case.live), find_unused_parameters=unused)
         y = parallel(case.images)
         close(y.detach(), seeded(bare, case.images), "DistributedDataParallel")
         with warnings.catch_warnings():  # that gradients of channels-last kernels are copied

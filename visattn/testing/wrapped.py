@@ -148,21 +148,23 @@ def trains_attention_alone(case: ModelCase) -> None:
 def refuses_or_stacks_a_second_block(case: ModelCase) -> None:
     """Attention at a taken place is an error; with ``stack=True`` both stand there."""
     model = copy.deepcopy(case.start).eval()
-    paths = module_paths(model)
-    where = {"at": paths, "input_size": tuple(case.images.shape[1:])}
+    size = (case.images.shape[1], case.images.shape[2], case.images.shape[3])
+    taken = sorted({module_paths(model)[0], module_paths(model)[-1]})
     keys = list(model.state_dict())
     try:
-        wrap(model, "se", **where)  # type: ignore[arg-type]
+        wrap(model, "se", at=taken[:1], input_size=size)
     except ValueError:
         assert list(model.state_dict()) == keys, "a refused wrap changes the model"
     else:
-        raise AssertionError("a second block at the same places is not refused")
-    wrap(model, "se", stack=True, **where)  # type: ignore[arg-type]
+        raise AssertionError("a second block at the same place is not refused")
+    before = len(list(units(model)))
+    wrap(model, "se", at=taken, input_size=size, stack=True)
+    assert len(list(units(model))) == before + len(taken), "the second block isn't there"
     expected = seeded(case.plain.eval(), case.images)
     assert torch.equal(seeded(model, case.images), expected), "two blocks are no identity"
     with record(model) as maps:
         seeded(model, case.images)
-    assert len(maps) >= len(paths), "the second block isn't recorded"
+    assert sum("channel" in entry.kinds.values() for entry in maps.values()) >= len(taken)
     assert list(unwrap(model).state_dict()) == list(case.plain.state_dict())
 
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from visattn.training.command import TaskCLI, run_command
     from visattn.training.demo import run_demo
     from visattn.training.look import draw_maps
+    from visattn.training.map_scores import measure_maps
     from visattn.training.objectives import CrossEntropy, MaskedFocus, Objective
     from visattn.training.outcomes import Outcomes, Results
     from visattn.training.report_run import report_on
@@ -28,6 +29,7 @@ _HOMES = {
     "TaskCLI": "command",
     "Translator": "translation",
     "draw_maps": "look",
+    "measure_maps": "map_scores",
     "report_on": "report_run",
     "run_command": "command",
     "run_demo": "demo",
@@ -45,6 +47,7 @@ __all__ = [
     "TaskCLI",
     "Translator",
     "draw_maps",
+    "measure_maps",
     "report_on",
     "run_command",
     "run_demo",

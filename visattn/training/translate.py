@@ -7,6 +7,7 @@ import torch
 from visattn.pictures.alignments import draw_alignment
 from visattn.pictures.saving import save
 from visattn.sequence import clause_vocabularies
+from visattn.sequence.clauses import ENDS
 from visattn.training.translation import Translator
 
 MAX_WORDS = 100
@@ -18,7 +19,8 @@ def translate_sentence(
     """Translate.
 
     Args:
-        sentence: Words of `visattn.sequence.clauses`, with blanks between them.
+        sentence: Words of `visattn.sequence.clauses`, with blanks between them; a full stop is put
+            after the last one if there is no "." or "?".
         model: A checkpoint of `Translator`.
         out: PNG or PDF for the heat map; no picture if None.
 
@@ -35,6 +37,8 @@ def translate_sentence(
     words = sentence.split()
     if not words:
         raise ValueError("the sentence has no word")
+    if words[-1] not in ENDS:
+        words.append(".")
     source, target = clause_vocabularies()
     numbers = torch.tensor([source.numbers(words)])
     translator = Translator.load_from_checkpoint(model, map_location="cpu").eval()

@@ -1,0 +1,183 @@
+"""The copying task: say again, in order, what was said; and four kinds of network for it."""
+
+from abc import ABC, abstractmethod
+from typing import Literal, final
+
+import torch
+from torch import Tensor, nn
+
+from visattn.attention import MultiHeadAttention, sine_positions
+
+CopierName = Literal["feed_forward", "convolution", "recurrence", "attention"]
+BLANK = 0
+"""Number of the word that stands where a copy is to be put; symbols begin at 1."""
+
+
+def copying_batch(
+    count: int, *, length: int, symbols: int, generator: torch.Generator | None = None
+) -> tuple[Tensor, Tensor]:
+    """Random symbols with as many blanks after them, and the copy that belongs there.
+
+    Args:
+        count: N.
+        length: How many symbols.
+        symbols: How many different ones.
+        generator: Of the random numbers; PyTorch's own if None.
+
+    Returns:
+        Input (N, 2 * length), `BLANK` in the second half, and target (N, length).
+
+    Example:
+        >>> given, wanted = copying_batch(2, length=3, symbols=8)
+        >>> torch.equal(given[:, :3], wanted), given[0, 3:].tolist()
+        (True, [0, 0, 0])
+    """
+    target = torch.randint(1, symbols + 1, (count, length), generator=generator)
+    return torch.cat((target, torch.full_like(target, BLANK)), 1), target
+
+
+class Copier(nn.Module, ABC):
+    """A network from inputs (N, 2 * length) to logits of the copy (N, length, symbols + 1)."""
+
+    @abstractmethod
+    def forward(self, given: Tensor) -> Tensor:
+        """Logits of the copy."""
+
+    @property
+    @abstractmethod
+    def path(self) -> int:
+        """Layers, or steps, between a symbol and its copy."""
+
+
+@final
+class FeedForwardCopier(Copier):
+    """All symbols at once through one hidden layer; of a fixed length."""
+
+    def __init__(self, symbols: int, *, length: int, channels: int) -> None:
+        super().__init__()
+        self.length = length
+        self.symbols = symbols
+        self.embedding = nn.Embedding(symbols + 1, channels)
+        self.layers = nn.Sequential(
+            nn.Linear(length * channels, 4 * channels),
+            nn.ReLU(),
+            nn.Linear(4 * channels, length * (symbols + 1)),
+        )
+
+    def forward(self, given: Tensor) -> Tensor:
+        """Logits of the copy."""
+        x = self.embedding(given[:, : self.length]).flatten(1)
+        logits: Tensor = self.layers(x)
+        return logits.unflatten(1, (self.length, self.symbols + 1))
+
+    @property
+    def path(self) -> int:
+        """Two layers."""
+        return 2
+
+
+@final
+class ConvolutionCopier(Copier):
+    """Residual convolutions of width 5, as many as it takes to reach from symbol to copy."""
+
+    def __init__(self, symbols: int, *, length: int, channels: int) -> None:
+        super().__init__()
+        self.length = length
+        self.embedding = nn.Embedding(symbols + 1, channels)
+        self.layers = nn.ModuleList(
+            nn.Conv1d(channels, channels, 5, padding=2) for _ in range(-(-length // 2))
+        )
+        self.out = nn.Linear(channels, symbols + 1)
+
+    def forward(self, given: Tensor) -> Tensor:
+        """Logits of the copy."""
+        x = self.embedding(given).transpose(1, 2)
+        for layer in self.layers:
+            x = x + torch.relu(layer(x))
+        logits: Tensor = self.out(x.transpose(1, 2)[:, self.length :])
+        return logits
+
+    @property
+    def path(self) -> int:
+        """Each layer reaches two places further."""
+        return len(self.layers)
+
+
+@final
+class RecurrentCopier(Copier):
+    """An LSTM that reads symbols and then blanks."""
+
+    def __init__(self, symbols: int, *, length: int, channels: int) -> None:
+        super().__init__()
+        self.length = length
+        self.embedding = nn.Embedding(symbols + 1, channels)
+        self.recurrent = nn.LSTM(channels, 2 * channels, batch_first=True)
+        self.out = nn.Linear(2 * channels, symbols + 1)
+
+    def forward(self, given: Tensor) -> Tensor:
+        """Logits of the copy."""
+        states, _ = self.recurrent(self.embedding(given))
+        logits: Tensor = self.out(states[:, self.length :])
+        return logits
+
+    @property
+    def path(self) -> int:
+        """A step a word."""
+        return self.length
+
+
+@final
+class AttentionCopier(Copier):
+    """One layer of self-attention with sines of the place."""
+
+    def __init__(self, symbols: int, *, length: int, channels: int) -> None:
+        super().__init__()
+        self.length = length
+        self.embedding = nn.Embedding(symbols + 1, channels)
+        self.attention = MultiHeadAttention(channels, heads=4)
+        self.out = nn.Linear(channels, symbols + 1)
+
+    def forward(self, given: Tensor) -> Tensor:
+        """Logits of the copy."""
+        x = self.embedding(given)
+        x = x + sine_positions(x.shape[1], x.shape[2]).to(x)
+        read = self.attention(x[:, self.length :], x, need_weights=False).context
+        logits: Tensor = self.out(read)
+        return logits
+
+    @property
+    def path(self) -> int:
+        """One look."""
+        return 1
+
+
+_COPIERS: dict[str, type[Copier]] = {
+    "feed_forward": FeedForwardCopier,
+    "convolution": ConvolutionCopier,
+    "recurrence": RecurrentCopier,
+    "attention": AttentionCopier,
+}
+
+
+def build_copier(
+    kind: CopierName, *, symbols: int = 8, length: int = 20, channels: int = 64
+) -> Copier:
+    """A network for the copying task.
+
+    Args:
+        kind: ``"feed_forward"``, ``"convolution"``, ``"recurrence"`` or ``"attention"``.
+        symbols: How many different symbols.
+        length: How many there are to copy.
+        channels: Width.
+
+    Raises:
+        ValueError: There is no such kind.
+
+    Example:
+        >>> [build_copier(kind).path for kind in get_args(CopierName)]
+        [2, 10, 20, 1]
+    """
+    if kind not in _COPIERS:
+        raise ValueError(f"kind must be one of {', '.join(_COPIERS)}, got {kind!r}")
+    made = _COPIERS[kind](symbols, length=length, channels=channels)  # type: ignore[call-arg]
+    return made
