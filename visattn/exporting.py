@@ -106,6 +106,8 @@ def export_model(
     example = _example(double, images, size)
     names = _names(double, example, masks)
     answering = _Answering(double, names)
+    other = _other(example, dynamic)
+    _check_runs(answering, other, dynamic)
     program = _program(answering, example, dynamic)
     target.parent.mkdir(parents=True, exist_ok=True)
     outputs = ("logits", *names)
@@ -120,7 +122,6 @@ def export_model(
         torch.export.save(program, target, extra_files={"visattn.json": json.dumps(text)})
     if not verify:
         return Exported(target, outputs, smallest=smallest)
-    other = _other(example, dynamic)
     difference = _difference(target, answering, other, outputs)
     return Exported(target, outputs, difference, tuple(other.shape), smallest)
 
@@ -251,6 +252,19 @@ def _check_answers(model: nn.Module, answers: Any) -> None:
             f"Expected a model that gives a tensor; {type(model).__name__} gave"
             f" {type(answers).__name__}."
         )
+
+
+def _check_runs(model: nn.Module, images: Tensor, dynamic: Dynamic) -> None:
+    """Raise a ValueError if the model can't take what shall be free."""
+    try:
+        with torch.no_grad():
+            model(images)
+    except Exception as error:
+        raise ValueError(
+            f"The model itself does not run on images {tuple(images.shape)}, and with"
+            f" dynamic={dynamic!r} it would have to: {error}. Try dynamic='batch' with the size"
+            " that it takes."
+        ) from error
 
 
 def _program(model: nn.Module, example: Tensor, dynamic: Dynamic) -> torch.export.ExportedProgram:

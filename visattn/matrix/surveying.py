@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from visattn.blocks import block_entry
+from visattn.building import builds
 from visattn.matrix.architectures import Architecture
 from visattn.placement import PLACES, find_sites, own_place
-from visattn.planning import plan
 from visattn.tracing import trace
 
 
@@ -67,7 +68,8 @@ def survey(architecture: Architecture) -> Surveyed:
     own, reason = None, ""
     try:
         own = own_place(traced, "branch")
-        plan(model, "se", at=own)
+        for site in find_sites(traced, own):
+            builds(model, traced, block_entry("se"), site, "identity", {})
     except ValueError as error:
         own, reason = None, str(error)
     count = len(traced.stages)
