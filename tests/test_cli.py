@@ -42,7 +42,7 @@ def test_version(capsys):
     [
         (["frobnicate"], 2, "frobnicate"),
         (["plan", "resnet18"], 2, "block"),
-        (["plan", "resnet18", "sx"], 1, "Did you mean 'se'"),
+        (["plan", "resnet18", "cban"], 1, "Did you mean 'cbam'"),
         (["plan", "resnt18", "se"], 1, "resnet18"),
         (["plan", "resnet18", "se", "--stages=x"], 2, "stages"),
         (["plan", "resnet18", "se", "--options={rd: 4}"], 1, "no option 'rd'"),

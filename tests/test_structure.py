@@ -27,7 +27,7 @@ CORE = {
 ALLOWED = {
     "attention": set(),
     "blocks": {"attention"},
-    "observing": set(),
+    "observing": {"blocks"},
     "anatomy": {"observing"},
     "stages": {"observing", "anatomy"},
     "tracing": {"observing", "anatomy", "stages"},

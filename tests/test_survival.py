@@ -5,18 +5,19 @@ import copy
 import pytest
 import timm
 import torch
+from timm.layers import convert_sync_batchnorm
 from timm.utils import ModelEmaV3
 from torch.nn.parallel import DistributedDataParallel
 
 from visattn import record, wrap
 from visattn.blocks.attended import attended
-from visattn.testing import enliven
+from visattn.testing import check_compiles, check_exports, enliven
 
 
 @pytest.fixture
 def model():
     """A ResNet with CBAM at its branches and a mask on the image, none of it at its start."""
-    plain = timm.create_model("resnet18", num_classes=5)
+    plain = timm.create_model("test_resnet", num_classes=5)
     return enliven(wrap(plain, {"branch": "cbam", "image": "spatial_mask"}, init="paper")).eval()
 
 
@@ -25,42 +26,13 @@ def images():
     return torch.randn(2, 3, 64, 96)
 
 
-def dynamic(min_size=33):  # below that the last map is a single place, a case of its own
-    batch = torch.export.Dim("batch", min=1, max=16)
-    height = torch.export.Dim("height", min=min_size, max=512)
-    width = torch.export.Dim("width", min=min_size, max=512)
-    return ({0: batch, 2: height, 3: width},)
+def test_export_on_large_images_serves_small_ones_that_take_the_same_way(model, images):
+    others = [images[:1], torch.randn(3, 3, 33, 65)]
+    check_exports(model, images, others=others)
 
 
-def test_export_with_dynamic_batch_and_size(model, images):
-    with torch.no_grad():
-        program = torch.export.export(model, (images,), dynamic_shapes=dynamic()).module()
-        for other in (images, torch.randn(1, 3, 97, 65), torch.randn(3, 3, 64, 64)):
-            torch.testing.assert_close(program(other), model(other), atol=1e-5, rtol=1e-4)
-
-
-@pytest.mark.filterwarnings("ignore")  # of the exporter's own
-def test_onnx_in_onnxruntime(model, images, tmp_path):
-    onnxruntime = pytest.importorskip("onnxruntime")
-    pytest.importorskip("onnxscript")
-    path = tmp_path / "model.onnx"
-    torch.onnx.export(model, (images,), path, dynamo=True, dynamic_shapes=dynamic(), verbose=False)
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    (name,) = (entry.name for entry in session.get_inputs())
-    for other in (images, torch.randn(1, 3, 97, 65)):
-        (ours,) = session.run(None, {name: other.numpy()})
-        with torch.no_grad():
-            torch.testing.assert_close(torch.from_numpy(ours), model(other), atol=1e-4, rtol=1e-3)
-
-
-def test_channels_last_and_autocast(model, images):
-    with torch.no_grad():
-        expected = model(images)
-        turned = copy.deepcopy(model).to(memory_format=torch.channels_last)
-        ours = turned(images.to(memory_format=torch.channels_last))
-        torch.testing.assert_close(ours, expected, atol=1e-5, rtol=1e-4)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            assert model(images).isfinite().all()
+def test_compiled_with_several_blocks(model, images):
+    check_compiles(model, images)
 
 
 def test_half_precision_starts_as_the_identity_too(images):
@@ -84,6 +56,18 @@ def test_exponential_moving_average(model, images):
     assert list(average.module.state_dict()) == list(model.state_dict())
 
 
+def test_timms_conversion_of_batchnorms_with_an_activation():
+    plain = enliven(timm.create_model("test_efficientnet", num_classes=3)).eval()
+    model = enliven(wrap(plain, "cbam", at="blocks.*.bn1", init="paper")).eval()
+    images = torch.randn(2, 3, 48, 40)
+    with torch.no_grad():
+        expected = model(images)
+        converted = convert_sync_batchnorm(model)
+        torch.testing.assert_close(converted.eval()(images), expected)
+    bases = [unit.original for unit in attended(converted)]
+    assert any(isinstance(base, torch.nn.SyncBatchNorm) for base in bases)
+
+
 def test_distributed_data_parallel(model, images, tmp_path):
     torch.distributed.init_process_group(
         "gloo", init_method=f"file://{tmp_path / 'rendezvous'}", rank=0, world_size=1
@@ -105,7 +89,7 @@ def test_timms_own_tools(model, images):
         torch.testing.assert_close(model.forward_head(features), model(images))
         model.reset_classifier(3)
         assert model(images).shape == (2, 3)
-    assert len(list(attended(model))) == 9
+    assert len(list(attended(model))) == 5
 
 
 def test_features_only(images):

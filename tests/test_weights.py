@@ -2,7 +2,7 @@ import pytest
 import timm
 import torch
 
-from visattn import from_timm, load_attention, save_attention, wrap
+from visattn import load_attention, save_attention, wrap
 from visattn.testing import enliven
 
 
@@ -51,16 +51,3 @@ def test_errors(wrapped, tmp_path):
         load_attention(wrapped, tmp_path / "a.safetensors")
     with pytest.raises(ValueError, match="no attention that wrap put in"):
         save_attention(timm.create_model("resnet10t"), tmp_path / "a.safetensors")
-
-
-def test_timms_built_in_attention_moves_over():
-    images = torch.randn(2, 3, 32, 32)
-    for attn_layer, block, options in [
-        ("se", "se", {"rd_divisor": 8}),
-        ("cbam", "cbam", {"variant": "timm"}),
-    ]:
-        made = {"block_args": {"attn_layer": attn_layer}, "num_classes": 5}
-        donor = enliven(timm.create_model("resnet10t", **made)).eval()
-        model = wrap(timm.create_model("resnet10t", num_classes=5), block, init="paper", **options)
-        model.load_state_dict(from_timm(donor.state_dict(), model))
-        torch.testing.assert_close(model.eval()(images), donor(images), atol=1e-5, rtol=1e-4)

@@ -101,6 +101,7 @@ def export_model(
     """
     target = Path(path)
     _check_format(target, verify=verify)
+    free_sizes(dynamic)
     double = copy.deepcopy(getattr(model, "_orig_mod", model)).cpu().eval()
     double.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     example = _example(double, images, size)

@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.overrides import TorchFunctionMode
 
+from visattn.blocks.attended import attended
+
 Layout = Literal["NCHW", "NHWC"]
 
 
@@ -124,10 +126,16 @@ def _quiet() -> Iterator[None]:
 
 
 def _fake_copy(model: nn.Module, fake: FakeTensorMode) -> nn.Module:
-    """A copy in evaluation mode whose parameters and buffers are fakes: no memory, no data."""
+    """A copy in evaluation mode whose parameters and buffers are fakes: no memory, no data.
+
+    Attention that `wrap` put in is off: its own sums and maps are not the model's.
+    """
     tensors = [*model.parameters(), *model.buffers()]
     memo: dict[int, Any] = {id(tensor): fake.from_tensor(tensor) for tensor in tensors}
-    return copy.deepcopy(model, memo).eval()
+    double = copy.deepcopy(model, memo).eval()
+    for unit in attended(double):
+        unit.enabled = False
+    return double
 
 
 class _Observer(TorchFunctionMode):

@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from visattn.blocks import BlockEntry, block_entry
+from visattn.blocks.attended import Attended
 from visattn.blocks.gates import Init, check_init
 from visattn.building import Placed, builds
 from visattn.placement import Rule, Site, find_sites, own_place
@@ -177,7 +178,8 @@ def prepare(
     prepared = []
     for place, choice in wanted:
         entry = _entry(choice)
-        for site in _sites(traced, entry, place, stages, every):
+        for found in _sites(traced, entry, place, stages, every):
+            site = replace(found, name=_natural(model, found.name))
             prepared += builds(model, traced, entry, site, init, options)
     return prepared
 
@@ -198,6 +200,17 @@ def _sites(
         with suppress(ValueError):  # a model without such stages
             return find_sites(traced, place, stages=entry.stages, every=every)
     return find_sites(traced, place, stages=stages, every=every)
+
+
+def _natural(model: nn.Module, name: str) -> str:
+    """The name that a place in a wrapped model would have without the attention around it."""
+    module: nn.Module | None = model
+    parts = []
+    for part in name.split("."):
+        if not (isinstance(module, Attended) and part == "base"):
+            parts.append(part)
+        module = dict(module.named_children()).get(part) if module is not None else None
+    return ".".join(parts)
 
 
 def _entry(block: Block) -> BlockEntry:

@@ -12,6 +12,7 @@ from visattn.sequence.clauses import (
     random_pairs,
     translated,
 )
+from visattn.sequence.copying import CopierName, build_copier, copying_batch
 from visattn.sequence.decoder import Decoded, Decoder
 from visattn.sequence.encoder import CellName, Encoded, Encoder
 from visattn.sequence.measures import alignment_hits, exact_match
@@ -47,6 +48,7 @@ __all__ = [
     "Captioner",
     "CellName",
     "Classified",
+    "CopierName",
     "Decoded",
     "Decoder",
     "Encoded",
@@ -63,11 +65,13 @@ __all__ = [
     "TaggedSentence",
     "Vocabulary",
     "alignment_hits",
+    "build_copier",
     "build_translator",
     "clause_vocabularies",
     "collate_pairs",
     "collate_reviews",
     "collate_tagged",
+    "copying_batch",
     "exact_match",
     "random_pair",
     "random_pairs",

@@ -112,6 +112,7 @@ def learns_from_the_identity(case: BlockCase) -> None:
     if not list(block.parameters()):
         return
     y = block.train()(torch.randn(4, 64, 8, 8))
+    assert y.requires_grad, "the identity cannot learn: its output depends on no parameter"
     (y * torch.randn_like(y)).sum().backward()
     moved = [p for p in block.parameters() if p.grad is not None and p.grad.any()]
     assert moved, "the identity cannot learn: no parameter receives a gradient"

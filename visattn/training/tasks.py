@@ -87,6 +87,13 @@ TASKS = {
             links=("words", "tags"),
         ),
         Task(
+            "copying",
+            "visattn.training.copying.CopyingModule",
+            "visattn.training.copying.CopyingData",
+            best="val/symbols",
+            links=("length", "symbols"),
+        ),
+        Task(
             "captioning",
             "visattn.training.captioning.CaptionerModule",
             "visattn.training.caption_data.CaptionData",
