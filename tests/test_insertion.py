@@ -27,18 +27,15 @@ def test_contract_at_the_blocks_own_place(block):
     check_wrapped(BACKBONES["timm resnet"], block)
 
 
+OTHERS = ["timm convnext", "timm efficientnet", "torchvision bottleneck"]
+
+
 @pytest.mark.parametrize(
     ("backbone", "block"),
-    [("timm convnext", name) for name in block_names()[::2]]
-    + [("timm efficientnet", name) for name in block_names()[1::2]],
+    [(backbone, name) for i, backbone in enumerate(OTHERS) for name in block_names()[i::3]],
 )
-def test_contract_outside_of_resnets(backbone, block):
+def test_contract_in_other_backbones_by_turns(backbone, block):
     check_wrapped(BACKBONES[backbone], block)
-
-
-@pytest.mark.parametrize("block", ["se", "cbam", "spatial_mask"])
-def test_contract_in_torchvisions_grouped_bottlenecks(block):
-    check_wrapped(BACKBONES["torchvision bottleneck"], block)
 
 
 @pytest.mark.parametrize("at", ["branch", "block", "stage", "stem", "image", "layer[34].*.conv2"])

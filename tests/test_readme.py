@@ -10,7 +10,11 @@ import pytest
 from visattn.cli import COMMANDS, LIGHTNING
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", ROOT / "recipes" / "README.md"]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "recipes" / "README.md",
+    *sorted((ROOT / "recipes").glob("*/README.md")),
+]
 
 
 def blocks(page, *languages):

@@ -71,6 +71,42 @@ def test_works_on_a_compiled_model(model, images):
     torch.testing.assert_close(compiled(images), expected)
 
 
+def test_works_on_a_model_whose_first_compilation_is_recorded(model, images):
+    expected = model(images)
+    with record(model) as maps:
+        assert torch.equal(torch.compile(model, backend="eager")(images), expected)
+    assert maps["layer4.0"].calls == 1
+
+
+@pytest.fixture
+def one_process(tmp_path):
+    """A process group of this process alone."""
+    store = torch.distributed.FileStore(str(tmp_path / "store"), 1)
+    torch.distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
+    yield
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.usefixtures("one_process")
+def test_works_in_distributed_training(model, images):
+    with torch.no_grad(), record(model) as maps:
+        expected = model(images)
+    parallel = nn.parallel.DistributedDataParallel(model)
+    with record(parallel) as found:
+        y = parallel(images)
+    assert torch.equal(y, expected)
+    assert torch.equal(found["layer4.0"].spatial, maps["layer4.0"].spatial)
+    y.sum().backward()  # the gradients are still exchanged
+    assert model.layer1[0].bn2.attention.channel.fc1.weight.grad.any()
+    assert not any(module._forward_hooks for module in parallel.modules())
+
+
+def test_what_has_no_modules_left_says_so(model, images):
+    program = torch.export.export(model, (images,)).module()
+    with pytest.raises(ValueError, match="an exported program has none left"), record(program):
+        pass
+
+
 def test_detached_unless_told(model, images):
     with record(model) as maps:
         model(images)

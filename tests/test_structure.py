@@ -22,6 +22,7 @@ CORE = {
     "building",
     "planning",
     "insertion",
+    "site_maps",
     "recording",
 }
 ALLOWED = {
@@ -36,7 +37,8 @@ ALLOWED = {
     "building": {"blocks", "tracing", "placement"},
     "planning": {"blocks", "tracing", "placement", "building"},
     "insertion": {"blocks", "placement", "building", "planning"},
-    "recording": {"attention", "blocks"},
+    "site_maps": {"attention"},
+    "recording": {"blocks", "site_maps"},
     "weights": {"blocks", "insertion", "recording"},
     "finetuning": {"blocks", "building", "insertion", "recording"},
     "checkpoints": {"blocks", "weights"},
@@ -46,7 +48,7 @@ ALLOWED = {
     "metrics": set(),
     "cam": set(),
     "evaluation": {"blocks", "recording", "metrics", "cam"},
-    "report_page": {"attention", "recording", "pictures", "metrics", "cam"},
+    "report_page": {"attention", "site_maps", "recording", "pictures", "metrics", "cam"},
     "data": set(),
     "testing": CORE | {"exporting", "weights"},
     "bench": CORE | {"training"},

@@ -4,147 +4,16 @@ import difflib
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from visattn.attention import PairwiseFunction
 from visattn.blocks import PairwiseTap, Tap
 from visattn.blocks.attended import Attended
+from visattn.site_maps import PairwiseMap, SiteMaps, over_places
 
-
-@dataclass(frozen=True)
-class PairwiseMap:
-    """Queries and keys of one pass of a pairwise attention; its rows are computed on demand.
-
-    Attributes:
-        queries: (N, heads, T, D), T = height * width of the query grid, row-major.
-        keys: (N, heads, S, D), S = height * width of the key grid.
-        query_size: (height, width) of the query grid.
-        key_size: (height, width) of the key grid.
-        function: Maps queries and keys to weights (N, heads, T, S).
-    """
-
-    queries: Tensor
-    keys: Tensor
-    query_size: tuple[int, int]
-    key_size: tuple[int, int]
-    function: PairwiseFunction
-
-    @property
-    def heads(self) -> int:
-        """Number of heads."""
-        return self.queries.shape[1]
-
-    def query(self, y: int, x: int, *, head: int | None = None) -> Tensor:
-        """The attention of one query place to all keys.
-
-        Args:
-            y: Row of the place in the query grid.
-            x: Column of the place in the query grid.
-            head: One head; the mean over the heads if None.
-
-        Returns:
-            (N, height, width) of the key grid. Nothing larger is held.
-
-        Raises:
-            IndexError: The place is outside of the query grid, or there is no such head.
-        """
-        height, width = self.query_size
-        if not (0 <= y < height and 0 <= x < width):
-            raise IndexError(
-                f"The query grid has rows 0 to {height - 1} and columns 0 to {width - 1};"
-                f" got y={y}, x={x}."
-            )
-        if head is not None and not 0 <= head < self.heads:
-            raise IndexError(f"There are heads 0 to {self.heads - 1}; got head={head}.")
-        place = y * width + x
-        weights = self.function(self.queries[:, :, place : place + 1], self.keys).squeeze(2)
-        row = weights.mean(1) if head is None else weights[:, head]
-        return row.unflatten(1, self.key_size)
-
-
-@dataclass
-class SiteMaps:
-    """What the block at one site computed.
-
-    Attributes:
-        name: The site's.
-        values: For each tap of the block, by its path inside of the block, what passed it, one
-            entry a call.
-        kinds: Each tap's kind.
-    """
-
-    name: str
-    values: dict[str, list[Any]] = field(default_factory=dict)
-    kinds: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def calls(self) -> int:
-        """How often the block ran."""
-        return max((len(values) for values in self.values.values()), default=0)
-
-    def call(self, index: int) -> "SiteMaps":
-        """The maps of one call of a block that ran several times."""
-        if not -self.calls <= index < self.calls:
-            raise IndexError(f"{self.name} ran {self.calls} times; got call({index}).")
-        values = {tap: [entries[index]] for tap, entries in self.values.items()}
-        return SiteMaps(self.name, values, self.kinds)
-
-    @property
-    def channel(self) -> Tensor:
-        """The channel gate, (N, C)."""
-        return self._only("channel").flatten(1)
-
-    @property
-    def spatial(self) -> Tensor:
-        """The spatial gate or mask, (N, H, W)."""
-        return self._only("spatial").squeeze(1)
-
-    @property
-    def gate(self) -> Tensor:
-        """A gate that differs over channels and places, (N, C, H, W) or broadcastable to that."""
-        return self._only("gate")
-
-    @property
-    def spatial_logits(self) -> Tensor:
-        """The spatial mask before its sigmoid, (N, H, W)."""
-        return self._only("spatial_logits").squeeze(1)
-
-    @property
-    def class_logits(self) -> Tensor:
-        """Answers of a branch of the block's own, (N, K)."""
-        return self._only("class_logits")
-
-    @property
-    def pairwise(self) -> PairwiseMap:
-        """Queries and keys, from which any attention row follows."""
-        return self._only("pairwise")
-
-    def query(self, y: int, x: int, *, head: int | None = None) -> Tensor:
-        """The attention of one query place, (N, H, W) over the key grid; see `PairwiseMap`."""
-        return self.pairwise.query(y, x, head=head)
-
-    def _only(self, kind: str) -> Any:
-        """The one value of a kind, or an error that says what there is."""
-        taps = [tap for tap in self.values if self.kinds[tap] == kind]
-        if not taps:
-            present = ", ".join(sorted(set(self.kinds.values())))
-            raise AttributeError(
-                f"The block at {self.name!r} computes no {kind}; it has {present}."
-            )
-        if len(taps) > 1:
-            raise AttributeError(
-                f"The block at {self.name!r} computes several of {kind}: {', '.join(taps)}."
-                f" Choose one: .values[{taps[0]!r}]."
-            )
-        if self.calls != 1:
-            raise AttributeError(
-                f"The block at {self.name!r} ran {self.calls} times; choose one: .call(0).{kind}."
-            )
-        return self.values[taps[0]][0]
+__all__ = ["PairwiseMap", "Recording", "SiteMaps", "find_taps", "natural_paths", "record"]
 
 
 class Recording(Mapping[str, SiteMaps]):
@@ -177,6 +46,31 @@ class Recording(Mapping[str, SiteMaps]):
         sites = (f"{name}: {', '.join(sorted(set(m.kinds.values())))}" for name, m in self.items())
         return f"Recording({'; '.join(sites)})"
 
+    def heats(self) -> dict[str, Tensor]:
+        """What every site says of places, (N, H, W) by name, in the order in which they ran.
+
+        Each is the site's `SiteMaps.heat`, in single precision at least. The name is the site's;
+        with ``, call 2`` behind it for a block that ran several times, and with the tap's path for
+        one that has several masks. Sites that say nothing of places are left out.
+        """
+        found = {}
+        for site, maps in self.items():
+            kind = maps.heat_kind
+            taps = [tap for tap, other in maps.kinds.items() if other == kind]
+            for index in range(maps.calls if kind else 0):
+                call = "" if maps.calls == 1 else f", call {index + 1}"
+                if kind == "gate" or len(taps) == 1:
+                    found[f"{site}{call}"] = maps.call(index).heat
+                    continue
+                for tap in taps:
+                    value = maps.values[tap][index]
+                    found[f"{site} {tap}{call}"] = (
+                        value.received()
+                        if isinstance(value, PairwiseMap)
+                        else over_places(value, kind=str(kind))
+                    )
+        return found
+
     def _add(self, site: str, tap: str, kind: str, value: Any) -> None:
         maps = self._sites.setdefault(site, SiteMaps(site))
         maps.kinds[tap] = kind
@@ -189,7 +83,10 @@ def record(model: nn.Module, *, graph: bool = False) -> Iterator[Recording]:
 
     No output changes, and no hook is left, after an exception either. A compiled model
     (``torch.compile``) runs uncompiled inside the context, since no hook fires in compiled code:
-    its outputs are then those of the model before it was compiled.
+    its outputs are then those of the model before it was compiled. What was exported or scripted
+    has no modules left to hook, and a CUDA graph that is replayed calls none: record the model
+    that they were made from. In distributed training each process records its own part of the
+    batch; nothing is exchanged, so rank 0 may record alone.
 
     Args:
         model: A wrapped model, or any module with blocks of visattn in it.
@@ -227,7 +124,7 @@ def record(model: nn.Module, *, graph: bool = False) -> Iterator[Recording]:
     if not maps:
         raise RuntimeError(
             "Nothing was recorded: no attention block ran inside the context. Call the model that"
-            " was given to record, inside of it."
+            " was given to record, inside of it; a replayed CUDA graph calls no module."
         )
 
 

@@ -3,7 +3,14 @@
 import pytest
 import torch
 
-from visattn.attention import argmax, attend, masked_softmax, reinforce_loss, sample
+from visattn.attention import (
+    SampledInTraining,
+    argmax,
+    attend,
+    masked_softmax,
+    reinforce_loss,
+    sample,
+)
 
 
 def test_argmax_takes_the_best_of_those_kept():
@@ -73,3 +80,23 @@ def test_ascent_on_the_sampled_gradient_finds_the_rewarded_place():
         loss.backward()
         optimizer.step()
     assert scores.softmax(-1)[0, 4] > 0.9
+
+
+def test_a_share_of_the_rows_reads_the_expected_value():
+    scores = torch.randn(400, 2, 5, requires_grad=True)
+    layer = SampledInTraining(expected=0.3)
+    found = layer(scores)
+    hard = (found.weights.max(-1).values == 1).all(-1)
+    assert 0.6 < hard.float().mean() < 0.8
+    assert torch.equal(found.weights[~hard], scores.softmax(-1)[~hard])
+    assert (found.log_probability[~hard] == 0).all()
+    torch.testing.assert_close(
+        found.log_probability[hard].exp(), (found.weights * scores.softmax(-1)).sum(-1)[hard]
+    )
+    (found.weights * torch.randn(5)).sum().backward()
+    moved = scores.grad.abs().sum((1, 2)) > 0
+    assert torch.equal(moved, ~hard)
+    layer.eval()
+    assert torch.equal(layer(scores).weights, argmax(scores).weights)
+    with pytest.raises(ValueError, match=r"in \[0, 1\], got 2"):
+        SampledInTraining(expected=2)

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from visattn.blocks import block_entry, block_names
-from visattn.testing import check_block, check_compiles, check_exports, check_onnx, enliven
+from visattn.testing import check_block, check_compiles, check_onnx, enliven
 
 VARIANTS = {
     "se": [{"bias": False}, {"rd_divisor": 8}],
@@ -49,10 +49,5 @@ def test_compile(live, x):
 
 
 @pytest.mark.parametrize("name", block_names())
-def test_export_with_free_batch_and_size(live, x):
-    check_exports(live, x)
-
-
-@pytest.mark.parametrize("name", block_names())
-def test_onnx_in_onnxruntime(live, x):
+def test_export_and_onnx_with_free_batch_and_size(live, x):
     check_onnx(live, x)

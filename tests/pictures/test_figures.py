@@ -7,9 +7,8 @@ import matplotlib
 import numpy as np
 import pytest
 import torch
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+from drawn import assert_nothing_is_clipped, shown, texts
 from matplotlib.figure import Figure
-from matplotlib.text import Text
 from PIL import Image
 
 from visattn.pictures import channel_bars, grid, overlay, panels, save
@@ -19,41 +18,6 @@ RNG = np.random.default_rng(0)
 IMAGES = RNG.random((3, 3, 20, 20), dtype=np.float32)
 MASKS = RNG.random((3, 1, 5, 5), dtype=np.float32)
 LONG = "yellowtail $x_2$ on a plate\nof slate, far too long a caption " * 9
-
-
-def texts(figure: Figure) -> list[str]:
-    """Every text that is seen."""
-    return [
-        text.get_text() for text in figure.findobj(Text) if text.get_text() and text.get_visible()
-    ]
-
-
-def shown(figure: Figure) -> list[np.ndarray]:
-    """The pictures of a figure, in the order in which they were drawn."""
-    return [np.asarray(axes.images[0].get_array()) for axes in figure.axes if axes.images]
-
-
-def assert_nothing_is_clipped(figure: Figure) -> None:
-    """Every text lies on the sheet, no two of them overlap, and none lies on a picture."""
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    page = figure.bbox
-    boxes = [
-        (text.get_text(), text.get_window_extent())
-        for text in figure.findobj(Text)
-        if text.get_text().strip() and text.get_visible()
-    ]
-    assert boxes
-    pictures = [axes.images[0].get_window_extent() for axes in figure.axes if axes.images]
-    for place, (text, box) in enumerate(boxes):
-        assert box.x0 >= page.x0 - 0.5, text
-        assert box.x1 <= page.x1 + 0.5, text
-        assert box.y0 >= page.y0 - 0.5, text
-        assert box.y1 <= page.y1 + 0.5, text
-        for other, other_box in boxes[place + 1 :]:
-            assert not box.padded(-1.5).overlaps(other_box.padded(-1.5)), (text, other)
-        for picture in pictures:
-            assert not box.padded(-1.5).overlaps(picture), text
 
 
 def test_panels_show_image_mask_product_and_overlay() -> None:
@@ -200,6 +164,38 @@ def test_grid_draws_every_layer_over_its_range(normalise) -> None:
     assert_nothing_is_clipped(figure)
 
 
+def test_grid_over_models_says_what_each_predicts() -> None:
+    models = {"plain": MASKS, "attentive": MASKS**2}
+    notes = {"plain": ["buri", "ika (wrong)", "ebi"], "attentive": ["c", "d", LONG]}
+    figure = grid(
+        IMAGES, models, across="model", notes=notes, normalise="layer", captions=["a", "b", "c"]
+    )
+    found = texts(figure)
+    assert {"each model over its own range, written above", "ika (wrong)", "d"} <= set(found)
+    assert_nothing_is_clipped(figure)
+    assert_nothing_is_clipped(grid(IMAGES, models, notes=notes, normalise="image"))
+    only = grid(IMAGES, models, notes={"plain": ["buri", "", ""]})
+    assert "buri" in texts(only)
+    for wrong, message in (
+        ({"plane": ["a", "b", "c"]}, "notes are for plane; there are plain, attentive"),
+        ({"plain": ["a"]}, "one value an image, 3, not 1"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            grid(IMAGES, models, notes=wrong)
+
+
+def test_grid_with_a_given_range_for_each_layer() -> None:
+    limits = {name: (0.1 * place, 3.0) for place, name in enumerate(MAPS)}
+    figure = grid(IMAGES, MAPS, normalise=limits)
+    for column, (name, layer) in enumerate(MAPS.items(), start=1):
+        expected = overlay(IMAGES[0], layer[0], normalise=limits[name])
+        np.testing.assert_array_equal(shown(figure)[column], expected)
+    assert {"0 to 3", "0.1 to 3"} <= set(texts(figure))
+    assert_nothing_is_clipped(figure)
+    with pytest.raises(ValueError, match=r"a pair .* for each layer, layer1, .*; it has layer1"):
+        grid(IMAGES, MAPS, normalise={"layer1": (0, 1)})
+
+
 def test_grid_of_gates_as_they_are() -> None:
     gates = {"layer1": MAPS["layer1"]}
     figure = grid(IMAGES, gates, normalise="none")
@@ -294,7 +290,7 @@ def test_save_refuses_what_it_cannot_write(tmp_path: Path) -> None:
     picture = overlay(IMAGES[0], MASKS[0])
     for name, message in (
         ("a.pngg", r"a\.pngg: .*did you mean '\.png'"),
-        ("a.jpeg", r"saved as \.png or \.pdf, not '\.jpeg'"),
+        ("a.jpeg", r"saved as \.png, \.pdf or \.gif, not '\.jpeg'"),
         ("a", "not ''"),
     ):
         with pytest.raises(ValueError, match=message):

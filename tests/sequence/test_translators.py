@@ -6,6 +6,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from visattn.attention import (
+    Attention,
+    DotScore,
+    MonotonicWindow,
+    PredictiveWindow,
+    sample,
+    softmax,
+)
 from visattn.sequence import (
     END,
     PAD,
@@ -138,6 +146,29 @@ def test_greedy_decoding_ends():
         decoder.out.bias[END] = -50.0
         decoder.out.bias[5] = 50.0
     assert decoder.greedy(source, max_length=9).tokens.tolist() == [[5] * 9] * 4
+
+
+@pytest.mark.parametrize("normaliser", [softmax, sample])
+@pytest.mark.parametrize(
+    "window", [None, MonotonicWindow(1), PredictiveWindow(8, hidden=4, half_width=2)]
+)
+def test_a_decoder_takes_any_attention(normaliser, window):
+    attention = Attention(DotScore(), normaliser=normaliser, window=window)
+    decoder = Decoder(9, source_channels=8, attention=attention, embedding=5, hidden=8)
+    source = Encoded(torch.randn(2, 6, 8), torch.tensor([6, 3]), torch.randn(2, 8))
+    said = decoder(source, torch.randint(3, 9, (2, 4)))
+    torch.testing.assert_close(said.weights.sum(-1), torch.ones(2, 4))
+    assert (said.weights[1, :, 3:] == 0).all()
+    assert (said.log_probability is None) == (normaliser is softmax)
+    if isinstance(window, MonotonicWindow):
+        for target in range(4):
+            outside = [s for s in range(6) if abs(s - target) > 1]
+            assert (said.weights[0, target, outside] == 0).all()
+    loss = said.logits.square().mean()
+    if said.log_probability is not None:
+        loss = loss + said.log_probability.sum()
+    loss.backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in decoder.parameters())
 
 
 def test_unknown_variants_and_long_sources_are_refused():

@@ -80,7 +80,7 @@ def test_hard_attention_learns_its_places_from_rewards():
     torch.manual_seed(1)
     batch = next(iter(CaptionData(size=32, train=8, pieces=1, batch_size=8).train_dataloader()))
     for hard in (False, True):
-        model = CaptionerModule(hard, words=14, hidden=16, reinforce=1.0)
+        model = CaptionerModule(hard, words=14, hidden=16, expected=0.0, reinforce=1.0)
         model.log = lambda *args, **kwargs: None
         model.training_step(batch, 0).backward()
         query = model.model.decoder.attention.score.query.weight

@@ -259,7 +259,8 @@ def test_every_way_has_a_curve_from_before_the_first_step(comparison):
     trained = {(c["kinds"], c["name"]): c["trained"] for c in curves}
     head = trained[NEW, ALONE]
     assert head == 4 * 256 + 4
-    assert trained[NEW, "se paper"] == trained[OLD, "se paper"] + head
+    se = "se in each branch: paper"
+    assert trained[NEW, se] == trained[OLD, se] + head
     assert trained[NEW, ALL] > 1e6
 
 
@@ -286,7 +287,12 @@ def test_the_figure_and_the_tables_show_something(comparison):
     pixels = np.asarray(Image.open(comparison.root / "out" / "curves.png").convert("RGB"))
     assert min(pixels.shape[:2]) > 800
     assert pixels.std() > 20
-    for words in ("Training base-seed5", "Accuracy on new kinds", "cbam identity", ALONE):
+    for words in (
+        "Training base-seed5",
+        "Accuracy on new kinds",
+        "cbam after each block: identity",
+        ALONE,
+    ):
         assert words in comparison.first
 
 

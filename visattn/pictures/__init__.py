@@ -7,9 +7,26 @@ is read or changed beyond its own defaults, and PyTorch is not needed.
 from visattn.pictures.arrays import IMAGENET
 from visattn.pictures.blending import overlay
 from visattn.pictures.cases import panels
+from visattn.pictures.choosing import choose_cases, chosen
+from visattn.pictures.frames import frames, training_frames, word_frames
 from visattn.pictures.gates import channel_bars
 from visattn.pictures.layers import grid
 from visattn.pictures.queries import query_map
 from visattn.pictures.saving import save
+from visattn.pictures.strips import word_strip
 
-__all__ = ["IMAGENET", "channel_bars", "grid", "overlay", "panels", "query_map", "save"]
+__all__ = [
+    "IMAGENET",
+    "channel_bars",
+    "choose_cases",
+    "chosen",
+    "frames",
+    "grid",
+    "overlay",
+    "panels",
+    "query_map",
+    "save",
+    "training_frames",
+    "word_frames",
+    "word_strip",
+]

@@ -18,9 +18,12 @@ from visattn.pictures.scales import (
     check_fit,
     colours,
     resize,
+    scale_between,
     scale_over,
 )
-from visattn.pictures.sheets import BAR, GAP, LINE, MARGIN, SIZE, Sheet, number
+from visattn.pictures.sheets import BAR, GAP, LINE, MARGIN, SIZE, Sheet, span
+
+Normalise = Literal["image", "layer", "global", "none"] | Limits | Mapping[str, Limits]
 
 
 def grid(
@@ -28,11 +31,13 @@ def grid(
     maps: Mapping[str, Any],
     *,
     captions: Sequence[str] | None = None,
+    notes: Mapping[str, Sequence[str]] | None = None,
+    across: str = "layer",
     title: str | None = None,
     width: float | None = None,
     cmap: str | Colormap = "viridis",
     alpha: float = 0.5,
-    normalise: Literal["image", "layer", "global", "none"] | Limits = "image",
+    normalise: Normalise = "image",
     interpolation: Interpolation = "bilinear",
     stretch: bool = False,
     mean: Statistics = None,
@@ -45,8 +50,10 @@ def grid(
             takes them.
         maps: The maps of each layer by its name, each (N, h, w), (N, 1, h, w) or a sequence of
             maps; their resolutions may differ. After a recording it is
-            ``{site: maps[site].spatial for site in maps}``.
+            ``maps.heats()``.
         captions: Words for each row.
+        notes: Words under each map, by layer: what each of several models predicts, for instance.
+        across: What stands side by side, for the words of the figure: ``"layer"`` or ``"model"``.
         title: A title above everything.
         width: Width of the figure in inches; by default 1.5 a column, 10 at most.
         cmap: Colour map.
@@ -54,7 +61,7 @@ def grid(
         normalise: The values over which the colours run, stated in the figure: ``"image"``, each
             map's own range, written under it; ``"layer"``, the range of each column, written
             under its name; ``"global"``, the range of all maps; ``"none"``, from 0 to 1, for gates
-            and masks as they are; or a pair (low, high).
+            and masks as they are; a pair (low, high); or such a pair for each layer by its name.
         interpolation: ``"bilinear"``, or ``"nearest"`` to show the maps' own cells.
         stretch: Accept maps of another aspect ratio than the images'.
         mean: Mean of each channel by which the images were normalised; see ``overlay``.
@@ -76,8 +83,9 @@ def grid(
         7
     """
     scenes, read = _read(images, maps, mean=mean, std=std, stretch=stretch)
-    scales, key = _scales(read, normalise)
+    scales, key = _scales(read, normalise, across=across)
     words = captions_for(len(scenes), captions=captions)
+    said = _notes(notes, layers=list(read), count=len(scenes))
     if width is None:
         width = min(10.0, 1.5 * (1 + len(read)) + 2 * MARGIN)
     tile = (width - 2 * MARGIN - len(read) * GAP) / (1 + len(read))
@@ -87,8 +95,9 @@ def grid(
         )
     talls = [tile * min(scene.shape[0] / scene.shape[1], 1.5) for scene in scenes]
     above = LINE if any(words) else 0
-    below = LINE if normalise == "image" else 0
-    heads = 2 * LINE if normalise == "layer" else LINE
+    below = (LINE if said else 0) + (LINE if normalise == "image" else 0)
+    by_layer = normalise == "layer" or isinstance(normalise, Mapping)
+    heads = 2 * LINE if by_layer else LINE
     height = MARGIN + (1.6 * LINE if title else 0) + heads + BAR + 2 * MARGIN
     height += sum(talls) + (above + below + GAP) * len(scenes)
     sheet = Sheet(width=width, height=height)
@@ -99,9 +108,9 @@ def grid(
     for column, name in enumerate(("image", *read)):
         x = MARGIN + column * (tile + GAP) + tile / 2
         sheet.write(name, x=x, y=y + LINE / 2, width=tile, size=SIZE - 1, align="center")
-        if normalise == "layer" and column:
+        if by_layer and column:
             sheet.write(
-                _range(scales[name][0]), x=x, y=y + 1.5 * LINE, width=tile, size=6.5, align="center"
+                span(scales[name][0]), x=x, y=y + 1.5 * LINE, width=tile, size=6.5, align="center"
             )
     y += heads
     for place, (scene, tall) in enumerate(zip(scenes, talls, strict=True)):
@@ -115,15 +124,11 @@ def grid(
             x = MARGIN + column * (tile + GAP)
             picture = blend(scene, scale(field), cmap=cmap, alpha=alpha)
             sheet.picture(picture, x=x, y=top, width=tile, height=tall)
-            if normalise == "image":
-                sheet.write(
-                    _range(scale),
-                    x=x + tile / 2,
-                    y=top + tall + LINE / 2,
-                    width=tile,
-                    size=6.5,
-                    align="center",
-                )
+            lines = [said[name][place]] if said else []
+            lines += [span(scale)] if normalise == "image" else []
+            for row, line in enumerate(lines):
+                middle = top + tall + (row + 0.5) * LINE
+                sheet.write(line, x=x + tile / 2, y=middle, width=tile, size=6.5, align="center")
         y = top + tall + below + GAP
     key.draw(sheet, colours(cmap), x=MARGIN, y=y + MARGIN, width=min(3.2, width - 4 * MARGIN))
     return sheet.figure
@@ -163,15 +168,32 @@ def _read(
     return scenes, read
 
 
-def _scales(read: dict[str, list[Map]], normalise: object) -> tuple[dict[str, list[Scale]], Key]:
+def _scales(
+    read: dict[str, list[Map]], normalise: object, *, across: str
+) -> tuple[dict[str, list[Scale]], Key]:
+    ends = ("smallest", "largest")
     if normalise == "image":
         own = {name: [scale_over([values]) for values in layer] for name, layer in read.items()}
-        label = "each map over its own range, written under it"
-        return own, Key(label, Scale(0, 1), words=("smallest", "largest"))
+        return own, Key("each map over its own range, written under it", Scale(0, 1), words=ends)
     if normalise == "layer":
         layers = {name: [scale_over(layer)] * len(layer) for name, layer in read.items()}
-        label = "each layer over its own range, written above"
-        return layers, Key(label, Scale(0, 1), words=("smallest", "largest"))
+        label = f"each {across} over its own range, written above"
+        return layers, Key(label, Scale(0, 1), words=ends)
+    if isinstance(normalise, Mapping):
+        if set(normalise) != set(read):
+            raise ValueError(
+                f"normalise must have a pair (low, high) for each {across}, {', '.join(read)}; it"
+                f" has {', '.join(map(str, normalise))}"
+            )
+        given = {name: scale_between(normalise[name], words=()) for name in read}
+        found = {name: scale_over(layer) for name, layer in read.items()}
+        clipped = any(
+            found[name].low < given[name].low or found[name].high > given[name].high
+            for name in read
+        )
+        label = f"each {across} over a given range, written above"
+        spread = {name: [given[name]] * len(layer) for name, layer in read.items()}
+        return spread, Key(label, Scale(0, 1), words=("low", "high"), clipped=clipped)
     every = [values for layer in read.values() for values in layer]
     if normalise == "global":
         scale, key = scale_over(every), Key("all maps over one range", scale_over(every))
@@ -181,7 +203,14 @@ def _scales(read: dict[str, list[Map]], normalise: object) -> tuple[dict[str, li
     return {name: [scale] * len(layer) for name, layer in read.items()}, key
 
 
-def _range(scale: Scale) -> str:
-    if scale.low == scale.high:
-        return f"{number(scale.low)} everywhere"
-    return f"{number(scale.low)} to {number(scale.high)}"
+def _notes(
+    notes: Mapping[str, Sequence[str]] | None, *, layers: Sequence[str], count: int
+) -> dict[str, list[str]]:
+    """The words under each map; none at all where there is no word."""
+    if notes is None:
+        return {}
+    unknown = [str(name) for name in notes if name not in layers]
+    if unknown:
+        raise ValueError(f"notes are for {', '.join(unknown)}; there are {', '.join(layers)}")
+    read = {name: captions_for(count, captions=notes.get(name)) for name in layers}
+    return read if any(any(words) for words in read.values()) else {}

@@ -1,5 +1,6 @@
 """Pictures to files."""
 
+from collections.abc import Sequence
 from difflib import get_close_matches
 from os import PathLike
 from pathlib import Path
@@ -12,27 +13,38 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-SUFFIXES = (".png", ".pdf")
+from visattn.pictures.frames import frames
+
+SUFFIXES = (".png", ".pdf", ".gif")
 
 
-def save(picture: Figure | NDArray[Any], path: str | PathLike[str], *, dpi: int = 200) -> Path:
-    """Write a figure or a picture to a PNG or PDF file, as the name's suffix says.
+def save(
+    picture: Figure | NDArray[Any],
+    path: str | PathLike[str],
+    *,
+    dpi: int = 200,
+    seconds: float | Sequence[float] = 0.5,
+) -> Path:
+    """Write a figure, a picture or frames to a PNG, PDF or GIF file, as the name's suffix says.
 
-    Missing folders are made. An array keeps its pixels exactly in both formats. The same figure
-    gives the same bytes: no date is written.
+    Missing folders are made. An array keeps its pixels exactly as PNG and PDF; a GIF has 256
+    colours a frame. The same figure gives the same bytes: no date is written.
 
     Args:
-        picture: A Matplotlib figure, or an array (H, W, 3) of bytes such as ``overlay`` returns.
-        path: The file, ending in ``.png`` or ``.pdf``.
-        dpi: Dots an inch of a figure as PNG, and of what is no line or letter in a PDF; an array
-            in a PDF is as large as this makes it.
+        picture: A Matplotlib figure; an array (H, W, 3) of bytes such as ``overlay`` returns; or,
+            for a GIF, frames (T, H, W, 3) such as ``training_frames`` returns.
+        path: The file, ending in ``.png``, ``.pdf`` or ``.gif``.
+        dpi: Dots an inch of a figure as PNG or GIF, and of what is no line or letter in a PDF; an
+            array in a PDF is as large as this makes it.
+        seconds: How long each frame of a GIF stays, or one number a frame. It runs in a loop.
 
     Returns:
         The path.
 
     Raises:
         TypeError: If ``picture`` is something else.
-        ValueError: If the suffix is another or the array is no picture.
+        ValueError: If the suffix is another, the array is no picture, frames are not saved as a
+            GIF, or ``seconds`` does not fit.
         IsADirectoryError: If the path is a folder.
         NotADirectoryError: If a folder of the path is a file.
 
@@ -47,15 +59,22 @@ def save(picture: Figure | NDArray[Any], path: str | PathLike[str], *, dpi: int 
     if suffix not in SUFFIXES:
         near = get_close_matches(suffix, SUFFIXES, n=1, cutoff=0.5)
         hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"{path}: pictures are saved as .png or .pdf, not {suffix!r}{hint}")
+        raise ValueError(f"{path}: pictures are saved as .png, .pdf or .gif, not {suffix!r}{hint}")
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder; the name of a file was expected")
-    if not isinstance(picture, Figure):
+    durations: list[int] = []
+    if suffix == ".gif":
+        moving = _frames(picture, dpi=dpi)
+        durations = _durations(seconds, count=len(moving))
+    elif not isinstance(picture, Figure):
         picture = _pixels(picture)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except FileExistsError as error:
         raise NotADirectoryError(f"{path}: a folder of this path is a file") from error
+    if suffix == ".gif":
+        _write_gif(moving, path, durations=durations)
+        return path
     if not isinstance(picture, Figure):
         if suffix == ".png":
             Image.fromarray(picture).save(path)
@@ -83,9 +102,42 @@ def _pixels(picture: Any) -> NDArray[np.uint8]:
             "a Matplotlib figure or an array (H, W, 3) of bytes was expected, not "
             f"{type(picture).__name__}"
         )
+    if picture.ndim == 4:
+        raise ValueError(
+            f"frames of shape {picture.shape} are saved as .gif; one of them, [0], as .png or .pdf"
+        )
     if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or not picture.size:
         raise ValueError(
             f"an array (H, W, 3) of bytes (uint8) was expected, not {picture.shape} of "
             f"{picture.dtype}; visattn.overlay makes one"
         )
     return picture
+
+
+def _frames(picture: Any, *, dpi: int) -> NDArray[np.uint8]:
+    """Frames (T, H, W, 3) of what was given; a figure or a picture is one."""
+    if isinstance(picture, Figure):
+        return frames([picture], dpi=dpi)
+    if isinstance(picture, np.ndarray) and picture.ndim == 4 and len(picture):
+        return np.stack([_pixels(frame) for frame in picture])
+    return _pixels(picture)[None]
+
+
+def _durations(seconds: float | Sequence[float], *, count: int) -> list[int]:
+    """Milliseconds of each frame, whole hundredths of a second as the format has them."""
+    given = [seconds] * count if isinstance(seconds, (int, float)) else list(seconds)
+    if len(given) != count or not all(0.02 <= value <= 600 for value in given):
+        raise ValueError(
+            f"seconds must be one number, or one a frame ({count}), each from 0.02 to 600, not"
+            f" {seconds}"
+        )
+    return [round(100 * value) * 10 for value in given]
+
+
+def _write_gif(moving: NDArray[np.uint8], path: Path, *, durations: list[int]) -> None:
+    """Write frames, each with the 256 colours that suit it best."""
+    first, *rest = [
+        Image.fromarray(frame).quantize(256, dither=Image.Dither.NONE) for frame in moving
+    ]
+    options: dict[str, Any] = {"append_images": rest, "duration": durations, "loop": 0}
+    first.save(path, save_all=True, **(options if rest else {}))

@@ -18,7 +18,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from visattn.pictures.blending import CONTOUR_COLOUR, TARGET_COLOUR
-from visattn.pictures.scales import Map
+from visattn.pictures.scales import Map, Scale
 
 MARGIN = 0.1
 GAP = 0.06
@@ -163,16 +163,18 @@ class Sheet:
             bar.set_ticks(ends, labels=list(words))
         elif high > low:
             ticks = (low, (low + high) / 2, high)
-            bar.set_ticks(ticks, labels=[number(tick) for tick in ticks])
+            scale = Scale(low, high)
+            labels = [number(_rounded(tick, scale=scale)) for tick in ticks]
+            bar.set_ticks(ticks, labels=labels)
         else:
             bar.set_ticks((low + 0.5,), labels=[f"{number(low)} everywhere"])
         bar.minorticks_off()
         bar.outline.set_linewidth(0.4)
         axes.tick_params(labelsize=SIZE - 1, length=2, width=0.4, pad=1.5, colors=INK)
-        labels = axes.get_xticklabels()
-        if len(labels) > 1:  # the outer ones stay within the bar's width
-            labels[0].set_horizontalalignment("left")
-            labels[-1].set_horizontalalignment("right")
+        outer = axes.get_xticklabels()
+        if len(outer) > 1:  # the outer ones stay within the bar's width
+            outer[0].set_horizontalalignment("left")
+            outer[-1].set_horizontalalignment("right")
 
     def legend(
         self, entries: Sequence[tuple[str, str]], *, x: float, y: float, width: float
@@ -232,6 +234,24 @@ def number(value: float) -> str:
         ('0.5', '0', '1.23e+04', '-0.00123')
     """
     return f"{value:.3g}"
+
+
+def span(scale: Scale) -> str:
+    """The range of a scale in words.
+
+    Example:
+        >>> span(Scale(0.25, 1)), span(Scale(1e-9, 1)), span(Scale(2, 2))
+        ('0.25 to 1', '0 to 1', '2 everywhere')
+    """
+    if scale.low == scale.high:
+        return f"{number(scale.low)} everywhere"
+    low, high = _rounded(scale.low, scale=scale), _rounded(scale.high, scale=scale)
+    return f"{number(low)} to {number(high)}"
+
+
+def _rounded(value: float, *, scale: Scale) -> float:
+    """Zero where a value differs from it by less than the range's colours can show."""
+    return 0.0 if abs(value) < 1e-4 * (scale.high - scale.low) else value
 
 
 def _shortened(text: str, *, kept: int) -> str:

@@ -17,6 +17,7 @@ from visattn.report_page.contents import ModelView
 from visattn.report_page.layers import ChannelLayer, Layer, MapLayer
 from visattn.report_page.pairwise import pairwise_layer, row_inside
 from visattn.report_page.subjects import Scenes, Subject
+from visattn.site_maps import over_places
 
 _CURVE_POINTS = 16
 
@@ -140,10 +141,9 @@ def _layer(
         return ChannelLayer(entry.name, values.flatten(1).numpy())
     if values.ndim != 4:
         return None
-    if entry.kind == "spatial_logits":
-        values = values.sigmoid()
+    maps = over_places(values, kind=entry.kind)
     kind: Literal["spatial", "gate"] = "gate" if entry.kind == "gate" else "spatial"
-    return _map_layer(entry.name, values.mean(1), scenes=scenes, largest=largest, kind=kind)
+    return _map_layer(entry.name, maps, scenes=scenes, largest=largest, kind=kind)
 
 
 def _map_layer(

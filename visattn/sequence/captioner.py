@@ -29,6 +29,8 @@ class Captioner(nn.Module):
         channels: C.
         words: Size of the vocabulary.
         hard: Hard attention.
+        expected: Share of the steps of hard attention that read the mean in training; see
+            `SampledInTraining`.
         embedding: Width of the words' vectors.
         hidden: Width of the decoder's state and of the score.
         cell: ``"lstm"`` or ``"gru"``.
@@ -49,6 +51,7 @@ class Captioner(nn.Module):
         channels: int,
         words: int,
         hard: bool = False,
+        expected: float = 0.5,
         embedding: int = 32,
         hidden: int = 128,
         cell: CellName = "lstm",
@@ -61,7 +64,7 @@ class Captioner(nn.Module):
             source_channels=channels,
             attention=Attention(
                 AdditiveScore(hidden, channels, hidden=hidden),
-                normaliser=SampledInTraining() if hard else softmax,
+                normaliser=SampledInTraining(expected=expected) if hard else softmax,
             ),
             embedding=embedding,
             hidden=hidden,

@@ -4,6 +4,7 @@ import copy
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -27,7 +28,7 @@ def check_compiles(model: nn.Module, x: Tensor, *, backend: str = "aot_eager") -
     expected = seeded(model, x)
     double = copy.deepcopy(model)
     torch.compiler.reset()
-    compiled = torch.compile(double, fullgraph=True, backend=backend)
+    compiled = cast(nn.Module, torch.compile(double, fullgraph=True, backend=backend))
     close(seeded(compiled, x), expected, "torch.compile")
     if list(find_taps(double)):
         with record(compiled) as maps:

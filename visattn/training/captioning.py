@@ -38,6 +38,8 @@ class CaptionerModule(L.LightningModule):
         reduction: Pixels of the image for one of the map.
         embedding: Width of the words' vectors.
         hidden: Width of the decoder's state.
+        expected: Share of the steps of hard attention that read the mean in training, as soft
+            attention does.
         reinforce: Weight of the loss that trains the places of hard attention.
         learning_rate: Its highest value.
         weight_decay: On matrices only.
@@ -63,6 +65,7 @@ class CaptionerModule(L.LightningModule):
         reduction: int = 4,
         embedding: int = 32,
         hidden: int = 128,
+        expected: float = 0.5,
         reinforce: float = 0.3,
         learning_rate: float = 3e-3,
         weight_decay: float = 0.01,
@@ -79,7 +82,13 @@ class CaptionerModule(L.LightningModule):
         }
         features, channels = map_features(backbone, reduction=reduction)
         self.model = Captioner(
-            features, channels=channels, words=words, hard=hard, embedding=embedding, hidden=hidden
+            features,
+            channels=channels,
+            words=words,
+            hard=hard,
+            expected=expected,
+            embedding=embedding,
+            hidden=hidden,
         )
         self.register_buffer("baseline", torch.zeros(64))
         self.val_exact = MeanMetric()

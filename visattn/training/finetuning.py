@@ -1,6 +1,7 @@
 """What it is worth to begin as the identity: fine-tuning of a wrapped network, measured."""
 
 import json
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -22,7 +23,9 @@ from visattn.training.runs import find_checkpoint
 
 BASE, TUNED = "finetuning/base", "finetuning/attention"
 NEW, OLD = "new kinds", "old kinds"
-BLOCKS, INITS = ("se", "cbam"), ("identity", "paper")
+PLACED = (("se", "block"), ("cbam", "block"), ("se", "branch"))
+PLACES = {"block": "after each block", "branch": "in each branch"}
+INITS = ("identity", "paper")
 ALONE, ALL = "classifier alone", "everything, no attention"
 
 _QUICK = {
@@ -65,10 +68,11 @@ def arms(old_kinds: Sequence[str]) -> list[Arm]:
     ]
     old = {"data.kinds": list(old_kinds), "model.new_classifier": False, "model.unfrozen": []}
     for kinds, changes in ((NEW, {}), (OLD, old)):
-        for block in BLOCKS:
+        for block, at in PLACED:
             for init in INITS:
-                attention = {"model.attention": {"block": block, "init": init}}
-                found.append(Arm(kinds, f"{block} {init}", {**changes, **attention}))
+                attention = {"model.attention": {"block": block, "at": at, "init": init}}
+                name = f"{block} {PLACES[at]}: {init}"
+                found.append(Arm(kinds, name, {**changes, **attention}))
     return found
 
 
@@ -149,7 +153,7 @@ def _curve(arm: Arm, seed: int, base: Path, out: Path, *, quick: bool, console: 
     changes = {"seed_everything": seed, "data.seed": seed, "model.init_from": str(base)}
     changes |= {**_QUICK, **_QUICK_STEPS} if quick else {}
     changes |= {"trainer.num_sanity_val_steps": 0, **arm.changes}
-    name = f"{arm.kinds}-{arm.name}-seed{seed}".replace(", ", "-").replace(" ", "-")
+    name = "-".join(re.findall(r"\w+", f"{arm.kinds} {arm.name} seed{seed}"))
     file = out / "curves" / f"{name}.json"
     recipe = yaml.safe_load(find_recipe(TUNED).read_text(encoding="utf-8"))
     settings = {"recipe": recipe, "changes": changes}
@@ -213,8 +217,9 @@ def _table(curves: Sequence[Curve], title: str) -> Table:
     """A row a way: accuracy at the start, after a few steps and at the end, mean over seeds."""
     table = Table(title=f"Accuracy on {title}, %", title_justify="left")
     shown = _shown(curves[0].steps)
-    for heading in ("", "trained parameters", *(f"step {curves[0].steps[i]}" for i in shown)):
-        table.add_column(heading, justify="right" if heading else "left")
+    table.add_column("", no_wrap=True)
+    for heading in ("trained parameters", *(f"step {curves[0].steps[i]}" for i in shown)):
+        table.add_column(heading, justify="right")
     for name, own in _by_name(curves):
         cells = (_spread([curve.accuracies[i] for curve in own]) for i in shown)
         table.add_row(name, f"{own[0].trained:,}", *cells)

@@ -19,7 +19,7 @@ class Curve:
 
     Attributes:
         kinds: Which classes.
-        name: Block and how it starts (``"se identity"``), or what trains instead.
+        name: Block and how it starts (``"se in each branch: paper"``), or what trains instead.
         seed: Of the training.
         trained: Number of parameters that train.
         steps: Optimiser steps before each measurement.
@@ -35,7 +35,7 @@ class Curve:
 
 
 def draw_curves(curves: Sequence[Curve], path: str | Path) -> Path:
-    """A row for each set of classes, a column for each block: the mean over seeds and all seeds.
+    """A row for each set of classes, a column for each block and place; thick: mean over seeds.
 
     What has no block stands in every column.
 
@@ -47,15 +47,15 @@ def draw_curves(curves: Sequence[Curve], path: str | Path) -> Path:
         The file.
     """
     rows = list(dict.fromkeys(curve.kinds for curve in curves))
-    blocks = list(dict.fromkeys(_block(c.name) for c in curves if _block(c.name)))
-    figure = Figure(figsize=(4.2 * len(blocks), 3.1 * len(rows)), layout="constrained")
+    blocks = list(dict.fromkeys(_parts(c.name)[0] for c in curves if _parts(c.name)[0]))
+    figure = Figure(figsize=(3.6 * len(blocks), 3.0 * len(rows)), layout="constrained")
     grid = figure.subplots(len(rows), len(blocks), sharex=True, sharey="row", squeeze=False)
     for row, kinds in enumerate(rows):
         for column, block in enumerate(blocks):
             axes = grid[row][column]
-            own = [c for c in curves if c.kinds == kinds and _block(c.name) in (block, "")]
+            own = [c for c in curves if c.kinds == kinds and _parts(c.name)[0] in (block, "")]
             _draw_panel(axes, own)
-            axes.set_title(f"{block} on {kinds}", fontsize=10)
+            axes.set_title(f"{kinds}: {block}", fontsize=10)
             if row == len(rows) - 1:
                 axes.set_xlabel("optimiser steps")
             if column == 0:
@@ -67,21 +67,21 @@ def _draw_panel(axes: Axes, curves: Sequence[Curve]) -> None:
     greys = iter(_GREYS)
     for name in dict.fromkeys(curve.name for curve in curves):
         own = [curve for curve in curves if curve.name == name]
-        init = name.removeprefix(_block(name)).strip()
-        colour = _COLOURS.get(init) or next(greys)
+        label = _parts(name)[1]
+        colour = _COLOURS.get(label) or next(greys)
         columns = zip(*(curve.accuracies for curve in own), strict=True)
         means = [100 * sum(values) / len(own) for values in columns]
         for curve in own:
             axes.plot(
                 curve.steps, [100 * a for a in curve.accuracies], color=colour, lw=0.7, alpha=0.35
             )
-        axes.plot(own[0].steps, means, color=colour, lw=2, label=init, marker="o", ms=3)
+        axes.plot(own[0].steps, means, color=colour, lw=2, label=label, marker="o", ms=3)
     axes.grid(color="#dddddd", lw=0.6)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(fontsize=8, frameon=False, loc="lower right")
 
 
-def _block(name: str) -> str:
-    """The block in a curve's name; empty if it has none."""
-    first, _, rest = name.partition(" ")
-    return first if rest in _COLOURS else ""
+def _parts(name: str) -> tuple[str, str]:
+    """What is put in and how it starts; of a curve without a block, nothing and its name."""
+    placed, _, init = name.rpartition(": ")
+    return (placed, init) if init in _COLOURS else ("", name)

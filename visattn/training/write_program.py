@@ -57,8 +57,9 @@ def write_program(
 
 def _network(model: str | Path, *, pretrained: bool) -> tuple[nn.Module, dict[str, Any]]:
     """The network, and its classes and how images are prepared for it."""
+    known: dict[str, Any] = {}
     if pretrained and not Path(model).is_file():
-        network, known = build_backbone(str(model), num_classes=1000, pretrained=True), {}
+        network = build_backbone(str(model), num_classes=1000, pretrained=True)
     else:
         network, known = load_network(model)
     if pretrained and known:

@@ -1,0 +1,207 @@
+"""Moving pictures: masks while a network trains, and a caption word by word."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import Colormap
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from visattn.pictures.arrays import Statistics, as_map
+from visattn.pictures.blending import blend
+from visattn.pictures.layers import grid
+from visattn.pictures.scales import Interpolation, Limits, colours, resize, scale_over
+from visattn.pictures.sheets import BAR, LINE, MARGIN, Sheet
+from visattn.pictures.strips import read_words
+
+Frames = NDArray[np.uint8]
+"""Frames (T, H, W, 3), bytes; ``save(frames, "name.gif")`` writes them."""
+
+
+def frames(pictures: Sequence[Figure | NDArray[np.uint8]], *, dpi: int = 120) -> Frames:
+    """Put figures, or pictures of one size, one behind the other.
+
+    Args:
+        pictures: Matplotlib figures or arrays (H, W, 3) of bytes.
+        dpi: Dots an inch of the figures.
+
+    Returns:
+        (T, H, W, 3); ``save`` writes it to a GIF.
+
+    Raises:
+        ValueError: If there is none, or they differ in size.
+
+    Example:
+        >>> frames([np.zeros((4, 6, 3), np.uint8), np.ones((4, 6, 3), np.uint8)]).shape
+        (2, 4, 6, 3)
+    """
+    if len(pictures) == 0:
+        raise ValueError("there is no picture to make frames of")
+    drawn = [_pixels(p, dpi=dpi) if isinstance(p, Figure) else np.asarray(p) for p in pictures]
+    sizes = list(dict.fromkeys(picture.shape for picture in drawn))
+    if len(sizes) > 1:
+        raise ValueError(f"frames must have one size, not {' and '.join(map(str, sizes[:3]))}")
+    if drawn[0].dtype != np.uint8 or drawn[0].ndim != 3 or drawn[0].shape[2] != 3:
+        raise ValueError(
+            f"each frame must be (H, W, 3) of bytes, not {sizes[0]} of {drawn[0].dtype}"
+        )
+    return np.stack(drawn)
+
+
+def training_frames(
+    images: Any,
+    history: Mapping[str, Mapping[str, Any]],
+    *,
+    captions: Sequence[str] | None = None,
+    width: float | None = None,
+    cmap: str | Colormap = "viridis",
+    alpha: float = 0.5,
+    normalise: Literal["layer", "none"] | Limits = "layer",
+    interpolation: Interpolation = "bilinear",
+    stretch: bool = False,
+    mean: Statistics = None,
+    std: Statistics = None,
+    dpi: int = 120,
+) -> Frames:
+    """Draw how the maps of the same images change while a network trains, a frame an epoch.
+
+    A colour means the same value in all frames.
+
+    Args:
+        images: Pictures, as for ``grid``.
+        history: For each frame its title, such as ``"epoch 3"``, and its maps by layer, as
+            ``grid`` takes them; the same layers in all.
+        captions: Words for each image.
+        width: Width in inches; see ``grid``.
+        cmap: Colour map.
+        alpha: Opacity of the maps' colours, in [0, 1].
+        normalise: The values over which the colours run, stated in every frame: ``"layer"``, the
+            range of each layer over the whole training; ``"none"``, from 0 to 1; or a pair.
+        interpolation: ``"bilinear"`` or ``"nearest"``.
+        stretch: Accept maps of another aspect ratio than the images'.
+        mean: Mean of each channel by which the images were normalised; see ``overlay``.
+        std: Standard deviation of each channel.
+        dpi: Dots an inch.
+
+    Returns:
+        (T, H, W, 3).
+
+    Raises:
+        TypeError: As ``grid``.
+        ValueError: As ``grid``; or if there is no frame, or frames differ in their layers.
+
+    Example:
+        >>> image = np.zeros((1, 8, 8, 3), dtype=np.uint8)
+        >>> history = {f"epoch {n}": {"layer4": np.full((1, 2, 2), n)} for n in range(3)}
+        >>> training_frames(image, history, dpi=50).shape[0]
+        3
+    """
+    if not history:
+        raise ValueError("there is no frame to draw: history is empty")
+    first = list(next(iter(history.values())))
+    for title, maps in history.items():
+        if list(maps) != first:
+            raise ValueError(
+                f"frame {title!r} has the layers {', '.join(maps)}, the first frame"
+                f" {', '.join(first)}: they must be the same"
+            )
+    ranges: Any = normalise
+    if normalise == "layer":
+        ranges = {}
+        for layer in first:
+            every = [as_map(m, what="map") for maps in history.values() for m in maps[layer]]
+            found = scale_over(every)
+            # A range of one value would show nothing; it gets the middle colour.
+            wide = found.high > found.low
+            ranges[layer] = (found.low, found.high) if wide else (found.low - 1, found.high + 1)
+    figures = [
+        grid(
+            images,
+            maps,
+            captions=captions,
+            title=title,
+            width=width,
+            cmap=cmap,
+            alpha=alpha,
+            normalise=ranges,
+            interpolation=interpolation,
+            stretch=stretch,
+            mean=mean,
+            std=std,
+        )
+        for title, maps in history.items()
+    ]
+    return frames(figures, dpi=dpi)
+
+
+def word_frames(
+    image: Any,
+    words: Sequence[str],
+    maps: Any,
+    *,
+    width: float = 3.6,
+    cmap: str | Colormap = "viridis",
+    alpha: float = 0.6,
+    normalise: Literal["layer", "none"] | Limits = "layer",
+    interpolation: Interpolation = "bilinear",
+    stretch: bool = False,
+    mean: Statistics = None,
+    std: Statistics = None,
+    dpi: int = 120,
+) -> Frames:
+    """Draw what each word of a sentence looks at, a frame a word.
+
+    The arguments are those of ``word_strip``; a colour means the same value in all frames.
+
+    Returns:
+        (T, H, W, 3), a frame a word.
+
+    Raises:
+        TypeError: As ``word_strip``.
+        ValueError: As ``word_strip``.
+
+    Example:
+        >>> image = np.zeros((8, 8, 3), dtype=np.uint8)
+        >>> word_frames(image, ["a", "plate"], np.eye(4)[None].repeat(2, 0), dpi=50).shape[0]
+        2
+    """
+    if normalise == "image":
+        raise ValueError(
+            "normalise='image' would give every frame a range of its own: use 'layer', 'none' or a"
+            " pair (low, high)"
+        )
+    told = read_words(image, words, maps, normalise=normalise, stretch=stretch, mean=mean, std=std)
+    if width < 1:
+        raise ValueError(f"width must be at least 1 inch, not {width}")
+    inner = width - 2 * MARGIN
+    tall = inner * min(told.scene.shape[0] / told.scene.shape[1], 1.5)
+    pictures = []
+    for place, (word, values) in enumerate(zip(told.words, told.maps, strict=True)):
+        sheet = Sheet(width=width, height=3 * MARGIN + 3 * LINE + tall + BAR)
+        middle = MARGIN + 0.75 * LINE
+        sheet.write(word, x=width / 2, y=middle, width=inner, size=11, bold=True, align="center")
+        field = resize(values, size=told.scene.shape[:2], interpolation=interpolation)
+        picture = blend(told.scene, told.scales[place](field), cmap=cmap, alpha=alpha)
+        y = MARGIN + 1.6 * LINE
+        sheet.picture(picture, x=MARGIN, y=y, width=inner, height=tall)
+        said = " ".join(told.words[: place + 1])
+        sheet.write(said, x=MARGIN, y=y + tall + 0.8 * LINE, width=inner)
+        below = y + tall + 1.4 * LINE + MARGIN / 2
+        told.key.draw(sheet, colours(cmap), x=MARGIN, y=below, width=min(3.2, inner))
+        pictures.append(sheet.figure)
+    return frames(pictures, dpi=dpi)
+
+
+def _pixels(figure: Figure, *, dpi: int) -> NDArray[np.uint8]:
+    """A figure as it looks on paper, at that many dots an inch."""
+    before, old = figure.canvas, figure.dpi
+    try:
+        canvas = FigureCanvasAgg(figure)
+        figure.set_dpi(dpi)
+        canvas.draw()
+        return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    finally:
+        figure.set_dpi(old)
+        figure.set_canvas(before)

@@ -1,0 +1,246 @@
+"""What a block computed at its site: gates, masks, rows of attention, and what they say of places.
+
+The classes are those of a recording; `visattn.record` fills them.
+"""
+
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from visattn.attention import PairwiseFunction
+
+_NUMBERS = 2**22
+"""So many attention weights are held at a time while all rows are gone through."""
+
+_HALF = (torch.float16, torch.bfloat16)
+
+
+@dataclass(frozen=True)
+class PairwiseMap:
+    """Queries and keys of one pass of a pairwise attention; its rows are computed on demand.
+
+    Attributes:
+        queries: (N, heads, T, D), T = height * width of the query grid, row-major.
+        keys: (N, heads, S, D), S = height * width of the key grid.
+        query_size: (height, width) of the query grid.
+        key_size: (height, width) of the key grid.
+        function: Maps queries and keys to weights (N, heads, T, S).
+    """
+
+    queries: Tensor
+    keys: Tensor
+    query_size: tuple[int, int]
+    key_size: tuple[int, int]
+    function: PairwiseFunction
+
+    @property
+    def heads(self) -> int:
+        """Number of heads."""
+        return self.queries.shape[1]
+
+    def query(self, y: int, x: int, *, head: int | None = None) -> Tensor:
+        """The attention of one query place to all keys.
+
+        Args:
+            y: Row of the place in the query grid.
+            x: Column of the place in the query grid.
+            head: One head; the mean over the heads if None.
+
+        Returns:
+            (N, height, width) of the key grid, in single precision at least. Nothing larger is
+            held.
+
+        Raises:
+            IndexError: The place is outside of the query grid, or there is no such head.
+        """
+        height, width = self.query_size
+        if not (0 <= y < height and 0 <= x < width):
+            raise IndexError(
+                f"The query grid has rows 0 to {height - 1} and columns 0 to {width - 1};"
+                f" got y={y}, x={x}."
+            )
+        place = y * width + x
+        row = self._weights(slice(place, place + 1), head=head).squeeze(2)
+        return row.mean(1).unflatten(1, self.key_size)
+
+    def received(self, *, head: int | None = None) -> Tensor:
+        """The attention that each key place gets from all queries, on average.
+
+        Args:
+            head: One head; the mean over the heads if None.
+
+        Returns:
+            (N, height, width) of the key grid: the mean of all rows. They are computed a few at a
+            time, so that the T x S weights of a large map are never held.
+
+        Raises:
+            IndexError: There is no such head.
+        """
+        queries, keys = prod(self.query_size), prod(self.key_size)
+        heads = self.heads if head is None else 1
+        step = max(1, _NUMBERS // max(1, len(self.queries) * heads * keys))
+        total: Tensor | None = None
+        for start in range(0, queries, step):
+            part = self._weights(slice(start, start + step), head=head).sum((1, 2))
+            total = part if total is None else total + part
+        if total is None:
+            raise ValueError(f"There is no query: the query grid is {self.query_size}.")
+        return (total / (heads * queries)).unflatten(1, self.key_size)
+
+    def _weights(self, places: slice, *, head: int | None) -> Tensor:
+        """Rows (N, heads, places, S); what half precision recorded is multiplied in single."""
+        if head is not None and not 0 <= head < self.heads:
+            raise IndexError(f"There are heads 0 to {self.heads - 1}; got head={head}.")
+        chosen = slice(None) if head is None else slice(head, head + 1)
+        queries, keys = self.queries[:, chosen, places], self.keys[:, chosen]
+        with torch.autocast(queries.device.type, enabled=False):
+            if queries.dtype in _HALF:
+                return self.function(queries.float(), keys.float())
+            return self.function(queries, keys.to(queries.dtype))
+
+
+@dataclass
+class SiteMaps:
+    """What the block at one site computed.
+
+    Attributes:
+        name: The site's.
+        values: For each tap of the block, by its path inside of the block, what passed it, one
+            entry a call.
+        kinds: Each tap's kind.
+    """
+
+    name: str
+    values: dict[str, list[Any]] = field(default_factory=dict)
+    kinds: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def calls(self) -> int:
+        """How often the block ran."""
+        return max((len(values) for values in self.values.values()), default=0)
+
+    def call(self, index: int) -> "SiteMaps":
+        """The maps of one call of a block that ran several times."""
+        if not -self.calls <= index < self.calls:
+            raise IndexError(f"{self.name} ran {self.calls} times; got call({index}).")
+        values = {tap: [entries[index]] for tap, entries in self.values.items()}
+        return SiteMaps(self.name, values, self.kinds)
+
+    @property
+    def channel(self) -> Tensor:
+        """The channel gate, (N, C)."""
+        return self._only("channel").flatten(1)
+
+    @property
+    def spatial(self) -> Tensor:
+        """The spatial gate or mask, (N, H, W)."""
+        return self._only("spatial").squeeze(1)
+
+    @property
+    def gate(self) -> Tensor:
+        """A gate that differs over channels and places, (N, C, H, W) or broadcastable to that."""
+        return self._only("gate")
+
+    @property
+    def spatial_logits(self) -> Tensor:
+        """The spatial mask before its sigmoid, (N, H, W)."""
+        return self._only("spatial_logits").squeeze(1)
+
+    @property
+    def class_logits(self) -> Tensor:
+        """Answers of a branch of the block's own, (N, K)."""
+        return self._only("class_logits")
+
+    @property
+    def pairwise(self) -> PairwiseMap:
+        """Queries and keys, from which any attention row follows."""
+        return self._only("pairwise")
+
+    def query(self, y: int, x: int, *, head: int | None = None) -> Tensor:
+        """The attention of one query place, (N, H, W) over the key grid; see `PairwiseMap`."""
+        return self.pairwise.query(y, x, head=head)
+
+    @property
+    def heat_kind(self) -> str | None:
+        """From what `heat` comes: the first of the kinds below that there is, or None.
+
+        ``"spatial"``, ``"gate"``, ``"spatial_logits"``, ``"pairwise"``.
+        """
+        kinds = set(self.kinds.values())
+        return next((kind for kind in _HEAT_KINDS if kind in kinds), None)
+
+    @property
+    def heat(self) -> Tensor:
+        """What the block says of places, one map an image (N, H, W), whatever block it is.
+
+        It is the spatial gate or mask where there is one; else the product of the gates that
+        differ over channels and places, averaged over the channels; else the sigmoid of a mask's
+        logits; else the attention that each place gets from all queries (`PairwiseMap.received`).
+
+        Raises:
+            AttributeError: The block says nothing of places, has several spatial gates, or ran
+                several times.
+        """
+        kind = self.heat_kind
+        if kind is None:
+            present = ", ".join(sorted(set(self.kinds.values())))
+            raise AttributeError(
+                f"The block at {self.name!r} says nothing of places; it computes {present} only."
+            )
+        if kind == "pairwise":
+            return self.pairwise.received()
+        if kind != "gate":
+            return over_places(self._only(kind), kind=kind)
+        self._one_call("heat")
+        gates = [entries[0] for tap, entries in self.values.items() if self.kinds[tap] == "gate"]
+        product = gates[0].float()
+        for gate in gates[1:]:
+            product = product * gate
+        return over_places(product, kind="gate")
+
+    def _only(self, kind: str) -> Any:
+        """The one value of a kind, or an error that says what there is."""
+        taps = [tap for tap in self.values if self.kinds[tap] == kind]
+        if not taps:
+            present = ", ".join(sorted(set(self.kinds.values())))
+            raise AttributeError(
+                f"The block at {self.name!r} computes no {kind}; it has {present}."
+            )
+        if len(taps) > 1:
+            raise AttributeError(
+                f"The block at {self.name!r} computes several of {kind}: {', '.join(taps)}."
+                f" Choose one: .values[{taps[0]!r}]."
+            )
+        self._one_call(kind)
+        return self.values[taps[0]][0]
+
+    def _one_call(self, what: str) -> None:
+        if self.calls != 1:
+            raise AttributeError(
+                f"The block at {self.name!r} ran {self.calls} times; choose one: .call(0).{what}."
+            )
+
+
+_HEAT_KINDS = ("spatial", "gate", "spatial_logits", "pairwise")
+
+
+def over_places(value: Tensor, *, kind: str) -> Tensor:
+    """One tap's value as a map over places: logits as probabilities, the mean over the channels.
+
+    Args:
+        value: (N, C, H, W), single precision at least in the result.
+        kind: The tap's: ``"spatial"``, ``"gate"`` or ``"spatial_logits"``.
+
+    Returns:
+        (N, H, W).
+
+    Example:
+        >>> over_places(torch.zeros(1, 1, 2, 3), kind="spatial_logits").unique()
+        tensor([0.5000])
+    """
+    if value.dtype in _HALF:
+        value = value.float()
+    return (value.sigmoid() if kind == "spatial_logits" else value).mean(1)
