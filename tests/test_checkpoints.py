@@ -12,7 +12,6 @@ from torch.nn import functional as F
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 from visattn import from_published, record, wrap
-from visattn.blocks.abn import AttentionBranch
 from visattn.testing import enliven
 
 WIDTHS = {"width_per_group": 32, "num_classes": 5}  # of torchvision's bottlenecks
@@ -201,7 +200,7 @@ def test_official_abn():
             x = x * self.bn_att3(self.att_conv3(maps)).sigmoid() + x
             return self.fc(self.avgpool(self.layer4(x)).flatten(1))
 
-    donor, model = TheirABN(), wrap(backbone(), AttentionBranch, init="paper")
+    donor, model = TheirABN(), wrap(backbone(), "abn", init="paper")
     with record(model) as maps:
         check(donor, model)
     torch.testing.assert_close(maps["layer3"].class_logits, donor.answers, atol=1e-4, rtol=1e-4)
@@ -281,7 +280,7 @@ def test_errors_name_the_first_difference():
         from_published(se.state_dict(), wrap(plain, "se"))
     some = {k: v for k, v in se.state_dict().items() if not k.startswith("layer4.0.se")}
     plain = timm.create_model("resnet10t", num_classes=5)
-    with pytest.raises(ValueError, match="no weights for layer4.0.bn2.attention.fc1.weight"):
+    with pytest.raises(ValueError, match=r"no weights for layer4.0.bn2.attention.fc1.weight"):
         from_published(some, wrap(plain, "se", rd_divisor=8))
     with pytest.raises(ValueError, match="no attention that wrap put in"):
         from_published(se.state_dict(), timm.create_model("resnet10t"))

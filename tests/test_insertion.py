@@ -231,7 +231,7 @@ def test_models_that_cannot_be_wrapped_say_why():
         wrap("resnet5O", "se")
     with pytest.raises(TypeError, match="Expected a module, the name"):
         wrap(3, "se")
-    with pytest.raises(ValueError, match="adds no branch to a shortcut. Use at='conv'"):
+    with pytest.raises(ValueError, match=r"adds no branch to a shortcut\. Use at='conv'"):
         wrap(nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU()), "se", at="branch")
     for function in (unwrap, attention_parameters, backbone_parameters):
         with pytest.raises(ValueError, match="no attention that wrap put in"):

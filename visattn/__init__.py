@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from visattn.planning import plan
     from visattn.recording import record
     from visattn.report_page import report
-    from visattn.weights import from_timm, load_attention, save_attention
+    from visattn.weights import load_attention, save_attention
 
 __version__ = version("visattn")
 __all__ = [
@@ -35,7 +35,6 @@ __all__ = [
     "export_model",
     "freeze_backbone",
     "from_published",
-    "from_timm",
     "grad_cam",
     "load_attention",
     "overlay",
@@ -58,7 +57,6 @@ _HOMES = {
     "export_model": "visattn.exporting",
     "freeze_backbone": "visattn.finetuning",
     "from_published": "visattn.checkpoints",
-    "from_timm": "visattn.weights",
     "grad_cam": "visattn.cam",
     "load_attention": "visattn.weights",
     "overlay": "visattn.pictures",

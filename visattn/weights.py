@@ -1,4 +1,4 @@
-"""Attention weights in and out: adapters of one's own, and timm's checkpoints."""
+"""Attention weights in and out: what wrap added, alone."""
 
 import json
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from visattn.blocks.attended import Attended
 from visattn.recording import natural_paths
@@ -89,40 +89,6 @@ def load_attention(model: nn.Module, path: str | Path) -> nn.Module:
         for name, tensor in own.items():
             tensor.copy_(state[name])
     return model
-
-
-def from_timm(state: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
-    """Rename a timm checkpoint's built-in attention for a wrapped model of the same backbone.
-
-    timm keeps attention in a residual block's slot ``se``; the wrapped model keeps it at the
-    branch's end. All other keys are the same.
-
-    Args:
-        state: Such as ``timm.create_model("seresnet50").state_dict()``.
-        model: Such as ``wrap(timm.create_model("resnet50"), "se", init="paper")``.
-
-    Returns:
-        A state dict for ``model.load_state_dict``, which says what is missing or unexpected.
-
-    Raises:
-        ValueError: The model has no attention.
-
-    Example:
-        >>> import timm, visattn
-        >>> donor = timm.create_model("seresnet18")
-        >>> model = visattn.wrap("resnet18", "se", init="paper", rd_divisor=8)
-        >>> model.load_state_dict(from_timm(donor.state_dict(), model))
-        <All keys matched successfully>
-    """
-    slots = {}
-    for key, unit in attention_units(model).items():
-        for theirs, ours in getattr(unit.block, "timm_names", {"": ""}).items():
-            slots[f"{unit.site}.se.{theirs}"] = f"{key}.{ours}"
-    renamed = {}
-    for name, tensor in state.items():
-        slot = max((s for s in slots if name.startswith(s)), key=len, default=None)
-        renamed[name if slot is None else slots[slot] + name.removeprefix(slot)] = tensor
-    return renamed
 
 
 def _checked(path: str | Path) -> Path:

@@ -8,7 +8,7 @@ from timm.layers import CecaModule, EcaModule
 import visattn
 from visattn.blocks import ECA
 from visattn.blocks.eca import eca_kernel_size
-from visattn.weights import from_timm
+from visattn.checkpoints import from_published
 
 
 @pytest.mark.parametrize("channels", [1, 3, 16, 64, 256, 2048])
@@ -43,7 +43,7 @@ def test_each_channel_sees_its_neighbours(padding):
 def test_a_timm_model_moves_over():
     donor = timm.create_model("resnet10t", block_args={"attn_layer": "eca"}, num_classes=5).eval()
     model = visattn.wrap(timm.create_model("resnet10t", num_classes=5), ECA, init="paper").eval()
-    model.load_state_dict(from_timm(donor.state_dict(), model))
+    model.load_state_dict(from_published(donor.state_dict(), model))
     x = torch.randn(2, 3, 48, 40)
     torch.testing.assert_close(model(x), donor(x))
 

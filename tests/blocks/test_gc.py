@@ -5,9 +5,9 @@ from timm.layers import GlobalContext as TimmGlobalContext
 
 import visattn
 from visattn.blocks import GlobalContext
+from visattn.checkpoints import from_published
 from visattn.recording import record
 from visattn.testing import enliven
-from visattn.weights import from_timm
 
 TIMM = {"reduction": 8, "eps": 1e-6}
 
@@ -80,7 +80,7 @@ def test_a_timm_model_moves_over(layer, fuse):
     model = timm.create_model("resnet10t", num_classes=5)
     options = {"stages": [1, 2, 3, 4], "init": "paper", "fuse": fuse, **TIMM}
     visattn.wrap(model, GlobalContext, **options).eval()
-    model.load_state_dict(from_timm(donor.state_dict(), model))
+    model.load_state_dict(from_published(donor.state_dict(), model))
     x = torch.randn(2, 3, 48, 40)
     torch.testing.assert_close(model(x), donor(x), atol=1e-4, rtol=1e-4)
 

@@ -127,7 +127,7 @@ def _hide_base(unit: nn.Module, state: dict[str, Tensor], prefix: str, _: Any) -
         versions[(prefix + f"{key}.".removeprefix(inner)).removesuffix(".")] = versions.pop(key)
 
 
-def _find_base(unit: nn.Module, state: dict[str, Tensor], prefix: str, *_: Any) -> None:
+def _find_base(unit: Attended, state: dict[str, Tensor], prefix: str, *_: Any) -> None:
     """Give the base's entries the names that loading looks for; load a base that is kept aside."""
     own = f"{prefix}{unit.child}."
     entries = {
@@ -136,10 +136,8 @@ def _find_base(unit: nn.Module, state: dict[str, Tensor], prefix: str, *_: Any) 
         if key.startswith(prefix) and not key.startswith(own)
     }
     if unit.where == "instead":
-        here = unit.original.state_dict()
-        fitting = {
-            n: k for n, k in entries.items() if n in here and here[n].shape == state[k].shape
-        }
+        shapes = {name: tensor.shape for name, tensor in unit.original.state_dict().items()}
+        fitting = {n: key for n, key in entries.items() if shapes.get(n) == state[key].shape}
         unit.original.load_state_dict({n: state.pop(k) for n, k in fitting.items()}, strict=False)
         entries = {name: key for name, key in entries.items() if name not in fitting}
     for name, key in entries.items():

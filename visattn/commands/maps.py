@@ -4,25 +4,53 @@ from typing import Literal
 
 
 def draw_overlay(
-    image: str,
+    images: str,
     *,
     model: str,
-    layers: list[str] | None = None,
-    out: str = "overlay.png",
+    layers: list[str] | str | None = None,
+    out: str | None = None,
     size: int | None = None,
+    normalise: Literal["image", "layer", "global", "none"] | None = None,
+    alpha: float = 0.5,
+    interpolation: Literal["bilinear", "nearest"] = "bilinear",
+    pretrained: bool = False,
+    list_layers: bool = False,
 ) -> None:
-    """Draw what a network's spatial attention marks in a picture.
+    """Draw what a network's attention marks in pictures, a sheet a picture.
 
     Args:
-        image: A picture.
+        images: A picture, a folder, or a glob in quotes, such as 'photos/*.jpg'.
         model: A checkpoint that visattn fit wrote, or the name of a timm model.
-        layers: Sites to draw, such as layer4.2; all that have a spatial map if not given.
-        out: The file to write: PNG or PDF.
-        size: Side to which the picture is scaled; that of the training if not given.
+        layers: Sites to draw, such as layer4.2 or 'layer3.*,layer4.*'; grad_cam or grad_cam:LAYER
+            for Grad-CAM, which any CNN has; all that say something of places if not given.
+        out: A file (PNG or PDF) for one picture, overlay.png if not given; a folder for several,
+            overlays if not given.
+        size: Side to which the pictures are scaled; that of the training if not given.
+        normalise: Values over which the colours run: image (each map's own range), layer, global
+            or none (0 to 1); if not given, none for gates and masks in [0, 1], else image.
+        alpha: Opacity of the map's colours, in [0, 1].
+        interpolation: bilinear, or nearest to show the maps' own cells.
+        pretrained: Load the weights of a timm model; without, they are random.
+        list_layers: Draw nothing; list what can be drawn.
     """
-    from visattn.training import draw_maps
+    from visattn.training import look
 
-    print(draw_maps(image, model=model, layers=layers, out=out, size=size))
+    if list_layers:
+        print(look.list_layers(images, model=model, size=size, pretrained=pretrained))
+        return
+    written = look.draw_maps(
+        images,
+        model=model,
+        layers=[part.strip() for part in layers.split(",")] if isinstance(layers, str) else layers,
+        out=out,
+        size=size,
+        normalise=normalise,
+        alpha=alpha,
+        interpolation=interpolation,
+        pretrained=pretrained,
+    )
+    for path in written:
+        print(path)
 
 
 def write_report(

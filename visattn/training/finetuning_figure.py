@@ -60,6 +60,13 @@ def draw_curves(curves: Sequence[Curve], path: str | Path) -> Path:
                 axes.set_xlabel("optimiser steps")
             if column == 0:
                 axes.set_ylabel("validation accuracy, %")
+    lines = {line.get_label(): line for line in grid[0][0].get_lines() if line.get_marker() == "o"}
+    figure.legend(
+        lines.values(),
+        [str(label) for label in lines],
+        loc="outside lower center",
+        ncols=len(lines),
+    )
     return save(figure, path)
 
 
@@ -78,7 +85,6 @@ def _draw_panel(axes: Axes, curves: Sequence[Curve]) -> None:
         axes.plot(own[0].steps, means, color=colour, lw=2, label=label, marker="o", ms=3)
     axes.grid(color="#dddddd", lw=0.6)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(fontsize=8, frameon=False, loc="lower right")
 
 
 def _parts(name: str) -> tuple[str, str]:

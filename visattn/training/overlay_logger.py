@@ -1,0 +1,231 @@
+"""Overlays of the same images while a network trains."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, final
+
+import lightning as L
+import torch
+from lightning.fabric.utilities.seed import isolate_rng
+from lightning.pytorch.callbacks import Callback
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from visattn.pictures import frames, grid, save, training_frames
+from visattn.training.classifier import data_facts
+from visattn.training.network_maps import maps_of
+
+_DPI = 120
+
+
+@final
+class OverlayLogger(Callback):
+    """Draws what a network marks in the same validation images, every few epochs.
+
+    In the run's folder it leaves ``overlays/epoch_0000.png`` (before the training),
+    ``epoch_0001.png`` and so on, and at the end ``training.gif``, in which a colour means the same
+    value in all frames. A logger that takes images (TensorBoard's ``add_image``, ``log_image`` of
+    Weights & Biases and others) gets them too. The first process alone draws. The training is not
+    touched: its weights and random numbers are the same with and without.
+
+    From YAML::
+
+        trainer:
+          callbacks:
+            - class_path: visattn.training.overlay_logger.OverlayLogger
+              init_args:
+                every_n_epochs: 2
+
+    Args:
+        every_n_epochs: Draw after so many epochs, and after the last.
+        images: How many images.
+        layers: Sites or globs, ``"grad_cam"`` or ``"grad_cam:LAYER"``; all sites that say something
+            of places if None, and Grad-CAM for a network that has none.
+        seed: Which images of the validation split.
+        normalise: As for `visattn.pictures.grid`; if None, gates and masks in [0, 1] are drawn as
+            they are, and anything else each over its own range. The sheet says which.
+        alpha: Opacity of the maps' colours, in [0, 1].
+        folder: Inside of the run's folder.
+        gif: Whether to write the GIF.
+        seconds: How long a frame of it stays.
+
+    Raises:
+        ValueError: If a number is out of its range; at the start of the training, if there is
+            nothing to draw or nothing to draw it on.
+
+    Example:
+        >>> trainer = L.Trainer(callbacks=[OverlayLogger(every_n_epochs=5)], logger=False)
+    """
+
+    def __init__(
+        self,
+        *,
+        every_n_epochs: int = 1,
+        images: int = 6,
+        layers: list[str] | None = None,
+        seed: int = 0,
+        normalise: Literal["image", "layer", "global", "none"] | None = None,
+        alpha: float = 0.5,
+        folder: str = "overlays",
+        gif: bool = True,
+        seconds: float = 0.5,
+    ) -> None:
+        super().__init__()
+        for name, value in (("every_n_epochs", every_n_epochs), ("images", images)):
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
+        if not 0 <= alpha <= 1:
+            raise ValueError(f"alpha must be in [0, 1], got {alpha}")
+        if not 0.02 <= seconds <= 600:
+            raise ValueError(f"seconds must be from 0.02 to 600, got {seconds}")
+        self.every_n_epochs = every_n_epochs
+        self.images = images
+        self.layers = layers
+        self.seed = seed
+        self.normalise = normalise
+        self.alpha = alpha
+        self.folder = folder
+        self.gif = gif
+        self.seconds = seconds
+        self._batch: Tensor | None = None
+        self._captions: list[str] = []
+        self._statistics: dict[str, Any] = {}
+        self._history: dict[str, Mapping[str, Tensor]] = {}
+        self._drawn_as: Any = normalise
+        self._drawn = -1
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Choose the images, and draw them once before the training."""
+        self._history, self._drawn = {}, -1
+        if trainer.is_global_zero and not trainer.fast_dev_run:
+            with isolate_rng():
+                self._choose(trainer)
+            self._draw(trainer, pl_module, epoch=trainer.current_epoch)
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Draw after every n-th epoch."""
+        done = trainer.current_epoch + 1
+        if self._batch is not None and done % self.every_n_epochs == 0:
+            self._draw(trainer, pl_module, epoch=done)
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Draw after the last epoch, and write the GIF."""
+        if self._batch is None:
+            return
+        if self._drawn < trainer.current_epoch:
+            self._draw(trainer, pl_module, epoch=trainer.current_epoch)
+        if self.gif:
+            save(self._frames(), self._folder(trainer) / "training.gif", seconds=self.seconds)
+        self._batch, self._history = None, {}
+
+    def _choose(self, trainer: L.Trainer) -> None:
+        """Take seeded random images of the (first) validation split."""
+        loaders = trainer.val_dataloaders
+        loader = loaders[0] if isinstance(loaders, Sequence) and loaders else loaders
+        dataset = getattr(loader, "dataset", None)
+        if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
+            raise ValueError(
+                "OverlayLogger draws images of the validation split, and there is none with rows:"
+                " give one to the trainer, or leave the callback out"
+            )
+        generator = torch.Generator().manual_seed(self.seed)
+        rows = torch.randperm(len(dataset), generator=generator)[: self.images].tolist()  # type: ignore[arg-type]
+        items = [dataset[row] for row in rows]  # type: ignore[index]
+        images = [_image(item) for item in items]
+        if len({image.shape for image in images}) > 1:
+            raise ValueError("OverlayLogger needs validation images of one size")
+        self._batch = torch.stack(images)
+        facts = data_facts(getattr(trainer, "datamodule", None))
+        names = facts.get("class_names")
+        labels = [item.get("label") if isinstance(item, Mapping) else None for item in items]
+        self._captions = [
+            names[int(label)] if names and label is not None and int(label) >= 0 else f"row {row}"
+            for row, label in zip(rows, labels, strict=True)
+        ]
+        self._statistics = {key: facts[key] for key in ("mean", "std") if key in facts}
+
+    def _draw(self, trainer: L.Trainer, pl_module: L.LightningModule, *, epoch: int) -> None:
+        """One sheet, to a file and to the loggers."""
+        if self._batch is None:
+            return
+        modes = {module: module.training for module in pl_module.modules()}
+        pl_module.eval()
+        try:
+            with isolate_rng(), torch.inference_mode(False):
+                images = self._batch.to(pl_module.device)
+                found = maps_of(pl_module, images, layers=self.layers or _default(pl_module))
+        finally:
+            for module, mode in modes.items():
+                module.training = mode
+        maps = {_short(name): heat for name, heat in found.maps.items()}
+        if self.normalise is None:  # a map that leaves [0, 1] does so for the whole training
+            self._drawn_as = "image" if self._drawn_as == "image" else found.normalise
+        title = f"epoch {epoch}"
+        self._history[title], self._drawn = maps, epoch
+        figure = self._sheet(maps, title=title)
+        save(figure, self._folder(trainer) / f"epoch_{epoch:04d}.png", dpi=_DPI)
+        self._log(trainer, figure)
+
+    def _sheet(self, maps: Mapping[str, Tensor], *, title: str) -> Figure:
+        return grid(
+            self._batch,
+            maps,
+            captions=self._captions,
+            title=title,
+            normalise=self._drawn_as,
+            alpha=self.alpha,
+            **self._statistics,
+        )
+
+    def _frames(self) -> Any:
+        """The maps of all epochs, over ranges common to all frames."""
+        return training_frames(
+            self._batch,
+            self._history,
+            captions=self._captions,
+            normalise="none" if self._drawn_as == "none" else "layer",
+            alpha=self.alpha,
+            dpi=_DPI,
+            **self._statistics,
+        )
+
+    def _folder(self, trainer: L.Trainer) -> Path:
+        return Path(trainer.log_dir or trainer.default_root_dir) / self.folder
+
+    def _log(self, trainer: L.Trainer, figure: Figure) -> None:
+        """Give the sheet to each logger that takes images."""
+        for logger in trainer.loggers:
+            writer = getattr(logger, "experiment", None)
+            step = trainer.global_step
+            if callable(getattr(writer, "add_image", None)):
+                pixels = frames([figure], dpi=_DPI)[0]
+                writer.add_image(self.folder, pixels, step, dataformats="HWC")
+            elif callable(getattr(logger, "log_image", None)):
+                pixels = frames([figure], dpi=_DPI)[0]
+                logger.log_image(key=self.folder, images=[pixels], step=step)
+
+
+def _default(network: L.LightningModule) -> list[str] | None:
+    """Every site, or Grad-CAM where there is none that says anything of places."""
+    from visattn.recording import find_taps
+
+    kinds = {getattr(tap, "kind", "pairwise") for _, _, tap in find_taps(network)}
+    return None if kinds - {"channel", "class_logits"} else ["grad_cam"]
+
+
+def _image(item: Any) -> Tensor:
+    """The image of a data set's item: under ``image`` of a mapping, or first of a tuple."""
+    found = item.get("image") if isinstance(item, Mapping) else item
+    if isinstance(found, Sequence) and found:
+        found = found[0]
+    if not isinstance(found, Tensor) or found.ndim != 3:
+        raise ValueError(
+            "OverlayLogger needs items with an image (3, H, W), under 'image' of a mapping or first"
+            f" of a tuple, not {type(item).__name__}"
+        )
+    return found
+
+
+def _short(name: str) -> str:
+    """A name without the module in which a LightningModule keeps its network."""
+    return name.removeprefix("model.").replace("Grad-CAM, model.", "Grad-CAM, ")
