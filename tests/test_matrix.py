@@ -35,8 +35,8 @@ def test_an_architecture_is_surveyed_and_gives_the_plain_outputs(family, name):
 
 
 def test_a_fault_is_told_and_not_raised():
-    missing = Surveyed(Architecture("mobilenetv3", "lcnet_035"), 1, 4, 4, {"branch": 1}, "branch")
-    assert "has no place 'branch'" in verify(missing).fault
+    missing = Surveyed(Architecture("mobilenetv3", "lcnet_36"), 1, 4, 4, {"branch": 1}, "branch")
+    assert "Unknown model" in verify(missing).fault
 
 
 def test_a_transformer_is_listed_with_its_reason():

@@ -3,50 +3,17 @@
 import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from importlib import import_module
+from typing import Any, Literal
 
 from torch import nn
 
-from visattn.blocks.abn import AttentionBranch
-from visattn.blocks.augmented import AugmentedConv
-from visattn.blocks.bam import BAM
-from visattn.blocks.cbam import CBAM
-from visattn.blocks.coord import CoordinateAttention
-from visattn.blocks.eca import ECA
-from visattn.blocks.ese import EffectiveSE
-from visattn.blocks.gc import GlobalContext
-from visattn.blocks.mhsa import MultiHeadSelfAttention
-from visattn.blocks.nonlocal_ import NonLocal
-from visattn.blocks.residual_attention import ResidualAttention
-from visattn.blocks.scse import SCSE
-from visattn.blocks.se import SE
-from visattn.blocks.simam import SimAM
-from visattn.blocks.sk import SelectiveKernel
-from visattn.blocks.spatial_mask import SpatialMask
 from visattn.blocks.taps import PairwiseTap, Tap
-from visattn.blocks.triplet import TripletAttention
 
 __all__ = [
-    "BAM",
-    "CBAM",
-    "ECA",
-    "SCSE",
-    "SE",
-    "AttentionBranch",
-    "AugmentedConv",
     "BlockEntry",
-    "CoordinateAttention",
-    "EffectiveSE",
-    "GlobalContext",
-    "MultiHeadSelfAttention",
-    "NonLocal",
     "PairwiseTap",
-    "ResidualAttention",
-    "SelectiveKernel",
-    "SimAM",
-    "SpatialMask",
     "Tap",
-    "TripletAttention",
     "block_entry",
     "block_names",
     "register_block",
@@ -170,12 +137,12 @@ def block_entry(name: str) -> BlockEntry:
         KeyError: There is none; the message has the nearest names.
 
     Example:
-        >>> block_entry("cbam").factory is CBAM
-        True
+        >>> block_entry("cbam").factory.__name__
+        'CBAM'
         >>> block_entry("cban")
         Traceback (most recent call last):
         ...
-        KeyError: "No block is called 'cban'. Did you mean 'cbam'? Blocks: ..."
+        KeyError: "No block is called 'cban'. Did you mean 'cbam'..."
     """
     if name in _registry:
         return _registry[name]
@@ -187,23 +154,33 @@ def block_entry(name: str) -> BlockEntry:
     )
 
 
-for _name, _factory in {
-    "se": SE,
-    "ese": EffectiveSE,
-    "eca": ECA,
-    "cbam": CBAM,
-    "bam": BAM,
-    "gc": GlobalContext,
-    "coord": CoordinateAttention,
-    "simam": SimAM,
-    "triplet": TripletAttention,
-    "scse": SCSE,
-    "nonlocal": NonLocal,
-    "mhsa": MultiHeadSelfAttention,
-    "sk": SelectiveKernel,
-    "aa": AugmentedConv,
-    "abn": AttentionBranch,
-    "residual_attention": ResidualAttention,
-    "spatial_mask": SpatialMask,
+_CLASSES: dict[str, str] = {}
+for _name, _home in {
+    "se": "se.SE",
+    "ese": "ese.EffectiveSE",
+    "eca": "eca.ECA",
+    "cbam": "cbam.CBAM",
+    "bam": "bam.BAM",
+    "gc": "gc.GlobalContext",
+    "coord": "coord.CoordinateAttention",
+    "simam": "simam.SimAM",
+    "triplet": "triplet.TripletAttention",
+    "scse": "scse.SCSE",
+    "nonlocal": "nonlocal_.NonLocal",
+    "mhsa": "mhsa.MultiHeadSelfAttention",
+    "sk": "sk.SelectiveKernel",
+    "aa": "augmented.AugmentedConv",
+    "abn": "abn.AttentionBranch",
+    "residual_attention": "residual_attention.ResidualAttention",
+    "spatial_mask": "spatial_mask.SpatialMask",
 }.items():
-    register_block(_name, _factory)
+    _module, _, _class = _home.partition(".")
+    _CLASSES[_class] = _name
+    register_block(_name, getattr(import_module(f"visattn.blocks.{_module}"), _class))
+
+
+def __getattr__(name: str) -> Any:
+    """The class of a block that comes with visattn, such as ``visattn.blocks.SE``."""
+    if name in _CLASSES:
+        return _registry[_CLASSES[name]].factory
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from visattn.insertion import unwrap, wrap
 from visattn.matrix.architectures import Architecture
 from visattn.matrix.surveying import Surveyed
-from visattn.placement import PLACES
+from visattn.places import PLACE_RULES, PLACES
 from visattn.testing import enliven
-from visattn.tracing import default_input_size
+from visattn.tracing import default_input_size, trace
 
 BLOCKS = {
     "branch": "se",
@@ -37,14 +37,17 @@ class Verified:
 def verify(entry: Surveyed) -> Verified:
     """Wrap a real model at each place that it has and compare it with the plain one."""
     torch.manual_seed(0)
-    model = enliven(entry.architecture.build())
     held: list[str] = []
     try:
+        model = enliven(entry.architecture.build())
         images, plain = _plain(model)
         if not all(torch.isfinite(one).all() for one in plain):
             raise AssertionError("the plain model's outputs are not finite")
+        traced = trace(model, input_size=(images.shape[1], images.shape[2], images.shape[3]))
         for places in (("branch", "stage", "stem"), ("conv", "block", "image")):
-            there = [place for place in places if place in entry.sites]
+            there = [
+                place for place in places if place in entry.sites and PLACE_RULES[place](traced)
+            ]
             if there:
                 _check(model, {place: BLOCKS[place] for place in there}, images, plain)
                 held += there

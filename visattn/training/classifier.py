@@ -10,8 +10,8 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torchmetrics.classification import MulticlassAccuracy
 
-from visattn.blocks import SpatialMask
 from visattn.blocks.attended import attended
+from visattn.blocks.spatial_mask import SpatialMask
 from visattn.finetuning import freeze_backbone, parameter_groups
 from visattn.insertion import wrap
 from visattn.metrics import MaskIoU, mask_iou

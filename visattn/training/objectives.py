@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from visattn.blocks import SpatialMask
+from visattn.blocks.spatial_mask import SpatialMask
 from visattn.data.background_swap import composite, remove_foreground, swap_backgrounds
 from visattn.training.labelled_bank import LabelledBank
 from visattn.training.losses import mask_loss

@@ -6,8 +6,8 @@ from typing import Any, Literal, final
 
 import lightning as L
 import torch
-from lightning.fabric.utilities.seed import isolate_rng
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.utilities.seed import isolate_rng
 from matplotlib.figure import Figure
 from torch import Tensor
 
