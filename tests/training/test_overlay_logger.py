@@ -1,3 +1,5 @@
+import types
+
 import lightning as L
 import numpy as np
 import pytest
@@ -18,14 +20,13 @@ def _quiet():
         yield
 
 
-def fit(tmp_path, folder, *callbacks, epochs=2, attention=None, logger=False, val=None):
+def fit(tmp_path, folder, *callbacks, epochs=2, attention=None, logger=False):
     L.seed_everything(0)
     backbone_options = {"channels": [8, 8, 16, 16]}
     model = ImageClassifier(
         "resnet10t", num_classes=2, attention=attention, backbone_options=backbone_options
     )
-    options = {} if val is None else {"val_split": None}
-    data = FolderData(folder, size=32, batch_size=4, workers=0, **options)
+    data = FolderData(folder, size=32, batch_size=4, workers=0)
     trainer = L.Trainer(
         max_epochs=epochs,
         accelerator="cpu",
@@ -171,7 +172,8 @@ def test_a_wrong_setting_is_an_error(options, words):
 
 
 def test_what_cannot_be_drawn_is_an_error_at_the_start(tmp_path, tiny_folder):
-    with pytest.raises(ValueError, match="images of the validation split"):
-        fit(tmp_path, tiny_folder, OverlayLogger(), val=False)
+    without = types.SimpleNamespace(val_dataloaders=None)
+    with pytest.raises(ValueError, match="images of the validation split, and there is none"):
+        OverlayLogger()._choose(without)
     with pytest.raises(ValueError, match="there is no map at 'layer7'"):
         fit(tmp_path, tiny_folder, OverlayLogger(layers=["layer7"]), attention="cbam")

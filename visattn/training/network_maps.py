@@ -26,7 +26,7 @@ class NetworkMaps:
         maps: (N, h, w) by the words that a figure puts above them.
         logits: What the network answered, (N, K).
         normalise: How to draw them unless told otherwise: as they are if all are gates or masks in
-            [0, 1], each over its own range if not.
+            [0, 1] that differ from place to place, each over its own range if not.
     """
 
     maps: dict[str, Tensor]
@@ -74,7 +74,8 @@ def maps_of(
                 " and cannot be laid over them"
             )
         kind = _site(recorded, name).heat_kind
-        bare = bare and kind != "pairwise" and 0 <= float(heat.min()) <= float(heat.max()) <= 1
+        # A gate that starts as 1 everywhere, as the identity, may go up to 2.
+        bare = bare and kind != "pairwise" and 0 <= float(heat.min()) < float(heat.max()) <= 1
         maps[name + _ADDED.get(str(kind), "")] = heat
     return NetworkMaps(maps, logits.float().cpu(), "none" if bare else "image")
 

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from visattn.pictures import frames, grid, save, training_frames
+from visattn.recording import find_taps
 from visattn.training.classifier import data_facts
 from visattn.training.network_maps import maps_of
 
@@ -96,7 +97,7 @@ class OverlayLogger(Callback):
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Choose the images, and draw them once before the training."""
-        self._history, self._drawn = {}, -1
+        self._history, self._drawn, self._drawn_as = {}, -1, self.normalise
         if trainer.is_global_zero and not trainer.fast_dev_run:
             with isolate_rng():
                 self._choose(trainer)
@@ -158,8 +159,8 @@ class OverlayLogger(Callback):
             for module, mode in modes.items():
                 module.training = mode
         maps = {_short(name): heat for name, heat in found.maps.items()}
-        if self.normalise is None:  # a map that leaves [0, 1] does so for the whole training
-            self._drawn_as = "image" if self._drawn_as == "image" else found.normalise
+        if self.normalise is None and self._drawn_as != "image":  # which then stays
+            self._drawn_as = found.normalise
         title = f"epoch {epoch}"
         self._history[title], self._drawn = maps, epoch
         figure = self._sheet(maps, title=title)
@@ -207,8 +208,6 @@ class OverlayLogger(Callback):
 
 def _default(network: L.LightningModule) -> list[str] | None:
     """Every site, or Grad-CAM where there is none that says anything of places."""
-    from visattn.recording import find_taps
-
     kinds = {getattr(tap, "kind", "pairwise") for _, _, tap in find_taps(network)}
     return None if kinds - {"channel", "class_logits"} else ["grad_cam"]
 
