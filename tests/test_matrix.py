@@ -16,11 +16,8 @@ SMALL = {
     ("byobnet", "test_byobnet"): ("branch", 4),
     ("mambaout", "test_mambaout"): ("branch", 4),
     ("mobilenetv3", "lcnet_035"): ("stage", 6),
-    ("ghostnet", "ghostnet_050"): ("branch", 9),
-    ("edgenext", "edgenext_xx_small"): ("branch", 4),
     ("torchvision.shufflenetv2", "shufflenet_v2_x0_5"): ("block", 3),
     ("torchvision.squeezenet", "squeezenet1_1"): ("block", 3),
-    ("torchvision.mnasnet", "mnasnet0_5"): ("branch", 6),
 }
 
 

@@ -53,6 +53,14 @@ def test_normalisation() -> None:
     assert given[0].tolist() == [colour(2 / 3), colour(1.0)]
 
 
+def test_rounding_does_not_look_like_a_decision() -> None:
+    heat = np.full((4, 6), 1, np.float32)
+    heat[:2] += np.float32(2e-7)
+    np.testing.assert_array_equal(overlay(IMAGE, heat), overlay(IMAGE, np.ones((4, 6))))
+    heat[:2] += np.float32(1e-5)
+    assert (overlay(IMAGE, heat) != overlay(IMAGE, np.ones((4, 6)))).any()
+
+
 @pytest.mark.parametrize(
     ("normalise", "message"),
     [

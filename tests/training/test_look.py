@@ -80,8 +80,8 @@ def test_layers_by_name_end_glob_and_grad_cam(images):
     torch.testing.assert_close(found.maps["Grad-CAM, 0.layer3"], expected)
     assert found.normalise == "image"
     assert maps_of(network, images).normalise == "image"  # gates up to 2
-    paper = wrap(torchvision.models.resnet18(num_classes=5), "cbam", init="paper").eval()
-    assert maps_of(paper, images).normalise == "none"
+    paper = wrap(torchvision.models.resnet18(num_classes=5), "cbam", init="paper")
+    assert maps_of(enliven(paper).eval(), images).normalise == "none"
     with pytest.raises(ValueError, match=r"(?s)no map at 'layer4.7'; did you mean .*grad_cam"):
         names("layer4.7")
     with pytest.raises(KeyError, match=r"no layer '0\.layer7'"):

@@ -135,9 +135,12 @@ def _durations(seconds: float | Sequence[float], *, count: int) -> list[int]:
 
 
 def _write_gif(moving: NDArray[np.uint8], path: Path, *, durations: list[int]) -> None:
-    """Write frames, each with the 256 colours that suit it best."""
-    first, *rest = [
-        Image.fromarray(frame).quantize(256, dither=Image.Dither.NONE) for frame in moving
-    ]
+    """Write frames, each in 256 colours of its own, spread so that colour bars stay smooth."""
+    first, *rest = [_in_few_colours(Image.fromarray(frame)) for frame in moving]
     options: dict[str, Any] = {"append_images": rest, "duration": durations, "loop": 0}
     first.save(path, save_all=True, **(options if rest else {}))
+
+
+def _in_few_colours(frame: Image.Image) -> Image.Image:
+    palette = frame.quantize(256, method=Image.Quantize.FASTOCTREE)
+    return frame.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)

@@ -15,6 +15,8 @@ Interpolation = Literal["bilinear", "nearest"]
 Limits = tuple[float, float]
 Map = NDArray[np.float64]
 
+_ROUNDING = 1e-6
+
 
 @dataclass(frozen=True)
 class Scale:
@@ -42,11 +44,21 @@ class Scale:
 def scale_over(maps: Iterable[Map]) -> Scale:
     """The scale from the smallest to the largest value of some maps.
 
+    Values that differ by less than single precision rounds to are one value: rounding must not
+    look like a decision.
+
     Args:
         maps: At least one map with a defined value; NaN is passed over.
+
+    Example:
+        >>> scale_over([np.array([[1.0, 1.0000001]])])
+        Scale(low=1.0, high=1.0)
     """
     ranges = [(float(np.nanmin(values)), float(np.nanmax(values))) for values in maps]
-    return Scale(min(low for low, _ in ranges), max(high for _, high in ranges))
+    low, high = min(low for low, _ in ranges), max(high for _, high in ranges)
+    # Halves, for the difference of two huge numbers may be infinite.
+    same = high / 2 - low / 2 <= _ROUNDING / 2 * max(abs(low), abs(high))
+    return Scale(low, low if same else high)
 
 
 def scale_as_is(maps: Iterable[Map]) -> Scale:

@@ -163,9 +163,7 @@ class Sheet:
             bar.set_ticks(ends, labels=list(words))
         elif high > low:
             ticks = (low, (low + high) / 2, high)
-            scale = Scale(low, high)
-            labels = [number(_rounded(tick, scale=scale)) for tick in ticks]
-            bar.set_ticks(ticks, labels=labels)
+            bar.set_ticks(ticks, labels=_labels(ticks))
         else:
             bar.set_ticks((low + 0.5,), labels=[f"{number(low)} everywhere"])
         bar.minorticks_off()
@@ -240,18 +238,27 @@ def span(scale: Scale) -> str:
     """The range of a scale in words.
 
     Example:
-        >>> span(Scale(0.25, 1)), span(Scale(1e-9, 1)), span(Scale(2, 2))
-        ('0.25 to 1', '0 to 1', '2 everywhere')
+        >>> span(Scale(0.25, 1)), span(Scale(1e-9, 1)), span(Scale(2, 2)), span(Scale(1, 1.0002))
+        ('0.25 to 1', '0 to 1', '2 everywhere', '1 to 1.0002')
     """
     if scale.low == scale.high:
         return f"{number(scale.low)} everywhere"
-    low, high = _rounded(scale.low, scale=scale), _rounded(scale.high, scale=scale)
-    return f"{number(low)} to {number(high)}"
+    low, high = _labels([scale.low, scale.high])
+    return f"{low} to {high}"
 
 
-def _rounded(value: float, *, scale: Scale) -> float:
-    """Zero where a value differs from it by less than the range's colours can show."""
-    return 0.0 if abs(value) < 1e-4 * (scale.high - scale.low) else value
+def _labels(values: Sequence[float]) -> list[str]:
+    """Rising numbers in three digits, or as many as it takes to tell them apart.
+
+    What differs from zero by less than colours can show is zero.
+    """
+    least = 1e-4 * (values[-1] - values[0])
+    rounded = [0.0 if abs(value) < least else value for value in values]
+    for digits in range(3, 10):
+        labels = [f"{value:.{digits}g}" for value in rounded]
+        if len(set(labels)) == len(labels):
+            break
+    return labels
 
 
 def _shortened(text: str, *, kept: int) -> str:

@@ -98,7 +98,7 @@ class OverlayLogger(Callback):
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Choose the images, and draw them once before the training."""
         self._history, self._drawn, self._drawn_as = {}, -1, self.normalise
-        if trainer.is_global_zero and not trainer.fast_dev_run:
+        if trainer.is_global_zero and not getattr(trainer, "fast_dev_run", False):
             with isolate_rng():
                 self._choose(trainer)
             self._draw(trainer, pl_module, epoch=trainer.current_epoch)
@@ -196,14 +196,15 @@ class OverlayLogger(Callback):
     def _log(self, trainer: L.Trainer, figure: Figure) -> None:
         """Give the sheet to each logger that takes images."""
         for logger in trainer.loggers:
-            writer = getattr(logger, "experiment", None)
-            step = trainer.global_step
-            if callable(getattr(writer, "add_image", None)):
-                pixels = frames([figure], dpi=_DPI)[0]
-                writer.add_image(self.folder, pixels, step, dataformats="HWC")
-            elif callable(getattr(logger, "log_image", None)):
-                pixels = frames([figure], dpi=_DPI)[0]
-                logger.log_image(key=self.folder, images=[pixels], step=step)
+            add_image = getattr(getattr(logger, "experiment", None), "add_image", None)
+            log_image = getattr(logger, "log_image", None)
+            if add_image is None and log_image is None:
+                continue
+            pixels, step = frames([figure], dpi=_DPI)[0], trainer.global_step
+            if add_image is not None:
+                add_image(self.folder, pixels, step, dataformats="HWC")
+            elif log_image is not None:
+                log_image(key=self.folder, images=[pixels], step=step)
 
 
 def _default(network: L.LightningModule) -> list[str] | None:
