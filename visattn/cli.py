@@ -93,8 +93,8 @@ def _parser() -> ArgumentParser:
         command.add_function_arguments(function, as_group=False, as_positional=True, skip=flags)
         for entry in docstring_parser.parse(function.__doc__ or "").params:
             if entry.arg_name in flags:
-                option = f"--{entry.arg_name}"
-                command.add_argument(option, action="store_true", help=entry.description)
+                names = {f"--{entry.arg_name.replace('_', '-')}", f"--{entry.arg_name}"}
+                command.add_argument(*sorted(names), action="store_true", help=entry.description)
         commands.add_subcommand(name, command, help=text)
     return parser
 

@@ -1,69 +1,14 @@
-"""Attention of words: a strip of maps over an image, a highlighted sentence, a frame a word."""
+"""Attention of words: a highlighted sentence, an alignment word by word."""
 
 from collections.abc import Sequence
-from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from PIL import Image
 
 from visattn.pictures.alignments import draw_alignment
-from visattn.pictures.arrays import Statistics, as_image, as_numbers
-from visattn.pictures.blending import as_bytes, overlay
-
-_INCHES = 1.6
-
-
-def draw_word_maps(
-    image: Any,
-    maps: Any,
-    words: Sequence[str],
-    *,
-    mean: Statistics = None,
-    std: Statistics = None,
-) -> Figure:
-    """The image, and beside it once for each word where that word looked.
-
-    Args:
-        image: One picture, as for `visattn.overlay`.
-        maps: (T, h, w), T at least the number of words: the first ones are drawn.
-        words: The words.
-        mean: Mean of each channel by which the image was normalised; see `visattn.overlay`.
-        std: Standard deviation of each channel.
-
-    Returns:
-        A figure for `visattn.pictures.save`.
-
-    Raises:
-        ValueError: There are more words than maps, or none.
-
-    Example:
-        >>> image = np.zeros((8, 8, 3), dtype=np.uint8)
-        >>> figure = draw_word_maps(image, np.ones((2, 4, 4)) / 16, ["buri", "above"])
-        >>> [axes.get_title() for axes in figure.axes]
-        ['', 'buri', 'above']
-    """
-    shown = as_numbers(maps, what="maps")
-    if shown.ndim != 3 or not words or len(shown) < len(words):
-        raise ValueError(
-            f"maps must be (words, height, width), one for each of the {len(words)} words, not"
-            f" {shown.shape}"
-        )
-    pictures = [as_bytes(as_image(image, mean=mean, std=std))]
-    for values in shown[: len(words)]:
-        peak = float(values.max()) or 1.0
-        pictures.append(overlay(image, values, normalise=(0.0, peak), mean=mean, std=std))
-    figure = Figure(figsize=(_INCHES * len(pictures), 1.2 * _INCHES), layout="constrained")
-    for axes, picture, word in zip(
-        figure.subplots(1, len(pictures)), pictures, ["", *words], strict=True
-    ):
-        axes.imshow(picture, interpolation="nearest")
-        axes.set_title(word.replace("$", r"\$"))
-        axes.set_axis_off()
-    return figure
+from visattn.pictures.arrays import as_numbers
+from visattn.pictures.frames import Frames, frames
 
 
 def draw_highlighted(words: Sequence[str], weights: Any, *, title: str = "") -> Figure:
@@ -107,53 +52,28 @@ def draw_highlighted(words: Sequence[str], weights: Any, *, title: str = "") -> 
     return figure
 
 
-def save_alignment_steps(
-    weights: Any,
-    source: Sequence[str],
-    target: Sequence[str],
-    path: str | PathLike[str],
-    *,
-    milliseconds: int = 700,
-    dpi: int = 100,
-) -> Path:
-    """Write a GIF of an alignment that grows by a word a frame.
+def alignment_frames(
+    weights: Any, source: Sequence[str], target: Sequence[str], *, dpi: int = 100
+) -> Frames:
+    """An alignment that grows by a target word a frame.
 
     Args:
         weights: (T, S), as for `draw_alignment`.
         source: S words.
         target: T words.
-        path: The file, ending in ``.gif``.
-        milliseconds: How long a frame is shown.
         dpi: Dots an inch.
 
     Returns:
-        The path.
+        Frames for ``visattn.pictures.save(frames, "name.gif")``.
 
     Raises:
-        ValueError: The suffix is another, or the shapes don't fit.
+        ValueError: The shapes don't fit.
     """
-    path = Path(path)
-    if path.suffix.lower() != ".gif":
-        raise ValueError(f"{path}: an animation is saved as .gif, not {path.suffix!r}")
     values = as_numbers(weights, what="weights").astype(np.float64)
-    frames = []
+    figures = []
     for step in range(1, len(target) + 1):
         grown = np.zeros_like(values)
         grown[:step] = values[:step]
         said = [*target[:step], *[""] * (len(target) - step)]
-        frames.append(_drawn(draw_alignment(grown, source, said), dpi=dpi))
-    size = tuple(max(frame.size[axis] for frame in frames) for axis in (0, 1))
-    frames = [frame.resize((size[0], size[1])) for frame in frames]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    frames[0].save(
-        path, save_all=True, append_images=frames[1:], duration=milliseconds, loop=0, optimize=False
-    )
-    return path
-
-
-def _drawn(figure: Figure, *, dpi: int) -> Image.Image:
-    """The pixels of a figure."""
-    figure.set_dpi(dpi)
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+        figures.append(draw_alignment(grown, source, said))
+    return frames(figures, dpi=dpi)

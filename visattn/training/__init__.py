@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from visattn.training.map_scores import measure_maps
     from visattn.training.objectives import CrossEntropy, MaskedFocus, Objective
     from visattn.training.outcomes import Outcomes, Results
+    from visattn.training.overlay_logger import OverlayLogger
     from visattn.training.report_run import report_on
     from visattn.training.translation import Translator
 
@@ -25,6 +26,7 @@ _HOMES = {
     "MaskedFocus": "objectives",
     "Objective": "objectives",
     "Outcomes": "outcomes",
+    "OverlayLogger": "overlay_logger",
     "Results": "outcomes",
     "TaskCLI": "command",
     "Translator": "translation",
@@ -43,6 +45,7 @@ __all__ = [
     "MaskedFocus",
     "Objective",
     "Outcomes",
+    "OverlayLogger",
     "Results",
     "TaskCLI",
     "Translator",
