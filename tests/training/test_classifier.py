@@ -8,13 +8,13 @@ import torch
 from torch import nn
 
 from visattn.data.modules import FolderData
-from visattn.training.backbone import build_backbone
-from visattn.training.classifier import ImageClassifier, wrap_calls
+from visattn.training.backbone import build_backbone, wrap_calls
+from visattn.training.classifier import ImageClassifier
 from visattn.training.objectives import CrossEntropy, Objective
 from visattn.training.outcomes import Outcomes, Results, SplitOutcome, gap_of
 from visattn.training.quiet import quiet_lightning
 from visattn.training.runs import claim_run, find_checkpoint, resolve_checkpoint
-from visattn.training.schedule import parameter_groups, warmup_cosine
+from visattn.training.schedule import warmup_cosine
 
 MASK = {"block": "spatial_mask", "at": "image", "init": "paper", "width": 4, "depth": 2}
 
@@ -127,24 +127,6 @@ def test_constructors_by_path_and_by_object():
     by_path = build_backbone("torchvision.models.resnet18", num_classes=5)
     assert by_path.fc.out_features == 5
     assert build_backbone(Tiny, num_classes=5, options={"width": 6}).bn1.num_features == 6
-
-
-def test_weight_decay_leaves_norms_and_biases_alone():
-    model = build_backbone("resnet10t", num_classes=2)
-    kinds = {id(p): m for m in model.modules() for p in m.parameters(recurse=False)}
-    decayed, spared = parameter_groups(model, weight_decay=0.1)
-    assert decayed["weight_decay"] == 0.1
-    assert spared["weight_decay"] == 0.0
-    assert all(isinstance(kinds[id(p)], (nn.Conv2d, nn.Linear)) for p in decayed["params"])
-    norms = [p for p in model.parameters() if isinstance(kinds[id(p)], nn.BatchNorm2d)]
-    assert {id(p) for p in norms} <= {id(p) for p in spared["params"]}
-    together = len(decayed["params"]) + len(spared["params"])
-    assert together == len(list(model.parameters()))
-
-
-def test_nothing_to_train_is_an_error():
-    with pytest.raises(ValueError, match="every parameter"):
-        parameter_groups(nn.Linear(2, 2).requires_grad_(False), weight_decay=0.0)
 
 
 def test_schedule_rises_and_falls_to_zero():

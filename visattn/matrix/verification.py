@@ -57,15 +57,15 @@ def verify(entry: Surveyed) -> Verified:
 
 
 def _plain(model: nn.Module) -> tuple[Tensor, list[Tensor]]:
-    """Images of the smallest size that a model takes, up to its own, and what it gives for them."""
-    own = default_input_size(model)
-    for side in (128, 224):
-        images = torch.randn(2, own[0], side, side)
+    """Images of the smallest size that a model takes in both modes, and what it gives for them."""
+    channels, *own = default_input_size(model)
+    for size in ([128, 128], [224, 224], own):
+        images = torch.randn(2, channels, *size)
         try:
             return images, _outputs(model, images)
         except (AssertionError, IndexError, RuntimeError, ValueError):
             continue
-    images = torch.randn(2, *own)
+    images = torch.randn(2, channels, 299, 299)
     return images, _outputs(model, images)
 
 

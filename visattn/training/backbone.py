@@ -1,7 +1,7 @@
 """A classifier by name: timm's, any constructor by its import path, or a function."""
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -181,3 +181,36 @@ def _import(path: str) -> Callable[..., Any]:
     if not callable(found):
         raise ValueError(f"{path} is no constructor but {type(found).__name__}")
     return found
+
+
+def wrap_calls(
+    attention: str | Mapping[str, Any] | Sequence[Mapping[str, Any]] | None,
+) -> list[dict[str, Any]]:
+    """Arguments for `visattn.wrap`, a mapping a call.
+
+    Raises:
+        ValueError: If a mapping names no block.
+        TypeError: If it is none of the forms.
+
+    Example:
+        >>> wrap_calls("cbam"), wrap_calls({"block": "se", "stages": [4]})
+        ([{'block': 'cbam'}], [{'block': 'se', 'stages': [4]}])
+    """
+    if attention is None:
+        return []
+    if isinstance(attention, str):
+        return [{"block": attention}]
+    calls = [attention] if isinstance(attention, Mapping) else attention
+    for call in calls:
+        if not isinstance(call, Mapping):
+            raise TypeError(
+                "attention must be a block's name, a mapping such as {block: cbam, stages: [3, 4]} "
+                f"or a list of mappings, got {attention!r}"
+            )
+        if "block" not in call:
+            hint = "".join(nearest("block", names=call))
+            raise ValueError(
+                "attention must say which block: expected {block: NAME, ...} with any of "
+                f"at, stages, every, init, stack and the block's options, got {dict(call)}{hint}"
+            )
+    return [dict(call) for call in calls]

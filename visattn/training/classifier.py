@@ -1,7 +1,7 @@
 """An image classifier with attention, trained by Lightning."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any, Literal, final
 
 import lightning as L
@@ -16,15 +16,14 @@ from visattn.finetuning import freeze_backbone, parameter_groups
 from visattn.insertion import wrap
 from visattn.metrics import MaskIoU, mask_iou
 from visattn.recording import record
-from visattn.training.backbone import build_backbone, classifier_paths, load_weights
+from visattn.training.backbone import build_backbone, classifier_paths, load_weights, wrap_calls
+from visattn.training.data_facts import data_facts, names_of_tests
 from visattn.training.objectives import CrossEntropy, Objective
-from visattn.training.schedule import warmup_cosine
-from visattn.training.suggestions import nearest
+from visattn.training.schedule import training_steps, warmup_cosine
 
 Batch = dict[str, Tensor]
 _FACTS = "visattn_data"
 _CHECKED_EVERY = 20  # batches; looking at a number makes a GPU wait
-_WRAP_KEYS = ("block", "at", "stages", "every", "init", "stack")
 
 
 @final
@@ -186,7 +185,7 @@ class ImageClassifier(L.LightningModule):
 
     def on_train_start(self) -> None:
         """Note how long the training is."""
-        self._steps = self._training_steps()
+        self._steps = training_steps(self.trainer)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The objective's loss."""
@@ -277,7 +276,7 @@ class ImageClassifier(L.LightningModule):
             optimizer = torch.optim.SGD(
                 groups, lr=self.learning_rate, momentum=self.momentum, nesterov=self.momentum > 0
             )
-        factor = warmup_cosine(steps=self._training_steps(), warmup=self.warmup)
+        factor = warmup_cosine(steps=training_steps(self.trainer), warmup=self.warmup)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
@@ -294,66 +293,3 @@ class ImageClassifier(L.LightningModule):
         if not self.channels_last:
             return images
         return images.contiguous(memory_format=torch.channels_last)
-
-    def _training_steps(self) -> int:
-        steps = self.trainer.estimated_stepping_batches
-        if not math.isfinite(steps) or steps < 1:
-            raise ValueError(
-                f"the schedule needs to know the length of the training, which is {steps} steps: "
-                "set trainer.max_epochs (or max_steps) to at least 1"
-            )
-        return int(steps)
-
-
-def wrap_calls(
-    attention: str | Mapping[str, Any] | Sequence[Mapping[str, Any]] | None,
-) -> list[dict[str, Any]]:
-    """Arguments for `visattn.wrap`, a mapping a call.
-
-    Raises:
-        ValueError: If a mapping names no block.
-        TypeError: If it is none of the forms.
-
-    Example:
-        >>> wrap_calls("cbam"), wrap_calls({"block": "se", "stages": [4]})
-        ([{'block': 'cbam'}], [{'block': 'se', 'stages': [4]}])
-    """
-    if attention is None:
-        return []
-    if isinstance(attention, str):
-        return [{"block": attention}]
-    calls = [attention] if isinstance(attention, Mapping) else attention
-    for call in calls:
-        if not isinstance(call, Mapping):
-            raise TypeError(
-                "attention must be a block's name, a mapping such as {block: cbam, stages: [3, 4]} "
-                f"or a list of mappings, got {attention!r}"
-            )
-        if "block" not in call:
-            hint = "".join(nearest("block", names=call))
-            raise ValueError(
-                f"attention must say which block: expected {{block: NAME, ...}} with any of "
-                f"{', '.join(_WRAP_KEYS[1:])} and the block's options, got {dict(call)}{hint}"
-            )
-    return [dict(call) for call in calls]
-
-
-def names_of_tests(trainer: L.Trainer) -> list[str]:
-    """Names of the test splits, from the data module; ``test``, ``test_1``, ... without."""
-    loaders = trainer.test_dataloaders
-    count = len(loaders) if isinstance(loaders, (list, tuple)) else 1
-    names = list(getattr(getattr(trainer, "datamodule", None), "test_names", ()))
-    if len(names) == count:
-        return [str(name) for name in names]
-    return ["test" if position == 0 else f"test_{position}" for position in range(count)]
-
-
-def data_facts(datamodule: Any) -> dict[str, Any]:
-    """What a network must know of its data when it is used alone: plain values only."""
-    facts: dict[str, Any] = {}
-    names = getattr(datamodule, "class_names", None)
-    if names is not None:
-        facts["class_names"] = [str(name) for name in names]
-    for name, value in getattr(datamodule, "reading", {}).items():
-        facts[name] = list(value) if isinstance(value, (list, tuple)) else value
-    return facts

@@ -9,7 +9,7 @@ import lightning as L
 from rich.table import Table
 from torch import Tensor
 
-from visattn.training.classifier import names_of_tests
+from visattn.training.data_facts import names_of_tests
 
 
 @final

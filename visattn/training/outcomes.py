@@ -19,7 +19,7 @@ from visattn.metrics import (
     chance_level,
     summarise,
 )
-from visattn.training.classifier import names_of_tests
+from visattn.training.data_facts import names_of_tests
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from visattn.pictures import frames, grid, save, training_frames
 from visattn.recording import find_taps
-from visattn.training.classifier import data_facts
+from visattn.training.data_facts import data_facts
 from visattn.training.network_maps import maps_of
 
 _DPI = 120

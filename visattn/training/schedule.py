@@ -1,37 +1,9 @@
-"""What the optimiser is given: groups of parameters, and a learning rate over the steps."""
+"""A learning rate over the steps of a training."""
 
 import math
 from collections.abc import Callable
-from typing import Any
 
-from torch import nn
-
-
-def parameter_groups(model: nn.Module, *, weight_decay: float) -> list[dict[str, Any]]:
-    """Split the trainable parameters into those that decay and those that don't.
-
-    Weight decay acts on matrices and kernels; norms, biases and single scalars (all with at most
-    one dimension) are left alone.
-
-    Returns:
-        Two groups for a ``torch.optim`` optimiser; an empty one is left out.
-
-    Raises:
-        ValueError: If nothing in ``model`` is trainable.
-
-    Example:
-        >>> layer = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
-        >>> [(len(g["params"]), g["weight_decay"]) for g in parameter_groups(layer, weight_decay=1)]
-        [(1, 1), (3, 0.0)]
-    """
-    trainable = [p for p in model.parameters() if p.requires_grad]
-    if not trainable:
-        raise ValueError("nothing to train: every parameter of the model is frozen")
-    groups = [
-        {"params": [p for p in trainable if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return [group for group in groups if group["params"]]
+import lightning as L
 
 
 def warmup_cosine(*, steps: int, warmup: float) -> Callable[[int], float]:
@@ -66,3 +38,18 @@ def warmup_cosine(*, steps: int, warmup: float) -> Callable[[int], float]:
         return (1 + math.cos(math.pi * (step - rise) / (steps - rise))) / 2
 
     return factor
+
+
+def training_steps(trainer: L.Trainer) -> int:
+    """Optimiser steps of a training in all.
+
+    Raises:
+        ValueError: If it has no end, or no step.
+    """
+    steps = trainer.estimated_stepping_batches
+    if not math.isfinite(steps) or steps < 1:
+        raise ValueError(
+            f"the schedule needs to know the length of the training, which is {steps} steps: "
+            "set trainer.max_epochs (or max_steps) to at least 1"
+        )
+    return int(steps)
