@@ -65,12 +65,11 @@ class Passage:
     def kinds(self, path: str) -> list[str]:
         """What a module gives over all its calls, in words, each once."""
         given = [call.given.map if call.given else None for call in self.calls.get(path, [])]
-        return list(
-            dict.fromkeys(
-                f"maps of {one.channels} channels ({', '.join(one.layout)})" if one else "no maps"
-                for one in given
-            )
-        )
+        words = [
+            f"maps of {one.channels} channels ({', '.join(one.layout)})" if one else "no maps"
+            for one in given
+        ]
+        return list(dict.fromkeys(words))
 
     def is_convolution(self, path: str, *, larger_than: int = 0) -> bool:
         """Whether a module is a convolution, with a kernel larger than that."""
@@ -85,9 +84,9 @@ class Passage:
         makers = [path for path in node.makers if path and is_below(path, inside)]
         makers = [path for path in makers if path in self.outputs and len(self.kinds(path)) == 1]
         once = [path for path in makers if len(self.calls[path]) == 1]
-        if not (once or makers):
+        path = next(iter(once or makers), None)
+        if path is None:
             return None
-        path = (once or makers)[0]
         while (parent := path.rpartition(".")[0]) in makers and type(
             self.modules[parent]
         ) is not nn.Sequential:

@@ -10,7 +10,7 @@ from visattn.commands.maps import draw_overlay, measure_maps, write_report
 from visattn.commands.models import list_blocks, show_plan, write_model
 from visattn.commands.results import show_spread
 from visattn.commands.scenes import compare_on_scenes, render_scenes
-from visattn.commands.sentences import translate_text
+from visattn.commands.sentences import caption_picture, translate_text
 
 __all__ = ["COMMANDS"]
 
@@ -25,6 +25,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "render": render_scenes,
     "overlay": draw_overlay,
     "translate": translate_text,
+    "caption": caption_picture,
     "spread": show_spread,
     "report": write_report,
     "evaluate-maps": measure_maps,

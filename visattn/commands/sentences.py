@@ -7,7 +7,7 @@ def translate_text(sentence: str, *, model: str, out: str | None = None) -> None
     Args:
         sentence: Such as 'I love you and good morning ?', with blanks between the words.
         model: A checkpoint that visattn fit -c translation/... wrote.
-        out: The picture to write: PNG or PDF; none if not given.
+        out: The picture to write: PNG or PDF, or GIF for a frame a word; none if not given.
     """
     from visattn.training.translate import translate_sentence
 
@@ -15,3 +15,29 @@ def translate_text(sentence: str, *, model: str, out: str | None = None) -> None
     print(translation)
     if picture is not None:
         print(picture)
+
+
+def caption_picture(
+    *,
+    model: str,
+    picture: str | None = None,
+    seed: int = 1000,
+    size: int = 64,
+    out: str | None = None,
+) -> None:
+    """Say which two dishes a picture shows, and draw what each word looked at.
+
+    Args:
+        model: A checkpoint that visattn fit -c captioning/... wrote.
+        picture: A picture of two dishes; a scene is rendered if not given.
+        seed: Of the scene that is rendered.
+        size: Side in pixels at which the model reads the picture.
+        out: The picture to write: PNG or PDF for a map a word side by side, GIF for a frame a word;
+            none if not given.
+    """
+    from visattn.training.caption import caption_scene
+
+    caption, written = caption_scene(model=model, picture=picture, seed=seed, size=size, out=out)
+    print(caption)
+    if written is not None:
+        print(written)

@@ -80,6 +80,6 @@ def examples(surveyed: Iterable[Surveyed]) -> list[Surveyed]:
     """The smallest architecture of each structure in each family, of those that take attention."""
     smallest: dict[Any, Surveyed] = {}
     for entry in sorted(surveyed, key=lambda entry: (entry.parameters, entry.architecture.name)):
-        if entry.own and entry.convolutional:
+        if entry.own:
             smallest.setdefault((entry.architecture.family, entry.own, entry.stages), entry)
     return sorted(smallest.values(), key=lambda entry: entry.architecture)

@@ -4,6 +4,7 @@ Every function returns what it draws and shows nothing; ``save`` writes it. No s
 is read or changed beyond its own defaults, and PyTorch is not needed.
 """
 
+from visattn.pictures.alignments import draw_alignment
 from visattn.pictures.arrays import IMAGENET
 from visattn.pictures.blending import overlay
 from visattn.pictures.cases import panels
@@ -14,12 +15,16 @@ from visattn.pictures.layers import grid
 from visattn.pictures.queries import query_map
 from visattn.pictures.saving import save
 from visattn.pictures.strips import word_strip
+from visattn.pictures.words import alignment_frames, draw_highlighted
 
 __all__ = [
     "IMAGENET",
+    "alignment_frames",
     "channel_bars",
     "choose_cases",
     "chosen",
+    "draw_alignment",
+    "draw_highlighted",
     "frames",
     "grid",
     "overlay",

@@ -68,6 +68,10 @@ def alignment_frames(
 
     Raises:
         ValueError: The shapes don't fit.
+
+    Example:
+        >>> alignment_frames(np.eye(2), ["good", "day"], ["bon", "jour"], dpi=30).shape[0]
+        2
     """
     values = as_numbers(weights, what="weights").astype(np.float64)
     figures = []

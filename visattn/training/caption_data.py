@@ -119,9 +119,19 @@ class CaptionData(L.LightningDataModule):
         )
 
 
+def as_input(images: Tensor) -> Tensor:
+    """Pictures (N, H, W, 3) of bytes to what the network reads, (N, 3, H, W) in [-1, 1].
+
+    Example:
+        >>> as_input(torch.full((1, 2, 2, 3), 255, dtype=torch.uint8)).unique()
+        tensor([1.])
+    """
+    return images.permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
 def _named(rows: list[tuple[Tensor, ...]]) -> dict[str, Tensor]:
     """A batch, images in [-1, 1] and channels first, masks boolean."""
     batch = dict(zip(KEYS, map(torch.stack, zip(*rows, strict=True)), strict=True))
-    batch["image"] = batch["image"].permute(0, 3, 1, 2).float() / 127.5 - 1
+    batch["image"] = as_input(batch["image"])
     batch["mattes"] = batch["mattes"] > 127
     return batch

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import torch
 
-from visattn.pictures.alignments import draw_alignment
-from visattn.pictures.saving import save
+from visattn.pictures import alignment_frames, draw_alignment, save
 from visattn.sequence import clause_vocabularies
 from visattn.sequence.clauses import ENDS
 from visattn.training.translation import Translator
@@ -22,7 +21,7 @@ def translate_sentence(
         sentence: Words of `visattn.sequence.clauses`, with blanks between them; a full stop is put
             after the last one if there is no "." or "?".
         model: A checkpoint of `Translator`.
-        out: PNG or PDF for the heat map; no picture if None.
+        out: PNG or PDF for the heat map, GIF for a frame a word; no picture if None.
 
     Returns:
         The translation, and the picture.
@@ -48,4 +47,5 @@ def translate_sentence(
         return " ".join(found), None
     if said.weights is None:
         raise ValueError(f"{model} has no attention to draw; leave out the picture")
-    return " ".join(found), save(draw_alignment(said.weights[0], words, found), out)
+    draw = alignment_frames if Path(out).suffix.lower() == ".gif" else draw_alignment
+    return " ".join(found), save(draw(said.weights[0], words, found), out)
