@@ -4,15 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from visattn.data.sushi.canvas import Canvas
 from visattn.data.sushi.noise import Field, smoothstep
-from visattn.data.sushi.opencv import opencv
-from visattn.data.sushi.shading import Finish, Light, develop, linear, shade
+from visattn.data.sushi.shading import Finish, Light
 from visattn.data.sushi.shapes import coverage, disc, lobed_disc, oval
 from visattn.data.sushi.tables import Colour
+from visattn.data.tasty.cutouts import SUPERSAMPLING, Cutout, Sheet, finish_cutout
 from visattn.data.tasty.palette import CLOTHES, COLOURS, CUSHION, HAIRS, NAMES, SKINS
 
-SUPERSAMPLING = 3
 RING_WIDTH = 0.19  # in radii of the ring
 HAIR_STYLES = ("short", "bob", "bun", "curls", "parting")
 INK: Colour = (0.13, 0.08, 0.07)
@@ -57,21 +55,6 @@ def sample_person(rng: np.random.Generator) -> Person:
     )
 
 
-@dataclass(frozen=True)
-class Cutout:
-    """A drawn thing on nothing.
-
-    Args:
-        rgb: (height, width, 3), display values, not multiplied by alpha.
-        alpha: (height, width), all of it.
-        part: (height, width), alpha of its telling part: the head of a diner; else all of it.
-    """
-
-    rgb: Field
-    alpha: Field
-    part: Field
-
-
 def draw_portrait(
     person: Person | None, *, colour: int, smiles: bool, diameter: int, light: Light
 ) -> Cutout:
@@ -90,7 +73,7 @@ def draw_portrait(
     (20, 20, 3)
     """
     fine = diameter * SUPERSAMPLING
-    sheet = _Sheet(fine, light)
+    sheet = Sheet(fine, light)
     sheet.lay(CUSHION, disc(sheet.x, sheet.y, radius=0.97), finish=_SKIN)
     part = np.zeros((fine, fine), np.float32)
     if person is not None:
@@ -104,53 +87,7 @@ def draw_portrait(
     return finish_cutout(sheet.canvas, part, light, shape=(diameter, diameter))
 
 
-def finish_cutout(
-    canvas: Canvas, part: Field, light: Light, *, shape: tuple[int, int]
-) -> Cutout:
-    """Develop a canvas, then average it down to its size."""
-    cv2 = opencv()
-    colours = canvas.premultiplied / np.maximum(canvas.alpha, np.float32(1e-4))
-    shown = np.concatenate([develop(colours, light) * canvas.alpha, canvas.alpha[None], part[None]])
-    packed = np.ascontiguousarray(shown.transpose(1, 2, 0).astype(np.float32))
-    small = cv2.resize(packed, (shape[1], shape[0]), interpolation=cv2.INTER_AREA)
-    alpha = small[..., 3]
-    rgb = small[..., :3] / np.maximum(alpha, np.float32(1e-4))[..., None]
-    return Cutout(np.clip(rgb, 0, 1), alpha, small[..., 4])
-
-
-class _Sheet:
-    """A square canvas with coordinates from -1 to 1, on which flat shapes are laid."""
-
-    def __init__(self, side: int, light: Light) -> None:
-        axis = ((np.arange(side, dtype=np.float32) + 0.5) * (2 / side) - 1).astype(np.float32)
-        self.x: Field = np.broadcast_to(axis[None, :], (side, side))
-        self.y: Field = np.broadcast_to(axis[:, None], (side, side))
-        self.unit, self.light = side / 2, light
-        self.canvas = Canvas(side, side)
-
-    def lay(
-        self,
-        colour: Colour,
-        distance: Field,
-        *,
-        finish: Finish | None = None,
-        relief: Field | None = None,
-        inside: Field | None = None,
-        strength: float = 1.0,
-    ) -> Field:
-        """Lay a shape, shaded if it has a finish, and return its alpha."""
-        alpha = coverage(distance, self.unit) * np.float32(strength)
-        if inside is not None:
-            alpha = alpha * inside
-        planes = linear(colour)
-        if finish is not None:
-            height = np.zeros_like(distance) if relief is None else relief * np.float32(self.unit)
-            planes = shade(planes, height.astype(np.float32), self.light, finish)
-        self.canvas.add(planes, alpha)
-        return alpha
-
-
-def _draw_person(sheet: _Sheet, person: Person, *, smiles: bool) -> Field:
+def _draw_person(sheet: Sheet, person: Person, *, smiles: bool) -> Field:
     """Shoulders, hair and face; returns the alpha of the head."""
     hair, style = HAIRS[person.hair], HAIR_STYLES[person.style]
     opening = coverage(disc(sheet.x, sheet.y, radius=0.97), sheet.unit)
@@ -200,7 +137,7 @@ def _hair_line(style: str, u: Field, v: Field) -> Field:
     return v + np.float32(0.34) - 0.30 * u * u
 
 
-def _draw_face(sheet: _Sheet, u: Field, v: Field, *, smiles: bool, skin: Colour) -> None:
+def _draw_face(sheet: Sheet, u: Field, v: Field, *, smiles: bool, skin: Colour) -> None:
     if smiles:
         blush = np.sqrt((np.abs(u) - 0.36) ** 2 + (v - 0.20) ** 2)
         soft = smoothstep(0.17, 0.04, blush)

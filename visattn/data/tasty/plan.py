@@ -1,0 +1,61 @@
+"""Who smiles, which colour is whose, and whose sushi it is: balanced in groups of four scenes."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from visattn.data.tasty.palette import NAMES
+
+GROUP = 4
+"""Scenes of a group."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a scene is about.
+
+    Args:
+        smiles: for each diner.
+        colours: of the rings, places in `NAMES`; no two are alike.
+        owners: for each sushi, the diner with a ring of its plate's colour.
+    """
+
+    smiles: tuple[bool, ...]
+    colours: tuple[int, ...]
+    owners: tuple[int, ...]
+
+    @property
+    def answers(self) -> tuple[int, ...]:
+        """For each sushi 1 if its diner smiles, else 0."""
+        return tuple(int(self.smiles[owner]) for owner in self.owners)
+
+
+def draw_group(rng: np.random.Generator, *, diners: int, sushi: int) -> tuple[Plan, ...]:
+    """Draw four scenes of the same diners in the same rings.
+
+    Half of the diners smile. From one scene to the next but one the plates keep their colours and
+    every expression is turned round; from one to its neighbour the expressions stay and each plate
+    has the colour of a diner of the other expression. So each set of faces and each set of plates
+    has either answer equally often, and a sum of what the faces say and what the plates say, each
+    on its own, tells nothing: the answers are their exclusive or.
+
+    >>> group = draw_group(np.random.default_rng(0), diners=4, sushi=1)
+    >>> [plan.answers for plan in group]
+    [(1,), (0,), (0,), (1,)]
+    """
+    colours = tuple(int(c) for c in rng.permutation(len(NAMES))[:diners])
+    order = [int(i) for i in rng.permutation(diners)]
+    happy, unhappy = order[: diners // 2], order[diners // 2 :]
+    other = dict(zip(happy + unhappy, unhappy + happy, strict=True))
+    some = sushi // 2 + (int(rng.integers(2)) if sushi % 2 else 0)
+    first = [*rng.permutation(happy)[:some], *rng.permutation(unhappy)[: sushi - some]]
+    owners = tuple(int(i) for i in rng.permutation(first))
+    others = tuple(other[i] for i in owners)
+    smiles = tuple(i in happy for i in range(diners))
+    turned = tuple(not smile for smile in smiles)
+    return (
+        Plan(smiles, colours, owners),
+        Plan(smiles, colours, others),
+        Plan(turned, colours, owners),
+        Plan(turned, colours, others),
+    )

@@ -1,0 +1,152 @@
+"""Scenes: diners along the top, sushi far below, and whose it is."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from visattn.data.sushi.noise import Field
+from visattn.data.sushi.scene import Picture, camera_noise, cast_shadow
+from visattn.data.sushi.shading import Light
+from visattn.data.tasty.cutouts import Cutout
+from visattn.data.tasty.layout import Corners, Layout, place
+from visattn.data.tasty.plan import GROUP, Plan, draw_group
+from visattn.data.tasty.plate import draw_plate
+from visattn.data.tasty.portraits import Person, draw_portrait, sample_person
+from visattn.data.tasty.settings import Setting, render_setting
+
+
+@dataclass(frozen=True)
+class TastyScene:
+    """One picture and all that is known about it.
+
+    Attributes:
+        image: (size, size, 3), RGB.
+        buri: (sushi, size, size), the matte of each sushi, 0 to 255.
+        plates: (sushi, size, size), of each plate, the sushi on it included.
+        faces: (diners, size, size), of each diner's head; all 0 without faces.
+        plan: who smiles, the colours, whose sushi it is.
+    """
+
+    image: Picture
+    buri: Picture
+    plates: Picture
+    faces: Picture
+    plan: Plan
+
+    @property
+    def answers(self) -> tuple[int, ...]:
+        """For each sushi 1 if its diner smiles, else 0. Without faces nothing tells it."""
+        return self.plan.answers
+
+    @property
+    def owner_faces(self) -> Picture:
+        """(sushi, size, size), the head of the diner whose sushi it is."""
+        return self.faces[list(self.plan.owners)]
+
+    @property
+    def places(self) -> NDArray[np.float64]:
+        """(sushi, 2), the row and the column of the middle of each plate, in pixels."""
+        return np.array([np.argwhere(plate > 127).mean(0) for plate in self.plates])
+
+    def answer_grid(self, stride: int) -> NDArray[np.int64]:
+        """The answers where the sushi lie, on a grid of every ``stride`` pixels, -1 elsewhere.
+
+        A cell is a sushi's if at least half of it lies on its plate.
+        """
+        size = self.image.shape[0]
+        if stride < 1 or size % stride:
+            raise ValueError(f"stride must divide the side of {size} pixels, got {stride}")
+        cells = size // stride
+        grid = np.full((cells, cells), -1, np.int64)
+        for plate, answer in zip(self.plates, self.answers, strict=True):
+            share = plate.reshape(cells, stride, cells, stride).mean((1, 3)) / 255
+            grid[share >= 0.5] = answer
+        return grid
+
+
+def tasty_scenes(
+    count: int,
+    *,
+    size: int = 64,
+    diners: int = 4,
+    sushi: int = 1,
+    distance: int | None = None,
+    without_faces: bool = False,
+    seed: int = 0,
+    settings: int = 72,
+) -> Iterator[TastyScene]:
+    """Render scenes: is this buri tasty? Ask the diner in the ring of its plate's colour.
+
+    Diners sit along the top, half of them smiling, each in a ring of one colour. Far below lies a
+    buri on a plate of one of these colours; the answer is that diner's expression. Scenes come in
+    groups of four with the same people in the same places, see `draw_group`: each arrangement of
+    faces and each plate has either answer equally often, so a network that relates no plate to a
+    face is at chance.
+
+    Args:
+        count: number of scenes, a multiple of 4.
+        size: side of the pictures in pixels.
+        diners: number of diners, even.
+        sushi: number of plates, each of another diner's colour; above 1, each has its own answer.
+        distance: rows of bare table between rings and plates; nearly all there is room for if None.
+            Scenes of one seed that differ in distance alone show the same people and plates.
+        without_faces: leave the rings empty.
+        seed: of everything; two seeds share no table, no sushi and no arrangement.
+        settings: how many tables are rendered, each with its light and its buri.
+
+    Raises:
+        ValueError: a number out of its range.
+
+    Example:
+        >>> scene = next(tasty_scenes(4, settings=1))
+        >>> scene.image.shape, scene.faces.shape, scene.plan.smiles, scene.answers
+        ((64, 64, 3), (4, 64, 64), (True, False, True, False), (0,))
+    """
+    if count < GROUP or count % GROUP:
+        raise ValueError(f"count must be a multiple of {GROUP}, since scenes are balanced in "
+                         f"groups of {GROUP}; got {count}")  # fmt: skip
+    if settings < 1:
+        raise ValueError(f"settings must be at least 1, got {settings}")
+    if seed < 0:
+        raise ValueError(f"seed must not be negative, got {seed}")
+    layout = Layout(size, diners, sushi, distance)
+    return _render(count // GROUP, layout, without_faces, seed, min(settings, count // GROUP))
+
+
+def _render(
+    groups: int, layout: Layout, without_faces: bool, seed: int, settings: int
+) -> Iterator[TastyScene]:
+    pool = [
+        render_setting(
+            number,
+            int(np.random.default_rng([seed, 0x5E77, number]).integers(2**40)),
+            size=layout.size,
+            plate=layout.plate,
+            pieces=layout.sushi,
+        )
+        for number in range(settings)
+    ]
+    for group in range(groups):
+        rng = np.random.default_rng([seed, 0x7A57E, group])
+        plans = draw_group(rng, diners=layout.diners, sushi=layout.sushi)
+        people = [sample_person(rng) for _ in range(layout.diners)]
+        corners = place(layout, rng)
+        noise = camera_noise(int(rng.integers(2**40)), (layout.size, layout.size, 3))
+        setting = pool[group % settings]
+        table = np.rot90(setting.table, int(rng.integers(4)))
+        drawn: dict[tuple[int, bool], Cutout] = {}
+        for plan in plans:
+            rings = []
+            for diner, smiles in enumerate(plan.smiles):
+                if (diner, smiles) not in drawn:
+                    drawn[diner, smiles] = draw_portrait(
+                        None if without_faces else people[diner],
+                        colour=plan.colours[diner],
+                        smiles=smiles,
+                        diameter=layout.ring,
+                        light=setting.light,
+                    )
+                rings.append(drawn[diner, smiles])
+            yield _compose(plan, rings, setting, table, corners, layout, noise)
