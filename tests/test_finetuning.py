@@ -181,7 +181,9 @@ def saved(model):
 
 
 @pytest.mark.parametrize(
-    "double", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m)), saved], ids=str
+    "double",
+    [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m)), saved],
+    ids=["deepcopy", "pickle", "save"],
 )
 def test_copies_are_frozen_on_their_own(model, double):
     other = double(freeze_backbone(model.train()))

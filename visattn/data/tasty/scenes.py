@@ -8,12 +8,11 @@ from numpy.typing import NDArray
 
 from visattn.data.sushi.noise import Field
 from visattn.data.sushi.scene import Picture, camera_noise, cast_shadow
-from visattn.data.sushi.shading import Light
 from visattn.data.tasty.cutouts import Cutout
 from visattn.data.tasty.layout import Corners, Layout, place
 from visattn.data.tasty.plan import GROUP, Plan, draw_group
 from visattn.data.tasty.plate import draw_plate
-from visattn.data.tasty.portraits import Person, draw_portrait, sample_person
+from visattn.data.tasty.portraits import draw_portrait, sample_person
 from visattn.data.tasty.settings import Setting, render_setting
 
 
@@ -105,8 +104,10 @@ def tasty_scenes(
         ((64, 64, 3), (4, 64, 64), (True, False, True, False), (0,))
     """
     if count < GROUP or count % GROUP:
-        raise ValueError(f"count must be a multiple of {GROUP}, since scenes are balanced in "
-                         f"groups of {GROUP}; got {count}")  # fmt: skip
+        raise ValueError(
+            f"count must be a multiple of {GROUP}, since scenes are balanced in groups of {GROUP}; "
+            f"got {count}"
+        )
     if settings < 1:
         raise ValueError(f"settings must be at least 1, got {settings}")
     if seed < 0:
@@ -135,7 +136,6 @@ def _render(
         corners = place(layout, rng)
         noise = camera_noise(int(rng.integers(2**40)), (layout.size, layout.size, 3))
         setting = pool[group % settings]
-        table = np.rot90(setting.table, int(rng.integers(4)))
         drawn: dict[tuple[int, bool], Cutout] = {}
         for plan in plans:
             rings = []
@@ -149,4 +149,55 @@ def _render(
                         light=setting.light,
                     )
                 rings.append(drawn[diner, smiles])
-            yield _compose(plan, rings, setting, table, corners, layout, noise)
+            yield _compose(plan, rings, setting, corners, layout, noise)
+
+
+def _compose(
+    plan: Plan,
+    rings: list[Cutout],
+    setting: Setting,
+    corners: Corners,
+    layout: Layout,
+    noise: Field,
+) -> TastyScene:
+    """Lay rings and plates on the table and the buri on the plates, each with its shadow."""
+    size = layout.size
+    plates = [
+        draw_plate(colour=plan.colours[owner], diameter=layout.plate, light=setting.light)
+        for owner in plan.owners
+    ]
+    served = [
+        (
+            row + (layout.plate - piece.alpha.shape[0]) // 2,
+            column + (layout.plate - piece.alpha.shape[1]) // 2,
+        )
+        for (row, column), piece in zip(corners.plates, setting.buri, strict=True)
+    ]
+    faces = np.stack([_put(r.part, c, size) for r, c in zip(rings, corners.rings, strict=True)])
+    dishes = np.stack([_put(p.alpha, c, size) for p, c in zip(plates, corners.plates, strict=True)])
+    buri = np.stack([_put(b.alpha, c, size) for b, c in zip(setting.buri, served, strict=True)])
+    picture = setting.table
+    for cutouts, places in (
+        ([*rings, *plates], [*corners.rings, *corners.plates]),
+        (setting.buri, served),
+    ):
+        alphas = [_put(c.alpha, p, size) for c, p in zip(cutouts, places, strict=True)]
+        picture = picture * cast_shadow(np.max(alphas, axis=0), setting.light)[..., None]
+        for cutout, (row, column) in zip(cutouts, places, strict=True):
+            height, width = cutout.alpha.shape
+            box = slice(row, row + height), slice(column, column + width)
+            share = cutout.alpha[..., None]
+            picture[box] = cutout.rgb * share + picture[box] * (1 - share)
+    return TastyScene(_bytes(picture + noise), _bytes(buri), _bytes(dishes), _bytes(faces), plan)
+
+
+def _put(alpha: Field, corner: tuple[int, int], size: int) -> Field:
+    """A small mask in its place in the picture."""
+    out = np.zeros((size, size), np.float32)
+    row, column = corner
+    out[row : row + alpha.shape[0], column : column + alpha.shape[1]] = alpha
+    return out
+
+
+def _bytes(values: Field) -> Picture:
+    return (np.clip(values, 0, 1) * 255 + 0.5).astype(np.uint8)
