@@ -3,8 +3,10 @@
 import itertools
 import json
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from visattn.cli import main
 from visattn.data.sushi import KINDS
@@ -44,6 +46,27 @@ def test_fit_and_test(name, tmp_path):
     (path,) = tmp_path.glob("*/version_0/test.json")
     (measured,) = json.loads(path.read_text())["splits"].values()
     assert set(measured) == {"exact", "pointing", "other"}
+
+
+def test_a_picture_is_captioned_and_drawn(tmp_path, capsys):
+    assert main(["fit", "-c", "captioning/soft", f"--runs={tmp_path}", *SHORT]) == 0
+    model = tmp_path / "captioning_soft" / "version_0" / "checkpoints" / "last.ckpt"
+    trained = torch.load(model, weights_only=False)
+    trained["state_dict"]["model.decoder.out.bias"][[0, 2]] = -100.0  # some words in any case
+    torch.save(trained, model)
+    asked = ["caption", f"--model={model}", "--size=32"]
+    picture = tmp_path / "buri.png"
+    Image.fromarray(np.full((40, 60, 3), 90, np.uint8)).save(picture)
+    for out, given in (("strip.png", []), ("words.gif", [f"--picture={picture}"])):
+        capsys.readouterr()
+        assert main([*asked, *given, f"--out={tmp_path / out}"]) == 0
+        said, written = capsys.readouterr().out.splitlines()
+        assert len(said.split()) == 7
+        assert written == str(tmp_path / out)
+        with Image.open(written) as opened:
+            assert getattr(opened, "n_frames", 1) == (7 if out.endswith("gif") else 1)
+    assert main([*asked[:1], "--model=no.ckpt"]) == 1
+    assert "no checkpoint at no.ckpt" in capsys.readouterr().err
 
 
 def test_captions_say_what_is_in_the_picture():

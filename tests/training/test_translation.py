@@ -6,6 +6,7 @@ from typing import get_args
 
 import pytest
 import torch
+from PIL import Image
 
 from visattn.cli import main
 from visattn.sequence import AttentionName, exact_match
@@ -128,6 +129,9 @@ def test_a_sentence_is_translated_and_drawn(tmp_path, capsys):
     assert main([*asked, f"--out={picture}"]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == str(picture)
     assert picture.stat().st_size > 1000
+    said = main([*asked, f"--out={tmp_path / 'steps.gif'}"]), capsys.readouterr().out.splitlines()
+    with Image.open(tmp_path / "steps.gif") as moving:
+        assert (moving.n_frames, said[0]) == (len(said[1][-2].split()), 0)
     assert main(["translate", "I eat salmon", f"--model={model}"]) == 1
     assert "unknown word 'eat'" in capsys.readouterr().err
     assert main(["translate", "I love you", "--model=no.ckpt"]) == 1

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         PictureBackgrounds,
         RemovedForegrounds,
     )
+    from visattn.data.tasty.module import TastyData
 
 _HOMES = {
     "Augmentation": "augmentation",
@@ -45,6 +46,7 @@ _HOMES = {
     "PictureDataset": "folders",
     "RemovedForegrounds": "swap_transform",
     "SushiData": "modules",
+    "TastyData": "tasty.module",
     "composite": "background_swap",
     "fill": "background_swap",
     "foreground_colours": "background_swap",
@@ -68,6 +70,7 @@ __all__ = [
     "PictureDataset",
     "RemovedForegrounds",
     "SushiData",
+    "TastyData",
     "composite",
     "fill",
     "foreground_colours",

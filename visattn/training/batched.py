@@ -41,3 +41,19 @@ def check_sizes(**sizes: tuple[int, int]) -> None:
     for name, (size, least) in sizes.items():
         if size < least:
             raise ValueError(f"{name} must be at least {least}, got {size}")
+
+
+def split_sizes(*, train: int, val: int, test: int, batch_size: int, seed: int) -> dict[str, int]:
+    """The sizes of the three splits by name, once these and what comes with them are checked.
+
+    Raises:
+        ValueError: It says which is below its least value.
+
+    Example:
+        >>> split_sizes(train=4, val=2, test=1, batch_size=2, seed=0)
+        {'train': 4, 'val': 2, 'test': 1}
+    """
+    sizes = {"train": train, "val": val, "test": test}
+    check_sizes(**{name: (size, 1) for name, size in sizes.items()})
+    check_sizes(batch_size=(batch_size, 1), seed=(seed, 0))
+    return sizes

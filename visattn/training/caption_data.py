@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from visattn.data.sushi import KINDS
 from visattn.data.sushi.two_dishes import RELATIONS, TwoDishes, render_two_dishes
 from visattn.sequence import END, PAD, Vocabulary
-from visattn.training.batched import check_sizes
+from visattn.training.batched import check_sizes, split_sizes
 
 CAPTION_RELATIONS = {"left": ("left", "of"), "above": ("above",)}
 """How a caption says a relation."""
@@ -50,14 +50,13 @@ class CaptionData(L.LightningDataModule):
         train: int = 4000,
         val: int = 300,
         test: int = 500,
-        pieces: int = 40,
+        pieces: int = 400,
         batch_size: int = 32,
         seed: int = 0,
     ) -> None:
         super().__init__()
-        check_sizes(train=(train, 1), val=(val, 1), test=(test, 1), size=(size, 32))
-        check_sizes(batch_size=(batch_size, 1), pieces=(pieces, 1), seed=(seed, 0))
-        self.sizes = {"train": train, "val": val, "test": test}
+        self.sizes = split_sizes(train=train, val=val, test=test, batch_size=batch_size, seed=seed)
+        check_sizes(size=(size, 32), pieces=(pieces, 1))
         self.size = size
         self.pieces = {"train": pieces, "val": 10, "test": 20}
         self.batch_size = batch_size

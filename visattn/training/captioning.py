@@ -2,26 +2,23 @@
 
 from typing import Any, final
 
-import lightning as L
 import timm
 import torch
 import torch.nn.functional as F
-from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
 from visattn.attention import reinforce_loss
 from visattn.sequence import END, PAD, Captioner, exact_match
 from visattn.training.batched import Batch
-from visattn.training.measured import SplitMeans
-from visattn.training.optimisation import adamw_with_cosine
+from visattn.training.sequence_module import SequenceModule
 
 MARGIN = 2
 """Pixels around a dish that count as the dish."""
 
 
 @final
-class CaptionerModule(L.LightningModule):
+class CaptionerModule(SequenceModule):
     """A caption for a scene of two dishes.
 
     Soft attention is trained by the words' cross-entropy. Hard attention samples a place for each
@@ -71,15 +68,10 @@ class CaptionerModule(L.LightningModule):
         weight_decay: float = 0.01,
         warmup: float = 0.1,
     ) -> None:
-        super().__init__()
+        super().__init__(learning_rate=learning_rate, weight_decay=weight_decay, warmup=warmup)
         self.save_hyperparameters()
         self.hard = hard
         self.reinforce = reinforce
-        self.schedule = {
-            "learning_rate": learning_rate,
-            "weight_decay": weight_decay,
-            "warmup": warmup,
-        }
         features, channels = map_features(backbone, reduction=reduction)
         self.model = Captioner(
             features,
@@ -92,7 +84,6 @@ class CaptionerModule(L.LightningModule):
         )
         self.register_buffer("baseline", torch.zeros(64))
         self.val_exact = MeanMetric()
-        self.tests = SplitMeans()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Cross-entropy of the words, and for hard attention the loss of the places."""
@@ -117,10 +108,6 @@ class CaptionerModule(L.LightningModule):
         self.val_exact(exact_match(self.captioned(batch), batch["target"]).float())
         self.log("val/exact", self.val_exact, on_epoch=True, prog_bar=True)
 
-    def on_test_start(self) -> None:
-        """Begin anew."""
-        self.tests.reset()
-
     def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Exact captions, and where the dishes' words look."""
         target = batch["target"]
@@ -131,20 +118,12 @@ class CaptionerModule(L.LightningModule):
         self.tests.add(0, "pointing", own)
         self.tests.add(0, "other", other)
 
-    def on_test_epoch_end(self) -> None:
-        """Log the means."""
-        self.log_dict(self.tests.compute(self.trainer))
-
     def captioned(self, batch: Batch) -> Tensor:
         """Words (N, T) by greedy decoding."""
         tokens: Tensor = self.model.greedy(
             batch["image"], max_length=batch["target"].shape[1] + 2
         ).tokens
         return tokens
-
-    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """AdamW, its learning rate by step."""
-        return adamw_with_cosine(self, **self.schedule)
 
 
 def map_features(backbone: str, *, reduction: int) -> tuple[nn.Module, int]:

@@ -14,7 +14,7 @@ from visattn.sequence import (
     collate_pairs,
     random_pairs,
 )
-from visattn.training.batched import Batch, batch_loader, batched, check_sizes
+from visattn.training.batched import Batch, batch_loader, batched, split_sizes
 
 
 @final
@@ -57,20 +57,13 @@ class ClauseData(L.LightningDataModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        check_sizes(
-            train=(train, 1),
-            val=(val, 1),
-            test=(test, 1),
-            batch_size=(batch_size, 1),
-            seed=(seed, 0),
-        )
+        self.sizes = split_sizes(train=train, val=val, test=test, batch_size=batch_size, seed=seed)
         for name, (first, last) in (
             ("train_clauses", train_clauses),
             ("test_clauses", test_clauses),
         ):
             if not 1 <= first <= last:
                 raise ValueError(f"{name} must rise from at least 1, got {first} to {last}")
-        self.sizes = {"train": train, "val": val, "test": test}
         self.train_clauses = range(train_clauses[0], train_clauses[1] + 1)
         self.test_clauses = range(test_clauses[0], test_clauses[1] + 1)
         self.batch_size = batch_size

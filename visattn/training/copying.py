@@ -6,15 +6,13 @@ from typing import Any, final
 import lightning as L
 import torch
 import torch.nn.functional as F
-from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from torch.utils.data import DataLoader
 from torchmetrics import MeanMetric
 
 from visattn.sequence.copying import CopierName, build_copier, copying_batch
-from visattn.training.batched import Batch, batch_loader, check_sizes
-from visattn.training.measured import SplitMeans
-from visattn.training.optimisation import adamw_with_cosine
+from visattn.training.batched import Batch, batch_loader, check_sizes, split_sizes
+from visattn.training.sequence_module import SequenceModule
 
 
 @final
@@ -47,10 +45,9 @@ class CopyingData(L.LightningDataModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        check_sizes(train=(train, 1), val=(val, 1), test=(test, 1), length=(length, 1))
-        check_sizes(batch_size=(batch_size, 1), symbols=(symbols, 1), seed=(seed, 0))
+        self.sizes = split_sizes(train=train, val=val, test=test, batch_size=batch_size, seed=seed)
+        check_sizes(length=(length, 1), symbols=(symbols, 1))
         self.length, self.symbols = length, symbols
-        self.sizes = {"train": train, "val": val, "test": test}
         self.batch_size = batch_size
         self.seed = seed
 
@@ -79,7 +76,7 @@ class CopyingData(L.LightningDataModule):
 
 
 @final
-class CopyingModule(L.LightningModule):
+class CopyingModule(SequenceModule):
     """One of four kinds of network on the copying task.
 
     Logged are ``train/loss``, ``val/symbols`` (share of the symbols that are right) and on the test
@@ -111,16 +108,10 @@ class CopyingModule(L.LightningModule):
         weight_decay: float = 0.01,
         warmup: float = 0.1,
     ) -> None:
-        super().__init__()
+        super().__init__(learning_rate=learning_rate, weight_decay=weight_decay, warmup=warmup)
         self.save_hyperparameters()
-        self.schedule = {
-            "learning_rate": learning_rate,
-            "weight_decay": weight_decay,
-            "warmup": warmup,
-        }
         self.model = build_copier(kind, symbols=symbols, length=length, channels=channels)
         self.val_symbols = MeanMetric()
-        self.tests = SplitMeans()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Cross-entropy of the symbols."""
@@ -135,10 +126,6 @@ class CopyingModule(L.LightningModule):
         self.val_symbols((found == batch["target"]).float())
         self.log("val/symbols", self.val_symbols, on_epoch=True, prog_bar=True)
 
-    def on_test_start(self) -> None:
-        """Begin anew."""
-        self.tests.reset()
-
     def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Symbols, sequences, path and time."""
         begun = time.perf_counter()
@@ -149,11 +136,3 @@ class CopyingModule(L.LightningModule):
         self.tests.add(0, "exact", right.all(1))
         self.tests.add(0, "path", torch.tensor([float(self.model.path)]))
         self.tests.add(0, "milliseconds", torch.tensor([spent]))
-
-    def on_test_epoch_end(self) -> None:
-        """Log the means."""
-        self.log_dict(self.tests.compute(self.trainer))
-
-    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """AdamW, its learning rate by step."""
-        return adamw_with_cosine(self, **self.schedule)

@@ -15,7 +15,7 @@ from visattn.sequence import (
     random_tagged,
     review_vocabulary,
 )
-from visattn.training.batched import Batch, batch_loader, batched, check_sizes
+from visattn.training.batched import Batch, batch_loader, batched, split_sizes
 
 
 @final
@@ -55,16 +55,9 @@ class ReviewData(L.LightningDataModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        check_sizes(
-            train=(train, 1),
-            val=(val, 1),
-            test=(test, 1),
-            batch_size=(batch_size, 1),
-            seed=(seed, 0),
-        )
+        self.sizes = split_sizes(train=train, val=val, test=test, batch_size=batch_size, seed=seed)
         if not 0 <= negated <= 1:
             raise ValueError(f"negated is a share, in [0, 1], got {negated}")
-        self.sizes = {"train": train, "val": val, "test": test}
         self.negated = negated
         self.batch_size = batch_size
         self.seed = seed
@@ -127,16 +120,9 @@ class TaggingData(L.LightningDataModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        check_sizes(
-            train=(train, 1),
-            val=(val, 1),
-            test=(test, 1),
-            batch_size=(batch_size, 1),
-            seed=(seed, 0),
-        )
+        self.sizes = split_sizes(train=train, val=val, test=test, batch_size=batch_size, seed=seed)
         if not nouns or min(nouns) < 1 or max(nouns) > 8:
             raise ValueError(f"nouns must be numbers in 1 to 8, got {list(nouns)}")
-        self.sizes = {"train": train, "val": val, "test": test}
         self.nouns = tuple(nouns)
         self.batch_size = batch_size
         self.seed = seed

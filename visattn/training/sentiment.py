@@ -2,24 +2,21 @@
 
 from typing import final
 
-import lightning as L
 import torch
 import torch.nn.functional as F
-from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from torchmetrics import MeanMetric
 
 from visattn.sequence import PAD, CellName, SentenceClassifier
 from visattn.training.batched import Batch
-from visattn.training.measured import SplitMeans
-from visattn.training.optimisation import adamw_with_cosine
+from visattn.training.sequence_module import SequenceModule
 
 NEAR = 0.1
 """How far from 1/2 a probability may be that knows nothing."""
 
 
 @final
-class SentimentModule(L.LightningModule):
+class SentimentModule(SequenceModule):
     """Whether a sentence is kind, with attention over its words or without.
 
     In training, words are blanked at random, so that a sentence without its deciding word is
@@ -61,21 +58,15 @@ class SentimentModule(L.LightningModule):
         weight_decay: float = 0.01,
         warmup: float = 0.1,
     ) -> None:
-        super().__init__()
+        super().__init__(learning_rate=learning_rate, weight_decay=weight_decay, warmup=warmup)
         if not 0 <= blank < 1:
             raise ValueError(f"blank is a share, in [0, 1), got {blank}")
         self.save_hyperparameters()
         self.blank = blank
-        self.schedule = {
-            "learning_rate": learning_rate,
-            "weight_decay": weight_decay,
-            "warmup": warmup,
-        }
         self.model = SentenceClassifier(
             words, classes=2, attention=attention, embedding=embedding, hidden=hidden, cell=cell
         )
         self.val_accuracy = MeanMetric()
-        self.tests = SplitMeans()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Cross-entropy of sentences with blanks."""
@@ -91,10 +82,6 @@ class SentimentModule(L.LightningModule):
         self.val_accuracy((found == batch["label"]).float())
         self.log("val/accuracy", self.val_accuracy, on_epoch=True, prog_bar=True)
 
-    def on_test_start(self) -> None:
-        """Begin anew."""
-        self.tests.reset()
-
     def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Accuracy, where the attention lies, and what is left without the deciding words."""
         found = self.model(batch["words"], batch["lengths"])
@@ -108,11 +95,3 @@ class SentimentModule(L.LightningModule):
         distance = (share - 0.5).abs()
         self.tests.add(dataloader_idx, "half_when_masked", distance < NEAR)
         self.tests.add(dataloader_idx, "distance_when_masked", distance)
-
-    def on_test_epoch_end(self) -> None:
-        """Log each split's means."""
-        self.log_dict(self.tests.compute(self.trainer))
-
-    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """AdamW, its learning rate by step."""
-        return adamw_with_cosine(self, **self.schedule)

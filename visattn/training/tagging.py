@@ -2,20 +2,17 @@
 
 from typing import final
 
-import lightning as L
 import torch.nn.functional as F
-from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from torchmetrics import MeanMetric
 
 from visattn.sequence import PAD, PositionName, SelfAttentionTagger
 from visattn.training.batched import Batch
-from visattn.training.measured import SplitMeans
-from visattn.training.optimisation import adamw_with_cosine
+from visattn.training.sequence_module import SequenceModule
 
 
 @final
-class TaggingModule(L.LightningModule):
+class TaggingModule(SequenceModule):
     """Whether each noun of a sentence is called good or bad.
 
     Logged are ``train/loss``, ``val/nouns`` and for each test split ``nouns`` (share of the nouns
@@ -49,18 +46,12 @@ class TaggingModule(L.LightningModule):
         weight_decay: float = 0.01,
         warmup: float = 0.1,
     ) -> None:
-        super().__init__()
+        super().__init__(learning_rate=learning_rate, weight_decay=weight_decay, warmup=warmup)
         self.save_hyperparameters()
-        self.schedule = {
-            "learning_rate": learning_rate,
-            "weight_decay": weight_decay,
-            "warmup": warmup,
-        }
         self.model = SelfAttentionTagger(
             words, tags=tags, channels=channels, heads=heads, positions=positions
         )
         self.val_nouns = MeanMetric()
-        self.tests = SplitMeans()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Cross-entropy of the tags."""
@@ -77,10 +68,6 @@ class TaggingModule(L.LightningModule):
         self.val_nouns((found == batch["tags"])[nouns].float())
         self.log("val/nouns", self.val_nouns, on_epoch=True, prog_bar=True)
 
-    def on_test_start(self) -> None:
-        """Begin anew."""
-        self.tests.reset()
-
     def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Tags, and where the nouns look."""
         found = self.model(batch["words"], batch["lengths"])
@@ -90,11 +77,3 @@ class TaggingModule(L.LightningModule):
         pointing = found.weights.argmax(-1) == batch["origins"]
         self.tests.add(dataloader_idx, "pointing", pointing[nouns])
         self.tests.add(dataloader_idx, "sentences", (right | (batch["words"] == PAD)).all(1))
-
-    def on_test_epoch_end(self) -> None:
-        """Log each split's means."""
-        self.log_dict(self.tests.compute(self.trainer))
-
-    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """AdamW, its learning rate by step."""
-        return adamw_with_cosine(self, **self.schedule)

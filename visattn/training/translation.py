@@ -2,9 +2,7 @@
 
 from typing import final
 
-import lightning as L
 import torch.nn.functional as F
-from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from torchmetrics import MeanMetric
 
@@ -16,15 +14,14 @@ from visattn.sequence import (
     build_translator,
     exact_match,
 )
-from visattn.training.measured import SplitMeans
-from visattn.training.optimisation import adamw_with_cosine
+from visattn.training.batched import Batch
+from visattn.training.sequence_module import SequenceModule
 
-Batch = dict[str, Tensor]
 _LONGER = 4  # how many words more than the right ones a translation may have
 
 
 @final
-class Translator(L.LightningModule):
+class Translator(SequenceModule):
     """From sentences to sentences, with any of the attentions of `build_translator`.
 
     Logged are ``train/loss``, ``val/exact`` (share of sentences that are translated word for word,
@@ -71,14 +68,9 @@ class Translator(L.LightningModule):
         weight_decay: float = 0.01,
         warmup: float = 0.1,
     ) -> None:
-        super().__init__()
+        super().__init__(learning_rate=learning_rate, weight_decay=weight_decay, warmup=warmup)
         self.save_hyperparameters()
         self.forcing = forcing
-        self.schedule = {
-            "learning_rate": learning_rate,
-            "weight_decay": weight_decay,
-            "warmup": warmup,
-        }
         self.model = build_translator(
             attention,
             source_words=source_words,
@@ -91,7 +83,6 @@ class Translator(L.LightningModule):
         )
         self.question = question
         self.val_exact = MeanMetric()
-        self.tests = SplitMeans()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Cross-entropy of the words."""
@@ -107,10 +98,6 @@ class Translator(L.LightningModule):
         self.val_exact(exact_match(self.translated(batch), batch["target"]).float())
         self.log("val/exact", self.val_exact, on_epoch=True, prog_bar=True)
 
-    def on_test_start(self) -> None:
-        """Begin anew."""
-        self.tests.reset()
-
     def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Exact translations, first words, and where there is attention its alignment."""
         target = batch["target"]
@@ -125,10 +112,6 @@ class Translator(L.LightningModule):
             hits, counted = alignment_hits(weights, batch["alignment"], target)
             self.tests.add(dataloader_idx, "alignment", hits[counted])
 
-    def on_test_epoch_end(self) -> None:
-        """Log each split's means."""
-        self.log_dict(self.tests.compute(self.trainer))
-
     def translated(self, batch: Batch) -> Tensor:
         """Words (N, T) by greedy decoding, a few more than the right ones at most."""
         length = batch["target"].shape[1] + _LONGER
@@ -136,7 +119,3 @@ class Translator(L.LightningModule):
             batch["source"], batch["lengths"], max_length=length
         ).tokens
         return tokens
-
-    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """AdamW, its learning rate by step."""
-        return adamw_with_cosine(self, **self.schedule)

@@ -1,6 +1,27 @@
-"""Is this buri tasty? Scenes whose answer lies far away: on the face of a diner.
+"""Is this buri tasty? Scenes whose answer lies far away, on the face of a diner.
 
 >>> from visattn.data.tasty import tasty_scenes
 >>> [scene.answers for scene in tasty_scenes(4, size=64, settings=1)]
-[(0,), (1,), (1,), (0,)]
+[(1,), (0,), (0,), (1,)]
 """
+
+from visattn.data.tasty.folder import CLASSES, TastyParameters, render_tasty, tasty_cache
+from visattn.data.tasty.layout import Layout
+from visattn.data.tasty.palette import COLOURS
+from visattn.data.tasty.plan import Plan, draw_group
+from visattn.data.tasty.scenes import TastyScene, tasty_scenes
+from visattn.data.tasty.sheet import tasty_sheet
+
+__all__ = [
+    "CLASSES",
+    "COLOURS",
+    "Layout",
+    "Plan",
+    "TastyParameters",
+    "TastyScene",
+    "draw_group",
+    "render_tasty",
+    "tasty_cache",
+    "tasty_scenes",
+    "tasty_sheet",
+]

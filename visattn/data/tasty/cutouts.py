@@ -61,9 +61,7 @@ class Sheet:
         return alpha
 
 
-def finish_cutout(
-    canvas: Canvas, part: Field, light: Light, *, shape: tuple[int, int]
-) -> Cutout:
+def finish_cutout(canvas: Canvas, part: Field, light: Light, *, shape: tuple[int, int]) -> Cutout:
     """Develop a canvas, then average it down to its size."""
     cv2 = opencv()
     colours = canvas.premultiplied / np.maximum(canvas.alpha, np.float32(1e-4))

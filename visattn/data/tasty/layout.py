@@ -1,5 +1,6 @@
 """Where rings and plates stand, in whole pixels, so that the distance between them is exact."""
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -106,7 +107,4 @@ def place(layout: Layout, rng: np.random.Generator) -> Corners:
 def _spread(size: int, count: int, width: int, rng: np.random.Generator) -> list[int]:
     """Left edges of things side by side, each anywhere in its own share of the width."""
     edges = np.linspace(0, size, count + 1).astype(int)
-    return [
-        int(rng.integers(left, right - width + 1))
-        for left, right in zip(edges[:-1], edges[1:], strict=True)
-    ]
+    return [int(rng.integers(left, right - width + 1)) for left, right in itertools.pairwise(edges)]

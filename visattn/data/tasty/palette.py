@@ -19,12 +19,14 @@ NAMES = tuple(COLOURS)
 """Names of the colours, in the order of their numbers."""
 
 SKINS: tuple[Colour, ...] = (
-    (0.98, 0.85, 0.74),
-    (0.96, 0.79, 0.64),
+    (0.94, 0.79, 0.67),
+    (0.92, 0.74, 0.58),
     (0.88, 0.68, 0.51),
     (0.76, 0.56, 0.41),
     (0.64, 0.45, 0.32),
 )
+"""None so dark that a frown is lost on it."""
+
 HAIRS: tuple[Colour, ...] = (
     (0.12, 0.10, 0.10),
     (0.24, 0.16, 0.12),
@@ -32,10 +34,12 @@ HAIRS: tuple[Colour, ...] = (
     (0.62, 0.60, 0.58),
     (0.55, 0.30, 0.16),
 )
+
 CLOTHES: tuple[Colour, ...] = (
     (0.30, 0.31, 0.34),
     (0.62, 0.59, 0.55),
     (0.45, 0.38, 0.34),
     (0.20, 0.21, 0.24),
 )
-CUSHION: Colour = (0.96, 0.94, 0.89)
+
+CUSHION: Colour = (0.88, 0.87, 0.84)

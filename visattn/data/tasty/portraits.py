@@ -75,7 +75,7 @@ def draw_portrait(
     fine = diameter * SUPERSAMPLING
     sheet = Sheet(fine, light)
     sheet.lay(CUSHION, disc(sheet.x, sheet.y, radius=0.97), finish=_SKIN)
-    part = np.zeros((fine, fine), np.float32)
+    part: Field = np.zeros((fine, fine), np.float32)
     if person is not None:
         part = _draw_person(sheet, person, smiles=smiles)
     radius = 1 - RING_WIDTH / 2
@@ -103,7 +103,7 @@ def _draw_person(sheet: Sheet, person: Person, *, smiles: bool) -> Field:
     for side in (-1, 1):
         sheet.lay(skin, disc(u - side * 0.54, v - 0.08, radius=0.10), finish=_SKIN)
     face = sheet.lay(skin, head, finish=_SKIN, relief=0.45 * _bulge(head))
-    _draw_face(sheet, u, v, smiles=smiles, skin=skin)
+    _draw_face(sheet, u, v, smiles=smiles)
     front = np.maximum(oval(u, v - 0.02, a=0.58, b=0.62), _hair_line(style, u, v))
     top = sheet.lay(hair, front, finish=_HAIR, relief=0.3 * _bulge(front), inside=opening)
     return np.maximum(np.maximum(covered, face), top)
@@ -137,7 +137,7 @@ def _hair_line(style: str, u: Field, v: Field) -> Field:
     return v + np.float32(0.34) - 0.30 * u * u
 
 
-def _draw_face(sheet: Sheet, u: Field, v: Field, *, smiles: bool, skin: Colour) -> None:
+def _draw_face(sheet: Sheet, u: Field, v: Field, *, smiles: bool) -> None:
     if smiles:
         blush = np.sqrt((np.abs(u) - 0.36) ** 2 + (v - 0.20) ** 2)
         soft = smoothstep(0.17, 0.04, blush)

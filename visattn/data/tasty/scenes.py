@@ -25,6 +25,7 @@ class TastyScene:
         buri: (sushi, size, size), the matte of each sushi, 0 to 255.
         plates: (sushi, size, size), of each plate, the sushi on it included.
         faces: (diners, size, size), of each diner's head; all 0 without faces.
+        rings: (diners, size, size), of each ring with all that is in it.
         plan: who smiles, the colours, whose sushi it is.
     """
 
@@ -32,6 +33,7 @@ class TastyScene:
     buri: Picture
     plates: Picture
     faces: Picture
+    rings: Picture
     plan: Plan
 
     @property
@@ -92,7 +94,7 @@ def tasty_scenes(
         distance: rows of bare table between rings and plates; nearly all there is room for if None.
             Scenes of one seed that differ in distance alone show the same people and plates.
         without_faces: leave the rings empty.
-        seed: of everything; two seeds share no table, no sushi and no arrangement.
+        seed: of everything; two seeds share no table, no sushi and no people.
         settings: how many tables are rendered, each with its light and its buri.
 
     Raises:
@@ -101,7 +103,7 @@ def tasty_scenes(
     Example:
         >>> scene = next(tasty_scenes(4, settings=1))
         >>> scene.image.shape, scene.faces.shape, scene.plan.smiles, scene.answers
-        ((64, 64, 3), (4, 64, 64), (True, False, True, False), (0,))
+        ((64, 64, 3), (4, 64, 64), (False, False, True, True), (1,))
     """
     if count < GROUP or count % GROUP:
         raise ValueError(
@@ -121,7 +123,7 @@ def _render(
 ) -> Iterator[TastyScene]:
     pool = [
         render_setting(
-            number,
+            number + seed,
             int(np.random.default_rng([seed, 0x5E77, number]).integers(2**40)),
             size=layout.size,
             plate=layout.plate,
@@ -174,6 +176,7 @@ def _compose(
         for (row, column), piece in zip(corners.plates, setting.buri, strict=True)
     ]
     faces = np.stack([_put(r.part, c, size) for r, c in zip(rings, corners.rings, strict=True)])
+    framed = np.stack([_put(r.alpha, c, size) for r, c in zip(rings, corners.rings, strict=True)])
     dishes = np.stack([_put(p.alpha, c, size) for p, c in zip(plates, corners.plates, strict=True)])
     buri = np.stack([_put(b.alpha, c, size) for b, c in zip(setting.buri, served, strict=True)])
     picture = setting.table
@@ -188,7 +191,14 @@ def _compose(
             box = slice(row, row + height), slice(column, column + width)
             share = cutout.alpha[..., None]
             picture[box] = cutout.rgb * share + picture[box] * (1 - share)
-    return TastyScene(_bytes(picture + noise), _bytes(buri), _bytes(dishes), _bytes(faces), plan)
+    return TastyScene(
+        image=_bytes(picture + noise),
+        buri=_bytes(buri),
+        plates=_bytes(dishes),
+        faces=_bytes(faces),
+        rings=_bytes(framed),
+        plan=plan,
+    )
 
 
 def _put(alpha: Field, corner: tuple[int, int], size: int) -> Field:
