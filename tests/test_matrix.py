@@ -2,7 +2,9 @@ from pathlib import Path
 
 import pytest
 
+from visattn.blocks import block_names
 from visattn.matrix.architectures import VERSIONS, Architecture, architectures
+from visattn.matrix.contract import BACKBONES, Kept, Pair, contract_page, keep
 from visattn.matrix.page import document, table
 from visattn.matrix.surveying import Surveyed, examples, survey
 from visattn.matrix.verification import Verified, verify
@@ -72,3 +74,32 @@ def test_every_family_of_the_page_holds():
     lines = [line for line in PAGE.read_text().splitlines() if line.startswith("| ")]
     faults = [line for line in lines[1:] if "Error" in line]
     assert not faults
+
+
+CONTRACT = PAGE.with_name("contract.md")
+
+
+def test_the_contract_is_checked_at_every_place():
+    assert keep(Pair("eca", "efficientnet")) == Kept(
+        Pair("eca", "efficientnet"), ("conv", "stage", "stem", "image")
+    )
+    found = keep(Pair("aa", "efficientnet"))
+    assert (found.places, found.impossible) == (("conv",), ("stage", "stem", "image"))
+
+
+def test_a_broken_promise_is_told(monkeypatch):
+    def broken(*_, **__):
+        raise AssertionError("it differs")
+
+    monkeypatch.setattr("visattn.matrix.contract.check_wrapped", broken)
+    found = keep(Pair("eca", "efficientnet"))
+    assert found.fault == "conv: AssertionError: it differs"
+    assert "0 of 1 do" in contract_page([found])
+
+
+def test_the_page_of_the_contract_has_every_block_and_no_fault():
+    lines = CONTRACT.read_text().splitlines()
+    rows = [line[2:-2].split(" | ") for line in lines if line[:2] == "| " and "---" not in line]
+    assert rows[0] == ["block", *BACKBONES]
+    assert [row[0] for row in rows[1:]] == block_names()
+    assert not any("Error" in line for line in lines)

@@ -57,7 +57,12 @@ def builds(
     _check_options(entry, known, options)
     base = model.get_submodule(site.path)
     displaces = entry.stands == "instead" and init == "paper"
-    if entry.stands != "after":
+    if site.where == "before" and entry.stands == "instead":
+        raise ValueError(
+            f"The block {entry.name!r} takes the place of a convolution, and {site.name!r} is a"
+            " place before one. Use at='conv' or the name of an nn.Conv2d."
+        )
+    if site.where != "before" and entry.stands != "after":
         site = replace(site, where="instead" if displaces else "around")
     facts = _facts(model, traced, entry, site, base, known, options)
     offers = "init" in known
@@ -66,7 +71,7 @@ def builds(
         raise TypeError(f"The block {entry.name!r} gave {type(module).__name__}, not a module.")
     reference = next((p for p in [*base.parameters(), *model.parameters()]), torch.empty(0))
     shapes = _shapes(traced, site)
-    both = entry.stands == "around"
+    both = entry.stands == "around" and site.where == "around"
     module.to(device=reference.device, dtype=reference.dtype)
     multiply_adds = _multiply_adds(module, entry, site, shapes, reference, both=both)
     if init == "identity" and not offers:
@@ -115,7 +120,7 @@ def _facts(
     facts: dict[str, Any] = {"size": (site.height, site.width)}
     if entry.stands == "instead":
         facts |= _convolution_facts(entry, site, base)
-    if entry.stands == "around":
+    if site.where == "around" and entry.stands == "around":
         facts["in_channels"] = _shapes(traced, site)[0][1]
     if "num_classes" in known:
         facts["num_classes"] = _num_classes(model)

@@ -108,7 +108,7 @@ class ResidualAttention(nn.Module):
         trunk = x if trunk is None else trunk
         gate = self.gate(self.head(_resized(self.hourglass(x), like=trunk)))
         self.spatial(gate.mean(1, keepdim=True) - 1)
-        return gate * trunk
+        return trunk * gate  # in this order the result has the memory layout of the trunk
 
 
 class _NormalisedGate(nn.Module):

@@ -12,6 +12,7 @@ from rich.progress import track
 
 import visattn.matrix
 from visattn.matrix.architectures import architectures
+from visattn.matrix.contract import contract_page, keep, pairs
 from visattn.matrix.page import document
 from visattn.matrix.surveying import examples, survey
 from visattn.matrix.verification import verify
@@ -52,8 +53,12 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     given = parser.parse_args()
     page = make(QUICK if given.quick else (), jobs=given.jobs)
+    chosen = [pair for pair in pairs() if pair.block == "se" or not given.quick]
+    kept = _all(keep, chosen, given.jobs, "promises")
+    contract = given.out.with_name("contract.md")
     given.out.write_text(page)
-    print(f"Wrote {given.out}.")
+    contract.write_text(contract_page(kept))
+    print(f"Wrote {given.out} and {contract}.")
 
 
 if __name__ == "__main__":

@@ -139,6 +139,11 @@ def trains_attention_alone(case: ModelCase) -> None:
     before = {name: value.clone() for name, value in model.state_dict().items()}
     optimiser = torch.optim.SGD(added, lr=0.1)
     model(case.images).square().mean().backward()
+    gradients = [parameter.grad for parameter in added if parameter.grad is not None]
+    largest = max((float(gradient.abs().max()) for gradient in gradients), default=0.0)
+    assert largest > 0, "no attention learns"
+    for gradient in gradients:  # a small one would be lost beside the weights
+        gradient.div_(largest)
     optimiser.step()
     changed = {k for k, v in model.state_dict().items() if not torch.equal(v, before[k])}
     assert changed, "no attention learns"
