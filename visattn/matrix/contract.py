@@ -97,7 +97,7 @@ def contract_page(kept: Sequence[Kept]) -> str:
     lines = [
         "# Which promises hold where",
         "",
-        f"Made by `make matrix` with torch {VERSIONS['torch']}, timm {VERSIONS['timm']},"
+        f"Made by visattn.matrix with torch {VERSIONS['torch']}, timm {VERSIONS['timm']},"
         f" torchvision {VERSIONS['torchvision']}. Every block is put into small models of different"
         f" families at every place that they have, and must keep the {len(MODEL_PROMISES)} promises"
         f" of `visattn.testing.check_wrapped`: {held} of {held + faults} do. A place missing in a"

@@ -65,7 +65,7 @@ def document(surveyed: Sequence[Surveyed], verified: Sequence[Verified]) -> str:
     lines = [
         "# Which architectures take attention",
         "",
-        "Made by `make matrix` with"
+        "Made by visattn.matrix with"
         f" torch {VERSIONS['torch']}, timm {VERSIONS['timm']}, torchvision"
         f" {VERSIONS['torchvision']}. Every architecture is traced and planned; of each"
         " family the smallest of every structure is wrapped with several blocks at each place that"
