@@ -150,3 +150,23 @@ def test_mistakes(model, data):
         evaluate_maps(model, batches(data), layer="9")
     with pytest.raises(ValueError, match=r"model\.eval\(\)"):
         evaluate_maps(nn.Linear(2, 2), batches(data))
+
+
+def test_self_attention_and_gates_are_judged_too():
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        nn.Conv2d(3, 8, 3, stride=2, padding=1),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(8, 4),
+    )
+    visattn.wrap(net, "nonlocal", at=["0"], init="paper", input_size=(3, 16, 16))
+    visattn.wrap(net, "coord", at=["1"], init="paper", input_size=(3, 16, 16))
+    images = torch.randn(3, 3, 16, 16)
+    with torch.no_grad(), record(net.eval()) as maps:
+        net(images)
+    found = network_maps(net, images, layer="1")(net, images, torch.zeros(3, dtype=torch.long))
+    assert list(found) == ["0", "1", "Grad-CAM, 1"]
+    assert torch.equal(found["0"], maps["0"].pairwise.received())
+    assert torch.equal(found["1"], maps["1"].heat)

@@ -14,7 +14,8 @@ from visattn.training import look
 from visattn.training.network_maps import layer_table, maps_of
 
 PLACES = {  # what each block's maps are called, by what they are made of
-    "": {"abn", "cbam", "gc", "residual_attention", "scse", "spatial_mask", "triplet"},
+    "": {"abn", "cbam", "gc", "residual_attention", "scse", "triplet"},
+    ", mask": {"spatial_mask"},
     ", gates": {"bam", "coord", "simam"},
     ", received": {"aa", "mhsa", "nonlocal"},
 }

@@ -60,7 +60,7 @@ def evaluate_maps(
         batches: Mappings with ``image`` (N, C, H, W), ``mask`` (N, H, W) or (N, 1, H, W), NaN where
             nothing is known, and ``label`` (N,), over whose classes the pointing game is averaged;
             a loader over `visattn.data.FolderDataset` gives them.
-        maps_of: Makes the maps; the network's spatial sites and Grad-CAM if None.
+        maps_of: Makes the maps; `network_maps`, the network's own and Grad-CAM, if None.
         layer: Grad-CAM's layer; the last maps before the global pooling if None.
         tolerance: Of the pointing game, in pixels.
         steps: Steps of deletion and insertion.

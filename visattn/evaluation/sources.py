@@ -20,7 +20,7 @@ _CENTRE_WIDTH = 0.25
 
 
 def network_maps(model: nn.Module, images: Tensor, *, layer: str | None = None) -> MapsOf:
-    """What makes a network's own maps: each spatial site that it has, and Grad-CAM.
+    """What makes a network's own maps: each site that says something of places, and Grad-CAM.
 
     Args:
         model: Images to logits.
@@ -29,9 +29,8 @@ def network_maps(model: nn.Module, images: Tensor, *, layer: str | None = None) 
             have fewer than 7 places a side, as for small images, the last that have as many, too.
 
     Returns:
-        A function of a network, images and classes, which gives maps by name: a site's name, with
-        the tap's behind it where a site has several, and ``"Grad-CAM, LAYER"``. A site that runs
-        several times gives its last map.
+        A function of a network, images and classes, which gives maps by name: those of
+        `place_maps`, and ``"Grad-CAM, LAYER"``.
 
     Raises:
         KeyError: If there is no such layer.
@@ -42,7 +41,7 @@ def network_maps(model: nn.Module, images: Tensor, *, layer: str | None = None) 
         grad_cam(model, images[:1], layer=chosen)  # an error now, not after the first batch
 
     def maps_of(network: nn.Module, batch: Tensor, classes: Tensor) -> dict[str, Tensor]:
-        found = spatial_maps(network, batch)
+        found = place_maps(network, batch)
         for chosen in layers:
             found[f"Grad-CAM, {chosen}"] = grad_cam(network, batch, layer=chosen, classes=classes)
         return found
@@ -58,19 +57,17 @@ def _cam_layers(model: nn.Module, images: Tensor) -> list[str]:
     return list(dict.fromkeys(layers))
 
 
-def spatial_maps(model: nn.Module, images: Tensor) -> dict[str, Tensor]:
-    """Every spatial gate and mask of a forward pass, (N, h, w) by name."""
-    if not any(getattr(tap, "kind", "") == "spatial" for _, _, tap in find_taps(model)):
+def place_maps(model: nn.Module, images: Tensor) -> dict[str, Tensor]:
+    """What every site says of places in a forward pass, (N, h, w) by name: `Recording.heats`.
+
+    Spatial gates and masks as they are, gates of channels and places averaged over the channels,
+    and of self-attention how much each place is looked at.
+    """
+    if next(find_taps(model), None) is None:
         return {}
     with torch.no_grad(), record(model) as maps:
         model(images)
-    found = {}
-    for site, recorded in maps.items():
-        taps = [tap for tap, kind in recorded.kinds.items() if kind == "spatial"]
-        for tap in taps:
-            name = site if len(taps) == 1 else f"{site}/{tap}"
-            found[name] = recorded.values[tap][-1].float().mean(1)
-    return found
+    return {name: heat.float() for name, heat in maps.heats().items()}
 
 
 def baseline_maps(

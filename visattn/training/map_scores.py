@@ -55,7 +55,7 @@ def measure_maps(
     seed: int = 0,
     out: str | Path | None = None,
 ) -> dict[str, MapScores]:
-    """Measure every spatial map of a network, and print three tables.
+    """Measure what each site of a network says of places, and print three tables.
 
     Args:
         model: A checkpoint of `ImageClassifier`, or the name of a timm model.

@@ -76,7 +76,8 @@ def maps_of(
         kind = _site(recorded, name).heat_kind
         # A gate that starts as 1 everywhere, as the identity, may go up to 2.
         bare = bare and kind != "pairwise" and 0 <= float(heat.min()) < float(heat.max()) <= 1
-        maps[name + _ADDED.get(str(kind), "")] = heat
+        added = ", mask" if name == "image" else _ADDED.get(str(kind), "")
+        maps[name + added] = heat
     return NetworkMaps(maps, logits.float().cpu(), "none" if bare else "image")
 
 
