@@ -56,6 +56,7 @@ def test_small_maps_keep_every_row_of_every_head():
     expected = maps.function(maps.queries, maps.keys)[1].double().numpy()
     half = (expected.max(2) - expected.min(2)) / 510
     assert rows.shape == (3, 36, 36)
+    assert layer.as_json()["remark"] == ""
     assert (np.abs(rows - expected) <= half[..., None] * (1 + 1e-3)).all()
 
 
@@ -63,6 +64,7 @@ def test_many_heads_become_their_mean_where_there_is_no_room():
     maps = recorded(side=6, heads=3, function=lambda q, k: (q @ k.mT).softmax(-1))
     layer = pairwise_layer("x", [maps], row_bytes=2000)
     assert layer.rows[0].bytes.shape == (1, 36, 36)
+    assert layer.as_json()["remark"] == "Kept small: the mean of 3 heads."
     expected = maps.query(2, 3)[0].flatten().double().numpy()
     found = layer.rows[0].restored()[0, 2 * 6 + 3]
     assert np.abs(found - expected).max() <= np.ptp(expected) / 509
@@ -97,6 +99,8 @@ def test_unknown_functions_keep_rows_of_a_coarser_grid():
     ys, xs = layer.kept
     assert layer.rows[0].bytes.size <= 65_536
     assert 12 <= len(ys) <= len(xs) <= 13
+    grid = f"the nearest of {len(ys)} × {len(xs)} of the 20 × 20 places"
+    assert layer.as_json()["remark"] == f"Kept small: {grid}."
     expected = maps.query(ys[3], xs[5])[1].flatten().double().numpy()
     found = layer.rows[1].restored()[0, 3 * len(xs) + 5]
     assert np.abs(found - expected).max() <= np.ptp(expected) / 509

@@ -93,6 +93,7 @@ class RowsLayer(Layer):
         key_size: Height and width of the key grid, S places.
         kept: The rows and the columns of the query grid that were kept.
         inside: As in `MapLayer`, of the row at the object's centre.
+        averaged: How many heads a row is the mean of.
     """
 
     rows: Sequence[Quantised]
@@ -100,6 +101,19 @@ class RowsLayer(Layer):
     key_size: tuple[int, int]
     kept: tuple[list[int], list[int]]
     inside: NDArray[np.float64] | None = None
+    averaged: int = 1
+
+    @property
+    def remark(self) -> str:
+        """What was left out to keep the page small; empty if nothing was."""
+        parts = []
+        if self.averaged > 1:
+            parts.append(f"the mean of {self.averaged} heads")
+        rows, columns = map(len, self.kept)
+        if (rows, columns) != tuple(self.query_size):
+            height, width = self.query_size
+            parts.append(f"the nearest of {rows} × {columns} of the {height} × {width} places")
+        return f"Kept small: {' and '.join(parts)}." if parts else ""
 
     def as_json(self) -> dict[str, Any]:
         """Bytes, and the two ends of each row's range in single precision."""
@@ -112,6 +126,7 @@ class RowsLayer(Layer):
             "size": list(self.query_size),
             "keys": list(self.key_size),
             "kept": [list(places) for places in self.kept],
+            "remark": self.remark,
             "values": [packed(row.bytes) for row in self.rows],
             "ends": [packed(end) for end in ends],
             "inside": plain(self.inside),

@@ -96,7 +96,8 @@ def pairwise_layer(
     kept = _kept(first.query_size, keys=keys, limit=row_bytes)
     every_head = first.heads == 1 or rows * first.heads <= row_bytes
     quantised = [row for batch in batches for row in _rows(batch, kept, every_head=every_head)]
-    return RowsLayer(name, quantised, first.query_size, first.key_size, kept, inside)
+    averaged = 1 if every_head else first.heads
+    return RowsLayer(name, quantised, first.query_size, first.key_size, kept, inside, averaged)
 
 
 def _as_queries_and_keys(

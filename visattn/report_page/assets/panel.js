@@ -157,12 +157,18 @@ class Panel {
     this.find(".empty").hidden = present;
     for (const part of [".scale", ".scores", ".values", ".numbers"]) this.find(part).hidden = !present;
     this.viewer.setAttribute("aria-label", `Map ${this.letter}: ${this.name}, ${layer?.name ?? "no map"}`);
-    if (!present) return void (this.find(".readout").textContent = "");
+    if (!present) {
+      this.find(".readout").textContent = "";
+      this.find(".remark").hidden = true;
+      return;
+    }
     const nothing = scene.low !== 0 && Math.abs(scene.low) < 0.001 * scene.high;
     this.find(".low").textContent = nothing ? "≈ 0" : amount(scene.low);
     this.find(".high").textContent = amount(scene.high);
     this.paintRamp();
     this.find(".readout").textContent = this.sentence();
+    this.find(".remark").textContent = layer?.remark ?? "";
+    this.find(".remark").hidden = !layer?.remark;
     if (scene.mask) {
       const found = overlap(scene.full, scene.mask.kinds, scene.threshold);
       const peak = Number.isNaN(found.peak) ? "–" : found.peak === 1 ? "on the object" : found.peak > 0 ? `${percent(found.peak)} on it` : "beside it";
