@@ -34,7 +34,7 @@ demo: .venv/ready  ## Render sushi, train with and without a mask, compare (6 mi
 bench: .venv/ready  ## What attention costs on this machine
 	$(BIN)/python -m visattn.bench
 
-matrix: .venv/ready  ## Try attention on all of timm and torchvision, write docs/matrix.md (half an hour)
+matrix: .venv/ready  ## Try attention on all of timm and torchvision, write docs/ (an hour; goes on where it was)
 	$(BIN)/python -m visattn.matrix
 
 clean:  ## Remove .venv and the results of runs

@@ -22,17 +22,23 @@ from visattn.testing import enliven
 H, W = 9, 7
 CHANNEL, SPATIAL, FULL = (2, 16, 1, 1), (2, 1, H, W), (2, 16, H, W)
 GATES = {"channel": CHANNEL, "spatial": SPATIAL}
+ROWS = {"pairwise": (1, (H, W), (H, W))}
 RECORDED = {
     "aa": {"pairwise": (2, (H, W), (H, W))},
     "abn": {"class_logits": (2, 1000), "spatial": SPATIAL},
+    "axial": ROWS,
     "bam": {"channel": CHANNEL, "spatial_logits": SPATIAL, "gate": FULL},
     "cbam": GATES,
     "coord": {"gate rows": (2, 16, H, 1), "gate columns": (2, 16, 1, W)},
+    "criss_cross": ROWS,
     "eca": {"channel": CHANNEL},
     "ese": {"channel": CHANNEL},
     "gc": {"spatial": SPATIAL},
+    "latents": ROWS,
+    "linear": ROWS,
+    "local": {"pairwise": (4, (H, W), (H, W))},
     "mhsa": {"pairwise": (4, (H, W), (H, W))},
-    "nonlocal": {"pairwise": (1, (H, W), (H, W))},
+    "nonlocal": ROWS,
     "residual_attention": {"gate": FULL, "spatial": SPATIAL},
     "scse": GATES,
     "se": {"channel": CHANNEL},

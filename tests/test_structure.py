@@ -50,8 +50,10 @@ ALLOWED = {
     "evaluation": {"blocks", "recording", "metrics", "cam"},
     "report_page": {"attention", "site_maps", "recording", "pictures", "metrics", "cam"},
     "data": set(),
+    "auditing": {"metrics", "pictures", "data", "training"},
     "testing": CORE | {"exporting", "weights"},
-    "bench": CORE | {"training"},
+    "bench": CORE | {"training", "bench_memory"},
+    "bench_memory": {"blocks"},
     "matrix": CORE | {"testing"},
     "training": CORE
     | {"weights", "finetuning", "pictures", "metrics", "data", "cam", "evaluation", "sequence"}
@@ -64,7 +66,7 @@ ALLOWED = {
 LIBRARIES = {
     "lightning": {"training", "data", "cli"},
     "albumentations": {"data"},
-    "timm": {"tracing", "data", "training", "bench", "matrix"},
+    "timm": {"tracing", "data", "training", "bench", "bench_memory", "matrix"},
     "torchvision": {"data", "training", "matrix"},
 }
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -8,6 +8,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from visattn.auditing import audit
     from visattn.blocks import block_names, register_block
     from visattn.cam import grad_cam
     from visattn.checkpoints import from_published
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 __version__ = version("visattn")
 __all__ = [
     "attention_parameters",
+    "audit",
     "backbone_parameters",
     "block_names",
     "disabled",
@@ -51,6 +53,7 @@ __all__ = [
 
 _HOMES = {
     "attention_parameters": "visattn.insertion",
+    "audit": "visattn.auditing",
     "backbone_parameters": "visattn.insertion",
     "block_names": "visattn.blocks",
     "disabled": "visattn.insertion",

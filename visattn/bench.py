@@ -1,4 +1,4 @@
-"""What a block costs here: ``python -m visattn.bench``.
+"""What a block costs here: ``python -m visattn.bench``; ``... memory`` for that of large maps.
 
 Plain and wrapped models run in turn, A B A B, and medians are compared, so that whatever else the
 machine does hits both alike. Only ratios are printed; absolute times say more of the machine.
@@ -7,6 +7,7 @@ machine does hits both alike. Only ratios are printed; absolute times say more o
 import argparse
 import copy
 import statistics
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -21,7 +22,7 @@ from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
-from visattn import wrap  # noqa: E402
+from visattn import bench_memory, wrap  # noqa: E402
 
 BLOCKS: dict[str, Callable[[str], nn.Module]] = {
     "plain": timm.create_model,
@@ -98,6 +99,9 @@ def _wait(images: Tensor) -> None:
 
 def main() -> None:
     """Print one table: time and kept activations of wrapped models over the plain one."""
+    if sys.argv[1:2] == ["memory"]:
+        bench_memory.main(sys.argv[2:])
+        return
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--model", default="resnet50", help="name of a timm ResNet")
     parser.add_argument("--size", type=int, default=224)

@@ -10,7 +10,7 @@ from jsonargparse import ArgumentError, ArgumentParser
 from rich.console import Console
 
 import visattn
-from visattn.commands import COMMANDS
+from visattn.commands import COMMANDS, GATHERED
 
 DEBUG = "VISATTN_DEBUG"
 LIGHTNING = {
@@ -70,7 +70,9 @@ def _dispatch(words: list[str]) -> None:
     if not words:
         parser.print_help()
         raise SystemExit(2)
-    given = parser.parse_args(words)
+    if words[0] in GATHERED:
+        words = [words[0], *GATHERED[words[0]](words[1:])]
+    given = parser.parse_args([_underscored(word) for word in words])
     COMMANDS[given.subcommand](**given[given.subcommand].as_dict())
 
 
@@ -97,6 +99,12 @@ def _parser() -> ArgumentParser:
                 command.add_argument(*sorted(names), action="store_true", help=entry.description)
         commands.add_subcommand(name, command, help=text)
     return parser
+
+
+def _underscored(word: str) -> str:
+    """An option with underscores, as the functions' arguments have: hyphens are welcome too."""
+    name, equals, value = word.partition("=")
+    return f"--{name[2:].replace('-', '_')}{equals}{value}" if name.startswith("--") else word
 
 
 def _complain(text: str, *, code: int) -> int:

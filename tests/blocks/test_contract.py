@@ -13,6 +13,11 @@ VARIANTS = {
     "triplet": [{"spatial": False}],
     "scse": [{"combine": "max"}],
     "sk": [{"rd_divisor": 8}],
+    "axial": [{"position": "learned"}, {"norm": False}],
+    "criss_cross": [{"loops": 1}],
+    "latents": [{"depth": 0, "position": "sine"}],
+    "linear": [{"features": "elu"}],
+    "local": [{"kernel_size": 3}],
     "mhsa": [{"position": p} for p in ("none", "sine", "learned")],
     "aa": [{"upsilon": 1.0}, {"relative": False}],
     "residual_attention": [{"depth": 1}, {"depth": 3}]

@@ -230,7 +230,7 @@ def test_batches(root):
     batches = list(data.train_dataloader())
     assert [len(batch["label"]) for batch in batches] == [8, 8, 8]
     batch = batches[0]
-    assert set(batch) == {"image", "label", "mask", "index"}
+    assert set(batch) == {"image", "label", "mask", "background", "index"}
     assert batch["image"].shape == (8, 3, 16, 16)
     assert batch["image"].dtype == batch["mask"].dtype == torch.float32
     assert batch["mask"].shape == (8, 1, 16, 16)

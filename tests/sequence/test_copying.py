@@ -55,3 +55,16 @@ def test_paths():
     assert paths == {"feed_forward": 2, "convolution": 10, "recurrence": 20, "attention": 1}
     with pytest.raises(ValueError, match="one of feed_forward, convolution"):
         build_copier("recurrent")
+
+
+def test_convolutions_reach_from_symbol_to_copy():
+    assert [len(build_copier("convolution", layers=n).layers) for n in (None, 12)] == [10, 12]
+    wide = build_copier("convolution", kernel_size=41)
+    assert (len(wide.layers), wide.path) == (1, 1)
+    assert build_copier("convolution", kernel_size=9, layers=8).path == 5
+    with pytest.raises(ValueError, match=r"reach 18 places, the copy lies 20 away.* at least 10"):
+        build_copier("convolution", layers=9)
+    with pytest.raises(ValueError, match="odd and at least 3, got 4"):
+        build_copier("convolution", kernel_size=4)
+    with pytest.raises(ValueError, match="only the convolution has layers, not attention"):
+        build_copier("attention", layers=2)

@@ -188,3 +188,20 @@ def test_measures():
     hits, counted = alignment_hits(weights, truth, torch.tensor([[5, 6, 2]]))
     assert hits.tolist() == [[True, False, False]]
     assert counted.tolist() == [[True, True, False]]
+
+
+def test_the_sizes_of_the_tutorial():
+    """Sentences of 100 words, vectors of 300, states of 500, vocabularies of 9k and 10k."""
+    model = build_translator(
+        "dot", source_words=9_000, target_words=10_000, embedding=300, hidden=500, max_source=100
+    )
+    source, target = torch.randint(3, 9_000, (1, 100)), torch.randint(3, 10_000, (1, 4))
+    with torch.no_grad():
+        encoded = model.encoder(source, torch.tensor([100]))
+        said = model(source, torch.tensor([100]), target)
+    assert encoded.states.shape == (1, 100, 500)
+    assert said.weights.shape == (1, 4, 100)
+    assert said.logits.shape == (1, 4, 10_000)
+    assert model.encoder.embedding.weight.shape == (9_000, 300)
+    assert model.decoder.embedding.weight.shape == (10_000, 300)
+    assert model.decoder.out.weight.numel() == 5_000_000

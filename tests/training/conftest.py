@@ -1,3 +1,5 @@
+import csv
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -6,8 +8,11 @@ SIDE = 32
 
 
 def write_folder(root, *, splits):
-    """Squares on noise: class a has red ones, class b blue ones; the square is the mask."""
-    random = np.random.default_rng(0)
+    """Squares on noise: class a has red ones, class b blue ones; the square is the mask.
+
+    The metadata say that every other one lies on a plate of another style.
+    """
+    random, rows = np.random.default_rng(0), []
     for split, count in splits.items():
         for name, colour in (("a", (220, 30, 30)), ("b", (30, 30, 220))):
             for number in range(count):
@@ -20,6 +25,10 @@ def write_folder(root, *, splits):
                     path = root / split / kind / name / f"{number}.png"
                     path.parent.mkdir(parents=True, exist_ok=True)
                     Image.fromarray(pixels).save(path)
+                    if kind == "images":
+                        rows.append((split, name, number, f"plate_{number % 2}"))
+    with (root / "metadata.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("split", "class", "id", "style"), *rows])
     return root
 
 

@@ -14,7 +14,8 @@ def batch(*values, labelled=None):
 def test_keeps_labelled_images_only():
     bank = LabelledBank()
     bank.add(*batch(1.0, 2.0, 3.0, labelled=[True, False, True]), torch.tensor([7, 8, 9]))
-    images, masks = bank.draw(2)
+    images, masks, labels = bank.draw(2)
+    assert labels.tolist() == [-1, -1]
     assert sorted(images[:, 0, 0, 0].tolist()) == [1.0, 3.0]
     assert masks.shape == (2, 1, 2, 2)
     assert not masks.isnan().any()
@@ -34,6 +35,15 @@ def test_a_new_view_takes_the_place_of_the_old_one():
     bank.add(*batch(2.0), torch.tensor([7]))
     assert len(bank) == 1
     assert bank.draw(1)[0].unique().item() == 2
+
+
+def test_keeps_the_classes():
+    images, masks = batch(1.0, 2.0, 3.0, labelled=[True, False, True])
+    bank = LabelledBank()
+    bank.add(images, masks, torch.arange(3), labels=torch.tensor([10, 20, 30]))
+    drawn = bank.draw(2)
+    found = {(image[0, 0, 0].item(), label.item()) for image, _, label in zip(*drawn, strict=True)}
+    assert found == {(1.0, 10), (3.0, 30)}
 
 
 def test_draws_each_once_before_any_twice():

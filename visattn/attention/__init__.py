@@ -9,11 +9,27 @@ True keeps; where it keeps nothing, context and weights are 0 and gradients fini
 returned before dropout.
 """
 
+from visattn.attention.axes import (
+    axial_weights,
+    column_attention,
+    criss_cross_attention,
+    criss_cross_weights,
+    row_attention,
+    with_places,
+)
+from visattn.attention.content import CosineScore, cosine_scores
 from visattn.attention.core import Attended, attend, attention_weights, weighted_sum
 from visattn.attention.fused import fused_attention
 from visattn.attention.heads import MultiHeadAttention, merge_heads, split_heads
 from visattn.attention.layer import Attention, Memory
+from visattn.attention.low_rank import (
+    efficient_features,
+    kernel_features,
+    product_attention,
+    product_weights,
+)
 from visattn.attention.masks import both, causal_mask, length_mask, neighbourhood_mask
+from visattn.attention.neighbourhood import neighbourhood_attention, neighbourhood_weights
 from visattn.attention.normalisers import (
     Normaliser,
     SampledInTraining,
@@ -66,6 +82,7 @@ __all__ = [
     "AdditiveScore",
     "Attended",
     "Attention",
+    "CosineScore",
     "DotScore",
     "GeneralScore",
     "LearnedPositions",
@@ -90,20 +107,32 @@ __all__ = [
     "argmax",
     "attend",
     "attention_weights",
+    "axial_weights",
     "both",
     "causal_mask",
+    "column_attention",
+    "cosine_scores",
+    "criss_cross_attention",
+    "criss_cross_weights",
     "dot_attention",
     "dot_scores",
     "dot_weights",
+    "efficient_features",
     "fused_attention",
     "gaussian_bias",
+    "kernel_features",
     "length_mask",
     "masked_softmax",
     "merge_heads",
+    "neighbourhood_attention",
     "neighbourhood_mask",
+    "neighbourhood_weights",
+    "product_attention",
+    "product_weights",
     "reinforce_loss",
     "relu_sum_attention",
     "relu_sum_weights",
+    "row_attention",
     "sample",
     "scaled_softmax",
     "sine_positions",
@@ -114,4 +143,5 @@ __all__ = [
     "split_heads",
     "weighted_sum",
     "window_mask",
+    "with_places",
 ]

@@ -5,7 +5,7 @@ from typing import ClassVar, get_args
 from torch import Tensor, nn
 
 from visattn.attention import scaled_softmax
-from visattn.blocks.checks import check_numbers
+from visattn.blocks.checks import check_numbers, head_count
 from visattn.blocks.positions import (
     Position,
     RelativePositions,
@@ -94,7 +94,7 @@ class MultiHeadSelfAttention(nn.Module):
         )  # fmt: skip
         if position not in get_args(Position):
             raise ValueError(f"position must be one of {get_args(Position)}, got {position!r}.")
-        self.heads = _head_count(heads, channels)
+        self.heads = head_count("MultiHeadSelfAttention", heads, channels=channels)
         self.stride = stride
         self.scale = (channels // self.heads) ** -0.5
         table_size = (height * stride, width * stride)
@@ -120,17 +120,3 @@ class MultiHeadSelfAttention(nn.Module):
     def extra_repr(self) -> str:
         """The heads and the stride, for printing."""
         return f"heads={self.heads}, stride={self.stride}"
-
-
-def _head_count(heads: int | None, channels: int) -> int:
-    """The heads asked for if they divide the channels, or the largest number up to 4 that does."""
-    if heads is None:
-        return next(count for count in (4, 3, 2, 1) if channels % count == 0)
-    if heads < 1 or channels % heads:
-        near = [count for count in range(1, channels + 1) if channels % count == 0]
-        near = sorted(near, key=lambda count: abs(count - heads))[:4]
-        raise ValueError(
-            f"MultiHeadSelfAttention: {channels} channels can't be shared out among heads={heads}."
-            f" Give one of {', '.join(map(str, sorted(near)))}, or leave heads out."
-        )
-    return heads

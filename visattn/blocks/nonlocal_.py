@@ -13,10 +13,10 @@ from visattn.attention import (
     relu_sum_attention,
     relu_sum_weights,
     scaled_softmax,
-    softmax_attention,
 )
 from visattn.blocks.batch_norm import SafeBatchNorm2d
 from visattn.blocks.gates import Init, check_init, zero_
+from visattn.blocks.positions import even_softmax_attention
 from visattn.blocks.taps import PairwiseTap
 
 Pairwise = Literal["embedded_gaussian", "gaussian", "dot", "concatenation"]
@@ -147,7 +147,7 @@ class NonLocal(nn.Module):
         """Context (N, 1, T, D) for each query."""
         attend: Callable[[Tensor, Tensor, Tensor], Tensor]
         if self.scale is not None:
-            return softmax_attention(query, key, value, scale=self.scale)
+            return even_softmax_attention(query, key, value, scale=self.scale)
         attend = dot_attention if self.pairwise == "dot" else relu_sum_attention
         return attend(query, key, value)
 

@@ -1,7 +1,7 @@
 """Self-attention over the places of a map: positions, heads, and windows."""
 
 import math
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
@@ -114,6 +114,12 @@ class SinePositions(nn.Module):
         channels, height, width = x.shape[1:]
         waves = sine_positions_2d(height, width, max(channels, 2))[..., :channels]
         return x + waves.permute(2, 0, 1).to(x)
+
+
+def check_position(position: str, *, among: tuple[str, ...] = get_args(Position)) -> None:
+    """Raise a ValueError unless ``position`` is one of those that a block has."""
+    if position not in among:
+        raise ValueError(f"position must be one of {among}, got {position!r}.")
 
 
 def absolute_positions(position: Position, channels: int, *, size: Size) -> nn.Module:

@@ -3,16 +3,18 @@
 Only a command that needs PyTorch imports it, inside the function.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from visattn.commands.auditing import audit_classifier
 from visattn.commands.finetuning import compare_starts
 from visattn.commands.maps import draw_overlay, measure_maps, write_report
 from visattn.commands.models import list_blocks, show_plan, write_model
-from visattn.commands.results import show_spread
+from visattn.commands.results import compare_recipes, gather_comparison, show_spread
 from visattn.commands.scenes import compare_on_scenes, render_scenes
 from visattn.commands.sentences import caption_picture, translate_text
+from visattn.commands.smiles import show_smiles
 
-__all__ = ["COMMANDS"]
+__all__ = ["COMMANDS", "GATHERED"]
 
 # None of the functions has the name of a public one: jsonargparse would look that up in visattn,
 # and so import PyTorch for the sake of --help.
@@ -27,6 +29,12 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "translate": translate_text,
     "caption": caption_picture,
     "spread": show_spread,
+    "smiles": show_smiles,
     "report": write_report,
     "evaluate-maps": measure_maps,
+    "audit": audit_classifier,
+    "compare": compare_recipes,
 }
+
+GATHERED: dict[str, Callable[[Sequence[str]], list[str]]] = {"compare": gather_comparison}
+"""Commands that take any number of words: to the words that the parser takes."""

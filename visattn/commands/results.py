@@ -1,4 +1,6 @@
-"""Commands about what runs left behind."""
+"""Commands about what runs left behind, and that make many runs."""
+
+from collections.abc import Sequence
 
 
 def show_spread(names: list[str], *, runs: str = "runs", splits: list[str] | None = None) -> None:
@@ -17,3 +19,84 @@ def show_spread(names: list[str], *, runs: str = "runs", splits: list[str] | Non
 
     tests = {name: read_tests(Path(runs), name=name) for name in names}
     Console().print(spread_table(tests, splits=splits))
+
+
+def compare_recipes(
+    *,
+    recipes: list[str] | None = None,
+    seeds: int = 5,
+    out: str = "runs/compare",
+    results: str | None = None,
+    jobs: int = 1,
+    threads: int | None = None,
+    baseline: str = "plain",
+    oracle: str = "true_mask",
+    skip: list[str] | str | None = None,
+    same_code: bool = False,
+    tables_only: bool = False,
+    options: list[str] | None = None,
+) -> None:
+    """Train and test recipes with several seeds: visattn compare recipes/foreground/*.yaml.
+
+    All words without dashes are recipes, and options that begin with --trainer, --model or --data
+    go to all runs: visattn compare foreground/plain foreground/mask --data.rho 1.0. Finished runs
+    are not run again.
+
+    Args:
+        recipes: Files, globs or names; simply the words without dashes.
+        seeds: How many seeds: 0, 1, 2, ...
+        out: Folder for runs, logs and tables.
+        results: The CSV file, which may have rows already; the Markdown and the plot go beside it;
+            results.csv in the folder for everything if not given.
+        jobs: Runs at a time.
+        threads: Threads of each run; OMP_NUM_THREADS, or all cores over the jobs, if not given.
+        baseline: Name of the recipe that the others are compared with.
+        oracle: Name of the recipe that is given the true mask.
+        skip: Names of recipes to leave out, such as 'hands*,pet'.
+        same_code: Run again what another state of visattn's code measured.
+        tables_only: Run nothing; make Markdown and plot from the CSV file.
+        options: Options for all runs; simply those that begin with --trainer, --model or --data.
+    """
+    from pathlib import Path
+
+    from visattn.training.comparison.comparing import compare, write_tables
+
+    named = {"baseline": baseline, "oracle": oracle}
+    if tables_only:
+        table = Path(out) / "results.csv" if results is None else Path(results)
+        for path in write_tables(table, recipes=recipes or [], **named):
+            print(path)
+        return
+    if not recipes:
+        raise ValueError("name the recipes: visattn compare recipes/foreground/*.yaml")
+    compare(
+        recipes,
+        seeds=seeds,
+        words=options or [],
+        out=out,
+        results=results,
+        jobs=jobs,
+        threads=threads,
+        skip=_listed(skip),
+        same_code=same_code,
+        **named,
+    )
+
+
+def gather_comparison(words: Sequence[str]) -> list[str]:
+    """The words of ``compare`` as its parser takes them."""
+    from visattn.commands.passing import gathered
+
+    return gathered(
+        words,
+        command=compare_recipes,
+        things="recipes",
+        options="options",
+        heads=("trainer", "model", "data"),
+    )
+
+
+def _listed(given: list[str] | str | None) -> list[str]:
+    if isinstance(given, str):
+        return [part.strip() for part in given.strip("[]").split(",") if part.strip()]
+    return given or []

@@ -1,4 +1,4 @@
-"""Data: folders of pictures with masks, sushi scenes, augmentation, background swapping.
+"""Data: folders of pictures with masks, public sets, sushi scenes, augmentation, swapping.
 
 Names are imported when they are first used, so that importing this package costs nothing.
 """
@@ -15,16 +15,21 @@ if TYPE_CHECKING:
         remove_foreground,
         swap_backgrounds,
     )
+    from visattn.data.folder_data import FolderData
     from visattn.data.folders import (
         IMAGENET_MEAN,
         IMAGENET_STD,
         FolderDataset,
         PictureDataset,
-        keep_masks,
     )
     from visattn.data.layout import Item, split_names
+    from visattn.data.mask_share import keep_masks
     from visattn.data.masks import MaskValues
-    from visattn.data.modules import FolderData, SushiData
+    from visattn.data.public.imagenet9 import ImageNet9Data
+    from visattn.data.public.pets import PetData
+    from visattn.data.public.uecfoodpix import FoodPixData
+    from visattn.data.public.waterbirds import WaterbirdsData
+    from visattn.data.sushi_data import SushiData
     from visattn.data.swap_transform import (
         BackgroundSwap,
         PictureBackgrounds,
@@ -36,21 +41,25 @@ _HOMES = {
     "Augmentation": "augmentation",
     "Augmenter": "augmentation",
     "BackgroundSwap": "swap_transform",
-    "FolderData": "modules",
+    "FolderData": "folder_data",
     "FolderDataset": "folders",
+    "FoodPixData": "public.uecfoodpix",
     "IMAGENET_MEAN": "folders",
     "IMAGENET_STD": "folders",
+    "ImageNet9Data": "public.imagenet9",
     "Item": "layout",
     "MaskValues": "masks",
+    "PetData": "public.pets",
     "PictureBackgrounds": "swap_transform",
     "PictureDataset": "folders",
     "RemovedForegrounds": "swap_transform",
-    "SushiData": "modules",
+    "SushiData": "sushi_data",
     "TastyData": "tasty.module",
+    "WaterbirdsData": "public.waterbirds",
     "composite": "background_swap",
     "fill": "background_swap",
     "foreground_colours": "background_swap",
-    "keep_masks": "folders",
+    "keep_masks": "mask_share",
     "remove_foreground": "background_swap",
     "split_names": "layout",
     "swap_backgrounds": "background_swap",
@@ -64,13 +73,17 @@ __all__ = [
     "BackgroundSwap",
     "FolderData",
     "FolderDataset",
+    "FoodPixData",
+    "ImageNet9Data",
     "Item",
     "MaskValues",
+    "PetData",
     "PictureBackgrounds",
     "PictureDataset",
     "RemovedForegrounds",
     "SushiData",
     "TastyData",
+    "WaterbirdsData",
     "composite",
     "fill",
     "foreground_colours",

@@ -45,7 +45,7 @@ class Decoder:
     Args:
         size: Side of the square, in pixels.
         fit: How a picture of another shape becomes a square.
-        mask_values: What the values of the mask files mean.
+        mask_values: What the values of the mask files mean, but for items that say it themselves.
     """
 
     size: int
@@ -76,7 +76,8 @@ class Decoder:
         image = np.array(self._resize(picture), dtype=np.uint8)
         if item.mask_path is None:
             return Decoded(image)
-        values = read_mask_file(item.mask_path)
+        meaning = item.mask_values or self.mask_values
+        values = read_mask_file(item.mask_path, channel=meaning.channel)
         expected = full_size[::-1] if turned else full_size
         if values.shape != (expected[1], expected[0]):
             raise ValueError(
@@ -84,7 +85,7 @@ class Decoder:
                 f"picture {item.path} is {expected[0]} x {expected[1]} (width x height)"
             )
         try:
-            alpha, unknown = self.mask_values.read(values)
+            alpha, unknown = meaning.read(values)
         except ValueError as error:
             raise ValueError(f"the mask {item.mask_path}: {error}") from error
         if not unknown.any():

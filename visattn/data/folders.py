@@ -11,17 +11,18 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from visattn.data.checking import check_items
 from visattn.data.decoding import Bytes, Decoded, Decoder, SharedCache
 from visattn.data.layout import (
     Item,
-    check_items,
     class_folders,
     raise_problems,
     scan_pictures,
     scan_split,
     split_names,
 )
-from visattn.data.masks import SOFT, MaskValues
+from visattn.data.mask_share import keep_masks
+from visattn.data.masks import SOFT, MaskValues, only_box
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -41,7 +42,8 @@ class FolderDataset(Dataset[dict[str, Tensor | int]]):
 
     An item of the data set is a dictionary: ``image`` float32 (3, H, W), normalised; ``label`` int;
     ``mask`` float32 (1, H, W) in [0, 1], NaN everywhere for a picture without a mask and NaN on
-    single pixels that nothing is known about; ``index`` int, the row: ``dataset.items[index]`` has
+    single pixels that nothing is known about; ``background`` int, which of `background_names` the
+    picture shows, -1 where that is unknown; ``index`` int, the row: ``dataset.items[index]`` has
     the path and the metadata. ``dataset[index, epoch]`` draws another augmentation each epoch, and
     the same one for the same seed, index and epoch, on any number of workers.
 
@@ -53,11 +55,18 @@ class FolderDataset(Dataset[dict[str, Tensor | int]]):
             scales both sides.
         class_names: The classes in the order of their labels. Left out, those of the split
             ``train`` where there is one, else the split's own.
+        items: The split's pictures, where they stand in another layout than this one; then
+            ``root`` and ``split`` are for messages only, and ``class_names`` must be given.
         mask_values: What the values of the mask files mean; soft by default, alpha = value / 255.
         mask_share: The share of this split's masks that may be used; the others are dropped
             here, before anything reads them. Drawn per class, at least one of each class that has
             any; a smaller share's masks are among those of a larger one.
         mask_seed: Which masks the draw keeps.
+        mask_form: ``"box"`` keeps of each mask only the box around it, see
+            `visattn.data.masks.only_box`: background outside, unknown inside.
+        masked: Multiply each normalised picture by its mask, so that the mean colour stands around
+            the object: what a perfect mask would show. Each picture must have a mask.
+        background_column: Column of ``metadata.csv`` that says which background a picture shows.
         augment: Changes picture and mask; see `visattn.data.Augmenter`.
         seed: Seed of the augmentation.
         mean: Per channel, taken off the picture in [0, 1].
@@ -68,7 +77,8 @@ class FolderDataset(Dataset[dict[str, Tensor | int]]):
     Raises:
         FileNotFoundError: There is no such folder, or no split in it.
         ValueError: An option out of its range; an unknown split; an empty class folder; a class
-            that training does not have; a mask without a picture.
+            that training does not have; a mask without a picture; a picture without a mask where
+            ``masked`` needs one.
     """
 
     def __init__(
@@ -79,9 +89,13 @@ class FolderDataset(Dataset[dict[str, Tensor | int]]):
         size: int,
         fit: Literal["crop", "stretch"] = "crop",
         class_names: Sequence[str] | None = None,
+        items: Sequence[Item] | None = None,
         mask_values: MaskValues = SOFT,
         mask_share: float = 1.0,
         mask_seed: int = 0,
+        mask_form: Literal["mask", "box"] = "mask",
+        masked: bool = False,
+        background_column: str = "style",
         augment: Augment | None = None,
         seed: int = 0,
         mean: Sequence[float] = IMAGENET_MEAN,
@@ -91,13 +105,29 @@ class FolderDataset(Dataset[dict[str, Tensor | int]]):
         self.root, self.split = Path(root), split
         self.decoder = Decoder(size, fit=fit, mask_values=mask_values)
         if class_names is None:
+            if items is not None:
+                raise ValueError("items came without class_names, the classes by label")
             source = "train" if "train" in split_names(self.root) else split
             class_names = class_folders(self.root, source)
         self.class_names = tuple(class_names)
-        found = scan_split(self.root, split, class_names=self.class_names)
+        found = (
+            scan_split(self.root, split, class_names=self.class_names)
+            if items is None
+            else tuple(items)
+        )
         self.items = keep_masks(found, share=mask_share, seed=mask_seed)
         self.masks_found = sum(item.mask_path is not None for item in found)
+        if mask_form not in ("mask", "box"):
+            raise ValueError(f"mask_form must be 'mask' or 'box', got {mask_form!r}")
+        self.mask_form, self.masked = mask_form, masked
+        if masked:
+            _check_all_masked(self.items, split=split)
+        shown = [item.metadata.get(background_column, "") for item in self.items]
+        self.background_names = tuple(sorted({name for name in shown if name}))
+        numbers = {name: number for number, name in enumerate(self.background_names)}
+        self._backgrounds = [numbers.get(name, -1) for name in shown]
         self.augment, self.seed = augment, seed
+        self.mean, self.std = tuple(mean), tuple(std)
         self._lookup = _normalisation(mean, std)
         self._cache = SharedCache(len(self.items), size=size) if cache else None
 
@@ -109,10 +139,14 @@ class FolderDataset(Dataset[dict[str, Tensor | int]]):
         decoded = self.decoded(index)
         if self.augment is not None:
             decoded = self.augment(decoded, seed=(self.seed, epoch, index))
+        image, mask = _normalised(decoded.image, self._lookup), _mask_tensor(decoded)
+        if self.mask_form == "box":
+            mask = mask * 0  # all that is known is background; resampling softened the box's edge
         return {
-            "image": _normalised(decoded.image, self._lookup),
+            "image": image * mask.nan_to_num(0) if self.masked else image,
             "label": self.items[index].label,
-            "mask": _mask_tensor(decoded),
+            "mask": mask,
+            "background": self._backgrounds[index],
             "index": index,
         }
 
@@ -133,6 +167,8 @@ class FolderDataset(Dataset[dict[str, Tensor | int]]):
         cached = self._cache.get(index) if self._cache is not None else None
         if cached is None:
             cached = self.decoder(self.items[index])
+            if self.mask_form == "box" and cached.alpha is not None:
+                cached = Decoded(cached.image, *only_box(cached.alpha))
             if self._cache is not None:
                 self._cache.put(index, cached)
         return cached
@@ -158,7 +194,7 @@ class FolderDataset(Dataset[dict[str, Tensor | int]]):
 class PictureDataset(Dataset[dict[str, Tensor | int]]):
     """All pictures under a folder, without classes and masks, to predict on.
 
-    An item is the dictionary of `FolderDataset` with label -1 and a mask of NaN.
+    An item is the dictionary of `FolderDataset` with label and background -1, a mask of NaN.
 
     Args:
         folder: The folder (sub-folders count), or one picture.
@@ -196,6 +232,7 @@ class PictureDataset(Dataset[dict[str, Tensor | int]]):
             "image": _normalised(decoded.image, self._lookup),
             "label": -1,
             "mask": _mask_tensor(decoded),
+            "background": -1,
             "index": index,
         }
 
@@ -208,53 +245,14 @@ class PictureDataset(Dataset[dict[str, Tensor | int]]):
         raise_problems(check_items(self.items), where=str(self.folder))
 
 
-def keep_masks(items: Sequence[Item], *, share: float, seed: int = 0) -> tuple[Item, ...]:
-    """The items with only a share of their masks, drawn per class; the others become unlabelled.
-
-    Of n masks in all, round(share n) are kept, shared out among the classes in proportion to their
-    masks (largest remainders first), but at least one of each class that has any when ``share`` is
-    above 0. For one seed the masks of a smaller share are among those of a larger one, up to the
-    rounding per class.
-
-    Args:
-        items: The pictures.
-        share: Between 0 (none) and 1 (all).
-        seed: Which ones.
-
-    Raises:
-        ValueError: ``share`` is outside [0, 1].
-
-    Example:
-        >>> items = [Item(Path(f"{i}.png"), Path(f"m{i}.png"), label=i % 2) for i in range(40)]
-        >>> sum(item.mask_path is not None for item in keep_masks(items, share=0.05))
-        2
-    """
-    if not 0.0 <= share <= 1.0:
+def _check_all_masked(items: Sequence[Item], *, split: str) -> None:
+    without = [item.path for item in items if item.mask_path is None]
+    if without:
         raise ValueError(
-            f"mask_share must lie in [0, 1] (0.05 keeps 5 % of the masks), got {share}"
+            f"masked=True shows each picture through its mask, but {len(without)} of {len(items)} "
+            f"pictures of the split {split!r} have none, such as {without[0]}; give every picture "
+            "one, and use them all (mask_share=1)"
         )
-    rows: dict[int, list[int]] = {}
-    for row, item in enumerate(items):
-        if item.mask_path is not None:
-            rows.setdefault(item.label, []).append(row)
-    quotas = {label: share * len(own) for label, own in rows.items()}
-    least = 1 if share > 0 else 0
-    counts = {label: max(least, int(quota + 1e-9)) for label, quota in quotas.items()}
-    left = int(share * sum(map(len, rows.values())) + 0.5) - sum(counts.values())
-    for label in sorted(quotas, key=lambda label: (counts[label] - quotas[label], label)):
-        if left > 0 and counts[label] < len(rows[label]):
-            counts[label] += 1
-            left -= 1
-    kept: set[int] = set()
-    for label, own in rows.items():
-        order = np.random.default_rng([seed, label + 1]).permutation(len(own))
-        kept.update(own[position] for position in order[: counts[label]])
-    return tuple(
-        item
-        if item.mask_path is None or row in kept
-        else Item(item.path, None, item.label, item.class_name, item.metadata)
-        for row, item in enumerate(items)
-    )
 
 
 def _normalisation(mean: Sequence[float], std: Sequence[float]) -> npt.NDArray[np.float32]:

@@ -4,23 +4,21 @@
     ROOT/SPLIT/masks/CLASS/ID.png        where there is one; any picture suffix
     ROOT/metadata.csv                    optional: columns split, class, id and any others
 
-Nothing here opens a picture except `check_items`.
+Nothing here opens a picture.
 """
 
 import csv
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
+from visattn.data.masks import MaskValues
 
 PICTURE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 """Suffixes, in lower case, of the files that count as pictures."""
 
 _LISTED_PROBLEMS = 10
-_EXIF_ORIENTATION = 0x0112
 
 
 @dataclass(frozen=True)
@@ -33,6 +31,7 @@ class Item:
         label: Its class as a number, -1 where it has none.
         class_name: Its class by name, empty where it has none.
         metadata: The other columns of its row in ``metadata.csv``, by column.
+        mask_values: What the values of its own mask mean, where that differs between pictures.
     """
 
     path: Path
@@ -40,6 +39,7 @@ class Item:
     label: int = -1
     class_name: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
+    mask_values: MaskValues | None = None
 
 
 def split_names(root: Path) -> tuple[str, ...]:
@@ -164,23 +164,6 @@ def scan_pictures(folder: Path) -> tuple[Item, ...]:
     return tuple(Item(path=path) for path in paths)
 
 
-def check_items(items: Iterable[Item]) -> list[str]:
-    """Problems of pictures and masks, one line each, naming the file.
-
-    Reads headers and the files' ends only, so that it takes a fraction of a millisecond a file; a
-    file whose end looks wrong is decoded to make sure. Finds files that are no pictures, truncated
-    ones, and masks of another size than their picture.
-
-    Args:
-        items: What to check.
-
-    Returns:
-        The problems, in the order of the items; empty if there are none.
-    """
-    with ThreadPoolExecutor(max_workers=4) as pool:
-        return [problem for found in pool.map(_check_item, items) for problem in found]
-
-
 def raise_problems(problems: Sequence[str], *, where: str) -> None:
     """Raise one error that lists the problems (up to ten), or return if there are none.
 
@@ -198,50 +181,6 @@ def raise_problems(problems: Sequence[str], *, where: str) -> None:
         shown.append(f"... and {len(problems) - len(shown)} more")
     count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
     raise ValueError(f"{count} in {where}:\n  " + "\n  ".join(shown))
-
-
-def upright_size(picture: Image.Image) -> tuple[int, int]:
-    """Width and height of an opened picture as it is meant to be seen (EXIF orientation)."""
-    width, height = picture.size
-    turned = picture.getexif().get(_EXIF_ORIENTATION, 1) in (5, 6, 7, 8)
-    return (height, width) if turned else (width, height)
-
-
-def _check_item(item: Item) -> list[str]:
-    problems: list[str] = []
-    size = _checked_size(item.path, "picture", problems)
-    if item.mask_path is not None:
-        mask_size = _checked_size(item.mask_path, "mask", problems)
-        if size and mask_size and size != mask_size:
-            problems.append(
-                f"{item.mask_path}: the mask is {mask_size[0]} x {mask_size[1]} pixels, its "
-                f"picture {item.path} is {size[0]} x {size[1]} (width x height)"
-            )
-    return problems
-
-
-def _checked_size(path: Path, kind: str, problems: list[str]) -> tuple[int, int] | None:
-    try:
-        with Image.open(path) as picture:
-            size = upright_size(picture)
-            if not _ends_well(path, picture.format):
-                picture.load()
-        return size
-    except (OSError, UnidentifiedImageError, SyntaxError, Image.DecompressionBombError) as error:
-        reason = str(error).replace(repr(str(path)), "").replace(str(path), "").strip()
-        problems.append(f"{path}: a {kind} that cannot be read ({reason})")
-        return None
-
-
-def _ends_well(path: Path, format_name: str | None) -> bool:
-    """Whether the file ends as a complete one of its format does; False where unsure."""
-    marks = {"PNG": b"IEND", "JPEG": b"\xff\xd9"}
-    if format_name not in marks:
-        return False
-    with path.open("rb") as file:
-        file.seek(0, 2)
-        file.seek(max(0, file.tell() - 16))
-        return marks[format_name] in file.read()
 
 
 def _by_stem(folder: Path, problems: list[str]) -> dict[str, Path]:

@@ -32,6 +32,7 @@ class MaskValues:
         background: Values that stand for the background; left out, all that are nothing else.
         ignore: Values of pixels that nothing is known about, such as a trimap's border.
         threshold: The largest value that is still background.
+        channel: Which channel of a colour file holds the values (0 is red); a grey file if None.
 
     Raises:
         ValueError: A value outside 0 to 255, one value with two meanings, or two readings at once.
@@ -47,6 +48,7 @@ class MaskValues:
     background: tuple[int, ...] = ()
     ignore: tuple[int, ...] = ()
     threshold: int | None = None
+    channel: int | None = None
 
     def __post_init__(self) -> None:
         named = {
@@ -78,6 +80,8 @@ class MaskValues:
                     f"threshold must lie in 0 to 254 (mask values, not shares), got "
                     f"{self.threshold}"
                 )
+        if self.channel not in (None, 0, 1, 2):
+            raise ValueError(f"channel must be 0 (red), 1, 2 or left out, got {self.channel}")
         if self.background and not self.foreground:
             raise ValueError(
                 f"background={self.background} came without foreground: say which values stand "
@@ -127,20 +131,29 @@ SOFT = MaskValues()
 """Alpha = value / 255."""
 
 
-def read_mask_file(path: Path) -> npt.NDArray[np.uint8]:
-    """The values (H, W) of a grey, palette or black-and-white mask file.
+def read_mask_file(path: Path, *, channel: int | None = None) -> npt.NDArray[np.uint8]:
+    """The values (H, W) of a grey, palette or black-and-white mask file, or of a NumPy file.
 
     A palette's indices are the values; 16-bit masks are brought to 0 to 255; of a colour file the
-    three channels must agree (as they do in a grey JPEG saved as colour).
+    three channels must agree (as they do in a grey JPEG saved as colour). In a ``.npy`` file
+    integers are the values, true is 255, and numbers with a fraction go from 0 to 1.
+
+    Args:
+        path: The file.
+        channel: Take this channel of a colour file, whatever the others hold.
 
     Raises:
         ValueError: The file is no picture, is broken, or is a real colour picture. It names the
             file.
     """
+    if path.suffix == ".npy":
+        return _read_array(path)
     try:
         with Image.open(path) as picture:
             picture.load()
             mode = picture.mode
+            if channel is not None:
+                return np.asarray(picture.convert("RGB"), dtype=np.uint8)[..., channel].copy()
             if mode == "1":
                 return np.asarray(picture.convert("L"), dtype=np.uint8)
             if mode in ("L", "P"):
@@ -156,6 +169,50 @@ def read_mask_file(path: Path) -> npt.NDArray[np.uint8]:
     if int((colour.max(axis=2) - colour.min(axis=2)).max()) > _GREY_TOLERANCE:
         raise ValueError(
             f"the mask {path} is a colour picture (mode {mode}); expected one channel, "
-            "such as an 8-bit grey PNG"
+            "such as an 8-bit grey PNG; say with channel=0 that its red channel holds the values"
         )
     return np.rint(colour.mean(axis=2)).astype(np.uint8)
+
+
+def _read_array(path: Path) -> npt.NDArray[np.uint8]:
+    try:
+        array = np.load(path)
+    except (OSError, ValueError, EOFError) as error:
+        raise ValueError(f"cannot read the mask {path}: {error}") from error
+    if array.ndim != 2:
+        raise ValueError(f"the mask {path} has the shape {array.shape}, expected (height, width)")
+    if array.dtype.kind in "bf":
+        array = np.rint(array.astype(np.float64) * 255)
+    if array.size and not 0 <= array.min() <= array.max() <= 255:
+        raise ValueError(
+            f"the mask {path} holds values from {array.min()} to {array.max()}; expected integers "
+            "in 0 to 255, true and false, or fractions in 0 to 1"
+        )
+    return array.astype(np.uint8)
+
+
+def only_box(alpha: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    """What a box around the object would have said: background outside, unknown inside.
+
+    The box is the smallest that holds every pixel of the object (a value of 128 or more); nothing
+    else of the mask is used. A mask without such a pixel is background everywhere.
+
+    Args:
+        alpha: The object's mask (H, W), 255 is the object.
+
+    Returns:
+        Alpha, 255 in the box, and what is unknown, 255 in the box; both (H, W).
+
+    Example:
+        >>> alpha = np.zeros((3, 4), dtype=np.uint8)
+        >>> alpha[0, 1] = alpha[1, 2] = 255
+        >>> only_box(alpha)[1].tolist()
+        [[0, 255, 255, 0], [0, 255, 255, 0], [0, 0, 0, 0]]
+    """
+    inside = alpha >= 128
+    rows = np.flatnonzero(inside.any(axis=1))
+    columns = np.flatnonzero(inside.any(axis=0))
+    box = np.zeros_like(alpha)
+    if len(rows):
+        box[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] = 255
+    return box, box.copy()

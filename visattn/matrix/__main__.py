@@ -4,6 +4,7 @@ import argparse
 import multiprocessing
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,6 +14,7 @@ from rich.progress import track
 import visattn.matrix
 from visattn.matrix.architectures import architectures
 from visattn.matrix.contract import contract_page, keep, pairs
+from visattn.matrix.keeping import kept
 from visattn.matrix.page import document
 from visattn.matrix.surveying import examples, survey
 from visattn.matrix.verification import verify
@@ -25,9 +27,14 @@ Result = TypeVar("Result")
 
 
 def _all(
-    function: Callable[[Item], Result], items: Sequence[Item], jobs: int, title: str
+    function: Callable[[Item], Result],
+    items: Sequence[Item],
+    jobs: int,
+    title: str,
+    folder: Path | None = None,
 ) -> list[Result]:
     """A function of every item, over several processes, in order."""
+    function = partial(kept, function, folder=folder)
     if jobs < 2:
         return [function(item) for item in track(items, description=title)]
     context = multiprocessing.get_context("spawn")
@@ -38,10 +45,10 @@ def _all(
         return [future.result() for future in futures]
 
 
-def make(families: Sequence[str] = (), *, jobs: int = 1) -> str:
+def make(families: Sequence[str] = (), *, jobs: int = 1, folder: Path | None = None) -> str:
     """The page for some families, or for all."""
-    surveyed = _all(survey, architectures(families), jobs, "planning")
-    verified = _all(verify, examples(surveyed), jobs, "comparing")
+    surveyed = _all(survey, architectures(families), jobs, "planning", folder)
+    verified = _all(verify, examples(surveyed), jobs, "comparing", folder)
     return document(surveyed, verified)
 
 
@@ -51,13 +58,19 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help=f"only {', '.join(QUICK)}")
     parser.add_argument("--out", type=Path, default=Path("docs/matrix.md"))
     parser.add_argument("--jobs", type=int, default=2, help="processes")
+    parser.add_argument(
+        "--kept",
+        type=Path,
+        default=Path("runs/matrix"),
+        help="folder of results so far: an interrupted run goes on where it was",
+    )
     given = parser.parse_args()
-    page = make(QUICK if given.quick else (), jobs=given.jobs)
+    page = make(QUICK if given.quick else (), jobs=given.jobs, folder=given.kept)
     chosen = [pair for pair in pairs() if pair.block == "se" or not given.quick]
-    kept = _all(keep, chosen, given.jobs, "promises")
+    promises = _all(keep, chosen, given.jobs, "promises", given.kept)
     contract = given.out.with_name("contract.md")
     given.out.write_text(page)
-    contract.write_text(contract_page(kept))
+    contract.write_text(contract_page(promises))
     print(f"Wrote {given.out} and {contract}.")
 
 

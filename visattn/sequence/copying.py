@@ -79,14 +79,32 @@ class FeedForwardCopier(Copier):
 
 @final
 class ConvolutionCopier(Copier):
-    """Residual convolutions of width 5, as many as it takes to reach from symbol to copy."""
+    """Residual convolutions, as many as it takes to reach from symbol to copy, or more."""
 
-    def __init__(self, symbols: int, *, length: int, channels: int) -> None:
+    def __init__(
+        self,
+        symbols: int,
+        *,
+        length: int,
+        channels: int,
+        kernel_size: int = 5,
+        layers: int | None = None,
+    ) -> None:
         super().__init__()
+        if kernel_size < 3 or kernel_size % 2 == 0:
+            raise ValueError(f"kernel_size must be odd and at least 3, got {kernel_size}")
         self.length = length
+        self.reach = kernel_size // 2
+        least = -(-length // self.reach)
+        if layers is not None and layers < least:
+            raise ValueError(
+                f"{layers} layers of width {kernel_size} reach {layers * self.reach} places, the"
+                f" copy lies {length} away: give at least {least} layers"
+            )
         self.embedding = nn.Embedding(symbols + 1, channels)
         self.layers = nn.ModuleList(
-            nn.Conv1d(channels, channels, 5, padding=2) for _ in range(-(-length // 2))
+            nn.Conv1d(channels, channels, kernel_size, padding=self.reach)
+            for _ in range(least if layers is None else layers)
         )
         self.out = nn.Linear(channels, symbols + 1)
 
@@ -100,8 +118,8 @@ class ConvolutionCopier(Copier):
 
     @property
     def path(self) -> int:
-        """Each layer reaches two places further."""
-        return len(self.layers)
+        """As many layers as it takes to get there, however many there are."""
+        return -(-self.length // self.reach)
 
 
 @final
@@ -161,7 +179,13 @@ _COPIERS: dict[str, Callable[..., Copier]] = {
 
 
 def build_copier(
-    kind: CopierName, *, symbols: int = 8, length: int = 20, channels: int = 64
+    kind: CopierName,
+    *,
+    symbols: int = 8,
+    length: int = 20,
+    channels: int = 64,
+    kernel_size: int | None = None,
+    layers: int | None = None,
 ) -> Copier:
     """A network for the copying task.
 
@@ -170,9 +194,13 @@ def build_copier(
         symbols: How many different symbols.
         length: How many there are to copy.
         channels: Width.
+        kernel_size: Of the convolutions, odd; 5 if None. No other kind has one.
+        layers: Number of convolutions; if None, as many as reach from symbol to copy. No other
+            kind has a choice.
 
     Raises:
-        ValueError: There is no such kind.
+        ValueError: There is no such kind, or it has no such option, or the convolutions don't
+            reach from symbol to copy.
 
     Example:
         >>> build_copier("convolution").path, build_copier("attention").path
@@ -180,4 +208,8 @@ def build_copier(
     """
     if kind not in _COPIERS:
         raise ValueError(f"kind must be one of {', '.join(_COPIERS)}, got {kind!r}")
-    return _COPIERS[kind](symbols, length=length, channels=channels)
+    given = {"kernel_size": kernel_size, "layers": layers}
+    options = {name: value for name, value in given.items() if value is not None}
+    if options and kind != "convolution":
+        raise ValueError(f"only the convolution has {' and '.join(options)}, not {kind}")
+    return _COPIERS[kind](symbols, length=length, channels=channels, **options)

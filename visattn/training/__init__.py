@@ -13,21 +13,37 @@ if TYPE_CHECKING:
     from visattn.training.demo import run_demo
     from visattn.training.look import draw_maps
     from visattn.training.map_scores import measure_maps
-    from visattn.training.objectives import CrossEntropy, MaskedFocus, Objective
+    from visattn.training.objectives import (
+        BoxFocus,
+        BranchCrossEntropy,
+        CrossEntropy,
+        EnergyInside,
+        GroupDRO,
+        LastLayerRefit,
+        MaskedFocus,
+        Objective,
+        RightReasons,
+    )
     from visattn.training.outcomes import Outcomes, Results
     from visattn.training.overlay_logger import OverlayLogger
     from visattn.training.report_run import report_on
     from visattn.training.translation import Translator
 
 _HOMES = {
+    "BoxFocus": "objectives",
+    "BranchCrossEntropy": "objectives",
     "ClauseData": "clause_data",
     "CrossEntropy": "objectives",
+    "EnergyInside": "objectives",
+    "GroupDRO": "objectives",
     "ImageClassifier": "classifier",
+    "LastLayerRefit": "objectives",
     "MaskedFocus": "objectives",
     "Objective": "objectives",
     "Outcomes": "outcomes",
     "OverlayLogger": "overlay_logger",
     "Results": "outcomes",
+    "RightReasons": "objectives",
     "TaskCLI": "command",
     "Translator": "translation",
     "draw_maps": "look",
@@ -39,14 +55,20 @@ _HOMES = {
 _EXTRA = ("albumentations", "cv2", "lightning", "lightning_utilities", "torchmetrics")
 
 __all__ = [
+    "BoxFocus",
+    "BranchCrossEntropy",
     "ClauseData",
     "CrossEntropy",
+    "EnergyInside",
+    "GroupDRO",
     "ImageClassifier",
+    "LastLayerRefit",
     "MaskedFocus",
     "Objective",
     "Outcomes",
     "OverlayLogger",
     "Results",
+    "RightReasons",
     "TaskCLI",
     "Translator",
     "draw_maps",

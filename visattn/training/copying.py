@@ -88,6 +88,8 @@ class CopyingModule(SequenceModule):
         length: How many symbols there are; on the command line it comes from the data.
         symbols: How many different ones; likewise.
         channels: Width.
+        kernel_size: Of the convolutions; 5 if None.
+        layers: Number of convolutions; if None, as many as reach from symbol to copy.
         learning_rate: Its highest value.
         weight_decay: On matrices only.
         warmup: Share of the training in which the learning rate rises.
@@ -104,13 +106,22 @@ class CopyingModule(SequenceModule):
         length: int,
         symbols: int,
         channels: int = 64,
+        kernel_size: int | None = None,
+        layers: int | None = None,
         learning_rate: float = 3e-3,
         weight_decay: float = 0.01,
         warmup: float = 0.1,
     ) -> None:
         super().__init__(learning_rate=learning_rate, weight_decay=weight_decay, warmup=warmup)
         self.save_hyperparameters()
-        self.model = build_copier(kind, symbols=symbols, length=length, channels=channels)
+        self.model = build_copier(
+            kind,
+            symbols=symbols,
+            length=length,
+            channels=channels,
+            kernel_size=kernel_size,
+            layers=layers,
+        )
         self.val_symbols = MeanMetric()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:

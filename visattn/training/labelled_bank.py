@@ -1,9 +1,25 @@
 """The labelled images seen so far, to train on in every step however few they are."""
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
 from visattn.training.losses import labelled_images
+
+
+class Labelled(NamedTuple):
+    """Images that have a mask.
+
+    Attributes:
+        images: (N, C, H, W).
+        masks: (N, 1, H, W), with a NaN where a single pixel is unknown.
+        labels: Their classes (N,), -1 where the bank was not told.
+    """
+
+    images: Tensor
+    masks: Tensor
+    labels: Tensor
 
 
 class LabelledBank:
@@ -25,28 +41,32 @@ class LabelledBank:
         if capacity < 1:
             raise ValueError(f"LabelledBank: capacity must be at least 1, got {capacity}.")
         self.capacity = capacity
-        self._kept: dict[int, tuple[Tensor, Tensor]] = {}
+        self._kept: dict[int, tuple[Tensor, Tensor, int]] = {}
 
     def __len__(self) -> int:
         return len(self._kept)
 
-    def add(self, images: Tensor, masks: Tensor, rows: Tensor) -> None:
+    def add(
+        self, images: Tensor, masks: Tensor, rows: Tensor, *, labels: Tensor | None = None
+    ) -> None:
         """Keep the images of a batch that have a mask.
 
         Args:
             images: (N, C, H, W).
             masks: (N, 1, H, W), NaN where unlabelled.
             rows: (N,), what an image is known by.
+            labels: Their classes (N,).
         """
         for place in labelled_images(masks).nonzero().flatten().tolist():
             row = int(rows[place])
             if row not in self._kept and len(self._kept) >= self.capacity:
                 kept = list(self._kept)
                 del self._kept[kept[int(torch.randint(len(kept), ()))]]
-            self._kept[row] = (images[place].detach().clone(), masks[place].clone())
+            label = -1 if labels is None else int(labels[place])
+            self._kept[row] = (images[place].detach().clone(), masks[place].clone(), label)
 
-    def draw(self, count: int) -> tuple[Tensor, Tensor]:
-        """``count`` images and masks, drawn evenly; each at most once as far as that reaches.
+    def draw(self, count: int) -> Labelled:
+        """``count`` images, drawn evenly; each at most once as far as that reaches.
 
         Raises:
             ValueError: If the bank is empty.
@@ -55,5 +75,6 @@ class LabelledBank:
             raise ValueError("LabelledBank: there is nothing to draw from; add labelled images.")
         kept = list(self._kept.values())
         order = torch.cat([torch.randperm(len(kept)) for _ in range(-(-count // len(kept)))])
-        drawn = [kept[place] for place in order[:count].tolist()]
-        return torch.stack([image for image, _ in drawn]), torch.stack([mask for _, mask in drawn])
+        images, masks, labels = zip(*(kept[place] for place in order[:count].tolist()), strict=True)
+        stacked = torch.stack(images)
+        return Labelled(stacked, torch.stack(masks), torch.tensor(labels, device=stacked.device))

@@ -10,11 +10,11 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from visattn.data.checking import check_items
 from visattn.data.folders import IMAGENET_MEAN, IMAGENET_STD, PictureDataset
 from visattn.data.layout import (
     PICTURE_SUFFIXES,
     Item,
-    check_items,
     raise_problems,
     scan_pictures,
 )

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from visattn.blocks import Tap
+from visattn.blocks.spatial_mask import SpatialMask
 from visattn.recording import find_taps, record
 
 
@@ -77,6 +78,13 @@ def predict_mask(model: nn.Module, images: Tensor, *, site: str | None = None) -
         except _Reached as reached:
             return reached.logits
     raise RuntimeError("The model's pass did not come by its spatial mask.")
+
+
+def set_leaks(model: nn.Module, *, leak: float) -> None:
+    """Set the leak of every annealed mask."""
+    for module in model.modules():
+        if isinstance(module, SpatialMask) and module.form == "annealed":
+            module.set_leak(leak)
 
 
 class _Reached(Exception):  # noqa: N818 - no error but the end of a pass

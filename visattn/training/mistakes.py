@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 
 import lightning as L
+from jsonargparse import ArgumentParser
 
 from visattn.training.suggestions import nearest
 
@@ -39,7 +40,7 @@ def explain(message: str, *, model: type) -> str:
     at = f"{place}: " if place else ""
     if options := _OPTION.findall(message):
         path, option = options[-1]
-        names = list(inspect.signature(_load(path)).parameters)
+        names = _class_options(_load(path))
         known = nearest(option, names=names) or f"; it has {', '.join(names)}"
         return f"{at}{path.rpartition('.')[2]} has no option {option!r}{known}"
     if (classes := _CLASS.findall(message)) and (bases := _BASE.findall(message)):
@@ -64,6 +65,12 @@ def _options(model: type) -> Iterator[str]:
     for group, owner in (("model", model), ("trainer", L.Trainer)):
         for name in inspect.signature(owner).parameters:
             yield f"{group}.{name}"
+
+
+def _class_options(owner: type) -> list[str]:
+    """Names of a class's options, those that it passes on to its base too."""
+    names = ArgumentParser().add_class_arguments(owner, "owner", fail_untyped=False)
+    return [name.removeprefix("owner.") for name in names]
 
 
 def _load(path: str) -> type:

@@ -1,4 +1,4 @@
-"""What a network did on each test split: accuracies with intervals, BG-gap, mask IoU."""
+"""What a network did on each test split: accuracies, BG-gap, worst group, mask IoU."""
 
 import math
 from collections.abc import Mapping
@@ -14,12 +14,20 @@ from visattn.metrics import (
     Difference,
     Proportion,
     Summary,
+    WorstGroup,
     accuracy,
     background_gap,
     chance_level,
     summarise,
+    worst_group,
 )
 from visattn.training.data_facts import names_of_tests
+
+BACKGROUND = "style"
+"""Column of a data set's ``metadata.csv`` that names what an image's object lies on."""
+
+GROUP_MINIMUM = 10
+"""Images from which on a (class, background) group counts."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +40,10 @@ class SplitOutcome:
         mask_iou: IoU of the network's mask with the true one (N,), NaN where there is none.
         mask_share: The true mask's share of the image (N,), NaN where there is none.
         index: Row of each image in the dataset (N,).
-        names: File name of each image, empty where the dataset doesn't say.
+        names: File name of each image, or the id of its foreground; empty where the dataset
+            doesn't say.
+        backgrounds: Name of each image's background, empty where the dataset doesn't say.
+        class_names: The classes in the order of their labels, empty where the dataset doesn't say.
     """
 
     label: Tensor
@@ -41,6 +52,8 @@ class SplitOutcome:
     mask_share: Tensor
     index: Tensor
     names: tuple[str, ...] = ()
+    backgrounds: tuple[str, ...] = ()
+    class_names: tuple[str, ...] = ()
 
     @property
     def accuracy(self) -> Proportion:
@@ -57,6 +70,17 @@ class SplitOutcome:
     def chance(self) -> float:
         """Mean share of the true masks, over the images that have an IoU."""
         return float(self.mask_share[~self.mask_iou.isnan()].mean())
+
+    @property
+    def worst(self) -> WorstGroup | None:
+        """The (class, background) group of 10 images or more with the lowest accuracy.
+
+        None where there is but one background, or no group is large enough.
+        """
+        if len(set(self.backgrounds)) < 2:
+            return None
+        found = worst_group(self.prediction, self.label, self.backgrounds, minimum=GROUP_MINIMUM)
+        return found if found.groups else None
 
 
 @final
@@ -100,13 +124,17 @@ class Outcomes(L.Callback):
             if not batches:
                 continue
             columns = {key: torch.cat([batch[key] for batch in batches]) for key in batches[0]}
-            items = getattr(datasets[position], "items", None) if datasets else None
-            found = (
-                tuple(items[row].path.name for row in columns["index"].tolist())
-                if isinstance(items, (list, tuple))
-                else ()
+            dataset = datasets[position] if datasets else None
+            items = getattr(dataset, "items", None)
+            rows = columns["index"].tolist() if isinstance(items, (list, tuple)) else []
+            shown = [items[row] for row in rows] if items is not None else []
+            behind = [getattr(item, "metadata", {}).get(BACKGROUND, "") for item in shown]
+            self.splits[name] = SplitOutcome(
+                **columns,
+                names=tuple(_foreground(item) for item in shown),
+                backgrounds=tuple(behind) if all(behind) else (),
+                class_names=tuple(getattr(dataset, "class_names", ())),
             )
-            self.splits[name] = SplitOutcome(**columns, names=found)
         self._batches = {}
 
     def results(self) -> "Results":
@@ -140,23 +168,34 @@ class Results:
             if outcome.iou is not None:
                 iou = {**asdict(outcome.iou), "chance": outcome.chance}
                 entry["mask_iou"] = _plain(iou)
+            if outcome.worst is not None:
+                entry["worst_group"] = _group(outcome.worst, outcome.class_names)
             found["splits"][name] = entry
         found["background_gap"] = None if self.gap is None else _plain(asdict(self.gap))
         return found
 
     def table(self, *, title: str) -> Table:
-        """A row a split: accuracy with its 95 % interval, and the mask IoU where there is one."""
+        """A row a split: accuracy with its 95 % interval; worst group and mask IoU if there are."""
         with_mask = any(outcome.iou is not None for outcome in self.splits.values())
+        with_groups = any(outcome.worst is not None for outcome in self.splits.values())
         table = Table(title=title, title_justify="left")
         table.add_column("split")
         table.add_column("images", justify="right")
         table.add_column("accuracy", justify="right")
         table.add_column("95 % interval", justify="right")
+        if with_groups:
+            table.add_column("worst group", justify="right")
+            table.caption = (
+                "Worst group: lowest accuracy of a class on a background; in brackets how many of "
+                f"all groups have the {GROUP_MINIMUM} images to count."
+            )
         if with_mask:
             table.add_column("mask IoU", justify="right")
         for name, outcome in self.splits.items():
             share = outcome.accuracy
             cells = [name, str(share.images), percent(share.value), interval(share)]
+            if with_groups:
+                cells.append(_worst_cell(outcome.worst))
             if with_mask:
                 cells.append("" if outcome.iou is None else f"{outcome.iou.mean:.3f}")
             table.add_row(*cells)
@@ -176,6 +215,12 @@ def gap_of(splits: Mapping[str, SplitOutcome]) -> Difference | None:
         if torch.equal(same.label, rand.label) and same.names == rand.names:
             return background_gap(same.prediction, rand.prediction, same.label)
     return None
+
+
+def _foreground(item: Any) -> str:
+    """What tells an image's object from others: its id where the data give one, else the file."""
+    told: str = getattr(item, "metadata", {}).get("foreground", item.path.name)
+    return told
 
 
 def percent(value: float) -> str:
@@ -208,6 +253,24 @@ def interval(found: Proportion | Difference) -> str:
     if math.isnan(found.low):
         return ""
     return f"{100 * found.low:.1f} to {100 * found.high:.1f}"
+
+
+def _group(found: WorstGroup, class_names: tuple[str, ...]) -> dict[str, Any]:
+    named = class_names and found.label is not None
+    return {
+        **_plain(asdict(found.accuracy)),
+        "class": class_names[found.label or 0] if named else found.label,
+        "background": found.background,
+        "groups": found.groups,
+        "left_out": found.left_out,
+        "minimum": GROUP_MINIMUM,
+    }
+
+
+def _worst_cell(found: WorstGroup | None) -> str:
+    if found is None:
+        return ""
+    return f"{percent(found.accuracy.value)} ({found.groups}/{found.groups + found.left_out})"
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:

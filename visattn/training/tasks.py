@@ -100,6 +100,13 @@ TASKS = {
             best="val/exact",
             links=("words",),
         ),
+        Task(
+            "smiles",
+            "visattn.training.smiles.SmileModule",
+            "visattn.training.smile_data.SmileData",
+            best="val/correct",
+            links=("plate", "ring"),
+        ),
     )
 }
 

@@ -1,17 +1,15 @@
 """The data module of the tasty scenes, rendered when first needed."""
 
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 from visattn.data.augmentation import Augmentation
-from visattn.data.folders import IMAGENET_MEAN, IMAGENET_STD
-from visattn.data.masks import SOFT
-from visattn.data.modules import ImageData
+from visattn.data.folder_data import GenericLayout
 from visattn.data.tasty.folder import CLASSES, TastyParameters, render_tasty
 
 
 @final
-class TastyData(ImageData):
+class TastyData(GenericLayout):
     """Is this buri tasty? Two classes, and the answer is on a face far away from the buri.
 
     Four diners along the top, two of them smiling, each in a ring of one colour; far below a buri
@@ -31,17 +29,8 @@ class TastyData(ImageData):
         train_without_faces: Further pictures to train on, with empty rings and either answer; a
             multiple of 4.
         scene_seed: Seed of the scenes; ``seed`` is that of the training.
-        batch_size: Pictures a batch.
-        workers: Processes that load; 0 loads in the main process.
-        test_splits: What to test on; left out, all that is rendered.
-        predict_folder: A folder of pictures, or one picture, to predict on.
-        mask_share: The share of the training masks that may be used; the others are never read.
-        mask_seed: Which masks are kept.
         augmentation: What changes during training; None for nothing.
-        mean: Per channel, taken off the picture in [0, 1].
-        std: Per channel, divided by after that.
-        cache: Whether to keep decoded pictures of training and validation in memory.
-        seed: Seed of the order and the augmentation.
+        options: Those of `visattn.data.image_data.ImageData`.
 
     Raises:
         ValueError: An option out of its range.
@@ -60,36 +49,14 @@ class TastyData(ImageData):
         test: int = 800,
         train_without_faces: int = 0,
         scene_seed: int = 0,
-        batch_size: int = 64,
-        workers: int = 2,
-        test_splits: list[str] | None = None,
-        predict_folder: str | Path | None = None,
-        mask_share: float = 1.0,
-        mask_seed: int = 0,
         augmentation: Augmentation | None = None,
-        mean: tuple[float, float, float] = IMAGENET_MEAN,
-        std: tuple[float, float, float] = IMAGENET_STD,
-        cache: bool = True,
-        seed: int = 0,
+        **options: Any,
     ) -> None:
         super().__init__(
             size=size,
-            fit="crop",
-            batch_size=batch_size,
-            workers=workers,
-            train_split="train",
-            val_split="val",
-            test_splits=test_splits,
-            predict_folder=predict_folder,
-            mask_values=SOFT,
-            mask_share=mask_share,
-            mask_seed=mask_seed,
             augmentation=augmentation,
-            mean=mean,
-            std=std,
-            cache=cache,
             check=False,  # rendered here, and whole or not there
-            seed=seed,
+            **options,
         )
         self.parameters = TastyParameters(
             size=size,

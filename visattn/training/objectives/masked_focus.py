@@ -1,69 +1,17 @@
-"""What a classifier is trained on: from a model, a batch and the progress to a loss."""
+"""Learn the object's mask from few labelled images, and the class behind that mask."""
 
-from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import final
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from visattn.blocks.spatial_mask import SpatialMask
-from visattn.data.background_swap import composite, remove_foreground, swap_backgrounds
+from visattn.data.background_swap import composite, remove_foreground
 from visattn.training.labelled_bank import LabelledBank
 from visattn.training.losses import mask_loss
-from visattn.training.mask_pass import predict_mask, predict_with_mask
-
-
-class Objective(ABC):
-    """Turns a batch into a loss; may pass the model several times, and may keep a state.
-
-    A batch holds ``image`` (N, 3, H, W), normalised; ``label`` (N,); ``mask`` (N, 1, H, W) in
-    [0, 1], NaN where unlabelled; ``index`` (N,), rows of the dataset.
-    """
-
-    @abstractmethod
-    def __call__(
-        self, model: nn.Module, batch: Mapping[str, Tensor], progress: float
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Compute the loss of one step.
-
-        Args:
-            model: From images to logits.
-            batch: As the data module gives it.
-            progress: The share of the training that is done, in [0, 1].
-
-        Returns:
-            The loss, a scalar with a graph, and its parts by name, detached.
-        """
-
-
-@final
-class CrossEntropy(Objective):
-    """Cross-entropy of the labels, on the images as they are.
-
-    Args:
-        label_smoothing: Share of the target that is spread evenly over the classes, in [0, 1).
-
-    Example:
-        >>> model = nn.Sequential(nn.Flatten(), nn.Linear(12, 2))
-        >>> batch = {"image": torch.randn(4, 3, 2, 2), "label": torch.tensor([0, 1, 0, 1])}
-        >>> loss, parts = CrossEntropy()(model, batch, 0.0)
-        >>> sorted(parts)
-        ['cross_entropy']
-    """
-
-    def __init__(self, *, label_smoothing: float = 0.0) -> None:
-        _check_share("label_smoothing", label_smoothing)
-        self.label_smoothing = label_smoothing
-
-    def __call__(
-        self, model: nn.Module, batch: Mapping[str, Tensor], progress: float
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """See `Objective`."""
-        logits = model(batch["image"])
-        loss = F.cross_entropy(logits, batch["label"], label_smoothing=self.label_smoothing)
-        return loss, {"cross_entropy": loss.detach()}
+from visattn.training.mask_pass import predict_mask, set_leaks
+from visattn.training.objectives.base import Objective, check_share
+from visattn.training.objectives.swapping import averaged, classify_swapped, complete_masks
 
 
 @final
@@ -87,7 +35,9 @@ class MaskedFocus(Objective):
 
     Put the mask in with ``detach=True``: otherwise the class loss widens the mask to read what is
     around the object. A mask of the annealed form is closed along the way: its ``leak`` falls from
-    1 to 0 during the first half of the training.
+    1 to 0 during the first half of the training. Without ``anneal`` it stays open: the mask then
+    serves to cut objects out during the training, and the classifier judges whole images, in
+    training and afterwards (self-training).
 
     Args:
         label_smoothing: Share of the target that is spread evenly over the classes, in [0, 1).
@@ -101,6 +51,7 @@ class MaskedFocus(Objective):
         rim: Pixels at the edge of a mask whose colours are not trusted in swapping, see
             `visattn.data.background_swap.swap_backgrounds`.
         shift: Largest shift of a background along each axis, as a share of the side.
+        anneal: Whether a mask of the annealed form closes.
         site: The mask's site, where the model has several.
 
     Raises:
@@ -120,10 +71,11 @@ class MaskedFocus(Objective):
         bank: int = 512,
         rim: int = 1,
         shift: float = 0.3,
+        anneal: bool = True,
         site: str | None = None,
     ) -> None:
-        _check_share("label_smoothing", label_smoothing)
-        _check_share("warmup", warmup)
+        check_share("label_smoothing", label_smoothing)
+        check_share("warmup", warmup)
         if not 0 <= swap <= 1:
             raise ValueError(f"swap must be in [0, 1], got {swap}.")
         for name, value in (("mask_weight", mask_weight), ("predicted_weight", predicted_weight)):
@@ -139,6 +91,7 @@ class MaskedFocus(Objective):
         self.labelled = labelled
         self.rim = rim
         self.shift = shift
+        self.anneal = anneal
         self.site = site
         self.bank = LabelledBank(bank)
         self._missed = 0
@@ -148,11 +101,13 @@ class MaskedFocus(Objective):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """See `Objective`."""
         images, given = batch["image"], batch["mask"]
-        _close(model, leak=max(0.0, 1 - 2 * progress))
+        set_leaks(model, leak=max(0.0, 1 - 2 * progress) if self.anneal else 1.0)
         self.bank.add(images, given, batch["index"])
         if not given.isnan().any():
             return self._classify(model, batch, given, torch.ones_like(given))
-        masks, trust = self._complete(model, images, given)
+        masks, trust = complete_masks(
+            model, images, given, weight=self.predicted_weight, site=self.site
+        )
         labelled = self._labelled_loss(model, images, masks, progress)
         loss, parts = self.mask_weight * labelled, {"labelled_mask": labelled.detach()}
         if not len(self.bank):
@@ -173,17 +128,6 @@ class MaskedFocus(Objective):
                 "objective, such as CrossEntropy."
             )
 
-    def _complete(self, model: nn.Module, images: Tensor, given: Tensor) -> tuple[Tensor, Tensor]:
-        """Masks without NaN, the missing pixels predicted, and how far each pixel is trusted."""
-        # Not under no_grad: there, autocast of older PyTorch (issue 158232) keeps weights that it
-        # casts without their graph, and the later passes of this step would take them.
-        logits = predict_mask(model, images, site=self.site).detach().float()
-        logits = _resized(logits, given.shape[-2:])
-        missing = given.isnan()
-        confidence = (2 * torch.sigmoid(logits) - 1).abs() * self.predicted_weight
-        masks = torch.where(missing, torch.sigmoid(_SHARPNESS * logits), given)
-        return masks, torch.where(missing, confidence, 1)
-
     def _labelled_loss(
         self, model: nn.Module, images: Tensor, masks: Tensor, progress: float
     ) -> Tensor:
@@ -191,7 +135,7 @@ class MaskedFocus(Objective):
         if not len(self.bank):
             logits = predict_mask(model, images, site=self.site)
             return mask_loss(logits, torch.full_like(logits, torch.nan))
-        views, targets = self.bank.draw(self.labelled)
+        views, targets, _ = self.bank.draw(self.labelled)
         # Until the predictions are worth something, only labelled images lend their background.
         pool, pool_masks = views, targets
         if progress >= self.warmup / 2:
@@ -204,49 +148,25 @@ class MaskedFocus(Objective):
         )
         swapped = composite(views[half:], known, backgrounds, rim=self.rim)
         logits = predict_mask(model, torch.cat([views[:half], swapped]), site=self.site)
-        return mask_loss(logits, _averaged(targets, logits.shape[-2:]))
+        return mask_loss(logits, averaged(targets, logits.shape[-2:]))
 
     def _classify(
         self, model: nn.Module, batch: Mapping[str, Tensor], masks: Tensor, trust: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Cross-entropy and mask loss on images with swapped backgrounds."""
-        images, _ = swap_backgrounds(
-            batch["image"], masks, probability=self.swap, rim=self.rim, shift=self.shift
+        entropy, mask = classify_swapped(
+            model,
+            batch,
+            masks,
+            trust,
+            swap=self.swap,
+            rim=self.rim,
+            shift=self.shift,
+            label_smoothing=self.label_smoothing,
+            site=self.site,
         )
-        logits, mask_logits = predict_with_mask(model, images, site=self.site)
-        size = mask_logits.shape[-2:]
-        mask = mask_loss(mask_logits, _averaged(masks, size), weight=_averaged(trust, size))
-        entropy = F.cross_entropy(logits, batch["label"], label_smoothing=self.label_smoothing)
         loss = entropy + self.mask_weight * mask
         return loss, {"cross_entropy": entropy.detach(), "mask": mask.detach()}
 
 
 _PATIENCE = 2000
 """After so many images without a mask it is not by chance: with 1 % of masks once in 5e8."""
-
-_SHARPNESS = 4.0
-"""Predicted masks are sharpened for cutting out: sigmoid(4 z) in place of sigmoid(z)."""
-
-
-def _averaged(masks: Tensor, size: Sequence[int]) -> Tensor:
-    """Masks at the size of the logits; a place with a NaN among its pixels is NaN."""
-    return masks if masks.shape[-2:] == size else F.adaptive_avg_pool2d(masks, (size[0], size[1]))
-
-
-def _resized(logits: Tensor, size: torch.Size) -> Tensor:
-    """Logits at the size of the images."""
-    if logits.shape[-2:] == size:
-        return logits
-    return F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
-
-
-def _close(model: nn.Module, *, leak: float) -> None:
-    """Set the leak of every annealed mask."""
-    for module in model.modules():
-        if isinstance(module, SpatialMask) and module.form == "annealed":
-            module.set_leak(leak)
-
-
-def _check_share(name: str, value: float) -> None:
-    if not 0 <= value < 1:
-        raise ValueError(f"{name} must be in [0, 1), got {value}.")

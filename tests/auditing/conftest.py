@@ -1,0 +1,23 @@
+import pytest
+from coloured_squares import BACKGROUNDS, EACH, NAMES, OBJECTS, Nearest, mask, picture, write
+
+
+@pytest.fixture
+def reads_object():
+    return Nearest(8, OBJECTS)
+
+
+@pytest.fixture
+def reads_background():
+    return Nearest(0, BACKGROUNDS)
+
+
+@pytest.fixture(scope="session")
+def toy(tmp_path_factory):
+    """40 pictures of each of three classes, each on the background of its class."""
+    root = tmp_path_factory.mktemp("toy")
+    for label, name in enumerate(NAMES):
+        for place in range(EACH):
+            pixels = picture(OBJECTS[label], BACKGROUNDS[label])
+            write(root, "test", name, f"{place:02d}", pixels, mask())
+    return root

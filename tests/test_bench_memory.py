@@ -1,0 +1,46 @@
+import pytest
+import torch
+from torch import nn
+
+from visattn.bench_memory import BLOCKS, REFERENCE, fresh_peak, memory_table, step_peak
+
+
+class Hungry(nn.Module):
+    """Holds a tensor of so many megabytes while it runs."""
+
+    def __init__(self, megabytes):
+        super().__init__()
+        self.numbers = megabytes * 10**6 // 4
+
+    def forward(self, x):
+        return x * torch.ones(self.numbers).add_(1).sum()
+
+
+def test_the_peak_is_what_a_step_holds_for_a_moment():
+    x = torch.randn(1, 4, 8, 8)
+    for megabytes in (40, 160, 80):
+        found = step_peak(Hungry(megabytes), x) / 1e6
+        assert megabytes - 1 <= found <= megabytes + 8, found
+
+
+def test_the_reference_holds_the_weights_and_ours_do_not():
+    batch, side = 2, 40
+    weights = batch * side**4 * 4
+    sizes = {"batch": batch, "channels": 16, "side": side}
+    assert fresh_peak(REFERENCE, **sizes) > 2 * weights
+    assert fresh_peak("nonlocal, embedded_gaussian", **sizes) < 0.5 * weights
+
+
+def test_an_unknown_block_and_a_failing_process():
+    with pytest.raises(KeyError, match="no block 'se'; there are NonLocalAttn of timm"):
+        fresh_peak("se", batch=1, channels=4, side=4)
+    with pytest.raises(RuntimeError, match="nonlocal, dot failed with code 1"):
+        fresh_peak("nonlocal, dot", batch=1, channels=0, side=4)
+
+
+def test_table(monkeypatch):
+    peaks = dict.fromkeys(BLOCKS, 40960) | {REFERENCE: 409600}
+    monkeypatch.setattr("visattn.bench_memory.fresh_peak", lambda name, **sizes: peaks[name])
+    table = memory_table([REFERENCE, "mhsa"], [8], batch=2, channels=4)
+    columns = [list(column.cells) for column in table.columns]
+    assert columns == [[REFERENCE, "mhsa"], ["0", "0"], ["200.0", "20.0"], ["1.000", "0.100"]]

@@ -1,0 +1,134 @@
+"""From logits to the classes of a folder."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from torch import Tensor
+
+from visattn.training.suggestions import nearest
+
+ClassMap = Mapping[str, int | Sequence[int]]
+"""From the name of a class folder to the logits that mean it, such as ``{"dog": [151, 152]}``."""
+
+
+@final
+@dataclass(frozen=True)
+class Reading:
+    """How logits are read.
+
+    An answer is a number: the class's of the folder, or, for a logit that means none of these,
+    the number of classes plus the logit's own.
+
+    Args:
+        answers: The answer that each logit means (L,).
+        names: Names of the answers.
+    """
+
+    answers: Tensor
+    names: Sequence[str]
+
+    def __call__(self, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """Answers (N,) to logits (N, L), and the probability (N,) of each.
+
+        The answer is that of the largest logit; its probability is the sum over all logits that
+        mean it.
+
+        Example:
+            >>> reading = Reading(torch.tensor([0, 1, 1]), ["cat", "dog"])
+            >>> answers, shares = reading(torch.tensor([[2.0, 1.0, 1.0]]).log())
+            >>> answers.tolist(), shares.tolist()
+            ([0], [0.5])
+        """
+        shares = logits.detach().float().softmax(1).cpu()
+        answers = self.answers[shares.argmax(1)]
+        same = answers[:, None] == self.answers
+        return answers, (shares * same).sum(1)
+
+
+def read_logits(
+    logits: int,
+    *,
+    folders: Sequence[str],
+    known: Sequence[str] | None,
+    class_map: ClassMap | None,
+    flips_only: bool,
+) -> Reading:
+    """Find what each logit means.
+
+    Args:
+        logits: How many there are.
+        folders: The folder's classes.
+        known: The names of the model's classes in the order of its logits, if it says.
+        class_map: Which logits mean which class folder.
+        flips_only: No class folder is looked at.
+
+    Raises:
+        ValueError: If the logits cannot be matched to the folder's classes; it says what to do.
+
+    Example:
+        >>> read_logits(3, folders=["b"], known="abc", class_map=None, flips_only=False).names
+        ['b', 'a', 'b', 'c']
+    """
+    own = [str(name) for name in known] if known else [f"class {place}" for place in range(logits)]
+    if len(own) != logits:
+        raise ValueError(f"the model has {logits} logits, and names of {len(own)} classes")
+    if flips_only:
+        return Reading(torch.arange(logits), own)
+    if class_map is not None:
+        meant = _checked_map(class_map, folders=folders, logits=logits)
+    elif known:
+        missing = [name for name in folders if name not in own]
+        if missing:
+            raise ValueError(
+                f"the model knows {_some(own)}; the data have {_some(missing)} besides"
+                f"{nearest(missing[0], names=own)}. {_WAYS_OUT}"
+            )
+        meant = {own.index(name): place for place, name in enumerate(folders)}
+    elif logits == len(folders):
+        meant = {place: place for place in range(logits)}
+    else:
+        raise ValueError(
+            f"the model has {logits} logits, the data have {len(folders)} classes "
+            f"({_some(folders)}), and nothing says which belong together. {_WAYS_OUT}"
+        )
+    answers = [meant.get(place, len(folders) + place) for place in range(logits)]
+    return Reading(torch.tensor(answers), [*folders, *own])
+
+
+_WAYS_OUT = (
+    'Give a class map, {"CLASS FOLDER": [LOGIT, ...]} (--class-map FILE.json), or ask for the flip '
+    "rate alone, which needs no classes (flips_only=True, --flips-only)"
+)
+
+
+def _checked_map(class_map: ClassMap, *, folders: Sequence[str], logits: int) -> dict[int, int]:
+    meant: dict[int, int] = {}
+    for name, places in class_map.items():
+        if name not in folders:
+            raise ValueError(
+                f"the class map has {name!r}, which is no class of the data"
+                f"{nearest(name, names=folders)}; there are {_some(folders)}"
+            )
+        listed = [places] if isinstance(places, int) else list(places)
+        for place in listed:
+            if not isinstance(place, int) or isinstance(place, bool) or not 0 <= place < logits:
+                raise ValueError(
+                    f"the class map gives {name!r} the logit {place!r}; there are 0 to {logits - 1}"
+                )
+            if place in meant:
+                raise ValueError(
+                    f"the class map gives logit {place} to {folders[meant[place]]!r} and to "
+                    f"{name!r}: a logit means one class"
+                )
+            meant[place] = folders.index(name)
+    lacking = [name for place, name in enumerate(folders) if place not in meant.values()]
+    if lacking:
+        raise ValueError(f"the class map has no logit for {_some(lacking)}")
+    return meant
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:6])
+    return shown if len(names) <= 6 else f"{shown} and {len(names) - 6} more"

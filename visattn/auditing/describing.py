@@ -1,0 +1,102 @@
+"""The numbers together with what they were measured on."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from visattn.auditing import variants as v
+from visattn.auditing.arranging import Arrangement
+from visattn.auditing.measuring import UNDEFINED, Answers
+from visattn.auditing.results import Audit, FlipCase
+from visattn.auditing.summing import Numbers
+from visattn.metrics import wilson
+
+
+def describe(
+    numbers: Numbers,
+    found: Answers,
+    *,
+    arranged: Arrangement,
+    settings: Mapping[str, Any],
+    in_order: bool,
+    cases: Sequence[FlipCase],
+) -> Audit:
+    """An audit from its parts.
+
+    Args:
+        numbers: What follows from the answers.
+        found: The answers.
+        arranged: What was asked.
+        settings: Of the audit; what is known of the data and the notes are added.
+        in_order: Whether the logits were taken in the order of the class folders.
+        cases: Pictures to show.
+    """
+    pictures = arranged.pictures
+    root, split = getattr(pictures, "root", None), getattr(pictures, "split", None)
+    data = type(pictures).__name__ if root is None else str(root)
+    adversarial = None
+    chance = dict(numbers.chance)
+    if found.right_on_all is not None:
+        right = found.right_on_all
+        adversarial = wilson(int(right.sum()), images=len(right))
+        chance["adversarial"] = chance[v.ORIGINAL]
+    defined = found.ious[~found.ious.isnan()]
+    return Audit(
+        settings={
+            **settings,
+            "data": data,
+            "split": split,
+            "size": int(arranged.scenes[0]["image"].shape[-1]),
+            "notes": _notes(arranged, in_order=in_order),
+        },
+        classes=tuple(pictures.class_names),
+        estimate=arranged.work.masks_of is not None,
+        made=_made(arranged),
+        accuracies=numbers.accuracies,
+        gap=numbers.gap,
+        adversarial=adversarial,
+        backgrounds=arranged.backgrounds,
+        worst_groups=numbers.worst_groups,
+        noise_accuracies=numbers.noise_accuracies,
+        sensitivity=numbers.sensitivity,
+        flips=numbers.flips,
+        chance=chance,
+        left_out=_left_out(found, unmasked=arranged.unmasked),
+        mask_iou=float(defined.mean()) if len(defined) else math.nan,
+        cases=cases,
+    )
+
+
+def _made(arranged: Arrangement) -> dict[str, str]:
+    work = arranged.work
+    made = {v.ORIGINAL: "given"}
+    made.update(dict.fromkeys(work.composed, "composed"))
+    made.update(dict.fromkeys(work.rendered, "rendered"))
+    if work.parts:
+        for name in (v.ONLY_FG, v.ONLY_BG_T, v.ONLY_BG_B, v.NO_FG):
+            made.setdefault(name, "composed")
+    if arranged.backgrounds:
+        made["adversarial"] = "rendered" if arranged.adversarial else "composed"
+    return made
+
+
+def _notes(arranged: Arrangement, *, in_order: bool) -> list[str]:
+    notes = []
+    if in_order:
+        notes.append("The logits were taken to be in the order of the class folders.")
+    if arranged.scenes.renders:
+        splits = ", ".join(found.split for found in arranged.scenes.renders.values())
+        notes.append(
+            f"Rendered variants are those of {splits}; --composites makes all by cutting out."
+        )
+    return notes
+
+
+def _left_out(found: Answers, *, unmasked: int) -> dict[str, int]:
+    left_out = {
+        "pictures without a mask are left out": unmasked,
+        "pictures whose mask marks nothing are left out": found.empty,
+    }
+    for name, told in found.answers.items():
+        left_out[f"pictures have no {name}"] = int((told == UNDEFINED).sum())
+    return left_out

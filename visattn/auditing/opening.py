@@ -1,0 +1,195 @@
+"""Opening what is audited: the classifier, how its pictures are prepared, and the pictures."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from visattn.auditing.scenes import Pictures, Unlabelled
+from visattn.data import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    FolderDataset,
+    MaskValues,
+    PictureDataset,
+    split_names,
+)
+from visattn.training.suggestions import nearest
+
+Classifier = nn.Module | Callable[[Tensor], Any]
+Fit = Literal["crop", "stretch"]
+SUSHI = "sushi"
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """How a picture becomes what the classifier takes."""
+
+    size: int
+    fit: Fit
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def normalise(self, pictures: Tensor) -> Tensor:
+        """Pictures (N, 3, H, W) in [0, 1], less the mean, over the standard deviation."""
+        mean = torch.tensor(self.mean, device=pictures.device).view(-1, 1, 1)
+        std = torch.tensor(self.std, device=pictures.device).view(-1, 1, 1)
+        return (pictures - mean) / std
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A classifier and what is known of it.
+
+    Attributes:
+        model: Images to logits.
+        name: For tables and files.
+        facts: Size, fit, mean, std and class_names, as far as it says them.
+    """
+
+    model: Classifier
+    name: str
+    facts: Mapping[str, Any]
+
+
+def open_classifier(model: Classifier | str | Path, *, pretrained: bool) -> Opened:
+    """A classifier, a checkpoint that ``visattn fit`` wrote, or the name of a timm model.
+
+    Raises:
+        FileNotFoundError: There is no such checkpoint.
+        TypeError: It is something else.
+        ValueError: There is no such name, or ``pretrained`` is asked of what is no name.
+    """
+    if not isinstance(model, (str, Path)):
+        if not callable(model):
+            raise TypeError(
+                "model must map images (N, 3, H, W) to logits, or be a checkpoint or the name of a "
+                f"timm model, not {type(model).__name__}"
+            )
+        if pretrained:
+            raise ValueError("pretrained is for the name of a timm model: this one is built")
+        known = getattr(model, "data_facts", None) or _timm_facts(model)
+        return Opened(model, getattr(model, "__name__", type(model).__name__), known)
+    from visattn.training.look import load_network
+
+    is_file = Path(model).is_file()
+    if pretrained and is_file:
+        raise ValueError(f"pretrained is for the name of a timm model: {model} has its weights")
+    network, facts = load_network(model, pretrained=pretrained)
+    network.to("cuda" if torch.cuda.is_available() else "cpu")
+    name = str(model) if is_file or pretrained else f"{model} (untrained weights)"
+    return Opened(network, name, facts or _timm_facts(network))
+
+
+def short_name(name: str) -> str:
+    """A checkpoint's run for RUNS/NAME/version_K/checkpoints/FILE, any other name as it is.
+
+    Example:
+        >>> short_name("runs/mask/version_0/checkpoints/last.ckpt"), short_name("resnet18")
+        ('mask/version_0', 'resnet18')
+    """
+    path = Path(name)
+    run = path.parent.name == "checkpoints" and path.parent.parent.name.startswith("version_")
+    return "/".join(path.parts[-4:-2]) if run and len(path.parts) > 3 else name
+
+
+def prepare(
+    facts: Mapping[str, Any],
+    data: object = None,
+    *,
+    size: int | None,
+    fit: Fit | None,
+    mean: Sequence[float] | None,
+    std: Sequence[float] | None,
+) -> Preparation:
+    """What is asked for, or else what a data set or the classifier says, or else ImageNet's way.
+
+    Raises:
+        ValueError: If a value is out of its range.
+    """
+    own = {name: getattr(data, name) for name in ("mean", "std") if hasattr(data, name)}
+    facts = {**facts, **own}
+    found = Preparation(
+        size=facts.get("size", 224) if size is None else size,
+        fit=fit or facts.get("fit", "crop"),
+        mean=tuple(facts.get("mean", IMAGENET_MEAN) if mean is None else mean),
+        std=tuple(facts.get("std", IMAGENET_STD) if std is None else std),
+    )
+    if found.size < 1:
+        raise ValueError(f"size must be at least 1 pixel, got {found.size}")
+    if len(found.mean) != 3 or len(found.std) != 3 or min(found.std) <= 0:
+        raise ValueError(
+            f"mean and std are 3 values each, std above 0, got {found.mean} and {found.std}"
+        )
+    return found
+
+
+def open_pictures(
+    data: Pictures | str | Path,
+    *,
+    split: str | None,
+    prepared: Preparation,
+    mask_values: MaskValues,
+    least: int,
+) -> Pictures:
+    """A folder with splits and classes, a folder of pictures, scenes of sushi, or a data set.
+
+    Raises:
+        FileNotFoundError: There is no such folder.
+        TypeError: It is something else.
+        ValueError: There is no such split.
+    """
+    if not isinstance(data, (str, Path)):
+        if not all(hasattr(data, name) for name in ("items", "class_names", "decoded")):
+            raise TypeError(
+                "dataset must be a folder, a visattn.data.FolderDataset, or have items, class_names"
+                f" and decoded(row) as it does; {type(data).__name__} lacks some of these"
+            )
+        if split is not None:
+            raise ValueError(f"split={split!r} is for a folder: the data set is of one split")
+        return data
+    if str(data) == SUSHI:
+        from visattn.data import SushiData
+
+        root = SushiData(size=prepared.size, train=8, val=0, test=least).locate()
+    else:
+        root = Path(data)
+    if not _has_splits(root):
+        if split is not None:
+            raise ValueError(
+                f"{root} has no splits, folders SPLIT/images/CLASS/ID.*; leave out split={split!r}"
+            )
+        return Unlabelled(PictureDataset(root, size=prepared.size, fit=prepared.fit))
+    known = split_names(root)
+    tests = [name for name in known if name.startswith("test")]
+    originals = [name for name in tests if name.endswith("_original")]
+    wanted = split or (originals or tests or list(known))[-1]
+    if wanted not in known:
+        raise ValueError(
+            f"no split {wanted!r} in {root}{nearest(wanted, names=known)}; there are "
+            f"{', '.join(known)}"
+        )
+    return FolderDataset(
+        root, split=wanted, size=prepared.size, fit=prepared.fit, mask_values=mask_values
+    )
+
+
+def _has_splits(root: Path) -> bool:
+    if not root.exists():
+        raise FileNotFoundError(
+            f"expected pictures at {root}, found nothing; they stand in SPLIT/images/CLASS/ID.*, "
+            "their masks in SPLIT/masks/CLASS/ID.png"
+        )
+    return root.is_dir() and any((child / "images").is_dir() for child in root.iterdir())
+
+
+def _timm_facts(model: object) -> dict[str, Any]:
+    """What timm says of a model of its own."""
+    config = getattr(model, "pretrained_cfg", None) or {}
+    facts = {name: config[name] for name in ("mean", "std") if config.get(name)}
+    if config.get("input_size"):
+        facts["size"] = int(config["input_size"][-1])
+    return facts

@@ -1,0 +1,266 @@
+"""The base of all data modules of images: from the pictures of each split to loaders."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from torch.utils.data import DataLoader
+
+from visattn.data.augmentation import DEFAULT_AUGMENTATION, Augmentation, Augmenter
+from visattn.data.folders import IMAGENET_MEAN, IMAGENET_STD, FolderDataset, PictureDataset
+from visattn.data.layout import Item
+from visattn.data.loading import evaluation_loader, training_loader
+from visattn.data.masks import SOFT, MaskValues
+from visattn.data.optional import lightning as L
+from visattn.data.swap_transform import PictureBackgrounds, RemovedForegrounds
+
+
+class ImageData(L.LightningDataModule, ABC):
+    """What the data modules share: from the pictures of each split to loaders.
+
+    Batches are dictionaries of ``image``, ``label``, ``mask`` and ``index``, see `FolderDataset`.
+    A final class says where the pictures are and which classes there are; its ``options`` are the
+    arguments here.
+
+    Args:
+        size: Side of the square pictures, in pixels.
+        fit: ``"crop"`` scales the short side to ``size`` and cuts out the centre; ``"stretch"``
+            scales both sides.
+        batch_size: Pictures a batch.
+        workers: Processes that load; 0 loads in the main process.
+        train_split: What to train on.
+        val_split: What to validate on; None for nothing.
+        test_splits: What to test on, a loader each; left out, all splits whose name begins with
+            ``test``.
+        predict_folder: A folder of pictures, or one picture, to predict on.
+        mask_values: What the values of the mask files mean; soft by default, alpha = value / 255.
+        mask_share: The share of the training masks that may be used; the others are never read.
+            Masks of validation and test are all there, to measure with.
+        mask_seed: Which masks are kept.
+        mask_form: ``"box"`` gives training only the box around each mask, see
+            `visattn.data.masks.only_box`.
+        masked: Show each picture, in training and testing, through its true mask: an upper bound.
+        augmentation: What changes during training; None for nothing.
+        mean: Per channel, taken off the picture in [0, 1].
+        std: Per channel, divided by after that.
+        cache: Whether to keep decoded pictures of training and validation in memory, five bytes a
+            pixel.
+        check: Whether to look at all files before training begins.
+        seed: Seed of the order and the augmentation.
+
+    Raises:
+        FileNotFoundError: ``predict_folder`` is missing.
+        ValueError: An option out of its range.
+    """
+
+    def __init__(
+        self,
+        *,
+        size: int = 96,
+        fit: Literal["crop", "stretch"] = "crop",
+        batch_size: int = 64,
+        workers: int = 2,
+        train_split: str = "train",
+        val_split: str | None = "val",
+        test_splits: Sequence[str] | None = None,
+        predict_folder: str | Path | None = None,
+        mask_values: MaskValues = SOFT,
+        mask_share: float = 1.0,
+        mask_seed: int = 0,
+        mask_form: Literal["mask", "box"] = "mask",
+        masked: bool = False,
+        augmentation: Augmentation | None = DEFAULT_AUGMENTATION,
+        mean: tuple[float, float, float] = IMAGENET_MEAN,
+        std: tuple[float, float, float] = IMAGENET_STD,
+        cache: bool = True,
+        check: bool = True,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        for name, value, least in (
+            ("size", size, 1),
+            ("batch_size", batch_size, 1),
+            ("workers", workers, 0),
+            ("seed", seed, 0),
+            ("mask_seed", mask_seed, 0),
+        ):
+            if value < least:
+                raise ValueError(f"{name} must be at least {least}, got {value}")
+        if not 0.0 <= mask_share <= 1.0:
+            raise ValueError(
+                f"mask_share must lie in [0, 1] (0.05 keeps 5 % of the masks), got {mask_share}"
+            )
+        if augmentation is not None and augmentation.swap and mask_share == 0:
+            raise ValueError(
+                f"augmentation.swap={augmentation.swap} needs masks, but mask_share=0 keeps none"
+            )
+        if augmentation is not None and augmentation.swap_from is not None:
+            PictureBackgrounds(augmentation.swap_from)  # an error now, not after rendering
+        if masked and mask_share < 1:
+            raise ValueError(
+                "masked=true shows each picture through its mask, so it needs all masks: "
+                f"mask_share must be 1, got {mask_share}"
+            )
+        if predict_folder is not None and not Path(predict_folder).exists():
+            raise FileNotFoundError(
+                f"expected pictures to predict on at {predict_folder} (predict_folder), found "
+                "nothing"
+            )
+        self.batch_size, self.workers, self.seed = batch_size, workers, seed
+        self.train_split, self.val_split = train_split, val_split
+        self.test_splits = None if test_splits is None else tuple(test_splits)
+        self.predict_folder = predict_folder
+        self.mask_share, self.mask_seed = mask_share, mask_seed
+        self.mask_form, self.masked = mask_form, masked
+        self.augmentation, self.cache, self.check = augmentation, cache, check
+        self.reading: dict[str, Any] = {"size": size, "fit": fit, "mean": mean, "std": std}
+        self.mask_values = mask_values
+        self._sets: dict[str, FolderDataset] = {}
+        self._predict_set: PictureDataset | None = None
+
+    @abstractmethod
+    def locate(self) -> Path:
+        """The folder of the data set; made first where it can be. Cheap when it is there."""
+
+    @property
+    @abstractmethod
+    def class_names(self) -> tuple[str, ...]:
+        """The classes in the order of their labels, known before anything is read."""
+
+    @property
+    @abstractmethod
+    def splits(self) -> tuple[str, ...]:
+        """The names of all splits, in the order in which their results are to be shown."""
+
+    @abstractmethod
+    def items(self, split: str) -> tuple[Item, ...]:
+        """Every picture of one of the ``splits``, with its mask where there is one."""
+
+    @property
+    def num_classes(self) -> int:
+        """How many classes there are."""
+        return len(self.class_names)
+
+    @property
+    def test_names(self) -> tuple[str, ...]:
+        """The test splits in the order of the test loaders."""
+        if self.test_splits is not None:
+            return self.test_splits
+        names = tuple(name for name in self.splits if name.startswith("test"))
+        if not names:
+            raise ValueError(
+                f"no split in {self.locate()} begins with 'test' (there are "
+                f"{', '.join(self.splits)}); name those to test on in test_splits"
+            )
+        return names
+
+    @property
+    def steps(self) -> int:
+        """Batches of an epoch of training, on one device."""
+        return max(1, len(self.dataset(self.train_split)) // self.batch_size)
+
+    def dataset(self, split: str) -> FolderDataset:
+        """The data set of a split: no augmentation; for training, only the masks it may use.
+
+        Raises:
+            ValueError: There is no such split, or a fault in it, see `FolderDataset`.
+        """
+        if split not in self._sets:
+            training = split == self.train_split
+            self._sets[split] = FolderDataset(
+                self.locate(),
+                split=split,
+                class_names=self.class_names,
+                items=self.items(split),
+                mask_values=self.mask_values,
+                mask_share=self.mask_share if training else 1.0,
+                mask_seed=self.mask_seed,
+                mask_form=self.mask_form if training else "mask",
+                masked=self.masked,
+                cache=self.cache and split in (self.train_split, self.val_split),
+                **self.reading,
+            )
+        return self._sets[split]
+
+    def prepare_data(self) -> None:
+        """Make the folder where it can be made; called once, on one process."""
+        self.locate()
+
+    def setup(self, stage: str) -> None:
+        """Find the pictures that a stage needs, and check their files.
+
+        Args:
+            stage: ``"fit"``, ``"validate"``, ``"test"`` or ``"predict"``.
+
+        Raises:
+            ValueError: Splits, classes, pictures or masks that are wrong; with their paths.
+        """
+        if stage == "predict":
+            self._prediction_set()
+            return
+        validation = () if self.val_split is None else (self.val_split,)
+        wanted = {
+            "fit": (self.train_split, *validation),
+            "validate": validation,
+            "test": () if stage != "test" else self.test_names,
+        }
+        for split in wanted[stage]:
+            fresh = split not in self._sets
+            dataset = self.dataset(split)
+            if fresh and self.check:
+                dataset.check()
+        if stage == "fit":
+            train = self.dataset(self.train_split)
+            L.pytorch.utilities.rank_zero_info(
+                f"training: {len(train)} pictures of {self.num_classes} classes, "
+                f"{train.masks_kept} of {train.masks_found} masks used"
+            )
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """The training split, shuffled and augmented anew each epoch."""
+        train = self.dataset(self.train_split)
+        return training_loader(
+            train.with_augment(self._augmenter(train), seed=self.seed),
+            count=len(train),
+            batch_size=self.batch_size,
+            workers=self.workers,
+            seed=self.seed,
+        )
+
+    def val_dataloader(self) -> DataLoader[Any] | list[DataLoader[Any]]:
+        """The validation split; no loader where ``val_split`` is None."""
+        return [] if self.val_split is None else self._testing(self.dataset(self.val_split))
+
+    def test_dataloader(self) -> list[DataLoader[Any]]:
+        """A loader for each of `test_names`."""
+        return [self._testing(self.dataset(split)) for split in self.test_names]
+
+    def predict_dataloader(self) -> DataLoader[Any]:
+        """The pictures in ``predict_folder``."""
+        return self._testing(self._prediction_set())
+
+    def _prediction_set(self) -> PictureDataset:
+        if self.predict_folder is None:
+            raise ValueError(
+                "nothing to predict on: set predict_folder to a folder of pictures (no classes "
+                "needed)"
+            )
+        if self._predict_set is None:
+            self._predict_set = PictureDataset(self.predict_folder, **self.reading)
+            if self.check:
+                self._predict_set.check()
+        return self._predict_set
+
+    def _testing(self, dataset: FolderDataset | PictureDataset) -> DataLoader[Any]:
+        return evaluation_loader(dataset, batch_size=self.batch_size, workers=self.workers)
+
+    def _augmenter(self, train: FolderDataset) -> Augmenter | None:
+        if self.augmentation is None:
+            return None
+        backgrounds = None
+        if self.augmentation.swap and self.augmentation.swap_from is None:
+            backgrounds = RemovedForegrounds(
+                train.items, decode=train.decoded, rim=self.augmentation.swap_rim
+            )
+        return Augmenter(self.augmentation.transforms(backgrounds=backgrounds))

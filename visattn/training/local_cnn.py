@@ -1,0 +1,107 @@
+"""A small network that sees near things only, and answers at every place."""
+
+import copy
+from collections.abc import Sequence
+from typing import final
+
+import torch
+from torch import Tensor, nn
+
+
+@final
+class LocalCNN(nn.Module):
+    """A few 3x3 convolutions, two 1x1 convolutions, and logits at every place.
+
+    The answer is the mean of the logits over the places. A mean relates nothing to anything: what
+    two things far from each other say together, no place knows and no sum of places tells, unless
+    a block of attention stands in between. Its place is after ``local``.
+
+    Args:
+        num_classes: Number of logits.
+        layers: Channels and stride of each 3x3 convolution.
+        hidden: Channels between the two 1x1 convolutions.
+
+    Shapes:
+        (N, 3, H, W) to logits (N, num_classes).
+
+    Example:
+        >>> model = LocalCNN(2)
+        >>> model(torch.randn(1, 3, 64, 64)).shape, model.places(torch.randn(1, 3, 64, 64)).shape
+        (torch.Size([1, 2]), torch.Size([1, 2, 8, 8]))
+    """
+
+    def __init__(
+        self,
+        num_classes: int = 2,
+        *,
+        layers: Sequence[Sequence[int]] = ((24, 2), (24, 1), (48, 2), (48, 1), (48, 2)),
+        hidden: int = 64,
+    ) -> None:
+        super().__init__()
+        if not layers or any(len(layer) != 2 or min(layer) < 1 for layer in layers):
+            raise ValueError(f"layers must be pairs of channels and stride, got {layers}")
+        widths = [3, *(channels for channels, _ in layers)]
+        self.local = nn.Sequential(
+            *(
+                _unit(taken, given, kernel_size=3, stride=stride)
+                for taken, (given, stride) in zip(widths, layers, strict=False)
+            )
+        )
+        self.mix = nn.Sequential(
+            _unit(widths[-1], hidden, kernel_size=1), _unit(hidden, widths[-1], kernel_size=1)
+        )
+        self.fc = nn.Conv2d(widths[-1], num_classes, 1)
+
+    def places(self, images: Tensor) -> Tensor:
+        """Logits at every place, (N, num_classes, h, w)."""
+        logits: Tensor = self.fc(self.mix(self.local(images)))
+        return logits
+
+    def forward(self, images: Tensor) -> Tensor:
+        """The mean over the places."""
+        return self.places(images).mean((2, 3))
+
+
+def _unit(taken: int, given: int, *, kernel_size: int, stride: int = 1) -> nn.Sequential:
+    conv = nn.Conv2d(taken, given, kernel_size, stride, padding=kernel_size // 2, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(given), nn.ReLU())
+
+
+def receptive_field(model: nn.Module, *, size: int, channels: int = 3) -> tuple[int, int]:
+    """Rows and columns of the image that one place of a map depends on: its receptive field.
+
+    Traced by gradients: in a copy all weights are positive, so that nothing cancels out and no
+    ReLU closes, and the pixels with a gradient are those that can change the place in the middle.
+
+    Args:
+        model: From images (1, channels, size, size) to a map (1, C, h, w), in any state. It stays
+            as it is.
+        size: Side of the images; the field is at most that.
+        channels: Of the images.
+
+    Raises:
+        ValueError: The model gives no map.
+
+    Example:
+        >>> receptive_field(nn.Conv2d(3, 4, 5, padding=2), size=32)
+        (5, 5)
+    """
+    double = copy.deepcopy(model).double().eval()
+    with torch.no_grad():
+        for name, tensor in (*double.named_parameters(), *double.named_buffers()):
+            if tensor.is_floating_point():
+                tensor.abs_().clamp_(min=1e-3)
+            if name.endswith("running_mean"):
+                tensor.zero_()  # taken off, it could leave something negative
+    with torch.enable_grad():
+        image = torch.rand(1, channels, size, size, dtype=torch.double) + 0.5
+        found = double(image.requires_grad_())
+        if found.ndim != 4:
+            raise ValueError(
+                f"the model must give a map (1, C, h, w), it gave {tuple(found.shape)}"
+            )
+        middle = found[..., found.shape[2] // 2, found.shape[3] // 2].sum()
+        (gradient,) = torch.autograd.grad(middle, image)
+    seen = gradient[0].abs().sum(0) > 0
+    rows, columns = (torch.nonzero(seen.any(axis)).flatten() for axis in (1, 0))
+    return int(rows[-1] - rows[0] + 1), int(columns[-1] - columns[0] + 1)

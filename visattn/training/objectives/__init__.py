@@ -1,0 +1,27 @@
+"""What a classifier is trained on: one objective a file."""
+
+from visattn.training.objectives.area_focus import AreaFocus
+from visattn.training.objectives.base import Objective
+from visattn.training.objectives.box_focus import BoxFocus
+from visattn.training.objectives.branch_cross_entropy import BranchCrossEntropy
+from visattn.training.objectives.cross_entropy import CrossEntropy
+from visattn.training.objectives.energy_inside import EnergyInside
+from visattn.training.objectives.group_dro import GroupDRO
+from visattn.training.objectives.label_focus import LabelFocus
+from visattn.training.objectives.last_layer import LastLayerRefit
+from visattn.training.objectives.masked_focus import MaskedFocus
+from visattn.training.objectives.right_reasons import RightReasons
+
+__all__ = [
+    "AreaFocus",
+    "BoxFocus",
+    "BranchCrossEntropy",
+    "CrossEntropy",
+    "EnergyInside",
+    "GroupDRO",
+    "LabelFocus",
+    "LastLayerRefit",
+    "MaskedFocus",
+    "Objective",
+    "RightReasons",
+]

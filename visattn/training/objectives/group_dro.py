@@ -1,0 +1,67 @@
+"""Group DRO: train on the (class, background) group that does worst."""
+
+from collections.abc import Mapping
+from typing import final
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from visattn.training.group_losses import group_means, raised_weights
+from visattn.training.objectives.base import Objective, check_share
+from visattn.training.objectives.groups import GroupNumbers
+
+
+@final
+class GroupDRO(Objective):
+    """Group distributionally robust optimisation over the groups (class, background).
+
+    Each group has a weight q; with the mean losses of the groups in a batch, q of each is
+    multiplied by exp(step loss) and all are normalised, and the loss is the sum of q times the
+    group's loss. A group that no image of the batch is of keeps its loss of 0, as in the authors'
+    code. Every training image's background must be known, which is more than a mask for some.
+
+    Groups are found as they come: a new one gets the mean weight of the others.
+
+    Args:
+        label_smoothing: Share of the target that is spread evenly over the classes, in [0, 1).
+        step: How fast the weights follow the losses, the paper's eta.
+
+    Raises:
+        ValueError: If an argument is out of its range; in a step, if no background is known.
+
+    Source: Sagawa et al., Distributionally Robust Neural Networks for Group Shifts,
+    arXiv:1911.08731, algorithm 1, on batches that are drawn evenly over the images, not over the
+    groups.
+    """
+
+    def __init__(self, *, label_smoothing: float = 0.0, step: float = 0.01) -> None:
+        check_share("label_smoothing", label_smoothing)
+        if step <= 0:
+            raise ValueError(f"step must be above 0, got {step}.")
+        self.label_smoothing = label_smoothing
+        self.step = step
+        self.numbers = GroupNumbers()
+        self.weights = torch.ones(0)
+
+    def __call__(
+        self, model: nn.Module, batch: Mapping[str, Tensor], progress: float
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """See `Objective`."""
+        groups = self.numbers(batch["label"], batch["background"])
+        logits = model(batch["image"])
+        losses = F.cross_entropy(
+            logits, batch["label"], label_smoothing=self.label_smoothing, reduction="none"
+        ).float()
+        means, _ = group_means(losses, groups, count=len(self.numbers))
+        weights = self._grown(len(self.numbers)).to(losses.device)
+        self.weights = raised_weights(weights, means.detach(), step=self.step)
+        loss = (self.weights * means).sum()
+        parts = {"cross_entropy": losses.detach().mean(), "worst_group": means.detach().max()}
+        return loss, parts
+
+    def _grown(self, count: int) -> Tensor:
+        """The weights, with those of the groups that are new in this batch."""
+        mean = self.weights.mean() if len(self.weights) else self.weights.new_ones(())
+        weights = torch.cat([self.weights, mean.expand(count - len(self.weights))])
+        return weights / weights.sum()

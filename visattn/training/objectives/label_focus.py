@@ -1,0 +1,206 @@
+"""Learn the object's mask from labels alone, and the class behind that mask."""
+
+import math
+from collections.abc import Mapping
+from typing import final
+
+import torch
+from torch import Tensor, nn
+
+from visattn.training.contradictions import (
+    LocalClassifier,
+    contradicted_masks,
+    contradictions,
+    generalised_cross_entropy,
+)
+from visattn.training.mask_pass import find_mask_tap
+from visattn.training.objectives.base import Objective, check_share
+from visattn.training.objectives.masked_focus import MaskedFocus
+
+
+@final
+class LabelFocus(Objective):
+    """Learn where the object is from the images whose background contradicts their label.
+
+    No mask is read, nor any label of a background. Training goes through
+
+    1. *start*: a classifier of small windows (`visattn.training.contradictions.LocalClassifier`)
+       learns the labels from every place by itself, with the generalised cross-entropy, so that
+       it learns the rule, here the background's, and not the exceptions (Learning from Failure,
+       arXiv:2007.02561; here place by place). The network itself does not run.
+    2. *contradictions*: an image that speaks for another class in many places, and little for its
+       label, stands on that class's background. Its places that speak for that class are
+       background, and so is the image's border; the rest is the object.
+    3. *focus*: with these images in place of labelled ones everything goes on as in `MaskedFocus`:
+       they teach the mask, the masks of all images are predicted, backgrounds are swapped, and the
+       class is learned behind the mask.
+
+    It takes a background that goes with the class but not always: where it always does, no image
+    contradicts, and labels do not tell the object from the background. Where no background goes
+    with the class, take `CrossEntropy`.
+
+    Put the mask in with ``detach=True``, as for `MaskedFocus`. The local classifier is no part of
+    the model or of a checkpoint: a training that is resumed begins with ``start`` again, as that
+    share of what is left of it.
+
+    Args:
+        label_smoothing: Share of the target that is spread evenly over the classes, in [0, 1).
+        start: Share of the training, in (0, 1), that the local classifier learns.
+        warmup: Share of the rest in which only the mask learns.
+        share: Least share of an image's places that speak for another class.
+        border: Width of the image's border that is taken for background, as a share of the side,
+            in [0, 0.5).
+        power: Of the generalised cross-entropy, in (0, 1].
+        learning_rate: Highest learning rate of the local classifier.
+        swap: How likely an image gets another background, in [0, 1].
+        mask_weight: Weight of the mask loss beside the cross-entropy.
+        predicted_weight: Weight of a pixel of a predicted mask in that loss.
+        labelled: Contradicted images in each step.
+        bank: Most of them to hold.
+        rim: See `MaskedFocus`.
+        shift: See `MaskedFocus`.
+        anneal: See `MaskedFocus`.
+        site: The mask's site, where the model has several.
+
+    Raises:
+        ValueError: If an argument is out of its range; in a step, if the model has no mask, or if
+            none of the first 2,000 images after the start is contradicted.
+    """
+
+    def __init__(
+        self,
+        *,
+        label_smoothing: float = 0.1,
+        start: float = 0.2,
+        warmup: float = 0.15,
+        share: float = 1 / 3,
+        border: float = 0.15,
+        power: float = 0.7,
+        learning_rate: float = 3e-3,
+        swap: float = 1.0,
+        mask_weight: float = 1.0,
+        predicted_weight: float = 0.5,
+        labelled: int = 16,
+        bank: int = 512,
+        rim: int = 1,
+        shift: float = 0.3,
+        anneal: bool = True,
+        site: str | None = None,
+    ) -> None:
+        for name, value, fits, range_ in (
+            ("start", start, 0 < start < 1, "above 0 and below 1"),
+            ("share", share, 0 < share <= 1, "above 0 and at most 1"),
+            ("border", border, 0 <= border < 0.5, "in [0, 0.5)"),
+            ("power", power, 0 < power <= 1, "above 0 and at most 1"),
+            ("learning_rate", learning_rate, learning_rate > 0, "above 0"),
+        ):
+            if not fits:
+                raise ValueError(f"{name} must be {range_}, got {value}.")
+        check_share("label_smoothing", label_smoothing)
+        self.start = start
+        self.share = share
+        self.border = border
+        self.power = power
+        self.learning_rate = learning_rate
+        self.focus = MaskedFocus(
+            label_smoothing=label_smoothing,
+            warmup=warmup,
+            swap=swap,
+            mask_weight=mask_weight,
+            predicted_weight=predicted_weight,
+            labelled=labelled,
+            bank=bank,
+            rim=rim,
+            shift=shift,
+            anneal=anneal,
+            site=site,
+        )
+        self._local: LocalClassifier | None = None
+        self._optimizer: torch.optim.Optimizer | None = None
+        self._began: float | None = None
+        self._missed = 0
+
+    def __call__(
+        self, model: nn.Module, batch: Mapping[str, Tensor], progress: float
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """See `Objective`."""
+        if self._began is None:
+            self._began = progress
+        done = (progress - self._began) / (1 - min(self._began, _LATEST))
+        if done < self.start or self._local is None:
+            return _nothing(model), {"local": self._learn(model, batch, done / self.start)}
+        masks, share = self._contradicted(self._local, batch)
+        self.focus.bank.add(batch["image"], masks, batch["index"])
+        if not len(self.focus.bank):
+            self._miss(len(masks))
+        unlabelled = {**batch, "mask": torch.full_like(masks, torch.nan)}
+        loss, parts = self.focus(model, unlabelled, (done - self.start) / (1 - self.start))
+        return loss, {**parts, "contradicted": share}
+
+    def _learn(self, model: nn.Module, batch: Mapping[str, Tensor], done: float) -> Tensor:
+        """One step of the local classifier, which is so far with its training; its loss."""
+        images = batch["image"]
+        if self._local is None or self._optimizer is None:
+            find_mask_tap(model, site=self.focus.site)  # an error now, not after the start
+            self._local = LocalClassifier(
+                images.shape[1], num_classes=_classes(model, images), size=max(images.shape[-2:])
+            ).to(images.device)
+            self._optimizer = torch.optim.AdamW(self._local.parameters(), weight_decay=0.01)
+        for group in self._optimizer.param_groups:
+            group["lr"] = self.learning_rate * (1 + math.cos(math.pi * done)) / 2
+        self._local.train()
+        with torch.autocast(images.device.type, enabled=False):
+            logits = self._local(images.float())
+            loss = generalised_cross_entropy(logits, batch["label"], power=self.power)
+        self._optimizer.zero_grad()
+        loss.backward()
+        self._optimizer.step()
+        return loss.detach()
+
+    def _contradicted(
+        self, local: LocalClassifier, batch: Mapping[str, Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """Masks of the contradicted images, NaN for the others, and their share."""
+        images, labels = batch["image"], batch["label"]
+        local.eval()
+        with torch.no_grad(), torch.autocast(images.device.type, enabled=False):
+            logits = local(images.float())
+        against, backgrounds = contradictions(logits, labels, share=self.share)
+        masks = contradicted_masks(logits, backgrounds, size=images.shape[-2:], border=self.border)
+        masks = masks.masked_fill(~against.view(-1, 1, 1, 1), torch.nan)
+        return masks, against.float().mean()
+
+    def _miss(self, images: int) -> None:
+        """Count the images that went by before the first contradicted one."""
+        self._missed += images
+        if self._missed >= _PATIENCE:
+            raise ValueError(
+                f"LabelFocus: none of {self._missed} training images contradicts what its "
+                "background says, so labels alone do not tell the object from the background. "
+                "Give masks for some images and take MaskedFocus, or CrossEntropy if no "
+                "background goes with a class."
+            )
+
+
+_LATEST = 0.99
+"""A training that is resumed at its very end has a little left."""
+
+_PATIENCE = 2000
+"""After so many images it is not by chance: with 1 % of contradictions once in 5e8."""
+
+
+def _nothing(model: nn.Module) -> Tensor:
+    """A loss of 0 that reaches every parameter."""
+    trained = (parameter for parameter in model.parameters() if parameter.requires_grad)
+    return torch.stack([parameter.sum() for parameter in trained]).sum() * 0.0
+
+
+def _classes(model: nn.Module, images: Tensor) -> int:
+    """Number of logits of a model, which is left as it was."""
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    with torch.no_grad():
+        count = model(images[:1]).shape[1]
+    for module, mode in modes.items():
+        module.training = mode
+    return int(count)
