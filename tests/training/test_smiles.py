@@ -18,7 +18,7 @@ from visattn.training.recipes import find_recipe, recipe_names
 from visattn.training.smile_data import MEAN, STD, SmileData
 from visattn.training.smile_maps import diner_cells, diner_shares, disc_cells, plate_rows
 from visattn.training.smile_results import accuracy_by_distance, gap, load_runs, test_run
-from visattn.training.smiles import SmileModule, wake
+from visattn.training.smiles import SmileModule
 
 test_run.__test__ = False  # a function of ours
 FEW = {"train": 8, "val": 4, "test": 8, "batch_size": 4}
@@ -136,9 +136,8 @@ def test_the_receptive_field_of_other_things():
     assert receptive_field(nn.Conv2d(3, 2, (3, 7), padding=(1, 3)), size=20) == (3, 7)
     dilated = nn.Sequential(nn.Conv2d(3, 2, 3, padding=2, dilation=2), nn.ReLU())
     assert receptive_field(dilated, size=20) == (3 + 2, 3 + 2)
-    seeing = wrap(LocalCNN(1), "nonlocal", at="local", init="paper")
-    wake(seeing)
-    assert receptive_field(seeing.local, size=48) == (48, 48)
+    everywhere = wrap(LocalCNN(1), "se", at="local", init="paper")
+    assert receptive_field(everywhere.local, size=48) == (48, 48)
     with pytest.raises(ValueError, match="must give a map"):
         receptive_field(LocalCNN(1), size=32)
 

@@ -56,6 +56,7 @@ def main() -> None:
     """Write the matrix."""
     parser = argparse.ArgumentParser(description=visattn.matrix.__doc__)
     parser.add_argument("--quick", action="store_true", help=f"only {', '.join(QUICK)}")
+    parser.add_argument("--only", choices=["families", "contract"], help="one of the two pages")
     parser.add_argument("--out", type=Path, default=Path("docs/matrix.md"))
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     parser.add_argument(
@@ -65,13 +66,16 @@ def main() -> None:
         help="folder of results so far: an interrupted run goes on where it was",
     )
     given = parser.parse_args()
-    page = make(QUICK if given.quick else (), jobs=given.jobs, folder=given.kept)
-    chosen = [pair for pair in pairs() if pair.block == "se" or not given.quick]
-    promises = _all(keep, chosen, given.jobs, "promises", given.kept)
-    contract = given.out.with_name("contract.md")
-    given.out.write_text(page)
-    contract.write_text(contract_page(promises))
-    print(f"Wrote {given.out} and {contract}.")
+    if given.only != "contract":
+        page = make(QUICK if given.quick else (), jobs=given.jobs, folder=given.kept)
+        given.out.write_text(page)
+        print(f"Wrote {given.out}.")
+    if given.only != "families":
+        chosen = [pair for pair in pairs() if pair.block == "se" or not given.quick]
+        promises = _all(keep, chosen, given.jobs, "promises", given.kept)
+        contract = given.out.with_name("contract.md")
+        contract.write_text(contract_page(promises))
+        print(f"Wrote {contract}.")
 
 
 if __name__ == "__main__":

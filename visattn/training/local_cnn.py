@@ -73,6 +73,9 @@ def receptive_field(model: nn.Module, *, size: int, channels: int = 3) -> tuple[
     Traced by gradients: in a copy all weights are positive, so that nothing cancels out and no
     ReLU closes, and the pixels with a gradient are those that can change the place in the middle.
 
+    It is made for convolutions, pooling and gates. Attention over places is missed where its softmax
+    is so sharp that no gradient is left.
+
     Args:
         model: From images (1, channels, size, size) to a map (1, C, h, w), in any state. It stays
             as it is.
