@@ -10,9 +10,10 @@ import os
 import resource
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.console import Console
@@ -21,21 +22,14 @@ from torch import nn
 
 from visattn.blocks import block_entry
 
-BLOCKS: dict[str, Callable[[int], nn.Module]] = {
-    "NonLocalAttn of timm": lambda channels: _theirs(channels),
+BLOCKS: dict[str, tuple[str, dict[str, Any]]] = {
+    "NonLocalAttn of timm": ("", {}),
     **{
-        f"nonlocal, {function}": lambda channels, function=function: block_entry(
-            "nonlocal"
-        ).factory(channels, pairwise=function)
+        f"nonlocal, {function}": ("nonlocal", {"pairwise": function})
         for function in ("embedded_gaussian", "gaussian", "dot", "concatenation")
     },
-    "nonlocal, subsample": lambda channels: block_entry("nonlocal").factory(
-        channels, subsample=True
-    ),
-    **{
-        name: lambda channels, name=name: block_entry(name).factory(channels)
-        for name in ("mhsa", "axial", "criss_cross", "local", "linear", "latents")
-    },
+    "nonlocal, subsample": ("nonlocal", {"subsample": True}),
+    **{name: (name, {}) for name in ("mhsa", "axial", "criss_cross", "local", "linear", "latents")},
 }
 """What can be measured; the first is what the others are compared with."""
 
@@ -132,11 +126,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
 
 
-def _theirs(channels: int) -> nn.Module:
-    """The block of timm, as wide inside as ours; imported here, since that takes its time."""
-    from timm.layers.non_local_attn import NonLocalAttn
+def build(name: str, channels: int) -> nn.Module:
+    """A block of `BLOCKS`."""
+    block, options = BLOCKS[name]
+    if block:
+        return block_entry(block).factory(channels, **options)
+    from timm.layers.non_local_attn import NonLocalAttn  # takes its time, and only here
 
-    return NonLocalAttn(channels, rd_ratio=0.5, rd_divisor=1)
+    theirs: nn.Module = NonLocalAttn(channels, rd_ratio=0.5, rd_divisor=1)  # as wide as ours
+    return theirs
 
 
 def _device() -> torch.device:
@@ -171,7 +169,7 @@ def _one(words: Sequence[str]) -> None:
     name, *numbers = words
     batch, channels, side, backward = map(int, numbers)
     torch.manual_seed(0)
-    block = BLOCKS[name](channels).to(_device()).train()
+    block = build(name, channels).to(_device()).train()
     small = torch.randn(1, channels, 8, 8, device=_device())
     step_peak(block, small)  # what libraries set up once
     for parameter in block.parameters():

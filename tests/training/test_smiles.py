@@ -17,10 +17,9 @@ from visattn.training.quiet import quiet_lightning
 from visattn.training.recipes import find_recipe, recipe_names
 from visattn.training.smile_data import MEAN, STD, SmileData
 from visattn.training.smile_maps import diner_cells, diner_shares, disc_cells, plate_rows
-from visattn.training.smile_results import accuracy_by_distance, gap, load_runs, test_run
-from visattn.training.smiles import SmileModule
+from visattn.training.smile_results import accuracy_by_distance, examine_run, gap, load_runs
+from visattn.training.smiles import SmileModule, wake
 
-test_run.__test__ = False  # a function of ours
 FEW = {"train": 8, "val": 4, "test": 8, "batch_size": 4}
 RECIPES = [name for name in recipe_names() if name.startswith("longrange/")]
 
@@ -136,8 +135,10 @@ def test_the_receptive_field_of_other_things():
     assert receptive_field(nn.Conv2d(3, 2, (3, 7), padding=(1, 3)), size=20) == (3, 7)
     dilated = nn.Sequential(nn.Conv2d(3, 2, 3, padding=2, dilation=2), nn.ReLU())
     assert receptive_field(dilated, size=20) == (3 + 2, 3 + 2)
-    everywhere = wrap(LocalCNN(1), "se", at="local", init="paper")
-    assert receptive_field(everywhere.local, size=48) == (48, 48)
+    for block in ("se", "nonlocal"):
+        everywhere = wrap(LocalCNN(1), block, at="local", init="paper")
+        wake(everywhere)
+        assert receptive_field(everywhere.local, size=48) == (48, 48)
     with pytest.raises(ValueError, match="must give a map"):
         receptive_field(LocalCNN(1), size=32)
 
@@ -287,7 +288,7 @@ def test_fit_test_and_the_command(root, tmp_path, capsys):
         assert word in out
     ((module, data, seed),) = load_runs(tmp_path, name="far")
     assert seed == 0
-    tested = test_run(module, data, name="far", seed=seed)
+    tested = examine_run(module, data, name="far", seed=seed)
     assert tested.field == 27
     assert len(tested.gaps) == len(tested.correct) == 16
     assert tested.parameters == sum(p.numel() for p in module.parameters())

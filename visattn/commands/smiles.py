@@ -16,11 +16,11 @@ def show_smiles(names: list[str], *, runs: str = "runs", out: str | None = None)
     from rich.console import Console
 
     from visattn.training.smile_figures import draw_distances, draw_queries
-    from visattn.training.smile_results import load_runs, smile_table, test_run
+    from visattn.training.smile_results import examine_run, load_runs, smile_table
 
     found = {name: load_runs(runs, name=name) for name in names}
     tests = [
-        test_run(module, data, name=name, seed=seed)
+        examine_run(module, data, name=name, seed=seed)
         for name, trained in found.items()
         for module, data, seed in trained
     ]

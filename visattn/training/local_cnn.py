@@ -70,11 +70,8 @@ def _unit(taken: int, given: int, *, kernel_size: int, stride: int = 1) -> nn.Se
 def receptive_field(model: nn.Module, *, size: int, channels: int = 3) -> tuple[int, int]:
     """Rows and columns of the image that one place of a map depends on: its receptive field.
 
-    Traced by gradients: in a copy all weights are positive, so that nothing cancels out and no
-    ReLU closes, and the pixels with a gradient are those that can change the place in the middle.
-
-    It is made for convolutions, pooling and gates. Attention over places is missed where its softmax
-    is so sharp that no gradient is left.
+    Traced by gradients: in a copy all weights are positive, so that nothing cancels out and no ReLU
+    closes, and the pixels with a gradient are those that can change the place in the middle.
 
     Args:
         model: From images (1, channels, size, size) to a map (1, C, h, w), in any state. It stays
@@ -92,10 +89,15 @@ def receptive_field(model: nn.Module, *, size: int, channels: int = 3) -> tuple[
     double = copy.deepcopy(model).double().eval()
     with torch.no_grad():
         for name, tensor in (*double.named_parameters(), *double.named_buffers()):
-            if tensor.is_floating_point():
+            if not tensor.is_floating_point():
+                continue
+            if name.endswith(("running_mean", "bias")):
+                tensor.zero_()  # taken off, a mean could leave something negative
+            elif tensor.ndim < 2:
+                tensor.fill_(1.0)
+            else:  # means of what goes in, so that no gate and no softmax saturates
                 tensor.abs_().clamp_(min=1e-3)
-            if name.endswith("running_mean"):
-                tensor.zero_()  # taken off, it could leave something negative
+                tensor.div_(tensor.flatten(1).sum(1).view(-1, *[1] * (tensor.ndim - 1)))
     with torch.enable_grad():
         image = torch.rand(1, channels, size, size, dtype=torch.double) + 0.5
         found = double(image.requires_grad_())

@@ -79,7 +79,9 @@ class SmileData(L.LightningDataModule):
             if count % GROUP:
                 raise ValueError(f"{name} must be a multiple of {GROUP}, a group; got {count}")
         self.size, self.diners, self.sushi, self.distance = size, diners, sushi, distance
-        self.train_distances = train_distances or [distance]
+        self.train_distances: list[int | None] = (
+            [*train_distances] if train_distances else [distance]
+        )
         self.test_distances = test_distances or []
         self.counts = {"train": train, "empty": train_without_faces, "val": val, "test": test}
         self.scene_seed, self.batch_size, self.flip, self.root = scene_seed, batch_size, flip, root
@@ -228,7 +230,7 @@ def _loader(scenes: Scenes, batch_size: int, *, shuffle: bool = False) -> DataLo
     return DataLoader(scenes, batch_sampler=sampler, collate_fn=_as_it_is)
 
 
-def _as_it_is(batch: Batch) -> Batch:
+def _as_it_is(batch: Any) -> Any:
     return batch
 
 

@@ -8,13 +8,13 @@ from matplotlib.figure import Figure
 
 from visattn.pictures import query_map, save
 from visattn.training.smile_data import MEAN, STD, SmileData
-from visattn.training.smile_results import Tested, accuracy_by_distance
+from visattn.training.smile_results import RunResult, accuracy_by_distance
 from visattn.training.smiles import SmileModule
 
 _COLOURS = ("#777777", "#e69f00", "#cc79a7", "#0072b2", "#009e73", "#d55e00", "#56b4e9", "#000000")
 
 
-def draw_distances(tests: Sequence[Tested], path: str | Path) -> Path:
+def draw_distances(tests: Sequence[RunResult], path: str | Path) -> Path:
     """Accuracy against distance over receptive field, a line a run; the band spans the seeds.
 
     Args:

@@ -90,5 +90,6 @@ def diner_shares(rows: Tensor, rings: Tensor, *, diameter: int, size: int) -> Te
     Returns:
         (N, sushi, heads, diners); with what falls elsewhere it sums to 1.
     """
-    cells = diner_cells(rings, diameter=diameter, size=size, grid=rows.shape[-2:])
+    grid = (rows.shape[-2], rows.shape[-1])
+    cells = diner_cells(rings, diameter=diameter, size=size, grid=grid)
     return torch.einsum("nkhyx,ndyx->nkhd", rows, cells.to(rows.dtype))

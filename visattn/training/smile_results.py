@@ -21,7 +21,7 @@ BINS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0)
 
 
 @dataclass(frozen=True)
-class Tested:
+class RunResult:
     """A trained network on the test splits.
 
     Attributes:
@@ -94,7 +94,7 @@ def gap(plates: Tensor, rings: Tensor, owners: Tensor, *, plate: int, ring: int)
 
 
 @torch.no_grad()
-def test_run(module: SmileModule, data: SmileData, *, name: str, seed: int) -> Tested:
+def examine_run(module: SmileModule, data: SmileData, *, name: str, seed: int) -> RunResult:
     """Examine a network on every test split."""
     means: dict[str, dict[str, float]] = {}
     gaps, correct = [], []
@@ -120,10 +120,10 @@ def test_run(module: SmileModule, data: SmileData, *, name: str, seed: int) -> T
     local = LocalCNN(1, layers=module.hparams["layers"]).local  # without what stands after it
     field, _ = receptive_field(local, size=4 * data.size)
     count = sum(p.numel() for p in module.parameters())
-    return Tested(name, seed, count, field, means, torch.cat(gaps), torch.cat(correct))
+    return RunResult(name, seed, count, field, means, torch.cat(gaps), torch.cat(correct))
 
 
-def accuracy_by_distance(tested: Tested) -> list[tuple[float, float, int]]:
+def accuracy_by_distance(tested: RunResult) -> list[tuple[float, float, int]]:
     """(distance over receptive field, accuracy, answers) of each bin of `BINS` with 50 answers."""
     shares = tested.gaps / tested.field
     found = []
@@ -135,7 +135,7 @@ def accuracy_by_distance(tested: Tested) -> list[tuple[float, float, int]]:
     return found
 
 
-def smile_table(tests: Sequence[Tested]) -> Table:
+def smile_table(tests: Sequence[RunResult]) -> Table:
     """A row a name: mean and standard deviation over the seeds, in %."""
     table = Table("run", "seeds", "parameters", "correct", "mass on the right diner", "chance",
                   "abs(p - .5) without a face", title="test split")  # fmt: skip

@@ -95,7 +95,7 @@ def render_arrays(scenes: SceneSet, *, progress: bool = False) -> SceneArrays:
                 np.array(scene.plan.owners),
             )
         )
-    return SceneArrays(*(np.stack(column) for column in zip(*rows, strict=True)))  # type: ignore[arg-type]
+    return SceneArrays(*(np.stack(column) for column in zip(*rows, strict=True)))
 
 
 def cached_arrays(
