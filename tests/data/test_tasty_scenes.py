@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from visattn.data.sushi.sheet import PAPER
-from visattn.data.tasty import COLOURS, Layout, draw_group, tasty_scenes, tasty_sheet
+from visattn.data.tasty import (
+    COLOURS,
+    Layout,
+    draw_group,
+    draw_independent,
+    tasty_scenes,
+    tasty_sheet,
+)
 from visattn.data.tasty.__main__ import main
 
 PALETTE = np.array(list(COLOURS.values()))
@@ -242,3 +249,24 @@ def test_the_sheet_comes_from_the_command_line(tmp_path, capsys):
     with pytest.raises(SystemExit):
         main(["--contact-sheet", str(tmp_path / "small.png"), "--size", "30"])
     assert "size must be at least" in capsys.readouterr().err
+
+
+def test_independent_smiles_are_even_and_their_number_says_something():
+    rng = np.random.default_rng(3)
+    plans = [p for _ in range(500) for p in draw_independent(rng, diners=4, sushi=2)]
+    counts = np.array([sum(plan.smiles) for plan in plans])
+    answers = np.array([plan.answers for plan in plans])
+    assert set(counts) == {0, 1, 2, 3, 4}
+    assert abs(answers.mean() - 0.5) < 0.03
+    for count in range(5):
+        assert abs(answers[counts == count].mean() - count / 4) < 0.05
+    for plan in plans:
+        assert len(set(plan.colours)) == 4
+        assert len(set(plan.owners)) == 2
+        assert plan.answers == tuple(int(plan.smiles[owner]) for owner in plan.owners)
+
+
+def test_scenes_that_are_not_balanced_are_of_independent_plans():
+    counts = {sum(scene.plan.smiles) for scene in scenes(16, balanced=False)}
+    assert len(counts) > 1
+    assert {sum(scene.plan.smiles) for scene in scenes(16)} == {2}

@@ -39,6 +39,9 @@ class SmileData(L.LightningDataModule):
             None.
         test_distances: Distances to test on besides.
         train: Scenes to train on.
+        train_balanced: Train on groups as above, in which the number of smiles says nothing, too.
+            If not, each diner of a training scene smiles or not by chance, see
+            `visattn.data.tasty.draw_independent`: a network then has something easy to begin with.
         train_without_faces: Further ones with empty rings, which stand there with either answer.
         val: Scenes to validate on.
         test: Scenes of each test split.
@@ -61,6 +64,7 @@ class SmileData(L.LightningDataModule):
         train_distances: list[int] | None = None,
         test_distances: list[int] | None = None,
         train: int = 8000,
+        train_balanced: bool = False,
         train_without_faces: int = 0,
         val: int = 800,
         test: int = 800,
@@ -83,6 +87,7 @@ class SmileData(L.LightningDataModule):
             [*train_distances] if train_distances else [distance]
         )
         self.test_distances = test_distances or []
+        self.train_balanced = train_balanced
         self.counts = {"train": train, "empty": train_without_faces, "val": val, "test": test}
         self.scene_seed, self.batch_size, self.flip, self.root = scene_seed, batch_size, flip, root
         for every in (distance, *self.train_distances, *self.test_distances):
@@ -145,7 +150,8 @@ class SmileData(L.LightningDataModule):
             near = self.train_distances
             share = self.counts["train"] // len(near) // GROUP * GROUP
             sets = [
-                self._set(share, train + _APART * place, every) for place, every in enumerate(near)
+                self._set(share, train + _APART * place, every, balanced=self.train_balanced)
+                for place, every in enumerate(near)
             ]
             if self.counts["empty"]:
                 sets.append(self._set(self.counts["empty"], empty, near[0], without_faces=True))
@@ -161,9 +167,17 @@ class SmileData(L.LightningDataModule):
         return [self._set(self.counts["test"], test, every, without_faces=words == "without_faces")]
 
     def _set(
-        self, count: int, seed: int, distance: int | None, *, without_faces: bool = False
+        self,
+        count: int,
+        seed: int,
+        distance: int | None,
+        *,
+        without_faces: bool = False,
+        balanced: bool = True,
     ) -> SceneSet:
-        found = SceneSet(count, seed, self.size, self.diners, self.sushi, distance, without_faces)
+        found = SceneSet(
+            count, seed, self.size, self.diners, self.sushi, distance, without_faces, balanced
+        )
         _ = found.layout  # raises an error for what there is no room for
         return found
 

@@ -8,7 +8,7 @@
 from visattn.data.tasty.folder import CLASSES, TastyParameters, render_tasty, tasty_cache
 from visattn.data.tasty.layout import Layout
 from visattn.data.tasty.palette import COLOURS
-from visattn.data.tasty.plan import Plan, draw_group
+from visattn.data.tasty.plan import Plan, draw_group, draw_independent
 from visattn.data.tasty.scenes import TastyScene, tasty_scenes
 from visattn.data.tasty.sheet import tasty_sheet
 
@@ -20,6 +20,7 @@ __all__ = [
     "TastyParameters",
     "TastyScene",
     "draw_group",
+    "draw_independent",
     "render_tasty",
     "tasty_cache",
     "tasty_scenes",

@@ -31,6 +31,7 @@ class SceneSet:
         sushi: Number of plates.
         distance: Rows of bare table between rings and plates.
         without_faces: Leave the rings empty.
+        balanced: As many smiles as not in each; by chance if False.
     """
 
     count: int
@@ -40,6 +41,7 @@ class SceneSet:
     sushi: int = 1
     distance: int | None = None
     without_faces: bool = False
+    balanced: bool = True
 
     @property
     def layout(self) -> Layout:

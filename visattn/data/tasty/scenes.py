@@ -10,7 +10,7 @@ from visattn.data.sushi.noise import Field
 from visattn.data.sushi.scene import Picture, camera_noise, cast_shadow
 from visattn.data.tasty.cutouts import Cutout
 from visattn.data.tasty.layout import Corners, Layout, place
-from visattn.data.tasty.plan import GROUP, Plan, draw_group
+from visattn.data.tasty.plan import GROUP, Plan, draw_group, draw_independent
 from visattn.data.tasty.plate import draw_plate
 from visattn.data.tasty.portraits import draw_portrait, sample_person
 from visattn.data.tasty.settings import Setting, render_setting
@@ -75,6 +75,7 @@ def tasty_scenes(
     sushi: int = 1,
     distance: int | None = None,
     without_faces: bool = False,
+    balanced: bool = True,
     seed: int = 0,
     settings: int = 72,
 ) -> Iterator[TastyScene]:
@@ -94,6 +95,8 @@ def tasty_scenes(
         distance: rows of bare table between rings and plates; nearly all there is room for if None.
             Scenes of one seed that differ in distance alone show the same people and plates.
         without_faces: leave the rings empty.
+        balanced: draw groups as said; if not, each diner smiles or not by chance, see
+            `draw_independent`, and the number of smiles says something about the answer.
         seed: of everything; two seeds share no table, no sushi and no people.
         settings: how many tables are rendered, each with its light and its buri.
 
@@ -115,11 +118,12 @@ def tasty_scenes(
     if seed < 0:
         raise ValueError(f"seed must not be negative, got {seed}")
     layout = Layout(size, diners, sushi, distance)
-    return _render(count // GROUP, layout, without_faces, seed, min(settings, count // GROUP))
+    settings = min(settings, count // GROUP)
+    return _render(count // GROUP, layout, without_faces, balanced, seed, settings)
 
 
 def _render(
-    groups: int, layout: Layout, without_faces: bool, seed: int, settings: int
+    groups: int, layout: Layout, without_faces: bool, balanced: bool, seed: int, settings: int
 ) -> Iterator[TastyScene]:
     pool = [
         render_setting(
@@ -133,7 +137,8 @@ def _render(
     ]
     for group in range(groups):
         rng = np.random.default_rng([seed, 0x7A57E, group])
-        plans = draw_group(rng, diners=layout.diners, sushi=layout.sushi)
+        draw = draw_group if balanced else draw_independent
+        plans = draw(rng, diners=layout.diners, sushi=layout.sushi)
         people = [sample_person(rng) for _ in range(layout.diners)]
         corners = place(layout, rng)
         noise = camera_noise(int(rng.integers(2**40)), (layout.size, layout.size, 3))
