@@ -65,7 +65,13 @@ def test_a_recipe_begins_with_command_time_and_result(name):
 def test_the_readme_lists_every_recipe_and_its_commands_exist():
     text = (recipe_folder() / "README.md").read_text()
     for name in RECIPES:
-        assert f"]({name}.yaml)" in text
+        folder, _, file = name.partition("/")
+        beside = recipe_folder() / folder / "README.md"
+        if beside.is_file():
+            assert f"]({folder}/README.md)" in text
+            assert f"]({file}.yaml)" in beside.read_text()
+        else:
+            assert f"]({name}.yaml)" in text
     blocks = re.findall(r"```sh\n(.*?)```", text, flags=re.DOTALL)
     commands = [
         shlex.split(line, comments=True) for block in blocks for line in block.splitlines() if line
