@@ -28,7 +28,7 @@ def commands(page):
     return [
         shlex.split(line, comments=True)
         for text in blocks(page, "bash", "sh")
-        for line in text.splitlines()
+        for line in text.replace("\\\n", " ").splitlines()
         if shlex.split(line, comments=True)
     ]
 

@@ -17,7 +17,8 @@ PLACES = {  # what each block's maps are called, by what they are made of
     "": {"abn", "cbam", "gc", "residual_attention", "scse", "triplet"},
     ", mask": {"spatial_mask"},
     ", gates": {"bam", "coord", "simam"},
-    ", received": {"aa", "mhsa", "nonlocal"},
+    ", received": {"aa", "mhsa", "nonlocal"}
+    | {"axial", "criss_cross", "latents", "linear", "local"},
 }
 
 
