@@ -4,6 +4,7 @@ import json
 import time
 
 import pytest
+from tiny_recipe import MASK, RECIPE
 
 from visattn.cli import main
 from visattn.training.comparison import running
@@ -12,27 +13,6 @@ from visattn.training.comparison.records import read_records
 from visattn.training.comparison.running import Machine, Place, run_all
 from visattn.training.comparison.single import main as run_one
 
-RECIPE = """
-name: {name}
-trainer: {{max_epochs: 1, accelerator: cpu}}
-model:
-  backbone: resnet10t
-  backbone_options: {{channels: [4, 4, 4, 4], stem_width: 4}}
-  attention: {attention}
-data:
-  class_path: SushiData
-  init_args:
-    size: 32
-    train: 16
-    val: 8
-    test: 24
-    variants: [original, mixed_same, mixed_rand, mixed_new, only_bg]
-    kinds: [buri, maguro]
-    batch_size: 8
-    workers: 0
-    augmentation: null
-"""
-MASK = "{block: spatial_mask, at: image, init: paper}"
 SPLITS = ("original", "mixed_same", "mixed_rand", "mixed_new", "only_bg")
 
 
