@@ -146,3 +146,10 @@ def test_trains_on_a_single_place():
 def test_errors(options, message):
     with pytest.raises(ValueError, match=message):
         AttentionBranch(16, **options)
+
+
+def test_what_is_recorded(recorded_shapes):
+    assert recorded_shapes(AttentionBranch(16)) == {
+        "class_logits": (2, 1000),
+        "spatial": (2, 1, 9, 7),
+    }

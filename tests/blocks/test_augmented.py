@@ -7,6 +7,7 @@ from torch import nn
 
 from visattn.blocks.augmented import AugmentedConv
 from visattn.recording import record
+from visattn.testing import check_block
 
 
 @pytest.mark.parametrize("relative", [True, False])
@@ -95,3 +96,12 @@ def test_has_the_size_of_the_convolution(stride):
 def test_errors(options, message):
     with pytest.raises(ValueError, match=message):
         AugmentedConv(16, **options)
+
+
+def test_what_is_recorded(recorded_shapes):
+    assert recorded_shapes(AugmentedConv(16)) == {"pairwise": (2, (9, 7), (9, 7))}
+
+
+@pytest.mark.parametrize("options", [{"upsilon": 1.0}, {"relative": False}], ids=str)
+def test_variants_keep_the_contract(options):
+    check_block(AugmentedConv, **options)

@@ -7,7 +7,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from visattn.attention import sine_positions_2d
 from visattn.blocks import Axial, CrissCross
 from visattn.recording import record
-from visattn.testing import enliven
+from visattn.testing import check_block, enliven
 
 H, W = 4, 3
 
@@ -148,3 +148,17 @@ def test_parameter_counts():
 def test_errors(factory, options, message):
     with pytest.raises(ValueError, match=message):
         factory(8, **options)
+
+
+@pytest.mark.parametrize("factory", [Axial, CrissCross])
+def test_what_is_recorded(factory, recorded_shapes):
+    assert recorded_shapes(factory(16)) == {"pairwise": (1, (9, 7), (9, 7))}
+
+
+@pytest.mark.parametrize(
+    ("factory", "options"),
+    [(Axial, {"position": "learned"}), (Axial, {"norm": False}), (CrissCross, {"loops": 1})],
+    ids=str,
+)
+def test_variants_keep_the_contract(factory, options):
+    check_block(factory, **options)

@@ -115,3 +115,15 @@ def test_stands_after_stages_1_to_3(name, parameters):
 def test_errors(options, message):
     with pytest.raises(ValueError, match=message):
         BAM(16, **options)
+
+
+def test_what_is_recorded(recorded_shapes):
+    assert recorded_shapes(BAM(16)) == {
+        "channel": (2, 16, 1, 1),
+        "spatial_logits": (2, 1, 9, 7),
+        "gate": (2, 16, 9, 7),
+    }
+
+
+def test_a_variant_keeps_the_contract():
+    check_block(BAM, variant="official")

@@ -3,7 +3,7 @@ import torch
 from timm.layers.cbam import CbamModule
 
 from visattn.blocks import CBAM
-from visattn.testing import enliven
+from visattn.testing import check_block, enliven
 
 
 def rename(state):
@@ -76,3 +76,11 @@ def test_parameter_counts(variant, parameters):
 def test_errors(options, message):
     with pytest.raises(ValueError, match=message):
         CBAM(16, **options)
+
+
+def test_what_is_recorded(recorded_shapes):
+    assert recorded_shapes(CBAM(16)) == {"channel": (2, 16, 1, 1), "spatial": (2, 1, 9, 7)}
+
+
+def test_a_variant_keeps_the_contract():
+    check_block(CBAM, variant="timm")

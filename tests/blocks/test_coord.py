@@ -80,3 +80,14 @@ def test_parameter_counts(channels, options, parameters):
 def test_errors(options, message):
     with pytest.raises(ValueError, match=message):
         CoordinateAttention(16, **options)
+
+
+def test_what_is_recorded(recorded_shapes):
+    assert recorded_shapes(CoordinateAttention(16)) == {
+        "gate rows": (2, 16, 9, 1),
+        "gate columns": (2, 16, 1, 7),
+    }
+
+
+def test_a_variant_keeps_the_contract():
+    check_block(CoordinateAttention, reduction=24, rd_divisor=8, bias=False)

@@ -9,6 +9,7 @@ import visattn
 from visattn.blocks import ECA
 from visattn.blocks.eca import eca_kernel_size
 from visattn.checkpoints import from_published
+from visattn.testing import check_block
 
 
 @pytest.mark.parametrize("channels", [1, 3, 16, 64, 256, 2048])
@@ -76,3 +77,11 @@ def test_the_kernels_of_the_official_resnet18_one_a_stage():
 def test_errors(options, message):
     with pytest.raises(ValueError, match=message):
         ECA(2, **options)
+
+
+def test_what_is_recorded(recorded_shapes):
+    assert recorded_shapes(ECA(16)) == {"channel": (2, 16, 1, 1)}
+
+
+def test_a_variant_keeps_the_contract():
+    check_block(ECA, padding="circular")

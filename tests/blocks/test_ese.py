@@ -49,3 +49,7 @@ def test_parameter_count():
 def test_errors(channels, options, message):
     with pytest.raises(ValueError, match=message):
         EffectiveSE(channels, **options)
+
+
+def test_what_is_recorded(recorded_shapes):
+    assert recorded_shapes(EffectiveSE(16)) == {"channel": (2, 16, 1, 1)}

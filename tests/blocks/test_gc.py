@@ -7,7 +7,7 @@ import visattn
 from visattn.blocks import GlobalContext
 from visattn.checkpoints import from_published
 from visattn.recording import record
-from visattn.testing import enliven
+from visattn.testing import check_block, enliven
 
 TIMM = {"reduction": 8, "eps": 1e-6}
 
@@ -110,3 +110,12 @@ def test_stands_in_stages_2_to_4():
 def test_errors(options, message):
     with pytest.raises(ValueError, match=message):
         GlobalContext(16, **options)
+
+
+def test_what_is_recorded(recorded_shapes):
+    assert recorded_shapes(GlobalContext(16)) == {"spatial": (2, 1, 9, 7)}
+
+
+@pytest.mark.parametrize("options", [{"fuse": "scale"}, {"fuse": "both"}], ids=str)
+def test_variants_keep_the_contract(options):
+    check_block(GlobalContext, **options)

@@ -6,7 +6,7 @@ from torch import nn
 
 from visattn.blocks import Latents, LinearAttention
 from visattn.recording import record
-from visattn.testing import enliven
+from visattn.testing import check_block, enliven
 
 
 def conv(layer, x):
@@ -110,3 +110,17 @@ def test_parameter_counts():
 def test_errors(factory, options, message):
     with pytest.raises(ValueError, match=message):
         factory(8, **options)
+
+
+@pytest.mark.parametrize("factory", [Latents, LinearAttention])
+def test_what_is_recorded(factory, recorded_shapes):
+    assert recorded_shapes(factory(16)) == {"pairwise": (1, (9, 7), (9, 7))}
+
+
+@pytest.mark.parametrize(
+    ("factory", "options"),
+    [(Latents, {"depth": 0, "position": "sine"}), (LinearAttention, {"features": "elu"})],
+    ids=str,
+)
+def test_variants_keep_the_contract(factory, options):
+    check_block(factory, **options)

@@ -3,7 +3,7 @@ import torch
 
 from visattn.blocks import LocalSelfAttention
 from visattn.recording import record
-from visattn.testing import enliven
+from visattn.testing import check_block, enliven
 
 
 def written_out(block, x, side):
@@ -100,3 +100,11 @@ def test_stride_and_counts():
 def test_errors(options, message):
     with pytest.raises(ValueError, match=message):
         LocalSelfAttention(8, **options)
+
+
+def test_what_is_recorded(recorded_shapes):
+    assert recorded_shapes(LocalSelfAttention(16)) == {"pairwise": (4, (9, 7), (9, 7))}
+
+
+def test_a_variant_keeps_the_contract():
+    check_block(LocalSelfAttention, kernel_size=3)

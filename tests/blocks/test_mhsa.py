@@ -10,6 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from visattn.attention import sine_positions_2d
 from visattn.blocks.mhsa import MultiHeadSelfAttention
 from visattn.recording import record
+from visattn.testing import check_block
 
 POSITIONS = ["none", "sine", "learned", "relative"]
 
@@ -160,3 +161,14 @@ def test_heads_adapt_to_the_channels(channels, heads):
 def test_errors(options, message):
     with pytest.raises(ValueError, match=message):
         MultiHeadSelfAttention(16, **options)
+
+
+def test_what_is_recorded(recorded_shapes):
+    assert recorded_shapes(MultiHeadSelfAttention(16)) == {"pairwise": (4, (9, 7), (9, 7))}
+
+
+@pytest.mark.parametrize(
+    "options", [{"position": "none"}, {"position": "sine"}, {"position": "learned"}], ids=str
+)
+def test_variants_keep_the_contract(options):
+    check_block(MultiHeadSelfAttention, **options)

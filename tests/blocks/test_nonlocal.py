@@ -5,7 +5,7 @@ from timm.layers.non_local_attn import NonLocalAttn
 
 from visattn.blocks import NonLocal
 from visattn.recording import record
-from visattn.testing import enliven
+from visattn.testing import check_block, enliven
 
 FUNCTIONS = ["embedded_gaussian", "gaussian", "dot", "concatenation"]
 
@@ -94,3 +94,22 @@ def test_parameter_counts():
 def test_errors(options, message):
     with pytest.raises(ValueError, match=message):
         NonLocal(8, **options)
+
+
+def test_what_is_recorded(recorded_shapes):
+    assert recorded_shapes(NonLocal(16)) == {"pairwise": (1, (9, 7), (9, 7))}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"pairwise": "gaussian"},
+        {"pairwise": "dot"},
+        {"pairwise": "concatenation"},
+        {"subsample": True},
+        {"norm": False},
+    ],
+    ids=str,
+)
+def test_variants_keep_the_contract(options):
+    check_block(NonLocal, **options)

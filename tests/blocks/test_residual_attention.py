@@ -109,3 +109,19 @@ def test_trains_on_a_single_place():
 def test_errors(options, message):
     with pytest.raises(ValueError, match=message):
         ResidualAttention(16, **options)
+
+
+def test_what_is_recorded(recorded_shapes):
+    assert recorded_shapes(ResidualAttention(16)) == {
+        "gate": (2, 16, 9, 7),
+        "spatial": (2, 1, 9, 7),
+    }
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"depth": 1}, {"depth": 3}, {"attention": "channel"}, {"attention": "spatial"}],
+    ids=str,
+)
+def test_variants_keep_the_contract(options):
+    check_block(ResidualAttention, **options)

@@ -3,6 +3,7 @@ import torch
 
 from visattn.blocks import SCSE
 from visattn.recording import record
+from visattn.testing import check_block
 
 
 def gates(block, x):
@@ -60,3 +61,11 @@ def test_parameter_counts(options, parameters):
 def test_errors(options, message):
     with pytest.raises(ValueError, match=message):
         SCSE(16, **options)
+
+
+def test_what_is_recorded(recorded_shapes):
+    assert recorded_shapes(SCSE(16)) == {"channel": (2, 16, 1, 1), "spatial": (2, 1, 9, 7)}
+
+
+def test_a_variant_keeps_the_contract():
+    check_block(SCSE, combine="max")

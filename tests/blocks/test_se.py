@@ -4,6 +4,7 @@ from timm.layers import SEModule
 from torchvision.ops import SqueezeExcitation
 
 from visattn.blocks import SE
+from visattn.testing import check_block
 
 
 @pytest.mark.parametrize("channels", [64, 192, 256])
@@ -56,3 +57,12 @@ def test_the_identity_gate_reaches_two():
     torch.nn.init.constant_(block.fc2.bias, 50.0)
     x = torch.randn(1, 4, 2, 2)
     torch.testing.assert_close(block(x), 2 * x)
+
+
+def test_what_is_recorded(recorded_shapes):
+    assert recorded_shapes(SE(16)) == {"channel": (2, 16, 1, 1)}
+
+
+@pytest.mark.parametrize("options", [{"bias": False}, {"rd_divisor": 8}], ids=str)
+def test_variants_keep_the_contract(options):
+    check_block(SE, **options)

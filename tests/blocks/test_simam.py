@@ -61,3 +61,7 @@ def test_no_parameters_and_a_scalar_of_wraps_own():
 def test_errors(channels, options, message):
     with pytest.raises(ValueError, match=message):
         SimAM(channels, **options)
+
+
+def test_what_is_recorded(recorded_shapes):
+    assert recorded_shapes(SimAM(16)) == {"gate": (2, 16, 9, 7)}

@@ -122,3 +122,11 @@ def test_trains_on_a_single_place_and_keeps_the_size_of_a_convolution(stride):
 def test_errors(options, message):
     with pytest.raises(ValueError, match=message):
         SelectiveKernel(16, **options)
+
+
+def test_what_is_recorded(recorded_shapes):
+    assert recorded_shapes(SelectiveKernel(16)) == {"channel": (2, 16, 1, 1)}
+
+
+def test_a_variant_keeps_the_contract():
+    check_block(SelectiveKernel, rd_divisor=8)

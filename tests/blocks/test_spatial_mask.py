@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from visattn.blocks.spatial_mask import SpatialMask
+from visattn.testing import check_block
 
 FORMS = ["product", "residual", "annealed"]
 
@@ -250,3 +251,18 @@ def test_wrong_arguments_say_what_is_right(arguments, message):
 def test_wrong_input_says_what_is_right():
     with pytest.raises(ValueError, match=r"expected \(N, 3, H, W\), got \(2, 4, 8, 8\)"):
         SpatialMask(3)(torch.randn(2, 4, 8, 8))
+
+
+def test_what_is_recorded(recorded_shapes):
+    assert recorded_shapes(SpatialMask(16)) == {
+        "spatial_logits": (2, 1, 9, 7),
+        "spatial": (2, 1, 9, 7),
+    }
+
+
+@pytest.mark.parametrize(
+    "options", [{"form": "residual"}, {"form": "annealed"}, {"hard": True}], ids=str
+)
+def test_variants_keep_the_contract(options):
+    at_once = options.get("form") != "annealed"  # a schedule brings that mask in
+    check_block(SpatialMask, learns_at_once=at_once, **options)

@@ -81,3 +81,15 @@ def test_stands_in_every_branch():
 def test_errors(channels, options, message):
     with pytest.raises(ValueError, match=message):
         TripletAttention(channels, **options)
+
+
+def test_what_is_recorded(recorded_shapes):
+    assert recorded_shapes(TripletAttention(16)) == {
+        "gate columns": (2, 16, 1, 7),
+        "gate rows": (2, 16, 9, 1),
+        "spatial": (2, 1, 9, 7),
+    }
+
+
+def test_a_variant_keeps_the_contract():
+    check_block(TripletAttention, spatial=False)

@@ -149,8 +149,9 @@ def test_distances_of_one_seed_show_the_same_people_and_plates():
         assert np.array_equal(boxes(one.faces)[:, 2], boxes(two.faces)[:, 2])
 
 
-def test_the_plate_has_the_colour_of_its_owners_ring():
-    for scene in scenes(16, size=96, sushi=3):
+@pytest.mark.parametrize("balanced", [True, False])
+def test_the_plate_has_the_colour_of_its_owners_ring(balanced):
+    for scene in scenes(16, size=96, sushi=3, balanced=balanced):
         sides = [
             scene.image[(top + bottom) // 2 - 1 : (top + bottom) // 2 + 2, left + 1].mean(0)
             for top, bottom, left, _ in boxes(scene.rings)

@@ -13,13 +13,13 @@ from visattn.testing import enliven
 from visattn.training import look
 from visattn.training.network_maps import layer_table, maps_of
 
-PLACES = {  # what each block's maps are called, by what they are made of
-    "": {"abn", "cbam", "gc", "residual_attention", "scse", "triplet"},
-    ", mask": {"spatial_mask"},
-    ", gates": {"bam", "coord", "simam"},
-    ", received": {"aa", "mhsa", "nonlocal"}
-    | {"axial", "criss_cross", "latents", "linear", "local"},
+ADDED = {
+    "spatial": "",
+    "gate": ", gates",
+    "spatial_logits": ", from logits",
+    "pairwise": ", received",
 }
+"""What follows the name of a site, by what its map is made of."""
 
 
 @pytest.fixture
@@ -47,8 +47,9 @@ def wrapped(block):
 def test_every_block_is_drawn_or_says_that_it_knows_nothing_of_places(block, images):
     network = wrapped(block)
     table = layer_table(network, images)
-    added = [end for end, blocks in PLACES.items() if block in blocks]
-    if not added:
+    with torch.no_grad(), record(network) as maps:
+        logits = network(images)
+    if all(site.heat_kind is None for site in maps.values()):
         with pytest.raises(ValueError, match=r"says nothing of places: .* layers grad_cam"):
             maps_of(network, images)
         with pytest.raises(ValueError, match=r"computes channel, nothing of places"):
@@ -57,10 +58,11 @@ def test_every_block_is_drawn_or_says_that_it_knows_nothing_of_places(block, ima
         assert list(maps_of(network, images, layers=["grad_cam"]).maps) == ["Grad-CAM, layer4"]
         return
     found = maps_of(network, images)
-    with torch.no_grad(), record(network) as maps:
-        logits = network(images)
     torch.testing.assert_close(found.logits, logits)
-    assert list(found.maps) == [f"{site}{added[0]}" for site in maps]
+    assert list(found.maps) == [
+        f"{name}, mask" if name == "image" else f"{name}{ADDED[site.heat_kind]}"
+        for name, site in maps.items()
+    ]
     for heat, site in zip(found.maps.values(), maps.values(), strict=True):
         torch.testing.assert_close(heat, site.heat)
     assert "nothing of places" not in table

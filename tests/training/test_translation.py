@@ -119,7 +119,8 @@ def test_means_weigh_batches_by_their_size():
     assert means.of(1) == {}
 
 
-def test_a_sentence_is_translated_and_drawn(tmp_path, capsys):
+def test_a_sentence_is_translated_and_drawn(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("visattn.training.translate.MAX_WORDS", 6)  # untrained, it goes on
     words = ["-c", "translation/dot", f"--runs={tmp_path}", *SHORT]
     assert main(["fit", *words]) == 0
     capsys.readouterr()

@@ -82,7 +82,8 @@ def evaluate_maps(
         >>> import torchvision, visattn
         >>> model = visattn.wrap(torchvision.models.resnet18(), "cbam", stages=[4]).eval()
         >>> batch = {"image": torch.randn(2, 3, 64, 64), "mask": torch.rand(2, 64, 64).round()}
-        >>> found = evaluate_maps(model, [{**batch, "label": torch.tensor([0, 1])}], steps=2)
+        >>> batch["label"] = torch.tensor([0, 1])
+        >>> found = evaluate_maps(model, [batch], steps=2, randomised_images=0)
         >>> list(found)
         ['layer4.0', 'layer4.1', 'Grad-CAM, layer4', 'Grad-CAM, layer2', 'random', 'centre']
         >>> found["random"].localisation["mass_inside"].images

@@ -21,7 +21,7 @@ from visattn.data.tasty.palette import NAMES
 from visattn.data.tasty.plan import GROUP
 from visattn.data.tasty.scenes import TastyScene, tasty_scenes
 
-RENDERER_VERSION = 1
+RENDERER_VERSION = 2
 """Raised whenever the same seed gives other pixels, so that no old cache is taken for a new one."""
 
 CLASSES = ("not_tasty", "tasty")

@@ -143,19 +143,20 @@ def _render(
         corners = place(layout, rng)
         noise = camera_noise(int(rng.integers(2**40)), (layout.size, layout.size, 3))
         setting = pool[group % settings]
-        drawn: dict[tuple[int, bool], Cutout] = {}
+        drawn: dict[tuple[int, bool, int], Cutout] = {}
         for plan in plans:
             rings = []
             for diner, smiles in enumerate(plan.smiles):
-                if (diner, smiles) not in drawn:
-                    drawn[diner, smiles] = draw_portrait(
+                looks = diner, smiles, plan.colours[diner]
+                if looks not in drawn:
+                    drawn[looks] = draw_portrait(
                         None if without_faces else people[diner],
                         colour=plan.colours[diner],
                         smiles=smiles,
                         diameter=layout.ring,
                         light=setting.light,
                     )
-                rings.append(drawn[diner, smiles])
+                rings.append(drawn[looks])
             yield _compose(plan, rings, setting, corners, layout, noise)
 
 
