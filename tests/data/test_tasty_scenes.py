@@ -267,6 +267,23 @@ def test_independent_smiles_are_even_and_their_number_says_something():
         assert plan.answers == tuple(int(plan.smiles[owner]) for owner in plan.owners)
 
 
+@pytest.mark.parametrize(
+    ("diners", "sushi", "alike"), [(4, 1, 4), (4, 2, 2), (4, 3, 1), (4, 4, 1), (2, 1, 2), (6, 1, 4)]
+)
+def test_independent_scenes_ask_everyone_in_turn(diners, sushi, alike):
+    rng = np.random.default_rng(1)
+    groups = [draw_independent(rng, diners=diners, sushi=sushi) for _ in range(20)]
+    for plans in groups:
+        assert len(plans) == 4
+        for first in range(0, 4, alike):
+            same = plans[first : first + alike]
+            assert len({(plan.smiles, plan.colours) for plan in same}) == 1
+            asked = [owner for plan in same for owner in plan.owners]
+            assert len(set(asked)) == len(asked) == alike * sushi
+    if alike < 4:
+        assert any(plans[0].smiles != plans[alike].smiles for plans in groups)
+
+
 def test_scenes_that_are_not_balanced_are_of_independent_plans():
     counts = {sum(scene.plan.smiles) for scene in scenes(16, balanced=False)}
     assert len(counts) > 1

@@ -196,26 +196,14 @@ def test_plate_rows_are_those_of_the_place_under_the_plate():
     assert plate_rows(next(iter(maps.values())), middles, size=64) is None
 
 
-@pytest.mark.parametrize("readout", ["picture", "plates"])
-def test_answers(readout):
-    module = SmileModule(readout=readout).eval()
+def test_answers_are_means_over_the_plates():
+    module = SmileModule().eval()
     image = torch.randn(2, 3, 64, 64)
-    batch = {"image": image, "plates": torch.tensor([[[51.0, 20.0]], [[51.0, 44.0]]])}
+    plates = torch.tensor([[[51.0, 20.0], [40.0, 9.0]], [[51.0, 44.0], [30.0, 30.0]]])
     logits = module.model.places(image)
-    if readout == "picture":
-        expected = logits.mean((2, 3))
-    else:
-        cells = disc_cells(batch["plates"], diameter=17, size=64, grid=(8, 8))
-        expected = torch.einsum("nkyx,nkyx->nk", logits, cells) / cells.sum((2, 3))
-    torch.testing.assert_close(module.answers(batch), expected)
-
-
-def test_one_answer_for_several_sushi_is_an_error():
-    batch = {"image": torch.randn(1, 3, 64, 64), "plates": torch.full((1, 2, 2), 50.0)}
-    with pytest.raises(ValueError, match=r"set model\.readout to plates"):
-        SmileModule().answers(batch)
-    with pytest.raises(ValueError, match="readout must be"):
-        SmileModule(readout="mean")
+    cells = disc_cells(plates, diameter=17, size=64, grid=(8, 8))
+    expected = torch.einsum("nyx,nkyx->nk", logits[:, 0], cells) / cells.sum((2, 3))
+    torch.testing.assert_close(module.answers({"image": image, "plates": plates}), expected)
 
 
 def test_what_is_examined(root):
@@ -290,13 +278,13 @@ def test_fit_test_and_the_command(root, tmp_path, capsys):
     ((module, data, seed),) = load_runs(tmp_path, name="far")
     assert seed == 0
     tested = examine_run(module, data, name="far", seed=seed)
-    assert tested.field == 27
+    assert tested.field == 17
     assert len(tested.gaps) == len(tested.correct) == 16
     assert tested.parameters == sum(p.numel() for p in module.parameters())
     assert set(tested.means) == set(data.test_names)
     assert accuracy_by_distance(tested) == []  # too few answers for any bin
     assert main(["smiles", "[far]", f"--runs={tmp_path}", f"--out={tmp_path / 'drawn'}"]) == 0
-    assert "receptive field before the attention: 27 x 27 pixels" in capsys.readouterr().out
+    assert "receptive field before the attention: 17 x 17 pixels" in capsys.readouterr().out
     for name in ("distances", "queries"):
         assert (tmp_path / "drawn" / f"{name}.png").stat().st_size > 4000
     with pytest.raises(FileNotFoundError, match="did you mean far"):

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, final
+from typing import Any, final
 
 import torch
 import torch.nn.functional as F
@@ -13,7 +13,7 @@ from visattn.insertion import wrap
 from visattn.recording import find_taps, record
 from visattn.training.backbone import wrap_calls
 from visattn.training.batched import Batch
-from visattn.training.local_cnn import LocalCNN
+from visattn.training.local_cnn import LAYERS, LocalCNN
 from visattn.training.sequence_module import SequenceModule
 from visattn.training.smile_maps import diner_cells, diner_shares, disc_cells, plate_rows
 
@@ -41,8 +41,7 @@ class Examined:
 class SmileModule(SequenceModule):
     """A network that sees near things only, with a block of attention, on the tasty scenes.
 
-    The answer is the mean of the logits, over the whole picture or over the plate that is asked
-    for. Logged are ``train/loss``, ``val/correct``, and for each test split ``correct``; ``sure``,
+    The answer is the mean of the logits over the plate that is asked for. Logged are ``train/loss``, ``val/correct``, and for each test split ``correct``; ``sure``,
     the mean of ``abs(p - 0.5)``; and, where the block attends to places, ``mass``, the share of the
     attention of a plate's middle that falls on the right diner, by the head with most of it, and
     ``chance``, the same of an even map.
@@ -51,19 +50,16 @@ class SmileModule(SequenceModule):
         attention: What `visattn.wrap` takes, as in `visattn.training.classifier.ImageClassifier`.
         layers: See `LocalCNN`.
         hidden: See `LocalCNN`.
-        readout: ``"picture"`` for the mean over all places, with one sushi; ``"plates"`` for the
-            mean over each plate.
         plate: Diameter of a plate in pixels; on the command line it comes from the data.
         ring: The same of a ring.
         awake: Give layers of the attention that begin at zero a start as other layers have. There
             is nothing trained here that they could spoil, and a block that adds nothing at first
             learns late.
         learning_rate: Its highest value.
+        attention_learning_rate: The same for the attention; ``learning_rate`` if None. Scores that
+            begin near zero need large steps before one place is told from another.
         weight_decay: On matrices only.
         warmup: Share of the training in which the learning rate rises.
-
-    Raises:
-        ValueError: ``readout`` is unknown; in a step, if it is ``"picture"`` with several sushi.
 
     Example:
         >>> model = SmileModule({"block": "nonlocal", "at": "local"})
@@ -76,21 +72,20 @@ class SmileModule(SequenceModule):
         self,
         attention: str | dict[str, Any] | list[dict[str, Any]] | None = None,
         *,
-        layers: Sequence[Sequence[int]] = ((24, 2), (24, 1), (48, 2), (48, 1), (48, 2)),
+        layers: Sequence[Sequence[int]] = LAYERS,
         hidden: int = 64,
-        readout: Literal["picture", "plates"] = "picture",
         plate: int = 17,
         ring: int = 15,
         awake: bool = True,
         learning_rate: float = 3e-3,
+        attention_learning_rate: float | None = None,
         weight_decay: float = 0.02,
         warmup: float = 0.1,
     ) -> None:
         super().__init__(learning_rate=learning_rate, weight_decay=weight_decay, warmup=warmup)
-        if readout not in ("picture", "plates"):
-            raise ValueError(f"readout must be 'picture' or 'plates', got {readout!r}")
         self.save_hyperparameters()
-        self.readout, self.plate, self.ring = readout, plate, ring
+        self.plate, self.ring = plate, ring
+        self.schedule["attention_learning_rate"] = attention_learning_rate
         self.model = LocalCNN(1, layers=layers, hidden=hidden)
         for call in wrap_calls(attention):
             wrap(self.model, **call)
@@ -102,17 +97,9 @@ class SmileModule(SequenceModule):
     def answers(self, batch: Batch) -> Tensor:
         """Logits of a smile, (N, sushi)."""
         logits = self.model.places(batch["image"])
-        plates = batch["plates"]
-        if self.readout == "picture":
-            if plates.shape[1] != 1:
-                raise ValueError(
-                    f"readout='picture' gives one answer, the scenes have {plates.shape[1]} sushi:"
-                    " set model.readout to plates"
-                )
-            return logits.mean((2, 3))
         size = batch["image"].shape[-1]
         grid = (logits.shape[2], logits.shape[3])
-        cells = disc_cells(plates, diameter=self.plate, size=size, grid=grid)
+        cells = disc_cells(batch["plates"], diameter=self.plate, size=size, grid=grid)
         return (logits * cells).sum((2, 3)) / cells.sum((2, 3))
 
     def examine(self, batch: Batch) -> Examined:

@@ -62,21 +62,23 @@ def draw_group(rng: np.random.Generator, *, diners: int, sushi: int) -> tuple[Pl
 
 
 def draw_independent(rng: np.random.Generator, *, diners: int, sushi: int) -> tuple[Plan, ...]:
-    """Draw four scenes of the same diners that have nothing else in common.
+    """Draw four scenes of the same diners, of whom each smiles or not whatever the others do.
 
-    Each diner smiles or not, whatever the others do, so that the number of smiles says something
-    about the answers: where all smile, they are known without looking at a plate. It is what a
-    network learns first, and from there it finds out which face counts. For training only: on the
-    balanced scenes of `draw_group` the number says nothing.
+    So the number of smiles says something about the answers: where all smile, they are known
+    without looking at a plate. It is what a network learns first, and from there it finds out which
+    face counts. The plates ask the diners in turn, and when all have been asked, expressions and
+    colours are drawn anew: with one sushi the four scenes differ in the plate alone. For training
+    only: on the balanced scenes of `draw_group` the number says nothing.
 
     >>> plans = draw_independent(np.random.default_rng(0), diners=4, sushi=1)
-    >>> [sum(plan.smiles) for plan in plans]
-    [2, 2, 0, 2]
+    >>> [sum(plan.smiles) for plan in plans], sorted(plan.owners for plan in plans)
+    ([2, 2, 2, 2], [(0,), (1,), (2,), (3,)])
     """
-    plans = []
-    for _ in range(GROUP):
+    plans: list[Plan] = []
+    while len(plans) < GROUP:
         colours = tuple(int(c) for c in rng.permutation(len(NAMES))[:diners])
         smiles = tuple(bool(smile) for smile in rng.integers(2, size=diners))
-        owners = tuple(int(i) for i in rng.permutation(diners)[:sushi])
-        plans.append(Plan(smiles, colours, owners))
-    return tuple(plans)
+        order = [int(i) for i in rng.permutation(diners)]
+        for first in range(0, diners - sushi + 1, sushi):
+            plans.append(Plan(smiles, colours, tuple(order[first : first + sushi])))
+    return tuple(plans[:GROUP])
