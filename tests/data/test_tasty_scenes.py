@@ -15,8 +15,7 @@ from visattn.data.tasty import (
     tasty_sheet,
 )
 from visattn.data.tasty.__main__ import main
-
-PALETTE = np.array(list(COLOURS.values()))
+from visattn.data.tasty.palette import NAMES, RGB, draw_colours
 
 
 def scenes(count=4, **options):
@@ -149,9 +148,10 @@ def test_distances_of_one_seed_show_the_same_people_and_plates():
         assert np.array_equal(boxes(one.faces)[:, 2], boxes(two.faces)[:, 2])
 
 
+@pytest.mark.parametrize("colours", [6, 24])
 @pytest.mark.parametrize("balanced", [True, False])
-def test_the_plate_has_the_colour_of_its_owners_ring(balanced):
-    for scene in scenes(16, size=96, sushi=3, balanced=balanced):
+def test_the_plate_has_the_colour_of_its_owners_ring(balanced, colours):
+    for scene in scenes(16, size=96, sushi=3, balanced=balanced, colours=colours):
         sides = [
             scene.image[(top + bottom) // 2 - 1 : (top + bottom) // 2 + 2, left + 1].mean(0)
             for top, bottom, left, _ in boxes(scene.rings)
@@ -161,8 +161,19 @@ def test_the_plate_has_the_colour_of_its_owners_ring(balanced):
             colour = chroma(np.median(scene.image[(plate == 255) & (buri == 0)], axis=0))
             away = np.linalg.norm(seen - colour, axis=1)
             assert away.argmin() == owner
-            named = np.linalg.norm(chroma(PALETTE) * 255 - colour, axis=1)
-            assert named.argmin() == scene.plan.colours[owner]
+            if colours == 6:
+                named = np.linalg.norm(chroma(list(COLOURS.values())) * 255 - colour, axis=1)
+                assert named.argmin() == scene.plan.colours[owner]
+
+
+def test_colours_of_the_circle_are_no_neighbours():
+    rng = np.random.default_rng(0)
+    drawn = np.array([draw_colours(rng, count=4, colours=24) for _ in range(400)]) - 6
+    assert set(drawn.flatten()) == set(range(24))
+    for first, second in itertools.combinations(drawn.T, 2):
+        steps = (first - second) % 24
+        assert np.minimum(steps, 24 - steps).min() == 3
+    assert len(set(RGB)) == len(NAMES) == 30
 
 
 def test_owner_faces_are_the_heads_of_the_owners():
@@ -225,6 +236,7 @@ def test_the_grid_has_an_answer_for_each_sushi():
         ({"count": 0}, "count must be a multiple of 4"),
         ({"settings": 0}, "settings must be at least 1, got 0"),
         ({"seed": -1}, "seed must not be negative"),
+        ({"colours": 12}, "colours must be 6 or 24, got 12"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused_at_once(options, message):

@@ -99,6 +99,7 @@ def test_splits(root):
     [
         ({"train": 6}, "train must be a multiple of 4, a group; got 6"),
         ({"batch_size": 2}, "batch_size must be at least 4"),
+        ({"colours": 7}, "colours must be 6 or 24"),
         ({"sushi": 5}, "sushi must be 1 to 4"),
         ({"test_distances": [60]}, "distance must lie in 0 to 30"),
     ],

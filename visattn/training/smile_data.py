@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from visattn.data.tasty.arrays import SceneArrays, SceneSet, cached_arrays, joined
+from visattn.data.tasty.palette import check_colours
 from visattn.data.tasty.plan import GROUP
 from visattn.training.batched import Batch, check_sizes
 
@@ -34,6 +35,7 @@ class SmileData(L.LightningDataModule):
         size: Side of the pictures in pixels.
         diners: Number of diners, even; half of them smile.
         sushi: Number of sushi, each with an answer of its own.
+        colours: Of how many colours those of a scene are drawn, 6 or 24.
         distance: Rows of bare table between rings and plates; nearly all there is room for if None.
         train_distances: Distances to train on, an equal part of the scenes each; ``distance`` if
             None.
@@ -60,6 +62,7 @@ class SmileData(L.LightningDataModule):
         size: int = 64,
         diners: int = 4,
         sushi: int = 1,
+        colours: int = 6,
         distance: int | None = None,
         train_distances: list[int] | None = None,
         test_distances: list[int] | None = None,
@@ -76,6 +79,7 @@ class SmileData(L.LightningDataModule):
         super().__init__()
         check_sizes(train=(train, 4), val=(val, 4), test=(test, 4), batch_size=(batch_size, 4))
         check_sizes(train_without_faces=(train_without_faces, 0), scene_seed=(scene_seed, 0))
+        check_colours(colours)
         for name, count in {
             "train": train, "train_without_faces": train_without_faces, "val": val, "test": test,
             "batch_size": batch_size,
@@ -83,6 +87,7 @@ class SmileData(L.LightningDataModule):
             if count % GROUP:
                 raise ValueError(f"{name} must be a multiple of {GROUP}, a group; got {count}")
         self.size, self.diners, self.sushi, self.distance = size, diners, sushi, distance
+        self.colours = colours
         self.train_distances: list[int | None] = (
             [*train_distances] if train_distances else [distance]
         )
@@ -176,8 +181,9 @@ class SmileData(L.LightningDataModule):
         balanced: bool = True,
     ) -> SceneSet:
         found = SceneSet(
-            count, seed, self.size, self.diners, self.sushi, distance, without_faces, balanced
-        )
+            count, seed, self.size, self.diners, self.sushi, distance, without_faces, balanced,
+            self.colours,
+        )  # fmt: skip
         _ = found.layout  # raises an error for what there is no room for
         return found
 

@@ -41,10 +41,11 @@ class Examined:
 class SmileModule(SequenceModule):
     """A network that sees near things only, with a block of attention, on the tasty scenes.
 
-    The answer is the mean of the logits over the plate that is asked for. Logged are ``train/loss``, ``val/correct``, and for each test split ``correct``; ``sure``,
-    the mean of ``abs(p - 0.5)``; and, where the block attends to places, ``mass``, the share of the
-    attention of a plate's middle that falls on the right diner, by the head with most of it, and
-    ``chance``, the same of an even map.
+    The answer is the mean of the logits over the plate that is asked for. Logged are
+    ``train/loss``, ``val/correct``, and for each test split ``correct``; ``sure``, the mean of
+    ``abs(p - 0.5)``; and, where the block attends to places, ``mass``, the share of the attention
+    of a plate's middle that falls on the right diner, by the head with most of it, and ``chance``,
+    the same of an even map.
 
     Args:
         attention: What `visattn.wrap` takes, as in `visattn.training.classifier.ImageClassifier`.

@@ -32,6 +32,7 @@ class SceneSet:
         distance: Rows of bare table between rings and plates.
         without_faces: Leave the rings empty.
         balanced: As many smiles as not in each; by chance if False.
+        colours: Of how many colours a scene's are drawn.
     """
 
     count: int
@@ -42,6 +43,7 @@ class SceneSet:
     distance: int | None = None
     without_faces: bool = False
     balanced: bool = True
+    colours: int = 6
 
     @property
     def layout(self) -> Layout:

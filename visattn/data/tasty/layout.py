@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from visattn.data.tasty.palette import NAMES
+from visattn.data.tasty.palette import COLOURS
 
 MARGIN = 1  # rows left free above the rings and below the plates
 PLATE = 0.28  # diameter of a plate, in sides of the picture
@@ -40,9 +40,9 @@ class Layout:
     distance: int | None = None
 
     def __post_init__(self) -> None:
-        if self.diners % 2 or not 2 <= self.diners <= len(NAMES):
+        if self.diners % 2 or not 2 <= self.diners <= len(COLOURS):
             raise ValueError(
-                f"diners must be even, from 2 to {len(NAMES)} (half of them smile, each ring has "
+                f"diners must be even, from 2 to {len(COLOURS)} (half of them smile, each ring has "
                 f"its own colour), got {self.diners}"
             )
         if not 1 <= self.sushi <= self.diners:

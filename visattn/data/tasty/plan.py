@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from visattn.data.tasty.palette import NAMES
+from visattn.data.tasty.palette import draw_colours
 
 GROUP = 4
 """Scenes of a group."""
@@ -16,7 +16,7 @@ class Plan:
 
     Args:
         smiles: for each diner.
-        colours: of the rings, places in `NAMES`; no two are alike.
+        colours: of the rings, numbers of `palette.NAMES`; no two are alike.
         owners: for each sushi, the diner with a ring of its plate's colour.
     """
 
@@ -30,7 +30,9 @@ class Plan:
         return tuple(int(self.smiles[owner]) for owner in self.owners)
 
 
-def draw_group(rng: np.random.Generator, *, diners: int, sushi: int) -> tuple[Plan, ...]:
+def draw_group(
+    rng: np.random.Generator, *, diners: int, sushi: int, colours: int = 6
+) -> tuple[Plan, ...]:
     """Draw four scenes of the same diners in the same rings.
 
     Half of the diners smile. From one scene to the next but one the plates keep their colours and
@@ -43,7 +45,7 @@ def draw_group(rng: np.random.Generator, *, diners: int, sushi: int) -> tuple[Pl
     >>> [plan.answers for plan in group]
     [(1,), (0,), (0,), (1,)]
     """
-    colours = tuple(int(c) for c in rng.permutation(len(NAMES))[:diners])
+    rings = draw_colours(rng, count=diners, colours=colours)
     order = [int(i) for i in rng.permutation(diners)]
     happy, unhappy = order[: diners // 2], order[diners // 2 :]
     other = dict(zip(happy + unhappy, unhappy + happy, strict=True))
@@ -54,14 +56,16 @@ def draw_group(rng: np.random.Generator, *, diners: int, sushi: int) -> tuple[Pl
     smiles = tuple(i in happy for i in range(diners))
     turned = tuple(not smile for smile in smiles)
     return (
-        Plan(smiles, colours, owners),
-        Plan(smiles, colours, others),
-        Plan(turned, colours, owners),
-        Plan(turned, colours, others),
+        Plan(smiles, rings, owners),
+        Plan(smiles, rings, others),
+        Plan(turned, rings, owners),
+        Plan(turned, rings, others),
     )
 
 
-def draw_independent(rng: np.random.Generator, *, diners: int, sushi: int) -> tuple[Plan, ...]:
+def draw_independent(
+    rng: np.random.Generator, *, diners: int, sushi: int, colours: int = 6
+) -> tuple[Plan, ...]:
     """Draw four scenes of the same diners, of whom each smiles or not whatever the others do.
 
     So the number of smiles says something about the answers: where all smile, they are known
@@ -76,9 +80,9 @@ def draw_independent(rng: np.random.Generator, *, diners: int, sushi: int) -> tu
     """
     plans: list[Plan] = []
     while len(plans) < GROUP:
-        colours = tuple(int(c) for c in rng.permutation(len(NAMES))[:diners])
+        rings = draw_colours(rng, count=diners, colours=colours)
         smiles = tuple(bool(smile) for smile in rng.integers(2, size=diners))
         order = [int(i) for i in rng.permutation(diners)]
         for first in range(0, diners - sushi + 1, sushi):
-            plans.append(Plan(smiles, colours, tuple(order[first : first + sushi])))
+            plans.append(Plan(smiles, rings, tuple(order[first : first + sushi])))
     return tuple(plans[:GROUP])

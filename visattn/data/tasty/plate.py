@@ -6,7 +6,7 @@ from visattn.data.sushi.noise import smoothstep
 from visattn.data.sushi.shading import Finish, Light
 from visattn.data.sushi.shapes import disc
 from visattn.data.tasty.cutouts import SUPERSAMPLING, Cutout, Sheet, finish_cutout
-from visattn.data.tasty.palette import COLOURS, NAMES
+from visattn.data.tasty.palette import RGB
 
 _GLAZED = Finish(specular=0.20, gloss=34, window=0.08)
 
@@ -15,7 +15,7 @@ def draw_plate(*, colour: int, diameter: int, light: Light) -> Cutout:
     """Draw a plate.
 
     Args:
-        colour: place in `NAMES`.
+        colour: its number in `palette.NAMES`.
         diameter: in pixels.
         light: of the scene.
 
@@ -27,5 +27,5 @@ def draw_plate(*, colour: int, diameter: int, light: Light) -> Cutout:
     # A lip, then a slope down to the well.
     relief = 0.05 * smoothstep(1.0, 0.93, radius) - 0.14 * smoothstep(0.88, 0.62, radius)
     edge = disc(sheet.x, sheet.y, radius=0.995)
-    alpha = sheet.lay(COLOURS[NAMES[colour]], edge, finish=_GLAZED, relief=relief)
+    alpha = sheet.lay(RGB[colour], edge, finish=_GLAZED, relief=relief)
     return finish_cutout(sheet.canvas, alpha, light, shape=(diameter, diameter))

@@ -9,7 +9,7 @@ from visattn.data.sushi.shading import Finish, Light
 from visattn.data.sushi.shapes import coverage, disc, lobed_disc, oval
 from visattn.data.sushi.tables import Colour
 from visattn.data.tasty.cutouts import SUPERSAMPLING, Cutout, Sheet, finish_cutout
-from visattn.data.tasty.palette import CLOTHES, COLOURS, CUSHION, HAIRS, NAMES, SKINS
+from visattn.data.tasty.palette import CLOTHES, CUSHION, HAIRS, RGB, SKINS
 
 RING_WIDTH = 0.19  # in radii of the ring
 HAIR_STYLES = ("short", "bob", "bun", "curls", "parting")
@@ -62,7 +62,7 @@ def draw_portrait(
 
     Args:
         person: who; None for an empty ring.
-        colour: of the ring, place in `NAMES`.
+        colour: of the ring, its number in `palette.NAMES`.
         smiles: or not.
         diameter: of the ring in pixels.
         light: of the scene.
@@ -82,7 +82,7 @@ def draw_portrait(
     away = np.abs(np.sqrt(sheet.x**2 + sheet.y**2) - np.float32(radius)) / (RING_WIDTH / 2)
     relief = 0.5 * RING_WIDTH * np.sqrt(np.maximum(1 - 0.9 * away * away, 0))
     band = (away - 1) * np.float32(RING_WIDTH / 2)
-    sheet.lay(COLOURS[NAMES[colour]], band, finish=_ENAMEL, relief=relief)
+    sheet.lay(RGB[colour], band, finish=_ENAMEL, relief=relief)
     part = part * (1 - coverage(band, fine / 2))
     return finish_cutout(sheet.canvas, part, light, shape=(diameter, diameter))
 

@@ -1,7 +1,8 @@
 """Scenes: diners along the top, sushi far below, and whose it is."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,7 @@ from visattn.data.sushi.noise import Field
 from visattn.data.sushi.scene import Picture, camera_noise, cast_shadow
 from visattn.data.tasty.cutouts import Cutout
 from visattn.data.tasty.layout import Corners, Layout, place
+from visattn.data.tasty.palette import check_colours
 from visattn.data.tasty.plan import GROUP, Plan, draw_group, draw_independent
 from visattn.data.tasty.plate import draw_plate
 from visattn.data.tasty.portraits import draw_portrait, sample_person
@@ -76,6 +78,7 @@ def tasty_scenes(
     distance: int | None = None,
     without_faces: bool = False,
     balanced: bool = True,
+    colours: int = 6,
     seed: int = 0,
     settings: int = 72,
 ) -> Iterator[TastyScene]:
@@ -97,6 +100,8 @@ def tasty_scenes(
         without_faces: leave the rings empty.
         balanced: draw groups as said; if not, each diner smiles or not by chance, see
             `draw_independent`, and the number of smiles says something about the answer.
+        colours: of how many colours those of a scene are drawn: 6, told apart with any kind of
+            colour vision, or 24, the circle of hues.
         seed: of everything; two seeds share no table, no sushi and no people.
         settings: how many tables are rendered, each with its light and its buri.
 
@@ -115,15 +120,22 @@ def tasty_scenes(
         )
     if settings < 1:
         raise ValueError(f"settings must be at least 1, got {settings}")
+    check_colours(colours)
     if seed < 0:
         raise ValueError(f"seed must not be negative, got {seed}")
     layout = Layout(size, diners, sushi, distance)
     settings = min(settings, count // GROUP)
-    return _render(count // GROUP, layout, without_faces, balanced, seed, settings)
+    draw = partial(draw_group if balanced else draw_independent, colours=colours)
+    return _render(count // GROUP, layout, without_faces, draw, seed, settings)
 
 
 def _render(
-    groups: int, layout: Layout, without_faces: bool, balanced: bool, seed: int, settings: int
+    groups: int,
+    layout: Layout,
+    without_faces: bool,
+    draw: Callable[..., tuple[Plan, ...]],
+    seed: int,
+    settings: int,
 ) -> Iterator[TastyScene]:
     pool = [
         render_setting(
@@ -137,7 +149,6 @@ def _render(
     ]
     for group in range(groups):
         rng = np.random.default_rng([seed, 0x7A57E, group])
-        draw = draw_group if balanced else draw_independent
         plans = draw(rng, diners=layout.diners, sushi=layout.sushi)
         people = [sample_person(rng) for _ in range(layout.diners)]
         corners = place(layout, rng)
