@@ -7,22 +7,26 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-LAYERS = ((12, 1), (24, 2), (48, 2), (48, 2))
+LAYERS = ((12, 1), (24, 2), (48, 2), (16, 2))
 """Channels and stride of 3x3 convolutions that see 17 pixels and give a place for every 8."""
 
 
 @final
 class LocalCNN(nn.Module):
-    """A few 3x3 convolutions, two 1x1 convolutions with a skip, and logits at every place.
+    """A few 3x3 convolutions, then 1x1 convolutions beside skips, and logits at every place.
 
     The answer is the mean of the logits over the places. A mean relates nothing to anything: what
     two things far from each other say together, no place knows and no sum of places tells, unless
-    a block of attention stands in between. Its place is after ``local``.
+    a block of attention stands in between. Its place is after ``local``; or ``relate.0``, for one
+    that stands in for a convolution.
+
+    With x the map of the 3x3 convolutions: ``y = x + BN(conv(x))``, from ``relate``; logits
+    ``fc(y + mix(y))``.
 
     Args:
         num_classes: Number of logits.
         layers: Channels and stride of each 3x3 convolution.
-        hidden: Channels between the two 1x1 convolutions.
+        hidden: Channels between the two 1x1 convolutions of ``mix``.
 
     Shapes:
         (N, 3, H, W) to logits (N, num_classes).
@@ -50,15 +54,18 @@ class LocalCNN(nn.Module):
                 for taken, (given, stride) in zip(widths, layers, strict=False)
             )
         )
+        width = widths[-1]
+        self.relate = nn.Sequential(nn.Conv2d(width, width, 1, bias=False), nn.BatchNorm2d(width))
         self.mix = nn.Sequential(
-            _unit(widths[-1], hidden, kernel_size=1), _unit(hidden, widths[-1], kernel_size=1)
+            _unit(width, hidden, kernel_size=1), _unit(hidden, width, kernel_size=1)
         )
-        self.fc = nn.Conv2d(widths[-1], num_classes, 1)
+        self.fc = nn.Conv2d(width, num_classes, 1)
 
     def places(self, images: Tensor) -> Tensor:
         """Logits at every place, (N, num_classes, h, w)."""
         seen = self.local(images)
-        logits: Tensor = self.fc(seen + self.mix(seen))
+        related = seen + self.relate(seen)
+        logits: Tensor = self.fc(related + self.mix(related))
         return logits
 
     def forward(self, images: Tensor) -> Tensor:
