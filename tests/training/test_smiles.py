@@ -230,6 +230,8 @@ def test_blocks_are_awake_unless_told_otherwise():
         module = SmileModule({"block": "nonlocal", "at": "local"}, awake=awake)
         gain = next(p for name, p in module.named_parameters() if name.endswith("bn.weight"))
         assert gain.eq(float(awake)).all()
+        module = SmileModule({"block": "mhsa", "at": "relate.0"}, awake=awake)
+        assert module.model.relate[0].attention.strength.item() == float(awake)
 
 
 def test_gaps():

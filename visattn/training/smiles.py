@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
+from visattn.blocks.attended import ZeroStart
 from visattn.insertion import wrap
 from visattn.recording import find_taps, record
 from visattn.training.backbone import wrap_calls
@@ -164,6 +165,8 @@ class SmileModule(SequenceModule):
 def wake(model: nn.Module) -> None:
     """Give every layer whose weights are all zero those that it would have had.
 
+    What `visattn.wrap` brought in with a strength of zero has one of 1.
+
     Example:
         >>> layer = nn.BatchNorm2d(3)
         >>> _ = nn.init.zeros_(layer.weight)
@@ -172,6 +175,8 @@ def wake(model: nn.Module) -> None:
         [1.0, 1.0, 1.0]
     """
     for module in model.modules():
+        if isinstance(module, ZeroStart):
+            nn.init.ones_(module.strength)
         weight = getattr(module, "weight", None)
         if isinstance(weight, nn.Parameter) and not weight.any():
             if not callable(reset := getattr(module, "reset_parameters", None)):
