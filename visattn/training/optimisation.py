@@ -9,12 +9,7 @@ from visattn.training.schedule import training_steps, warmup_cosine
 
 
 def adamw_with_cosine(
-    module: L.LightningModule,
-    *,
-    learning_rate: float,
-    weight_decay: float,
-    warmup: float,
-    attention_learning_rate: float | None = None,
+    module: L.LightningModule, *, learning_rate: float, weight_decay: float, warmup: float
 ) -> OptimizerLRSchedulerConfig:
     """What ``configure_optimizers`` returns.
 
@@ -23,7 +18,6 @@ def adamw_with_cosine(
         learning_rate: The highest value.
         weight_decay: On matrices only.
         warmup: Share of the training in which the learning rate rises.
-        attention_learning_rate: Of what `visattn.wrap` put in; ``learning_rate`` if None.
 
     Raises:
         ValueError: A value is out of its range, or the training has no length.
@@ -32,12 +26,7 @@ def adamw_with_cosine(
         raise ValueError(f"learning_rate must be above 0, got {learning_rate}")
     if weight_decay < 0:
         raise ValueError(f"weight_decay must be at least 0, got {weight_decay}")
-    groups = parameter_groups(
-        module,
-        learning_rate=learning_rate,
-        attention_learning_rate=attention_learning_rate,
-        weight_decay=weight_decay,
-    )
+    groups = parameter_groups(module, learning_rate=learning_rate, weight_decay=weight_decay)
     optimizer = torch.optim.AdamW(groups, lr=learning_rate)
     factor = warmup_cosine(steps=training_steps(module.trainer), warmup=warmup)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)

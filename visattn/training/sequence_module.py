@@ -1,7 +1,6 @@
 """What the modules of sequences have in common: AdamW, and a test of means by split."""
 
 from abc import ABC, abstractmethod
-from typing import Any
 
 import lightning as L
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
@@ -23,7 +22,7 @@ class SequenceModule(L.LightningModule, ABC):
 
     def __init__(self, *, learning_rate: float, weight_decay: float, warmup: float) -> None:
         super().__init__()
-        self.schedule: dict[str, Any] = {
+        self.schedule = {
             "learning_rate": learning_rate,
             "weight_decay": weight_decay,
             "warmup": warmup,

@@ -58,8 +58,6 @@ class SmileModule(SequenceModule):
             is nothing trained here that they could spoil, and a block that adds nothing at first
             learns late.
         learning_rate: Its highest value.
-        attention_learning_rate: The same for the attention; ``learning_rate`` if None. Scores that
-            begin near zero need large steps before one place is told from another.
         weight_decay: On matrices only.
         warmup: Share of the training in which the learning rate rises.
 
@@ -80,14 +78,12 @@ class SmileModule(SequenceModule):
         ring: int = 15,
         awake: bool = True,
         learning_rate: float = 3e-3,
-        attention_learning_rate: float | None = None,
         weight_decay: float = 0.02,
         warmup: float = 0.1,
     ) -> None:
         super().__init__(learning_rate=learning_rate, weight_decay=weight_decay, warmup=warmup)
         self.save_hyperparameters()
         self.plate, self.ring = plate, ring
-        self.schedule["attention_learning_rate"] = attention_learning_rate
         self.model = LocalCNN(1, layers=layers, hidden=hidden)
         for call in wrap_calls(attention):
             wrap(self.model, **call)
