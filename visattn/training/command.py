@@ -10,14 +10,13 @@ from typing import Any, final
 import lightning as L
 import torch
 import yaml
-from jsonargparse import ArgumentError
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, ProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from rich.console import Console
 
-from visattn.training.mistakes import explain
+from visattn.training.mistakes import explained
 from visattn.training.progress import progress_callback
 from visattn.training.quiet import quiet_lightning
 from visattn.training.recipes import find_recipe
@@ -128,7 +127,7 @@ class TaskCLI(LightningCLI):
 
     def after_fit(self) -> None:
         """Say where the run is."""
-        folder = self.trainer.log_dir
+        folder = None if self.trainer.fast_dev_run else self.trainer.log_dir
         if folder is not None and Path(folder).is_dir():
             _say(f"run in {folder}")
 
@@ -205,11 +204,8 @@ def run_command(arguments: Sequence[str]) -> None:
     """
     words = with_recipes(arguments)
     task = task_of(words)
-    try:
-        with quiet_lightning():
-            TaskCLI(words, task=task)
-    except ArgumentError as error:
-        raise ArgumentError(None, explain(str(error), model=task.load_model())) from error
+    with explained(task.load_model()), quiet_lightning():
+        TaskCLI(words, task=task)
 
 
 def with_recipes(arguments: Sequence[str]) -> list[str]:

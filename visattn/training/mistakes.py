@@ -8,9 +8,10 @@ import importlib
 import inspect
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import lightning as L
-from jsonargparse import ArgumentParser
+from jsonargparse import ArgumentError, ArgumentParser
 
 from visattn.training.suggestions import nearest
 
@@ -22,6 +23,32 @@ _VALUE = re.compile(r"Expected a (?:<class '([\w.]+)'>|typing\.Literal\[(.+)\])\
 _UNKNOWN = re.compile(
     r"unrecognized arguments: (?:--)?([\w.]+)|does not accept option '(?:\w+::)?([\w.]+)'"
 )
+_REFUSED = re.compile(
+    r"any of the Union subtypes\nSubtypes: .*?\n"
+    r"Errors:\n  - (.*)\n  - Expected a <class 'NoneType'>",
+    re.DOTALL,
+)
+
+
+@contextmanager
+def explained(model: type) -> Iterator[None]:
+    """Let errors of jsonargparse say what `explain` makes of them.
+
+    Args:
+        model: The class of the model, whose options could have been meant.
+
+    Raises:
+        ArgumentError: Instead of one.
+        ValueError: Instead of one that a class raised while it was built.
+    """
+    try:
+        yield
+    except ArgumentError as error:
+        raise ArgumentError(None, explain(str(error), model=model)) from error
+    except ValueError as error:
+        if _REFUSED.search(str(error)) is None:
+            raise
+        raise ValueError(explain(str(error), model=model)) from error
 
 
 def explain(message: str, *, model: type) -> str:
@@ -38,6 +65,8 @@ def explain(message: str, *, model: type) -> str:
     """
     place = ".".join(dict.fromkeys(_PLACE.findall(message)))
     at = f"{place}: " if place else ""
+    if (refused := _REFUSED.search(message)) and "\n" not in refused[1]:
+        return at + refused[1]
     if options := _OPTION.findall(message):
         path, option = options[-1]
         names = _class_options(_load(path))

@@ -7,7 +7,7 @@ from jsonargparse import ArgumentError
 
 from visattn.training.command import TaskCLI
 from visattn.training.comparison.plan import Recipe
-from visattn.training.mistakes import explain
+from visattn.training.mistakes import explained
 from visattn.training.quiet import quiet_lightning
 from visattn.training.tasks import DEFAULT, task_of
 
@@ -45,8 +45,5 @@ def _data(recipe: Recipe, *, words: Sequence[str]) -> Any:
     task = task_of(["--config", str(recipe.path)])
     if task.name != DEFAULT:
         raise ValueError(f"the task is {task.name}; only {DEFAULT} of images can be compared")
-    try:
-        with quiet_lightning():
-            return TaskCLI(given, run=False, logs=False, task=task).datamodule
-    except ArgumentError as error:
-        raise ArgumentError(None, explain(str(error), model=task.load_model())) from error
+    with explained(task.load_model()), quiet_lightning():
+        return TaskCLI(given, run=False, logs=False, task=task).datamodule
