@@ -127,7 +127,7 @@ class TaskCLI(LightningCLI):
 
     def after_fit(self) -> None:
         """Say where the run is."""
-        folder = None if self.trainer.fast_dev_run else self.trainer.log_dir
+        folder = self.trainer.log_dir if self.trainer.loggers else None
         if folder is not None and Path(folder).is_dir():
             _say(f"run in {folder}")
 
