@@ -99,6 +99,54 @@ def test_other_options_are_a_section_of_their_own(table):
     assert "## Options data.a=1" in (table.parent / "results.md").read_text()
 
 
+def test_what_sections_share_is_not_in_their_titles(table, tmp_path):
+    table = tmp_path / "two.csv"
+    for place, rho in enumerate(("", " --data.rho=1.0")):
+        facts = {"recipe": "ours", "seed": "0", "options": f"--data.a=1{rho}", "key": f"{place}"}
+        add_records(table, [Record(facts, {"accuracy/mixed_rand": 0.5})])
+    page = write_tables(table)[1].read_text()
+    assert "## No further option\n" in page
+    assert "## Options data.rho=1.0\n" in page
+
+
+def test_minutes_are_a_median(table):
+    for seed, minutes in enumerate((2.0, 12.0, 2.5)):
+        facts = {"recipe": "late", "seed": f"{seed}", "options": "", "key": f"l{seed}"}
+        add_records(table, [Record(facts, {"minutes": minutes, "accuracy/mixed_rand": 0.5})])
+    page = write_tables(table)[1].read_text()
+    row = next(line for line in page.split("gap recovery")[1].splitlines() if "| late |" in line)
+    assert row.endswith(" | 2.5 |")
+
+
+def test_unequal_epochs_are_told(table):
+    said = "different numbers of epochs"
+    for seed in (0, 1):
+        facts = {"recipe": "long", "seed": f"{seed}", "options": "", "key": f"e{seed}"}
+        add_records(table, [Record(facts, {"epochs": 9})])
+    assert said not in write_tables(table)[1].read_text()
+    facts = {"recipe": "short", "seed": "0", "options": "", "key": "s"}
+    add_records(table, [Record(facts, {"epochs": 6})])
+    assert said in write_tables(table)[1].read_text()
+
+
+def test_tables_in_a_readme(table, capsys):
+    readme = table.parent / "README.md"
+    readme.write_text("# Mine\n\n<!-- table -->\n<!-- end -->\n\nmore\n")
+    (table.parent / "ours.yaml").touch()
+    words = ["--tables-only", f"--results={table}", f"--readme={readme}"]
+    assert main(["compare", *words]) == 0
+    text = readme.read_text()
+    assert "| [ours](ours.yaml) | 3 | 97.0 ± 2.0 | 85.0 ± 1.0 | 12.5 ± 1.0 |" in text
+    assert "| plain | 2 |" in text
+    assert text.startswith("# Mine\n\n<!-- table -->\nAccuracies in %")
+    assert text.endswith("\n<!-- end -->\n\nmore\n")
+    assert main(["compare", *words]) == 0
+    assert readme.read_text() == text
+    readme.write_text("# Mine\n")
+    assert main(["compare", *words]) == 1
+    assert "must have one line <!-- table -->" in " ".join(capsys.readouterr().err.split())
+
+
 def test_an_earlier_content_of_a_recipe_is_left_out(table):
     facts = {"recipe": "ours", "options": "", "recipe_hash": "new", "date": "2025-02-01"}
     new = [

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from visattn.cli import main
+from visattn.training.markdown import fill_readme
 from visattn.training.spread import read_tests, spread_table
 
 
@@ -51,3 +52,48 @@ def test_the_command(runs, capsys):
     assert "0.800 ± 0.100" in capsys.readouterr().out
     assert main(["spread", "[dot]", f"--runs={runs}", "--splits=[test_6]"]) == 1
     assert "no split 'test_6'; did you mean test_5" in capsys.readouterr().err
+
+
+def test_columns_in_a_readme(runs, capsys):
+    folder = runs / "dot_folder"
+    folder.mkdir()
+    readme = folder / "README.md"
+    readme.write_text("# Dots\n\n<!-- table -->\nold\n<!-- end -->\n\nmore\n")
+    (folder / "dot.yaml").touch()
+    words = ["spread", "[dot, mask]", f"--runs={runs}", f"--readme={readme}"]
+    columns = "--columns=[exact/test_5, alignment/test_5, accuracy/rand]"
+    assert main([*words, columns]) == 0
+    assert "0.800 ± 0.100" in capsys.readouterr().out
+    assert readme.read_text() == (
+        "# Dots\n\n<!-- table -->\n"
+        "| recipe | seeds | exact, test 5 | alignment, test 5 | accuracy, rand |\n"
+        "| --- | ---: | ---: | ---: | ---: |\n"
+        "| [dot](dot.yaml) | 3 | 0.800 ± 0.100 | 0.500 |  |\n"
+        "| mask | 1 |  |  | 0.250 |\n"
+        "<!-- end -->\n\nmore\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--columns=[exat/test_5]"], "no measure 'exat/test_5'; did you mean exact/test_5"),
+        (["--columns=[exact/test_5]", "--splits=[test_5]"], "give splits or columns, not both"),
+        (["--readme=README.md"], "needs its columns"),
+        (["--columns=[exact/test_5]", "--readme=none.md"], "no file none.md"),
+    ],
+)
+def test_columns_that_cannot_be(runs, capsys, words, message):
+    assert main(["spread", "[dot]", f"--runs={runs}", *words]) == 1
+    assert message in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize(
+    "text", ["# No place\n", "<!-- table -->\n", "<!-- end -->\n<!-- table -->\n"]
+)
+def test_a_readme_without_a_place_stays_as_it_is(tmp_path, text):
+    readme = tmp_path / "README.md"
+    readme.write_text(text)
+    with pytest.raises(ValueError, match="must have one line"):
+        fill_readme(readme, "new")
+    assert readme.read_text() == text

@@ -3,22 +3,40 @@
 from collections.abc import Sequence
 
 
-def show_spread(names: list[str], *, runs: str = "runs", splits: list[str] | None = None) -> None:
+def show_spread(
+    names: list[str],
+    *,
+    runs: str = "runs",
+    splits: list[str] | None = None,
+    columns: list[str] | None = None,
+    readme: str | None = None,
+) -> None:
     """Put the tests of several runs side by side: mean and standard deviation over their seeds.
 
     Args:
         names: Names of runs, such as '[translation_none, translation_dot]'.
         runs: Folder of all runs.
         splits: The test splits to show, such as '[test_5]'; all if not given.
+        columns: Measures to show, a row a name, such as '[exact/test_1, exact/test_5]'.
+        readme: A Markdown file that gets the table of these columns, between its lines
+            <!-- table --> and <!-- end -->.
     """
     from pathlib import Path
 
     from rich.console import Console
 
-    from visattn.training.spread import read_tests, spread_table
+    from visattn.training.markdown import fill_readme
+    from visattn.training.spread import column_table, markdown_table, read_tests, spread_table
 
+    if splits and columns:
+        raise ValueError("give splits or columns, not both: a column names its split")
+    if readme is not None and not columns:
+        raise ValueError("a README's table needs its columns, such as '[exact/test_5]'")
     tests = {name: read_tests(Path(runs), name=name) for name in names}
-    Console().print(spread_table(tests, splits=splits))
+    if readme is not None and columns:
+        fill_readme(readme, markdown_table(tests, columns=columns, folder=Path(readme).parent))
+    table = column_table(tests, columns=columns) if columns else spread_table(tests, splits=splits)
+    Console().print(table)
 
 
 def compare_recipes(
@@ -34,6 +52,7 @@ def compare_recipes(
     skip: list[str] | str | None = None,
     same_code: bool = False,
     tables_only: bool = False,
+    readme: str | None = None,
     options: list[str] | None = None,
 ) -> None:
     """Train and test recipes with several seeds: visattn compare recipes/foreground/*.yaml.
@@ -55,6 +74,8 @@ def compare_recipes(
         skip: Names of recipes to leave out, such as 'hands*,pet'.
         same_code: Run again what another state of visattn's code measured.
         tables_only: Run nothing; make Markdown and plot from the CSV file.
+        readme: A Markdown file that gets the tables too, between its lines <!-- table --> and
+            <!-- end -->.
         options: Options for all runs; simply those that begin with --trainer, --model or --data.
     """
     from pathlib import Path
@@ -64,7 +85,7 @@ def compare_recipes(
     named = {"baseline": baseline, "oracle": oracle}
     if tables_only:
         table = Path(out) / "results.csv" if results is None else Path(results)
-        for path in write_tables(table, recipes=recipes or [], **named):
+        for path in write_tables(table, recipes=recipes or [], readme=readme, **named):
             print(path)
         return
     if not recipes:
@@ -79,6 +100,7 @@ def compare_recipes(
         threads=threads,
         skip=_listed(skip),
         same_code=same_code,
+        readme=readme,
         **named,
     )
 

@@ -1,13 +1,15 @@
 """Tests of several runs side by side: mean and standard deviation over their seeds."""
 
 import json
-import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
+from visattn.training.comparison.page import share
+from visattn.training.comparison.summary import Statistic
+from visattn.training.markdown import recipe_link, table_text
 from visattn.training.runs import versions_of
 from visattn.training.suggestions import nearest
 
@@ -84,9 +86,73 @@ def spread_table(tests: Mapping[str, Numbers], *, splits: Sequence[str] | None =
     return table
 
 
+def column_table(tests: Mapping[str, Numbers], *, columns: Sequence[str]) -> Table:
+    """A row for each name, with the measures that are asked for.
+
+    Args:
+        tests: From name to what `read_tests` gives.
+        columns: Measures, as ``MEASURE/SPLIT``.
+
+    Raises:
+        ValueError: No test has such a measure.
+
+    Example:
+        >>> tests = {"dot": {"test_5": {"exact": [0.9, 1.0]}}}
+        >>> list(column_table(tests, columns=["exact/test_5"]).columns[2].cells)
+        ['0.950 ± 0.071']
+    """
+    table = Table("name", "runs")
+    for head in _heads(columns):
+        table.add_column(head, justify="right")
+    for name, count, cells in _rows(tests, columns=columns):
+        table.add_row(name, count, *cells)
+    return table
+
+
+def markdown_table(tests: Mapping[str, Numbers], *, columns: Sequence[str], folder: Path) -> str:
+    """The same in Markdown; recipes that lie in the folder are linked."""
+    rows = [
+        [recipe_link(name, folder=folder), count, *cells]
+        for name, count, cells in _rows(tests, columns=columns)
+    ]
+    return table_text(["recipe", "seeds", *_heads(columns)], rows)
+
+
+def _heads(columns: Sequence[str]) -> list[str]:
+    """``exact, test 5``; the measure alone where there is but one split."""
+    parts = [column.partition("/") for column in columns]
+    several = len({split for _, _, split in parts}) > 1
+    heads = [f"{measure}, {split}" if several else measure for measure, _, split in parts]
+    return [head.replace("_", " ") for head in heads]
+
+
+def _rows(
+    tests: Mapping[str, Numbers], *, columns: Sequence[str]
+) -> Iterator[tuple[str, str, list[str]]]:
+    known = {
+        f"{measure}/{split}": None
+        for numbers in tests.values()
+        for split, measured in numbers.items()
+        for measure in measured
+    }
+    for column in columns:
+        if column not in known:
+            raise ValueError(
+                f"no measure {column!r}{nearest(column, names=known)}; there are {', '.join(known)}"
+            )
+    for name, numbers in tests.items():
+        values = []
+        for column in columns:
+            measure, _, split = column.partition("/")
+            values.append(numbers.get(split, {}).get(measure, []))
+        count = max(len(found) for measured in numbers.values() for found in measured.values())
+        yield name, f"{count}", [_cell(found) if found else "" for found in values]
+
+
 def _cell(values: Sequence[float]) -> str:
-    mean = f"{statistics.mean(values):.3f}"
-    return f"{mean} ± {statistics.stdev(values):.3f}" if len(values) > 1 else mean
+    """Three digits, or the number itself if it is one and the same whole number above 1."""
+    whole = values[0] == int(values[0]) > 1 and len(set(values)) == 1
+    return f"{values[0]:.0f}" if whole else share(Statistic.of(values))
 
 
 def _number(value: Any) -> float | None:

@@ -3,17 +3,19 @@
 import os
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 
 from visattn.training.comparison.figure import draw_section
 from visattn.training.comparison.numbers import RANDOM
-from visattn.training.comparison.page import write_page
+from visattn.training.comparison.page import write_page, write_tables_text
 from visattn.training.comparison.plan import Run, code_hash, find_recipes, plan_runs
 from visattn.training.comparison.records import Record, add_records, read_records
 from visattn.training.comparison.running import Machine, Place, finished, run_all
 from visattn.training.comparison.summary import BASELINE, ORACLE, summarise_records
+from visattn.training.markdown import fill_readme
 from visattn.training.suggestions import nearest
 
 
@@ -30,6 +32,7 @@ def compare(
     oracle: str = ORACLE,
     skip: Sequence[str] = (),
     same_code: bool = False,
+    readme: str | Path | None = None,
 ) -> list[Path]:
     """Train and test each recipe with seeds 0, 1, ...; write CSV, Markdown and a plot.
 
@@ -48,6 +51,7 @@ def compare(
         oracle: The recipe that is given the true mask.
         skip: Names or globs of recipes to leave out.
         same_code: Run again what another state of visattn's code measured.
+        readme: A file whose place for a table is filled, see `visattn.training.markdown`.
 
     Returns:
         The files: CSV, Markdown and the plots.
@@ -82,18 +86,19 @@ def compare(
         add_records(table, new)
     failed: list[Run] = []
     written: list[Path] = []
+    tables = partial(write_tables, table, baseline=baseline, oracle=oracle, readme=readme)
     begun = time.monotonic()
     for count, (run, record) in enumerate(run_all(missing, place=place, machine=machine), 1):
         if record is None:
             failed.append(run)
         else:
             add_records(table, [record])
-            written = write_tables(table, baseline=baseline, oracle=oracle)
+            written = tables()
         left = (time.monotonic() - begun) / count * (len(missing) - count) / 60
         text = f"[{count}/{len(missing)}] {run.recipe.name}, seed {run.seed}: {_outcome(record)}"
         console.print(f"{text}; about {left:.0f} min left" if left else text, markup=False)
     if read_records(table) and not written:
-        written = write_tables(table, baseline=baseline, oracle=oracle)
+        written = tables()
     for path in written:
         console.print(f"{path}", markup=False)
     if failed:
@@ -110,6 +115,7 @@ def write_tables(
     recipes: Sequence[str] = (),
     baseline: str = BASELINE,
     oracle: str = ORACLE,
+    readme: str | Path | None = None,
 ) -> list[Path]:
     """Make Markdown and plot from a CSV file alone.
 
@@ -118,13 +124,15 @@ def write_tables(
         recipes: Names of recipes to show; all if there is none.
         baseline: The recipe that the others are compared with.
         oracle: The recipe that is given the true mask.
+        readme: A file whose place for a table is filled, see `visattn.training.markdown`.
 
     Returns:
         The files: CSV, Markdown and a plot for each set of options.
 
     Raises:
         FileNotFoundError: There is no such file, or no row in it.
-        ValueError: The file is none of these, or a recipe isn't in it.
+        ValueError: The file is none of these, or a recipe isn't in it, or the README has no place
+            for a table.
     """
     table = Path(table)
     records = read_records(table)
@@ -150,6 +158,8 @@ def write_tables(
     text = write_page(sections, pictures=[path.name for path in pictures])
     temporary.write_text(text, encoding="utf-8")
     temporary.replace(page)
+    if readme is not None:
+        fill_readme(readme, write_tables_text(sections, folder=Path(readme).parent))
     return [table, page, *pictures]
 
 

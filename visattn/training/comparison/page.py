@@ -1,10 +1,13 @@
 """The comparison as Markdown."""
 
 import shlex
+import statistics
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from visattn.training.comparison.records import Record
 from visattn.training.comparison.summary import Row, Section, Statistic, random_split
+from visattn.training.markdown import recipe_link, table_text
 
 _NONE = "–"
 _MINUS = "−"
@@ -22,18 +25,46 @@ def write_page(sections: Sequence[Section], *, pictures: Sequence[str] = ()) -> 
     """
     parts = ["# Comparison of recipes", _legend(sections)]
     for place, section in enumerate(sections):
-        if len(sections) > 1:
-            title = f"Options {section.options}" if section.options else "No further option"
-            parts.append(f"## {title.replace('--', '')}")
+        parts += _title(section, sections, level=2)
         parts.append(f"```\n{command_of(section)}\n```")
-        parts.append(_facts(section))
-        if section.remarks:
-            parts.append("\n".join(f"- {remark}" for remark in section.remarks))
-        parts.append(_accuracies(section))
-        parts.append(_measures(section))
+        parts += _body(section, link=str)
         if place < len(pictures):
             parts.append(f"![Accuracy by recipe and variant]({pictures[place]})")
     return "\n\n".join(parts) + "\n"
+
+
+def write_tables_text(sections: Sequence[Section], *, folder: Path) -> str:
+    """The same tables for a README, which says the command and shows the plots by itself.
+
+    Args:
+        sections: From `summarise_records`.
+        folder: Where the README lies; recipes beside it are linked.
+
+    Returns:
+        Markdown without a heading of the first or the second level.
+    """
+    parts = [_legend(sections)]
+    for section in sections:
+        parts += _title(section, sections, level=3)
+        parts += _body(section, link=lambda name: recipe_link(name, folder=folder))
+    return "\n\n".join(parts)
+
+
+def _title(section: Section, sections: Sequence[Section], *, level: int) -> list[str]:
+    """What is special about a section, if there are several."""
+    if len(sections) == 1:
+        return []
+    options = [set(_split(other.options)) for other in sections]
+    shared = set.intersection(*options)
+    own = " ".join(word for word in _split(section.options) if word not in shared)
+    title = f"Options {own}" if own else "No further option"
+    return [f"{'#' * level} {title.replace('--', '')}"]
+
+
+def _body(section: Section, *, link: Callable[[str], str]) -> list[str]:
+    remarks = ["\n".join(f"- {remark}" for remark in section.remarks)] if section.remarks else []
+    accuracies, measures = _accuracies(section, link=link), _measures(section, link=link)
+    return [_facts(section), *remarks, accuracies, *measures]
 
 
 def command_of(section: Section) -> str:
@@ -100,17 +131,17 @@ def _machine(record: Record) -> str:
     )
 
 
-def _accuracies(section: Section) -> str:
+def _accuracies(section: Section, *, link: Callable[[str], str]) -> str:
     heads = ["recipe", "seeds", *section.splits]
     rows = []
     for row in section.rows:
-        cells = [row.recipe, str(len(row.records))]
+        cells = [link(row.recipe), str(len(row.records))]
         cells += [_cell(row, f"accuracy/{split}", percent) for split in section.splits]
         rows.append(cells)
-    return _table(heads, rows)
+    return table_text(heads, rows)
 
 
-def _measures(section: Section) -> str:
+def _measures(section: Section, *, link: Callable[[str], str]) -> list[str]:
     split = random_split(section.splits) or ""
     layers = _layers(section)
     columns: list[tuple[str, str, Callable[[Statistic], str]]] = [
@@ -124,18 +155,18 @@ def _measures(section: Section) -> str:
         ("mask IoU, original", "mask_iou/original", share),
         (f"energy inside, {layers[0]}", "energy_inside", share),
         (f"energy inside, {layers[1]}", "fine_energy_inside", share),
-        ("training, minutes", "minutes", _tenths),
+        ("training, minutes", "minutes", _median),
         ("epochs", "epochs", _whole),
         ("parameters", "parameters", _thousands),
     ]
     known = {name for row in section.rows for name in row.measures}
     columns = [entry for entry in columns if entry[1] in known]
     rows = [
-        [row.recipe, *(_cell(row, name, form) for _, name, form in columns)] for row in section.rows
+        [link(row.recipe), *(_cell(row, name, form) for _, name, form in columns)]
+        for row in section.rows
     ]
-    return "\n\n".join(
-        [_table(["recipe", *(head for head, _, _ in columns)], rows), _notes(section, known=known)]
-    )
+    heads = ["recipe", *(head for head, _, _ in columns)]
+    return [table_text(heads, rows), _notes(section, known=known)]
 
 
 def _notes(section: Section, *, known: set[str]) -> str:
@@ -168,7 +199,9 @@ def _notes(section: Section, *, known: set[str]) -> str:
         whole = [_mean(row, f"mask_share/{split}") for row in section.rows]
         level = next((f"{value:.3f}" for value in whole if value is not None), "?")
         notes.append(f"Mask IoU: a mask of the whole image gets {level}.")
-    return "\n".join(notes)
+    if "minutes" in known:
+        notes.append("Training: median of the seeds, by the clock of a machine that may be shared.")
+    return "\n".join(f"- {note}" for note in notes)
 
 
 def _layers(section: Section) -> tuple[str, str]:
@@ -211,8 +244,9 @@ def share(found: Statistic) -> str:
     return _with_sd(found, scale=1, digits=3)
 
 
-def _tenths(found: Statistic) -> str:
-    return _with_sd(found, scale=1, digits=1 if found.mean >= 1 else 2)
+def _median(found: Statistic) -> str:
+    median = statistics.median(found.values)
+    return f"{median:.1f}" if median >= 1 else f"{median:.2f}"
 
 
 def _whole(found: Statistic) -> str:
@@ -239,8 +273,3 @@ def _cell(row: Row, name: str, form: Callable[[Statistic], str]) -> str:
         return _NONE
     partly = len(found.values) < len(row.records)
     return form(found) + (f" (n = {len(found.values)})" if partly else "")
-
-
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [heads, ["---", *["---:"] * (len(heads) - 1)], *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)

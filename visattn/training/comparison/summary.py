@@ -143,6 +143,15 @@ def _section(options: str, records: Sequence[Record], *, baseline: str, oracle: 
     codes = {record.fact("code") for record in shown} - {""}
     if len(codes) > 1:
         remarks.append(f"The runs come from {len(codes)} states of the code (column code).")
+    lengths = {
+        recipe: max(record.numbers.get("epochs", 0) for record in own.values())
+        for recipe, own in runs.items()
+    }
+    if len({*lengths.values()} - {0}) > 1:
+        remarks.append(
+            "The recipes trained for different numbers of epochs, and more of them help some more "
+            "than others: --trainer.max_epochs N gives all the same."
+        )
     rows = [
         _row(
             recipe,
