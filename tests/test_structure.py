@@ -52,8 +52,9 @@ ALLOWED = {
     "data": set(),
     "auditing": {"metrics", "pictures", "data", "training"},
     "testing": CORE | {"exporting", "weights"},
-    "bench": CORE | {"training", "bench_memory"},
+    "bench": CORE | {"training", "bench_memory", "bench_audit"},
     "bench_memory": {"blocks"},
+    "bench_audit": {"bench_memory", "data", "cli"},
     "matrix": CORE | {"testing"},
     "training": CORE
     | {"weights", "finetuning", "pictures", "metrics", "data", "cam", "evaluation", "sequence"}

@@ -1,5 +1,7 @@
 """What a block costs here: ``python -m visattn.bench``; ``... memory`` for that of large maps.
 
+``... audit`` is for time and memory of an audit.
+
 Plain and wrapped models run in turn, A B A B, and medians are compared, so that whatever else the
 machine does hits both alike. Only ratios are printed; absolute times say more of the machine.
 """
@@ -22,7 +24,7 @@ from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
-from visattn import bench_memory, wrap  # noqa: E402
+from visattn import bench_audit, bench_memory, wrap  # noqa: E402
 
 BLOCKS: dict[str, Callable[[str], nn.Module]] = {
     "plain": timm.create_model,
@@ -99,8 +101,9 @@ def _wait(images: Tensor) -> None:
 
 def main() -> None:
     """Print one table: time and kept activations of wrapped models over the plain one."""
-    if sys.argv[1:2] == ["memory"]:
-        bench_memory.main(sys.argv[2:])
+    others = {"memory": bench_memory.main, "audit": bench_audit.main}
+    if sys.argv[1:2] and sys.argv[1] in others:
+        others[sys.argv[1]](sys.argv[2:])
         return
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--model", default="resnet50", help="name of a timm ResNet")

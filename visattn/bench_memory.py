@@ -54,7 +54,7 @@ def step_peak(block: nn.Module, x: torch.Tensor, *, backward: bool = True) -> in
     else:
         with torch.inference_mode():
             block(x)
-    return _peak(x.device) - before
+    return process_peak(x.device) - before
 
 
 def fresh_peak(name: str, *, batch: int, channels: int, side: int, backward: bool = True) -> int:
@@ -149,11 +149,11 @@ def _reset(device: torch.device) -> int:
     clear = Path("/proc/self/clear_refs")
     if clear.exists():
         clear.write_text("5")  # VmHWM, the peak, becomes what is resident now
-    return _peak(device)
+    return process_peak(device)
 
 
-def _peak(device: torch.device) -> int:
-    """Bytes at the peak so far."""
+def process_peak(device: torch.device) -> int:
+    """Bytes at the peak so far: of this process, or on a device that isn't the CPU."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     status = Path("/proc/self/status")
