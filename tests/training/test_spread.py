@@ -6,7 +6,7 @@ import pytest
 
 from visattn.cli import main
 from visattn.training.markdown import fill_readme
-from visattn.training.spread import read_tests, spread_table
+from visattn.training.spread import column_table, read_tests, spread_table
 
 
 @pytest.fixture
@@ -86,6 +86,15 @@ def test_columns_in_a_readme(runs, capsys):
 def test_columns_that_cannot_be(runs, capsys, words, message):
     assert main(["spread", "[dot]", f"--runs={runs}", *words]) == 1
     assert message in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_count_has_no_digits_behind_the_point():
+    tests = {"near": {"test": {"path": [1.0, 1.0]}}, "far": {"test": {"path": [20.0]}}}
+    table = column_table(tests, columns=["path/test"])
+    assert list(table.columns[2].cells) == ["1", "20"]
+    tests["near"]["test"]["path"] = [1.0, 1.5]
+    table = column_table(tests, columns=["path/test"])
+    assert list(table.columns[2].cells) == ["1.250 ± 0.354", "20.000"]
 
 
 @pytest.mark.parametrize(

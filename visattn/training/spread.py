@@ -101,7 +101,9 @@ def column_table(tests: Mapping[str, Numbers], *, columns: Sequence[str]) -> Tab
         >>> list(column_table(tests, columns=["exact/test_5"]).columns[2].cells)
         ['0.950 ± 0.071']
     """
-    table = Table("name", "runs")
+    table = Table()
+    table.add_column("name", no_wrap=True)
+    table.add_column("runs")
     for head in _heads(columns):
         table.add_column(head, justify="right")
     for name, count, cells in _rows(tests, columns=columns):
@@ -140,19 +142,27 @@ def _rows(
             raise ValueError(
                 f"no measure {column!r}{nearest(column, names=known)}; there are {', '.join(known)}"
             )
-    for name, numbers in tests.items():
-        values = []
-        for column in columns:
-            measure, _, split = column.partition("/")
-            values.append(numbers.get(split, {}).get(measure, []))
+    filled = []
+    for column in columns:
+        measure, _, split = column.partition("/")
+        found = [numbers.get(split, {}).get(measure, []) for numbers in tests.values()]
+        filled.append(_whole(found) or [_cell(values) if values else "" for values in found])
+    for (name, numbers), cells in zip(tests.items(), zip(*filled, strict=True), strict=True):
         count = max(len(found) for measured in numbers.values() for found in measured.values())
-        yield name, f"{count}", [_cell(found) if found else "" for found in values]
+        yield name, f"{count}", list(cells)
+
+
+def _whole(column: Sequence[Sequence[float]]) -> list[str] | None:
+    """Cells of a count: whole numbers, not all of them 0 or 1, that no seed changes."""
+    known = [value for values in column for value in values]
+    counted = all(value == int(value) for value in known) and max(known) > 1
+    if not counted or any(len(set(values)) > 1 for values in column):
+        return None
+    return [f"{values[0]:.0f}" if values else "" for values in column]
 
 
 def _cell(values: Sequence[float]) -> str:
-    """Three digits, or the number itself if it is one and the same whole number above 1."""
-    whole = values[0] == int(values[0]) > 1 and len(set(values)) == 1
-    return f"{values[0]:.0f}" if whole else share(Statistic.of(values))
+    return share(Statistic.of(values))
 
 
 def _number(value: Any) -> float | None:
