@@ -76,6 +76,7 @@ class OfModule:
         self.items, self.class_names = self._data.items, self._data.class_names
         self.decoder: Decoder = self._data.decoder
         self.mean, self.std = self._data.mean, self._data.std
+        self.masked, self.mask_form = self._data.masked, self._data.mask_form
         self.beside: Beside | None = None
         if split.endswith(f"_{_ORIGINAL}"):
             prefix = split.removesuffix(_ORIGINAL)
