@@ -103,6 +103,9 @@ def test_render_writes_scenes(tmp_path):
     words = ["--size=32", "--train=8", "--val=0", "--test=0", "--workers=1"]
     assert main(["render", str(tmp_path / "scenes"), *words]) == 0
     assert len(list((tmp_path / "scenes" / "train").glob("images/*/*.png"))) == 8
+    words = ["--size=32", "--train=0", "--val=0", "--test=1", "--adversarial=1", "--workers=1"]
+    assert main(["render", str(tmp_path / "many"), *words]) == 0
+    assert len(list((tmp_path / "many" / "test_adversarial").glob("images/*/*.png"))) == 64
 
 
 @pytest.mark.parametrize("package", ["lightning", "torchmetrics", "albumentations"])

@@ -108,6 +108,12 @@ def test_a_name_needs_a_class_map_or_no_classes(folder, tmp_path, capsys):
     mapping.write_text("{a: 1")
     assert main([*words, "--class-map", str(mapping)]) == 1
     assert "is no JSON" in capsys.readouterr().err
+    mapping.write_text("[1, 2]")
+    assert main([*words, "--class-map", str(mapping)]) == 1
+    assert "must map class folders to logits" in capsys.readouterr().err
+    mapping.unlink()
+    assert main([*words, "--class-map", str(mapping)]) == 1
+    assert f"class map {mapping} not found" in capsys.readouterr().err
 
 
 def test_the_folder_to_write_to_is_looked_at_first(folder, tmp_path, capsys):

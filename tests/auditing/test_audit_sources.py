@@ -11,7 +11,7 @@ from coloured_squares import BACKGROUNDS, EACH, NAMES, OBJECTS, SIDE, mask, pict
 from torch import nn
 
 import visattn
-from visattn.data import FolderDataset, PictureDataset
+from visattn.data import FolderData, FolderDataset, PictureDataset
 
 QUICK = {"size": 16, "adversarial": 0, "noise": 0, "cases": 0, "progress": False}
 
@@ -69,6 +69,19 @@ def test_the_object_is_right_on_all_rendered_backgrounds(rendered, reads_object)
     found = visattn.audit(reads_object, rendered, size=16, noise=0, progress=False)
     assert (found.adversarial.value, found.adversarial.images) == (1, 12)
     assert all(share.value == 0 for share in found.flips.values())
+
+
+def test_a_data_module_is_audited_as_its_folder_is(rendered, reads_background):
+    module = FolderData(rendered, train_split="test_original", size=16, workers=0)
+    options = {"noise": 0, "cases": 0, "progress": False}
+    found = visattn.audit(reads_background, module, **options)
+    assert (
+        found.as_dict() == visattn.audit(reads_background, rendered, size=16, **options).as_dict()
+    )
+    assert found.made["adversarial"] == found.made["mixed-rand"] == "rendered"
+    alone = visattn.audit(reads_background, module, **options, split="test_mixed_same")
+    assert alone.settings["split"] == "test_mixed_same"
+    assert alone.made["mixed-rand"] == "composed"
 
 
 def test_composites_on_request(rendered, reads_background):

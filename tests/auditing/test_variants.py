@@ -1,5 +1,6 @@
 """The variants, pixel by pixel; who lends; what logits mean."""
 
+import numpy as np
 import pytest
 import torch
 from coloured_squares import BACKGROUNDS, FIRST, LAST, OBJECTS, mask, picture
@@ -168,9 +169,46 @@ def test_answers_outside_of_the_map_are_wrong_and_differ():
         (3, {"class_map": {"cat": 0}}, "no logit for dog"),
         (3, {"class_map": {"cat": 0, "dog": 3}}, "'dog' the logit 3; there are 0 to 2"),
         (3, {"class_map": {"cat": [0, 1], "dog": 1}}, "logit 1 to 'cat' and to 'dog'"),
+        (3, {"class_map": {"cat": [0, True], "dog": 2}}, "'cat' the logit True; there are 0 to 2"),
+        (3, {"class_map": {"cat": 0, "dog": "12"}}, "'dog' the logit '12'; there are 0 to 2"),
+        (3, {"class_map": {"cat": 0, "dog": 1.0}}, "'dog' the logit 1.0; there are 0 to 2"),
+        (3, {"class_map": {}}, "no logit for cat, dog"),
+        (3, {"class_map": {"0": 0, "3": 1}}, "has the logit '3'; there are 0 to 2"),
+        (3, {"class_map": {"0": 0, "1": 2}}, "logit '1' the class 2; there are 0 to 1 .*-1 for"),
+        (3, {"class_map": {"0": 0, "1": [1]}}, "logit '1' the class .1.; there are 0 to 1"),
+        (3, {"class_map": {"0": 0, "1": -2}}, "logit '1' the class -2;"),
+        (3, {"class_map": {"0": 0, "1": 1, "01": 0}}, "the logit 1 twice"),
+        (3, {"class_map": {"0": 0, "1": -1}}, "no logit for dog"),
     ],
-    ids=["number", "name", "names", "unknown", "lacking", "range", "twice"],
+    ids=[
+        *("number", "name", "names", "unknown", "lacking", "range", "twice"),
+        *("truth", "word", "fraction", "empty", "logit", "class", "list", "below", "again", "none"),
+    ],
 )
 def test_classes_that_do_not_match_are_refused(logits, given, message):
     with pytest.raises(ValueError, match=message):
         read_logits(logits, **options(**given))
+
+
+def test_a_class_map_may_be_any_mapping_of_whole_numbers():
+    given = {"cat": np.int64(0), "dog": np.array([2, 1])}
+    assert read_logits(3, **options(class_map=given)).answers.tolist() == [0, 1, 1]
+    by_logit = [{"0": 1, "1": 0, "2": -1}, {0: np.int64(1), 1: 0}]
+    for given in by_logit:
+        assert read_logits(3, **options(class_map=given)).answers.tolist() == [1, 0, 4]
+
+
+def test_folders_that_are_called_by_numbers_keep_their_names():
+    """Every key is a class folder: read from folder to logit, whatever else it may look like."""
+    given = options(folders=["0", "1"], class_map={"0": 2, "1": [0, 1]})
+    assert read_logits(3, **given).answers.tolist() == [1, 1, 0]
+    given = options(folders=["0", "1"], class_map={"0": 1, "1": 1, "2": 0})
+    assert read_logits(3, **given).answers.tolist() == [1, 1, 0]
+
+
+@pytest.mark.parametrize("given", [[1, 2], "cat", 3], ids=["list", "word", "number"])
+def test_a_class_map_that_is_no_mapping(given):
+    with pytest.raises(
+        TypeError, match=f"must map class folders to logits.*{type(given).__name__}"
+    ):
+        read_logits(3, **options(class_map=given))

@@ -462,6 +462,15 @@ def test_sushi_upper_bound_trains_on_random_plates(small_sushi):
     )
 
 
+def test_sushi_on_many_backgrounds_when_asked(small_sushi):
+    assert SushiData(**small_sushi).parameters.adversarial == 0
+    data = SushiData(**small_sushi, adversarial=1)
+    assert data.test_names == ("test_adversarial", "test_mixed_rand", "test_original")
+    names = [item.path.stem for item in data.dataset("test_adversarial").items]
+    assert names == [f"00000_{number:02d}" for number in range(64)]
+    assert {item.class_name for item in data.items("test_adversarial")} == {"buri"}
+
+
 def test_sushi_options_fail_at_once(small_sushi):
     with pytest.raises(ValueError, match="rho"):
         SushiData(**small_sushi, rho=1.5)

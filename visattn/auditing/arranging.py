@@ -9,17 +9,17 @@ import torch
 from torch import Tensor
 
 from visattn.auditing import variants as v
+from visattn.auditing.beside import decoder_of, find_adversarial, find_beside, find_renders
 from visattn.auditing.lending import Lenders
 from visattn.auditing.measuring import Answers, MasksOf, Work, all_right, fixed_backgrounds
 from visattn.auditing.opening import Fit
-from visattn.auditing.scenes import (
-    Pictures,
-    Scenes,
-    find_adversarial,
-    find_renders,
-)
+from visattn.auditing.scenes import Pictures, Renders, Scenes
 from visattn.auditing.subject import Subject
-from visattn.data import FolderDataset, Item, PictureDataset
+from visattn.data import Item, PictureDataset
+from visattn.training.suggestions import nearest
+
+BACKGROUND_COLUMN = "style"
+"""The column of ``metadata.csv`` that names backgrounds where no other is asked for."""
 
 
 @final
@@ -32,7 +32,7 @@ class Arrangement:
         scenes: What is read for each picture.
         work: What is made of it.
         with_classes: Whether labels are looked at.
-        fixed: Backgrounds (K, 3, H, W) that every foreground is put on, if any.
+        fixed: Backgrounds (K, 3, H, W), bytes, that every foreground is put on, if any.
         adversarial: The rendered pictures of each row on many backgrounds, if there are any.
         unmasked: How many pictures have no mask, and are left out.
     """
@@ -54,9 +54,7 @@ class Arrangement:
 
     def ask_adversarial(self, subject: Subject, rows: Iterable[int], *, batch_size: int) -> Tensor:
         """Whether each of these rows is recognised in all of its rendered pictures."""
-        if not isinstance(self.pictures, FolderDataset):
-            raise TypeError("rendered pictures come with a FolderDataset")
-        decoder, items = self.pictures.decoder, self.pictures.items
+        decoder, items = decoder_of(self.pictures), self.pictures.items
         return torch.tensor(
             [
                 all_right(
@@ -71,26 +69,26 @@ class Arrangement:
         )
 
     def names_behind(self, found: Answers, *, column: str) -> dict[str, list[Hashable | None]]:
-        """The background of each picture on mixed-rand, and on the original where that is known."""
-        items = self.pictures.items
+        """The background of each picture on mixed-rand, and on the original where that is known.
+
+        It is named by the column; where no picture has a name there, a lent one is named by the
+        class of its lender. None for a picture whose background has no name.
+        """
+        items, rows = self.pictures.items, found.rows.tolist()
+        named = any(item.metadata.get(column) for item in items)
         behind: dict[str, list[Hashable | None]] = {}
-        rows = found.rows.tolist()
-        own = [items[row].metadata.get(column) or None for row in rows]
-        if any(own):
-            behind[v.ORIGINAL] = list(own)
+        if named:
+            behind[v.ORIGINAL] = [items[row].metadata.get(column) or None for row in rows]
         if v.MIXED_RAND in self.scenes.renders:
             others = self.scenes.renders[v.MIXED_RAND].items
-            behind[v.MIXED_RAND] = [
-                (others[row].metadata.get(column) or None) if row in others else None
-                for row in rows
-            ]
+            shown = [others.get(row) for row in rows]
         else:
             lenders = found.lenders[v.MIXED_RAND].tolist()
-            lent = [items[row] if row >= 0 else None for row in lenders]
-            behind[v.MIXED_RAND] = [
-                None if item is None else item.metadata.get(column) or item.class_name
-                for item in lent
-            ]
+            shown = [items[row] if row >= 0 else None for row in lenders]
+            if not named:
+                behind[v.MIXED_RAND] = [item and item.class_name for item in shown]
+                return behind
+        behind[v.MIXED_RAND] = [(item and item.metadata.get(column)) or None for item in shown]
         return behind
 
 
@@ -104,13 +102,14 @@ def arrange(
     composites: bool,
     adversarial: int,
     noise: float,
+    background_column: str,
     limit: int,
     seed: int,
 ) -> Arrangement:
     """Find out what can be asked of these pictures; the arguments are those of `audit`.
 
     Raises:
-        ValueError: There is no mask, or nobody who could lend a background.
+        ValueError: There is no mask, nobody who could lend a background, or no such column.
     """
     estimate = masks_of is not None
     masked = [
@@ -126,7 +125,9 @@ def arrange(
     rows = _drawn(masked, limit=limit, seed=seed)
     with_classes = bool(pictures.class_names) and not flips_only
     everything = with_classes and not estimate
-    renders = {} if estimate or composites else find_renders(pictures)
+    beside = None if estimate or composites else find_beside(pictures)
+    renders = find_renders(pictures, beside)
+    _check_column(background_column, pictures=pictures, renders=renders)
     if backgrounds is not None:
         renders.pop(v.MIXED_NEW, None)
     if not everything:
@@ -158,8 +159,8 @@ def arrange(
         masks_of=masks_of,
     )
     many = {}
-    if everything and adversarial and not composites:
-        many = find_adversarial(pictures)
+    if everything and adversarial:
+        many = find_adversarial(pictures, beside)
         many = {row: many[row] for row in rows if row in many}
     fixed = None
     if everything and adversarial and not many:
@@ -172,6 +173,22 @@ def arrange(
         fixed=fixed,
         adversarial=many,
         unmasked=len(pictures.items) - len(masked),
+    )
+
+
+def _check_column(name: str, *, pictures: Pictures, renders: Mapping[str, Renders]) -> None:
+    """Refuse a column that was asked for and names nothing."""
+    if name == BACKGROUND_COLUMN:
+        return
+    others = [item for found in renders.values() for item in found.items.values()]
+    items = [*pictures.items, *others]
+    if any(item.metadata.get(name) for item in items):
+        return
+    columns = sorted({column for item in items for column in item.metadata})
+    there = f"there are {', '.join(columns)}" if columns else "no picture has any metadata"
+    raise ValueError(
+        f"no picture has a background in the column {name!r} of metadata.csv (background_column)"
+        f"{nearest(name, names=columns)}; {there}"
     )
 
 

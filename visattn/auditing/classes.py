@@ -1,16 +1,19 @@
 """From logits to the classes of a folder."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import final
+from numbers import Integral
+from typing import Any, final
 
 import torch
 from torch import Tensor
 
 from visattn.training.suggestions import nearest
 
-ClassMap = Mapping[str, int | Sequence[int]]
-"""From the name of a class folder to the logits that mean it, such as ``{"dog": [151, 152]}``."""
+ClassMap = Mapping[str, int | Sequence[int]] | Mapping[int, int]
+"""From the name of a class folder to the logits that mean it, such as ``{"dog": [151, 152]}``; or,
+as ImageNet-9's ``in_to_in9.json`` has it, from each logit to the number of its class, counted from
+0 in the order of the class folders, -1 for none: ``{"151": 0, "152": 0, "153": -1}``."""
 
 
 @final
@@ -61,10 +64,12 @@ def read_logits(
         logits: How many there are.
         folders: The folder's classes.
         known: The names of the model's classes in the order of its logits, if it says.
-        class_map: Which logits mean which class folder.
+        class_map: Which logits mean which class folder, either way round; one whose keys are all
+            class folders is read as from these.
         flips_only: No class folder is looked at.
 
     Raises:
+        TypeError: If the class map is no mapping.
         ValueError: If the logits cannot be matched to the folder's classes; it says what to do.
 
     Example:
@@ -104,18 +109,39 @@ _WAYS_OUT = (
 
 
 def _checked_map(class_map: ClassMap, *, folders: Sequence[str], logits: int) -> dict[int, int]:
+    """The class of the folder that each logit means, for those that mean one."""
+    if not isinstance(class_map, Mapping):
+        raise TypeError(
+            'the class map must map class folders to logits, {"CLASS FOLDER": [LOGIT, ...]}, or '
+            f'logits to numbers of classes, {{"LOGIT": NUMBER}}; it is a {type(class_map).__name__}'
+        )
+    by_logit = all(_number(name) is not None for name in class_map)
+    if class_map and by_logit and not all(name in folders for name in class_map):
+        meant = _by_logit(class_map, classes=len(folders), logits=logits)
+    else:
+        meant = _by_folder(class_map, folders=folders, logits=logits)
+    lacking = [name for place, name in enumerate(folders) if place not in meant.values()]
+    if lacking:
+        raise ValueError(f"the class map has no logit for {_some(lacking)}")
+    return meant
+
+
+def _by_folder(
+    class_map: Mapping[Any, Any], *, folders: Sequence[str], logits: int
+) -> dict[int, int]:
     meant: dict[int, int] = {}
     for name, places in class_map.items():
         if name not in folders:
             raise ValueError(
                 f"the class map has {name!r}, which is no class of the data"
-                f"{nearest(name, names=folders)}; there are {_some(folders)}"
+                f"{nearest(str(name), names=folders)}; there are {_some(folders)}"
             )
-        listed = [places] if isinstance(places, int) else list(places)
-        for place in listed:
-            if not isinstance(place, int) or isinstance(place, bool) or not 0 <= place < logits:
+        single = isinstance(places, str) or not isinstance(places, Iterable)
+        for given in [places] if single else places:
+            place = _whole(given)
+            if place is None or not 0 <= place < logits:
                 raise ValueError(
-                    f"the class map gives {name!r} the logit {place!r}; there are 0 to {logits - 1}"
+                    f"the class map gives {name!r} the logit {given!r}; there are 0 to {logits - 1}"
                 )
             if place in meant:
                 raise ValueError(
@@ -123,10 +149,38 @@ def _checked_map(class_map: ClassMap, *, folders: Sequence[str], logits: int) ->
                     f"{name!r}: a logit means one class"
                 )
             meant[place] = folders.index(name)
-    lacking = [name for place, name in enumerate(folders) if place not in meant.values()]
-    if lacking:
-        raise ValueError(f"the class map has no logit for {_some(lacking)}")
     return meant
+
+
+def _by_logit(class_map: Mapping[Any, Any], *, classes: int, logits: int) -> dict[int, int]:
+    meant: dict[int, int] = {}
+    for name, given in class_map.items():
+        place, label = _number(name), _whole(given)
+        if place is None or not 0 <= place < logits:
+            raise ValueError(f"the class map has the logit {name!r}; there are 0 to {logits - 1}")
+        if label is None or not -1 <= label < classes:
+            raise ValueError(
+                f"the class map gives logit {name!r} the class {given!r}; there are 0 to "
+                f"{classes - 1} in the order of the class folders, and -1 for none"
+            )
+        if place in meant:
+            raise ValueError(f"the class map has the logit {place} twice")
+        meant[place] = label
+    return {place: label for place, label in meant.items() if label >= 0}
+
+
+def _number(name: object) -> int | None:
+    """A logit that is a key, as a number or as JSON writes it; None for anything else."""
+    if isinstance(name, str):
+        return int(name) if name.isascii() and name.isdigit() else None
+    return _whole(name)
+
+
+def _whole(value: object) -> int | None:
+    """A whole number of any library; None for anything else, truth values too."""
+    if isinstance(value, Integral) and not isinstance(value, bool):
+        return int(value)
+    return None
 
 
 def _some(names: Sequence[str]) -> str:

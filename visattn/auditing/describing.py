@@ -9,7 +9,7 @@ from visattn.auditing.arranging import Arrangement
 from visattn.auditing.measuring import UNDEFINED, Answers
 from visattn.auditing.results import Audit, FlipCase
 from visattn.auditing.summing import Numbers
-from visattn.metrics import wilson
+from visattn.metrics import RESAMPLES, wilson
 
 
 def describe(
@@ -47,6 +47,7 @@ def describe(
             "data": data,
             "split": split,
             "size": int(arranged.scenes[0]["image"].shape[-1]),
+            "resamples": RESAMPLES,
             "notes": _notes(arranged, in_order=in_order),
         },
         classes=tuple(pictures.class_names),
@@ -59,9 +60,10 @@ def describe(
         worst_groups=numbers.worst_groups,
         noise_accuracies=numbers.noise_accuracies,
         sensitivity=numbers.sensitivity,
+        sensitivity_interval=numbers.sensitivity_interval,
         flips=numbers.flips,
         chance=chance,
-        left_out=_left_out(found, unmasked=arranged.unmasked),
+        left_out=_left_out(found, numbers, unmasked=arranged.unmasked),
         mask_iou=float(defined.mean()) if len(defined) else math.nan,
         cases=cases,
     )
@@ -71,7 +73,7 @@ def _made(arranged: Arrangement) -> dict[str, str]:
     work = arranged.work
     made = {v.ORIGINAL: "given"}
     made.update(dict.fromkeys(work.composed, "composed"))
-    made.update(dict.fromkeys(work.rendered, "rendered"))
+    made.update({name: found.made for name, found in arranged.scenes.renders.items()})
     if work.parts:
         for name in (v.ONLY_FG, v.ONLY_BG_T, v.ONLY_BG_B, v.NO_FG):
             made.setdefault(name, "composed")
@@ -85,18 +87,22 @@ def _notes(arranged: Arrangement, *, in_order: bool) -> list[str]:
     if in_order:
         notes.append("The logits were taken to be in the order of the class folders.")
     if arranged.scenes.renders:
-        splits = ", ".join(found.split for found in arranged.scenes.renders.values())
+        renders = arranged.scenes.renders.values()
+        splits = ", ".join(found.split for found in renders)
+        made = next(iter(renders)).made.capitalize()
         notes.append(
-            f"Rendered variants are those of {splits}; --composites makes all by cutting out."
+            f"{made} variants are those of {splits}; --composites makes all by cutting out."
         )
     return notes
 
 
-def _left_out(found: Answers, *, unmasked: int) -> dict[str, int]:
+def _left_out(found: Answers, numbers: Numbers, *, unmasked: int) -> dict[str, int]:
     left_out = {
         "pictures without a mask are left out": unmasked,
         "pictures whose mask marks nothing are left out": found.empty,
     }
     for name, told in found.answers.items():
         left_out[f"pictures have no {name}"] = int((told == UNDEFINED).sum())
+    for name, count in numbers.nameless.items():
+        left_out[f"pictures of {name} have a background without a name: in no group"] = count
     return left_out

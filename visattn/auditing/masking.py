@@ -11,8 +11,6 @@ from torch import Tensor, nn
 MaskModel = str | Path | nn.Module | Callable[[Tensor], Tensor]
 """A checkpoint or network with a spatial mask, or a function of pictures in [0, 1] to masks."""
 
-_SHARPNESS = 4.0
-
 
 def open_mask_model(model: MaskModel) -> tuple[Callable[[Tensor], Tensor], str]:
     """A function of pictures (N, 3, H, W) in [0, 1] to masks (N, 1, H, W), and its name.
@@ -41,7 +39,7 @@ def open_mask_model(model: MaskModel) -> tuple[Callable[[Tensor], Tensor], str]:
 def _of_network(network: nn.Module, facts: dict[str, Any]) -> Callable[[Tensor], Tensor]:
     from visattn.auditing.opening import prepare
     from visattn.auditing.subject import evaluating
-    from visattn.training.mask_pass import find_mask_tap, predict_mask
+    from visattn.training.mask_pass import find_mask_tap, predict_mask, sharpened
 
     find_mask_tap(network)  # an error now, not after reading
     prepared = prepare(facts, size=None, fit=None, mean=None, std=None)
@@ -54,8 +52,7 @@ def _of_network(network: nn.Module, facts: dict[str, Any]) -> Callable[[Tensor],
             images = _resized(images, (side, side))
         with torch.no_grad(), evaluating(network):
             logits = predict_mask(network, images).float()
-        sharp = torch.sigmoid(_SHARPNESS * _resized(logits, pictures.shape[-2:]))
-        return sharp.to(pictures)
+        return sharpened(_resized(logits, pictures.shape[-2:])).to(pictures)
 
     return masks_of
 

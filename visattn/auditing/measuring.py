@@ -92,7 +92,7 @@ def ask(
         subject: The classifier.
         batches: Of `Scenes`.
         work: What to ask.
-        backgrounds: Pictures (K, 3, H, W) to put every foreground on, for the adversarial
+        backgrounds: Pictures (K, 3, H, W), bytes, to put every foreground on, for the adversarial
             accuracy; None to leave that out.
 
     Returns:
@@ -100,7 +100,7 @@ def ask(
     """
     kept: list[dict[str, Tensor]] = []
     empty = 0
-    for batch in batches:
+    for number, batch in enumerate(batches, start=1):
         images, masks, whole = open_batch(batch, device=subject.device, masks_of=work.masks_of)
         empty += int((~whole).sum())
         if not whole.any():
@@ -118,14 +118,12 @@ def ask(
             found[f"lender/{name}"] = batch[f"lender_row/{name}"]
         cutouts = v.cut_out(images, masks)
         for made in make(batch, images=images, masks=masks, cutouts=cutouts, work=work):
-            answers, shares = _answers_where(subject, made)
+            answers, shares = _answers_where(subject, made, batch=number)
             found[f"answer/{made.variant}"] = answers
             if made.variant in (v.ORIGINAL, v.MIXED_RAND):
                 found[f"share/{made.variant}"] = shares
         if backgrounds is not None:
-            found["right_on_all"] = _right_on_all(
-                subject, cutouts, backgrounds.to(images), batch["label"]
-            )
+            found["right_on_all"] = _right_on_all(subject, cutouts, backgrounds, batch["label"])
         kept.append(found)
     if not kept:
         raise ValueError(f"none of the {empty} pictures' masks marks anything")
@@ -168,8 +166,10 @@ def make(
         has_rest = v.leaves_background(masks)
         if v.ONLY_FG not in work.rendered:
             yield Made(v.ONLY_FG, cutouts.on(torch.zeros_like(images)), always)
-        yield Made(v.ONLY_BG_T, v.only_background_filled(images, masks), has_rest)
-        yield Made(v.ONLY_BG_B, v.only_background_boxed(images, masks), has_rest)
+        if v.ONLY_BG_T not in work.rendered:
+            yield Made(v.ONLY_BG_T, v.only_background_filled(images, masks), has_rest)
+        if v.ONLY_BG_B not in work.rendered:
+            yield Made(v.ONLY_BG_B, v.only_background_boxed(images, masks), has_rest)
         if v.NO_FG not in work.rendered:
             yield Made(v.NO_FG, v.no_foreground(images, masks), always)
     if work.noise > 0:
@@ -185,13 +185,13 @@ def all_right(
     for start in range(0, len(items), batch_size):
         part = [decoder(Item(item.path)).image for item in items[start : start + batch_size]]
         pictures = colours(torch.stack(list(map(planes, part))), device=subject.device)
-        if not bool((subject.answers(pictures)[0] == label).all()):
+        if not bool((subject.answers(pictures, of="adversarial pictures")[0] == label).all()):
             return False
     return True
 
 
 def fixed_backgrounds(scenes: Scenes, *, count: int) -> Tensor:
-    """Backgrounds (K, 3, H, W) for every foreground, as evenly over the classes as may be.
+    """Backgrounds (K, 3, H, W) for every foreground, bytes, as evenly over the classes as may be.
 
     There are fewer than ``count`` where fewer pictures can lend one.
     """
@@ -199,7 +199,8 @@ def fixed_backgrounds(scenes: Scenes, *, count: int) -> Tensor:
     for row in scenes.background_rows(count):
         image, mask = scenes.opened(row)
         image, mask = image[None].float() / 255, mask[None].float() / 255
-        found.append(remove_foreground(image, mask, rim=_RIM))
+        filled = remove_foreground(image, mask, rim=_RIM)
+        found.append(filled.mul_(255).round_().clamp_(0, 255).to(torch.uint8))
     return torch.cat(found)
 
 
@@ -220,15 +221,16 @@ def _lent(
     return remove_foreground(images, masks, rim=rim), exists
 
 
-def _answers_where(subject: Subject, made: Made) -> tuple[Tensor, Tensor]:
+def _answers_where(subject: Subject, made: Made, *, batch: int) -> tuple[Tensor, Tensor]:
     """Answers (N,) and their probabilities, undefined where there is no picture."""
+    of = f"{made.variant} pictures of batch {batch}"
     exists = made.exists.cpu()
     answers = torch.full(exists.shape, UNDEFINED)
     shares = torch.full(exists.shape, torch.nan)
     if exists.all():
-        return subject.answers(made.pictures)
+        return subject.answers(made.pictures, of=of)
     if exists.any():
-        answers[exists], shares[exists] = subject.answers(made.pictures[made.exists])
+        answers[exists], shares[exists] = subject.answers(made.pictures[made.exists], of=of)
     return answers, shares
 
 
@@ -244,7 +246,9 @@ def _right_on_all(
         left = right.nonzero().flatten()
         if not len(left):
             break
-        answers, _ = subject.answers(cutouts.rows(left.to(background.device)).on(background))
+        behind = colours(background, device=subject.device)
+        laid = cutouts.rows(left.to(subject.device)).on(behind)
+        answers, _ = subject.answers(laid, of="adversarial pictures")
         right[left] = answers == labels[left]
     return right
 

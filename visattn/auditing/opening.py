@@ -134,6 +134,7 @@ def open_pictures(
     prepared: Preparation,
     mask_values: MaskValues,
     least: int,
+    adversarial: int = 0,
 ) -> Pictures:
     """A folder with splits and classes, a folder of pictures, scenes of sushi, or a data set.
 
@@ -153,8 +154,11 @@ def open_pictures(
         return data
     if str(data) == SUSHI:
         from visattn.data import SushiData
+        from visattn.data.sushi.plan import ADVERSARIAL_BACKGROUNDS
 
-        root = SushiData(size=prepared.size, train=8, val=0, test=least).locate()
+        many = least if adversarial == ADVERSARIAL_BACKGROUNDS else 0
+        scenes = SushiData(size=prepared.size, train=8, val=0, test=least, adversarial=many)
+        root = scenes.locate()
     else:
         root = Path(data)
     if not _has_splits(root):

@@ -43,13 +43,15 @@ class FlipCase:
 class Audit:
     """The numbers of one classifier on one set of pictures.
 
-    Shares have 95 % intervals: Wilson's, and Newcombe's for the gap.
+    Shares have 95 % intervals: Wilson's, and Newcombe's for the gap; RFS has the percentiles of a
+    bootstrap over the pictures.
 
     Attributes:
         settings: What was audited and how.
         classes: Names of the folder's classes.
         estimate: Whether the masks are a model's; then nothing here is more than an estimate.
-        made: How each variant came about: ``"given"``, ``"rendered"`` or ``"composed"``.
+        made: How each variant came about: ``"given"`` (the original, and the variants of a public
+            set), ``"rendered"`` (a split of the folder) or ``"composed"``.
         accuracies: By variant; empty without classes.
         gap: BG-gap, mixed-same minus mixed-rand.
         adversarial: Share of foregrounds recognised on each one of a set of backgrounds.
@@ -57,6 +59,7 @@ class Audit:
         worst_groups: The worst (class, background) group by variant.
         noise_accuracies: Under noise on ``"foreground"`` and on ``"background"``.
         sensitivity: RFS, NaN where undefined.
+        sensitivity_interval: Its ends; see `visattn.metrics.bootstrap_sensitivity`.
         flips: Share of changed answers, by pair of variants.
         chance: What an answer that never changes gets, by variant, and ``"flips"``: what answers
             drawn anew for each background from the model's own get.
@@ -79,6 +82,7 @@ class Audit:
     flips: Mapping[tuple[str, str], Proportion]
     chance: Mapping[str, float]
     left_out: Mapping[str, int]
+    sensitivity_interval: tuple[float, float] = (math.nan, math.nan)
     mask_iou: float = math.nan
     cases: Sequence[FlipCase] = ()
 
@@ -102,6 +106,8 @@ class Audit:
                 "worst_groups": {name: self._group(w) for name, w in self.worst_groups.items()},
                 "relative_foreground_sensitivity": {
                     "value": self.sensitivity,
+                    "low": self.sensitivity_interval[0],
+                    "high": self.sensitivity_interval[1],
                     **{f"noise_on_{k}": asdict(v) for k, v in self.noise_accuracies.items()},
                 },
                 "flip_rate": asdict(self.flip_rate),

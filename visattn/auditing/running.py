@@ -9,6 +9,7 @@ from rich.progress import track
 from torch.utils.data import DataLoader
 
 from visattn.auditing.arranging import arrange
+from visattn.auditing.beside import DataModule, of_module
 from visattn.auditing.choosing import flip_cases
 from visattn.auditing.classes import ClassMap, read_logits
 from visattn.auditing.describing import describe
@@ -34,7 +35,7 @@ T = TypeVar("T")
 
 def audit(
     model: Classifier | str | Path,
-    dataset: Pictures | str | Path,
+    dataset: Pictures | DataModule | str | Path,
     *,
     split: str | None = None,
     size: int | None = None,
@@ -70,18 +71,22 @@ def audit(
     - accuracies, with Wilson's 95 % intervals, and their chance level;
     - the BG-gap, accuracy on mixed-same less accuracy on mixed-rand;
     - the share of foregrounds recognised on all of ``adversarial`` backgrounds, the same for each;
-    - the worst (class, background) group of at least 10 images. A picture's background is its
-      column ``background_column`` of ``metadata.csv`` where there is one, else the class of the
-      picture that lent it;
+    - the worst (class, background) group of at least 10 images. A background is named by the
+      column ``background_column`` of ``metadata.csv`` where there is one (a picture without a
+      name there is in no group), else by the class of the picture that lent it;
     - relative foreground sensitivity (RFS, Moayeri et al., 2022, arXiv:2201.10766), under Gaussian
-      noise on the foreground against the same noise on the background;
+      noise on the foreground against the same noise on the background, with the 95 % interval of
+      a bootstrap over the pictures;
     - flip rates: how often the answer changes when the background alone does. They need no labels.
 
     Pictures are read and made a batch at a time; only answers are kept. The same seed gives the
     same pictures, whatever the batch size.
 
     Where the split is called ``..._original`` and ``..._mixed_same`` and its like stand beside it,
-    as for scenes of sushi, these true renders are used and not composites.
+    as for scenes of sushi, these true renders are used and not composites. So are the published
+    variants of ImageNet-9, paired by their foregrounds, so that the accuracies and the BG-gap are
+    those of the Backgrounds Challenge. Its figure for adversarial backgrounds is not: there every
+    foreground is put on every only-bg-t picture, here on ``adversarial`` of them.
 
     Without masks, ``mask_model`` predicts them. Then only the accuracy on the pictures as they are
     and the flip rates are given, and these are an **estimate**: a mask that misses the object
@@ -92,25 +97,30 @@ def audit(
             any function, a checkpoint that ``visattn fit`` wrote, or the name of a timm model.
         dataset: A folder ``SPLIT/images/CLASS/ID.*`` with masks in ``SPLIT/masks/CLASS/ID.*``, a
             folder of pictures (for ``mask_model``), ``"sushi"`` for scenes that are rendered, or a
-            `visattn.data.FolderDataset` or its like, whose own size, fit and classes are taken.
-        split: Of a folder; the last that ends in ``_original``, or else begins with ``test``, if
-            None.
+            `visattn.data.FolderDataset` or its like, or a data module such as
+            `visattn.data.ImageNet9Data`, whose own size, fit and classes are taken.
+        split: Of a folder or data module; the last that ends in ``_original``, or else begins with
+            ``test``, if None.
         size: Side to which pictures are scaled; what the checkpoint or timm says if None, or 224.
         fit: ``"crop"`` or ``"stretch"``, see `visattn.data.FolderDataset`.
         mean: By which images are normalised; what the checkpoint or timm says if None, or
             ImageNet's.
         std: The same.
         pretrained: For the name of a timm model: load its weights; otherwise they are random.
-        class_map: From class folder to the logits that mean it. Needed where the classes are not
-            those of the model; a logit in no class is a wrong answer.
+        class_map: From class folder to the logits that mean it, or from logit to the number of its
+            class (-1 for none, as ImageNet-9's ``in_to_in9.json``). Needed where the classes are
+            not those of the model; a logit in no class is a wrong answer.
         flips_only: Look at no classes: flip rates alone.
         mask_model: A checkpoint or network with a spatial mask, or a function of pictures in
             [0, 1] to masks in [0, 1], to be used in place of given masks.
         backgrounds: A folder of pictures without objects, for mixed-new.
         composites: Put variants together even where the folder has them rendered.
-        adversarial: How many backgrounds; 0 to leave that out.
+        adversarial: How many backgrounds; 0 to leave that out. Where a split ``..._adversarial``
+            stands beside, each foreground's own pictures there are taken; for ``"sushi"``, 64
+            renders them (480 foregrounds take minutes) in place of cutting out.
         noise: Standard deviation of the noise, colours being in [0, 1]; 0 to leave that out.
-        background_column: Column of ``metadata.csv`` that names the background.
+        background_column: Column of ``metadata.csv`` that names the background; another than the
+            default must be there.
         mask_values: What the values of the mask files mean; by default alpha = value / 255.
         limit: How many pictures, drawn at random; 0 for all.
         cases: How many random ones, and how many of the worst flips, to keep for the picture.
@@ -157,9 +167,15 @@ def audit(
     if flips_only and class_map is not None:
         raise ValueError("flips_only looks at no classes: leave class_map out")
     opened = open_classifier(model, pretrained=pretrained)
-    prepared = prepare(opened.facts, dataset, size=size, fit=fit, mean=mean, std=std)
+    given, split = of_module(dataset, split=split)
+    prepared = prepare(opened.facts, given, size=size, fit=fit, mean=mean, std=std)
     pictures = open_pictures(
-        dataset, split=split, prepared=prepared, mask_values=mask_values, least=limit or 480
+        given,
+        split=split,
+        prepared=prepared,
+        mask_values=mask_values,
+        least=limit or 480,
+        adversarial=0 if composites else adversarial,
     )
     masks_of, masks = (None, "given") if mask_model is None else open_mask_model(mask_model)
     arranged = arrange(
@@ -171,6 +187,7 @@ def audit(
         composites=composites,
         adversarial=adversarial,
         noise=noise,
+        background_column=background_column,
         limit=limit,
         seed=seed,
     )
@@ -204,6 +221,7 @@ def audit(
         labelled=arranged.with_classes,
         estimate=mask_model is not None,
         backgrounds=behind,
+        seed=seed,
     )
     settings = {
         "model": opened.name,

@@ -11,23 +11,12 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from visattn.auditing.lending import Lenders
-from visattn.auditing.variants import LEAST_BACKGROUND, MIXED_NEW
-from visattn.data import FolderDataset, Item, PictureDataset, split_names
+from visattn.auditing.variants import MIXED_NEW
+from visattn.data import Item, PictureDataset
+from visattn.data.background_swap import LEAST_BACKGROUND
 from visattn.data.decoding import Decoded, Decoder
 
 Bytes = npt.NDArray[np.uint8]
-
-RENDERS = {
-    "mixed-same": "mixed_same",
-    "mixed-rand": "mixed_rand",
-    "mixed-next": "mixed_next",
-    "mixed-new": "mixed_new",
-    "only-fg": "only_fg",
-    "only-fg-grey": "only_fg_grey",
-    "only-bg": "only_bg",
-    "no-fg": "no_fg",
-}
-"""Variants that a folder may have as splits of their own, and how these end."""
 
 
 class Pictures(Protocol):
@@ -62,60 +51,24 @@ class Unlabelled:
 
 @dataclass(frozen=True)
 class Renders:
-    """A variant that stands in a folder, picture by picture.
+    """A variant that stands in files of its own, picture by picture.
 
     Args:
         split: Its split.
         items: From the row of the original to the picture of the same foreground.
         decoder: Reads them.
+        made: How they came about, for the table: ``"rendered"``, or ``"given"`` in a public set.
     """
 
     split: str
     items: Mapping[int, Item]
     decoder: Decoder
+    made: str = "rendered"
 
     def image(self, row: int) -> Bytes | None:
         """The picture for a row of the original, None where there is none."""
         item = self.items.get(row)
         return None if item is None else self.decoder(replace(item, mask_path=None)).image
-
-
-def find_renders(pictures: Pictures) -> dict[str, Renders]:
-    """The variants that stand beside a split ``..._original`` as splits of their own.
-
-    Pictures belong together that have the same class and name.
-    """
-    if not isinstance(pictures, FolderDataset) or not _of_variants(pictures):
-        return {}
-    prefix = pictures.split.removesuffix("original")
-    known = split_names(pictures.root)
-    rows = {_key(item): row for row, item in enumerate(pictures.items)}
-    found = {}
-    for variant, ending in RENDERS.items():
-        if f"{prefix}{ending}" in known:
-            others = _split_like(pictures, f"{prefix}{ending}").items
-            items = {rows[_key(item)]: item for item in others if _key(item) in rows}
-            found[variant] = Renders(f"{prefix}{ending}", items, pictures.decoder)
-    return found
-
-
-def find_adversarial(pictures: Pictures) -> dict[int, list[Item]]:
-    """The pictures of a split ``..._adversarial``, ``ID_NUMBER`` by name, by row of the original.
-
-    Empty where there is no such split.
-    """
-    if not isinstance(pictures, FolderDataset) or not _of_variants(pictures):
-        return {}
-    split = pictures.split.removesuffix("original") + "adversarial"
-    if split not in split_names(pictures.root):
-        return {}
-    rows = {_key(item): row for row, item in enumerate(pictures.items)}
-    found: dict[int, list[Item]] = {}
-    for item in _split_like(pictures, split).items:
-        key = (item.class_name, item.path.stem.rpartition("_")[0])
-        if key in rows:
-            found.setdefault(rows[key], []).append(item)
-    return found
 
 
 @final
@@ -227,23 +180,3 @@ def _alpha(decoded: Decoded) -> Tensor:
     if decoded.alpha is None:
         return torch.zeros(1, *decoded.image.shape[:2], dtype=torch.uint8)
     return torch.from_numpy(np.array(decoded.alpha))[None]
-
-
-def _of_variants(pictures: FolderDataset) -> bool:
-    """Whether other variants may stand beside: published sets have layouts of their own."""
-    here = pictures.root / pictures.split / "images"
-    return pictures.split.endswith("_original") and here.is_dir()
-
-
-def _key(item: Item) -> tuple[str, str]:
-    return item.class_name, item.path.stem
-
-
-def _split_like(pictures: FolderDataset, split: str) -> FolderDataset:
-    return FolderDataset(
-        pictures.root,
-        split=split,
-        size=pictures.decoder.size,
-        fit=pictures.decoder.fit,
-        class_names=pictures.class_names,
-    )

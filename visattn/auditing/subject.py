@@ -30,11 +30,15 @@ class Subject:
         self.device = next((t.device for t in tensors), torch.device("cpu"))
         self.dtype = next((t.dtype for t in tensors if t.is_floating_point()), torch.float32)
 
-    def logits(self, pictures: Tensor) -> Tensor:
+    def logits(self, pictures: Tensor, *, of: str = "pictures") -> Tensor:
         """Logits (N, L) of pictures (N, 3, H, W) in [0, 1].
 
+        Args:
+            pictures: What the model is shown.
+            of: Which pictures these are, for messages.
+
         Raises:
-            ValueError: If the model returns something else.
+            ValueError: If the model returns something else, or logits that are not finite.
         """
         with torch.no_grad():
             found = self.model(self.prepared.normalise(pictures).to(self.dtype))
@@ -50,13 +54,22 @@ class Subject:
                 f"the model must return logits ({len(pictures)}, classes), at least 2 classes, for "
                 f"{len(pictures)} images; it returned {tuple(found.shape)}"
             )
+        bad = int((~found.isfinite()).any(1).sum())
+        if bad:
+            raise ValueError(
+                f"the model must return finite logits; it returned NaN or infinite ones for {bad} "
+                f"of {len(pictures)} {of} (images normalised by mean {self.prepared.mean}, std "
+                f"{self.prepared.std}, {self.dtype}). Look whether its weights are finite, and "
+                "whether half precision overflows; rule a class out with a class map, not with "
+                "-inf"
+            )
         return found
 
-    def answers(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
-        """Answers (N,) and their probabilities (N,), on the CPU; see `Reading`."""
+    def answers(self, pictures: Tensor, *, of: str = "pictures") -> tuple[Tensor, Tensor]:
+        """Answers (N,) and their probabilities (N,), on the CPU; see `Reading` and `logits`."""
         if self.reading is None:
             raise RuntimeError("nobody said yet what the logits mean")
-        return self.reading(self.logits(pictures))
+        return self.reading(self.logits(pictures, of=of))
 
 
 @contextmanager

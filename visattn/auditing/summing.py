@@ -15,8 +15,8 @@ from visattn.metrics import (
     WorstGroup,
     accuracy,
     background_gap,
+    bootstrap_sensitivity,
     flip_rate,
-    relative_foreground_sensitivity,
     worst_group,
 )
 
@@ -36,8 +36,10 @@ class Numbers(NamedTuple):
     accuracies: dict[str, Proportion]
     gap: Difference | None
     worst_groups: dict[str, WorstGroup]
+    nameless: dict[str, int]
     noise_accuracies: dict[str, Proportion]
     sensitivity: float
+    sensitivity_interval: tuple[float, float]
     flips: dict[tuple[str, str], Proportion]
     chance: dict[str, float]
 
@@ -48,6 +50,7 @@ def sum_up(
     labelled: bool,
     estimate: bool,
     backgrounds: Mapping[str, Sequence[Hashable | None]],
+    seed: int = 0,
 ) -> Numbers:
     """All numbers of some answers.
 
@@ -57,6 +60,7 @@ def sum_up(
         estimate: Whether the masks are a model's; then only the accuracy on the originals, which
             needs none, and the flip rates are given.
         backgrounds: Name of each picture's background by variant, None where unknown.
+        seed: Of the resamples.
     """
     answers = found.answers
     flips = {
@@ -66,7 +70,7 @@ def sum_up(
     }
     chance = {"flips": _chance_of_flips(answers[v.MIXED_RAND])}
     if not labelled:
-        return Numbers({}, None, {}, {}, math.nan, flips, chance)
+        return Numbers({}, None, {}, {}, {}, math.nan, (math.nan, math.nan), flips, chance)
     shown = {name: told for name, told in answers.items() if name not in NOISE.values()}
     if estimate:
         shown = {v.ORIGINAL: answers[v.ORIGINAL]}
@@ -81,17 +85,19 @@ def sum_up(
         for part, name in NOISE.items()
         if name in answers
     }
-    sensitivity = math.nan
+    sensitivity, interval = math.nan, (math.nan, math.nan)
     if noise:
-        sensitivity = relative_foreground_sensitivity(
-            noise["foreground"].value, noise["background"].value
-        )
-    groups = {
-        name: _worst(answers[name], found.labels, behind)
+        first, second, labels = _both(*(answers[name] for name in NOISE.values()), found.labels)
+        rfs = bootstrap_sensitivity(first == labels, second == labels, seed=seed)
+        sensitivity, interval = rfs.value, (rfs.low, rfs.high)
+    known = {
+        name: behind
         for name, behind in backgrounds.items()
         if name in shown and any(background is not None for background in behind)
     }
-    return Numbers(accuracies, gap, groups, noise, sensitivity, flips, chance)
+    groups = {name: _worst(answers[name], found.labels, on) for name, on in known.items()}
+    nameless = {name: _without_name(answers[name], on) for name, on in known.items()}
+    return Numbers(accuracies, gap, groups, nameless, noise, sensitivity, interval, flips, chance)
 
 
 def _accuracy(told: Tensor, labels: Tensor) -> Proportion:
@@ -105,6 +111,12 @@ def _worst(told: Tensor, labels: Tensor, behind: Sequence[Any]) -> WorstGroup:
         if background is not None and told[row] != UNDEFINED
     ]
     return worst_group(told[rows], labels[rows], [behind[row] for row in rows])
+
+
+def _without_name(told: Tensor, behind: Sequence[Any]) -> int:
+    """How many pictures there are whose background has no name."""
+    seen = (told != UNDEFINED).tolist()
+    return sum(background is None for background, there in zip(behind, seen, strict=True) if there)
 
 
 def _both(first: Tensor, *others: Tensor) -> tuple[Tensor, ...]:

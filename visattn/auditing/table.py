@@ -51,8 +51,12 @@ def audit_table(found: Audit) -> Table:
         table.add_row("BG-gap, points", "", *_difference(found.gap), "0.0")
     if found.noise_accuracies:
         images = str(next(iter(found.noise_accuracies.values())).images)
-        value = "undefined" if math.isnan(found.sensitivity) else f"{found.sensitivity:+.3f}"
-        table.add_row("RFS, -1 to 1", f"noise {settings['noise']:g}", images, value, "", "0.000")
+        value, interval = "undefined", ""
+        if not math.isnan(found.sensitivity):
+            low, high = found.sensitivity_interval
+            value, interval = f"{found.sensitivity:+.3f}", f"{low:+.3f} to {high:+.3f}"
+        noise = f"noise {settings['noise']:g}"
+        table.add_row("RFS, -1 to 1", noise, images, value, interval, "0.000")
     if found.gap is not None or found.noise_accuracies:
         table.add_section()
     table.add_row("answers that flip", "ESTIMATES" if found.estimate else "")

@@ -10,15 +10,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from visattn.data.background_swap import fill, foreground_colours, remove_foreground
+from visattn.data.background_swap import (
+    LEAST_BACKGROUND,
+    LEAST_FOREGROUND,
+    fill,
+    foreground_colours,
+    remove_foreground,
+)
 
 ORIGINAL, MIXED_SAME, MIXED_RAND = "original", "mixed-same", "mixed-rand"
 MIXED_NEXT, MIXED_NEW = "mixed-next", "mixed-new"
 ONLY_FG, ONLY_BG_T, ONLY_BG_B, NO_FG = "only-fg", "only-bg-t", "only-bg-b", "no-fg"
 MIXED = (MIXED_SAME, MIXED_RAND, MIXED_NEXT, MIXED_NEW)
-
-_LEAST_FOREGROUND = 1e-3
-LEAST_BACKGROUND = 0.05
 
 
 class Cutouts(NamedTuple):
@@ -107,7 +110,7 @@ def row_noise(rows: Tensor, *, like: Tensor, deviation: float, seed: int) -> Ten
 
 def has_foreground(masks: Tensor) -> Tensor:
     """Whether a mask marks anything (N,): a mean alpha of at least 0.001."""
-    return masks.flatten(1).mean(1) >= _LEAST_FOREGROUND
+    return masks.flatten(1).mean(1) >= LEAST_FOREGROUND
 
 
 def has_background(masks: Tensor) -> Tensor:

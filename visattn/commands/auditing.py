@@ -38,13 +38,15 @@ def audit_classifier(
         mask_model: A checkpoint with a spatial mask, to predict masks where there are none: the
             flip rates are then an estimate.
         class_map: A JSON file from class folder to the logits that mean it, such as
-            '{"dog": [151, 152]}', where the model has other classes than the folder.
+            '{"dog": [151, 152]}', where the model has other classes than the folder; or from each
+            logit to the number of its class, -1 for none, as in_to_in9.json of ImageNet-9.
         backgrounds: A folder of pictures without objects, for mixed-new.
         size: Side to which the pictures are scaled; that of the training if not given.
         fit: crop or stretch; as in training if not given.
         mean: By which pictures are normalised; as in training if not given.
         std: The same.
-        adversarial: On how many backgrounds a foreground must be recognised; 0 leaves it out.
+        adversarial: On how many backgrounds a foreground must be recognised; 0 leaves it out. With
+            --data sushi, 64 renders each foreground on 64 backgrounds.
         noise: Standard deviation of the noise for the RFS, colours being in [0, 1]; 0 for none.
         background_column: Column of metadata.csv that names the background.
         limit: How many pictures, drawn at random; 0 for all.
@@ -71,6 +73,11 @@ def audit_classifier(
     if class_map is not None:
         try:
             meant = json.loads(Path(class_map).read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise FileNotFoundError(
+                f"class map {class_map} not found: expected a JSON file, "
+                '{"CLASS FOLDER": [LOGIT, ...]}'
+            ) from error
         except json.JSONDecodeError as error:
             raise ValueError(f"the class map {class_map} is no JSON: {error}") from error
     if Path(out).is_file():

@@ -34,6 +34,7 @@ def render_scenes(
     train: int = 2400,
     val: int = 400,
     test: int = 480,
+    adversarial: int = 0,
     seed: int = 0,
     workers: int | None = None,
 ) -> None:
@@ -46,12 +47,21 @@ def render_scenes(
         train: Pictures to train on.
         val: Pictures to validate on.
         test: Foregrounds of the test set, each rendered in every variant.
+        adversarial: How many of these to render on 64 backgrounds each too, as test_adversarial.
         seed: Of the scenes.
         workers: Processes; one a processor if not given.
     """
     from visattn.data.sushi import render_sushi
 
     folder = render_sushi(
-        out, size=size, rho=rho, train=train, val=val, test=test, seed=seed, workers=workers
+        out,
+        size=size,
+        rho=rho,
+        train=train,
+        val=val,
+        test=test,
+        adversarial=adversarial,
+        seed=seed,
+        workers=workers,
     )
     print(folder)

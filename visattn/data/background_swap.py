@@ -13,8 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-_LEAST_FOREGROUND = 1e-3
-_LEAST_BACKGROUND = 0.05
+LEAST_FOREGROUND = 1e-3
+"""Mean alpha from which on a mask marks anything."""
+
+LEAST_BACKGROUND = 0.05
+"""Share of a picture that must be background for it to lend one."""
 
 
 @torch.no_grad()
@@ -172,10 +175,10 @@ def swap_backgrounds(
     device = images.device
     labelled = ~masks.isnan().flatten(1).all(1)
     masks = _without_nan(masks).to(images.dtype)
-    receives = labelled & (masks.flatten(1).mean(1) >= _LEAST_FOREGROUND)
+    receives = labelled & (masks.flatten(1).mean(1) >= LEAST_FOREGROUND)
     receives &= (torch.rand(count, generator=generator) < probability).to(device)
     if backgrounds is None:
-        gives = labelled & ((1 - masks).flatten(1).mean(1) >= _LEAST_BACKGROUND)
+        gives = labelled & ((1 - masks).flatten(1).mean(1) >= LEAST_BACKGROUND)
         source = _other_rows(gives, generator=generator)
         receives &= source >= 0
         unchanged = torch.arange(count, device=device)

@@ -25,6 +25,8 @@ class SushiData(GenericLayout):
         kinds: The classes, of `visattn.data.sushi.KINDS`; all if left out.
         train_random: Whether to render ``train_random`` too, the training foregrounds on random
             plates, and train on it: an upper bound.
+        adversarial: For how many of the test set's foregrounds to render ``test_adversarial``, each
+            on 64 backgrounds; in a test a foreground counts only if it is recognised on all.
         scene_seed: Seed of the scenes; ``seed`` is that of the training.
         render_workers: Processes that render; left out, one a processor.
         options: Those of `visattn.data.image_data.ImageData`.
@@ -45,6 +47,7 @@ class SushiData(GenericLayout):
         variants: list[str] | None = None,
         kinds: list[str] | None = None,
         train_random: bool = False,
+        adversarial: int = 0,
         scene_seed: int = 0,
         render_workers: int | None = None,
         **options: Any,
@@ -65,6 +68,7 @@ class SushiData(GenericLayout):
             variants=TEST_VARIANTS if variants is None else tuple(variants),
             kinds=KINDS if kinds is None else tuple(kinds),
             train_random=train_random,
+            adversarial=adversarial,
         )
         self.root = root
         self.render_workers = render_workers
@@ -88,5 +92,6 @@ class SushiData(GenericLayout):
             variants=wanted.variants,
             kinds=wanted.kinds,
             train_random=wanted.train_random,
+            adversarial=wanted.adversarial,
             workers=self.render_workers,
         )

@@ -8,14 +8,13 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
+from visattn.data.background_swap import LEAST_BACKGROUND, LEAST_FOREGROUND
 from visattn.data.decoding import Decoded
 from visattn.data.layout import Item, scan_pictures
 from visattn.data.matting import composite_picture, remove_foreground_picture
 from visattn.data.optional import albumentations as A
 from visattn.data.optional import cv2
 
-_LEAST_FOREGROUND = 1e-3
-_LEAST_BACKGROUND = 0.05
 # A folder's pictures are kept in memory at no more than this side.
 _LARGEST_SIDE = 512
 
@@ -95,7 +94,7 @@ class RemovedForegrounds:
             if decoded.alpha is None:
                 raise ValueError(f"row {self.rows[index]} has no mask")
             alpha = decoded.alpha.astype(np.float32) / 255.0
-            if 1.0 - float(alpha.mean()) < _LEAST_BACKGROUND:
+            if 1.0 - float(alpha.mean()) < LEAST_BACKGROUND:
                 # All foreground: its fill would be the foreground's own colour.
                 self._kept[index] = np.full_like(decoded.image, 128)
             else:
@@ -176,7 +175,7 @@ class BackgroundSwap(A.DualTransform):
         alpha = np.asarray(mask, dtype=np.float32).reshape(height, width)
         if np.asarray(mask).dtype == np.uint8:
             alpha = alpha / 255.0
-        if not float(alpha.mean()) >= _LEAST_FOREGROUND:
+        if not float(alpha.mean()) >= LEAST_FOREGROUND:
             return {"alpha": None}
         picture = self._pool[self.py_random.randrange(len(self._pool))]
         background = self._cut(picture, height=height, width=width)

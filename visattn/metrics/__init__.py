@@ -14,7 +14,6 @@ from visattn.metrics.background import (
     background_gap,
     flip_rate,
     gap_recovery,
-    relative_foreground_sensitivity,
     worst_group,
 )
 from visattn.metrics.boxes import (
@@ -49,6 +48,12 @@ from visattn.metrics.probing import Baseline, baseline_images
 from visattn.metrics.randomisation import Randomisation, randomisation_test, rank_correlation
 from visattn.metrics.ranking import pixel_average_precision, rank_accuracy, roc_auc
 from visattn.metrics.removal import Road, road
+from visattn.metrics.sensitivity import (
+    RESAMPLES,
+    Sensitivity,
+    bootstrap_sensitivity,
+    relative_foreground_sensitivity,
+)
 from visattn.metrics.summaries import Summary, mean_over_classes, summarise
 
 if TYPE_CHECKING:
@@ -90,6 +95,7 @@ _STREAMING = (
 
 __all__ = [
     "BOX_OVERLAPS",
+    "RESAMPLES",
     "BackgroundGap",
     "Baseline",
     "BoxAccuracy",
@@ -112,6 +118,7 @@ __all__ = [
     "Road",
     "RoadCombined",
     "RocAuc",
+    "Sensitivity",
     "Spread",
     "Summary",
     "TopAreaIoU",
@@ -122,6 +129,7 @@ __all__ = [
     "background_gap",
     "baseline_images",
     "best_over_thresholds",
+    "bootstrap_sensitivity",
     "box_hits",
     "box_overlaps",
     "chance_level",

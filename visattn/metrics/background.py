@@ -239,41 +239,6 @@ def adversarial_accuracy(predictions: Tensor | Sequence[Classes], labels: Classe
     return _share((torch.stack(columns, 1) == true[:, None]).all(1))
 
 
-def relative_foreground_sensitivity(foreground_noise: float, background_noise: float) -> float:
-    r"""RFS: does noise on the foreground hurt more than noise on the background?
-
-    .. math:: (a_{bg} - a_{fg}) \; / \; (2 \min(a, 1 - a)), \quad a = (a_{fg} + a_{bg}) / 2
-
-    The denominator is the largest difference that the mean accuracy allows. Moayeri et al., "A
-    comprehensive study of image classification model sensitivity to foregrounds, backgrounds,
-    and visual attributes", 2022, arXiv:2201.10766.
-
-    Args:
-        foreground_noise: Accuracy under noise on the foreground, in [0, 1].
-        background_noise: Accuracy under noise on the background, in [0, 1].
-
-    Returns:
-        A value in [-1, 1], above 0 where the foreground matters more; NaN where both accuracies
-        are 0 or both are 1.
-
-    Raises:
-        ValueError: If an accuracy lies outside [0, 1].
-
-    Example:
-        >>> round(relative_foreground_sensitivity(0.2, 0.6), 3)
-        0.5
-    """
-    for name, value in (
-        ("foreground_noise", foreground_noise),
-        ("background_noise", background_noise),
-    ):
-        if not (0 <= value <= 1 or math.isnan(value)):
-            raise ValueError(f"{name} must be an accuracy in [0, 1], not {value}")
-    mean = (foreground_noise + background_noise) / 2
-    largest = 2 * min(mean, 1 - mean)
-    return (background_noise - foreground_noise) / largest if largest else math.nan
-
-
 def gap_recovery(ours: float, *, plain: float, oracle: float) -> float:
     r"""How much of the way from the plain model to the oracle was gone.
 

@@ -16,6 +16,7 @@ from visattn.finetuning import freeze_backbone, parameter_groups
 from visattn.insertion import wrap
 from visattn.metrics import MaskIoU, mask_iou
 from visattn.recording import record
+from visattn.training.adversarial import is_adversarial
 from visattn.training.backbone import build_backbone, classifier_paths, load_weights, wrap_calls
 from visattn.training.data_facts import data_facts, names_of_tests
 from visattn.training.objectives import CrossEntropy, Objective
@@ -243,9 +244,13 @@ class ImageClassifier(L.LightningModule):
         return outcome
 
     def on_test_epoch_end(self) -> None:
-        """Log each split's accuracy and, where there is one, its mask IoU."""
+        """Log each split's accuracy and, where there is one, its mask IoU.
+
+        That of a split ``..._adversarial`` is no mean over images: see `SplitOutcome`.
+        """
         for name, accuracy, iou in self._tests:
-            self.log(f"test/{name}/accuracy", accuracy.compute())
+            if not is_adversarial(name):
+                self.log(f"test/{name}/accuracy", accuracy.compute())
             found = iou.compute() if iou.update_called else None
             if found is not None and found["images"] > 0:
                 self.log(f"test/{name}/mask_iou", found["mean"].float())

@@ -21,6 +21,7 @@ from visattn.metrics import (
     summarise,
     worst_group,
 )
+from visattn.training.adversarial import foreground_ids, is_adversarial, right_on_all
 from visattn.training.data_facts import names_of_tests
 
 BACKGROUND = "style"
@@ -44,6 +45,8 @@ class SplitOutcome:
             doesn't say.
         backgrounds: Name of each image's background, empty where the dataset doesn't say.
         class_names: The classes in the order of their labels, empty where the dataset doesn't say.
+        foregrounds: On a split ``..._adversarial``, the id of each image's foreground: one counts
+            as right only if it is on all of its images. Empty where each image counts by itself.
     """
 
     label: Tensor
@@ -54,11 +57,15 @@ class SplitOutcome:
     names: tuple[str, ...] = ()
     backgrounds: tuple[str, ...] = ()
     class_names: tuple[str, ...] = ()
+    foregrounds: tuple[str, ...] = ()
 
     @property
     def accuracy(self) -> Proportion:
-        """Share of images whose class is predicted."""
-        return accuracy(self.prediction, self.label)
+        """Share of images, or of foregrounds, whose class is predicted."""
+        if not self.foregrounds:
+            return accuracy(self.prediction, self.label)
+        shown = list(zip(self.label.tolist(), self.foregrounds, strict=True))
+        return right_on_all(self.prediction == self.label, shown)
 
     @property
     def iou(self) -> Summary | None:
@@ -75,9 +82,10 @@ class SplitOutcome:
     def worst(self) -> WorstGroup | None:
         """The (class, background) group of 10 images or more with the lowest accuracy.
 
-        None where there is but one background, or no group is large enough.
+        None where there is but one background, or no group is large enough, or where it is
+        foregrounds that count.
         """
-        if len(set(self.backgrounds)) < 2:
+        if self.foregrounds or len(set(self.backgrounds)) < 2:
             return None
         found = worst_group(self.prediction, self.label, self.backgrounds, minimum=GROUP_MINIMUM)
         return found if found.groups else None
@@ -134,6 +142,7 @@ class Outcomes(L.Callback):
                 names=tuple(_foreground(item) for item in shown),
                 backgrounds=tuple(behind) if all(behind) else (),
                 class_names=tuple(getattr(dataset, "class_names", ())),
+                foregrounds=foreground_ids(shown) if is_adversarial(name) else (),
             )
         self._batches = {}
 

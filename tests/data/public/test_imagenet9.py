@@ -1,12 +1,14 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 from torchvision.datasets import ImageFolder
 
 from visattn import audit
 from visattn.data import ImageNet9Data
 from visattn.data.public.imagenet9 import CLASSES, VARIANTS
+from visattn.metrics import paired_difference
 
 
 def data(root, **options):
@@ -124,6 +126,105 @@ def test_missing_folders(imagenet9, tmp_path):
         path.unlink()
     with pytest.raises(ValueError, match="08_fish: no pictures in this class folder"):
         data(imagenet9).items("test_only_fg")
+
+
+def test_two_pictures_of_one_foreground_are_refused(imagenet9):
+    folder = imagenet9 / "bg_challenge" / "mixed_rand" / "val" / "00_dog"
+    first = min(folder.iterdir())
+    second = folder / f"{first.stem.partition('_bg_')[0]}_bg_n09999999_3.png"
+    second.write_bytes(first.read_bytes())
+    module = data(imagenet9)
+    with pytest.raises(
+        ValueError, match=r"n09999999_3\.png: shows the foreground n0208\S+, as fg_"
+    ):
+        module.items("test_mixed_rand")
+    assert len(module.items("test_mixed_same")) == 18
+
+
+PUBLISHED = {name.replace("_", "-"): name for name in VARIANTS}
+LEVELS = {name: 20 * (place + 1) for place, name in enumerate(PUBLISHED)}
+"""A grey of its own for each variant, by which a model knows what it is shown."""
+
+
+@pytest.fixture
+def greys(imagenet9):
+    """The release, every variant in a grey of its own; mixed-rand lacks one fish."""
+    for variant, name in PUBLISHED.items():
+        for path in (imagenet9 / "bg_challenge" / name / "val").rglob("*.JPEG"):
+            Image.new("RGB", (32, 32), (LEVELS[variant],) * 3).save(path, quality=100)
+    fish = imagenet9 / "bg_challenge" / "mixed_rand" / "val" / "08_fish"
+    min(fish.iterdir()).unlink()
+    return imagenet9
+
+
+class ByGrey:
+    """Answers dog to half of the variants and fish to the others, by the grey that it sees."""
+
+    def __init__(self, classes=9, fish=8):
+        self.classes, self.fish = classes, fish
+
+    def __call__(self, images):
+        level = images[:, 0, 0, 0] * 0.229 + 0.485
+        place = (level * 255 / 20).round().long() - 1
+        logits = torch.zeros(len(images), self.classes)
+        logits[torch.arange(len(images)), torch.where(place % 2 == 0, 0, self.fish)] = 1
+        return logits
+
+
+def quick(model, pictures, **options):
+    shown = {"adversarial": 0, "noise": 0, "cases": 0, "progress": False}
+    return audit(model, pictures, **(shown | options))
+
+
+@pytest.mark.parametrize("given", ["module", "dataset"])
+def test_an_audit_takes_the_published_variants(greys, given):
+    module = data(greys)
+    found = quick(ByGrey(), module if given == "module" else module.dataset("test_original"))
+    assert found.settings["split"] == "test_original"
+    assert set(found.accuracies) == set(PUBLISHED)
+    assert set(found.made.values()) == {"given"}
+    for variant, share in found.accuracies.items():
+        assert (share.count, share.images) == (2, 17 if variant == "mixed-rand" else 18)
+    assert found.left_out["pictures have no mixed-rand"] == 1
+    # Of 17 pairs mixed-same, as fish, has the one fish left, and mixed-rand, as dog, both dogs.
+    assert found.gap == paired_difference(both=0, only_first=1, only_second=2, neither=14)
+    assert found.flip_rate.value == 0
+    assert found.flips["original", "mixed-same"].value == 1
+    assert "test_mixed_same" in found.settings["notes"][-1]
+
+
+def test_an_audit_makes_composites_of_it_when_told_to(imagenet9):
+    found = quick(ByGrey(), data(imagenet9), composites=True)
+    assert found.made["mixed-rand"] == found.made["only-bg-t"] == "composed"
+    assert found.accuracies["mixed-rand"].images == 18
+
+
+def test_an_audit_takes_another_split_of_a_module(imagenet9):
+    module = data(imagenet9)
+    with pytest.raises(ValueError, match=r"no split 'test_mixed_ran'.*test_mixed_rand"):
+        quick(ByGrey(), module, split="test_mixed_ran")
+    found = quick(ByGrey(), module, split="test_only_fg")
+    assert found.settings["split"] == "test_only_fg"
+    assert found.made["mixed-same"] == "composed"
+
+
+def test_the_map_of_the_challenge_gives_each_logit_a_class_number(greys):
+    """``in_to_in9.json`` has the thousand logits of ImageNet, -1 for those of no class."""
+    official = {str(logit): logit % 10 - 1 for logit in range(1000)}
+    dog, fish, none = 721, 39, 990
+    assert [official[str(logit)] for logit in (dog, fish, none)] == [0, 8, -1]
+
+    def model(images):
+        named = ByGrey()(images)
+        logits = torch.zeros(len(images), 1000)
+        logits[:, dog], logits[:, fish] = named[:, 0], named[:, 8]
+        return logits
+
+    found = quick(model, data(greys), class_map=official)
+    assert (found.accuracies["original"].count, found.accuracies["original"].images) == (2, 18)
+    nothing = quick(ByGrey(1000, none), data(greys), class_map={**official, "0": 0})
+    assert nothing.accuracies["mixed-same"].count == 0
+    assert nothing.accuracies["original"].count == 2
 
 
 def test_an_audit_takes_it(imagenet9):

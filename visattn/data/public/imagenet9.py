@@ -6,6 +6,7 @@ Recognition, arXiv:2006.09994.
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, final
 
@@ -75,6 +76,12 @@ def imagenet9_items(folder: Path, *, masks: Path | None = None) -> tuple[Item, .
         if not paths:
             problems.append(f"{folder / name}: no pictures in this class folder")
         by_foreground = sorted((_foreground(path.stem), path) for path in paths)
+        for (foreground, path), (following, other) in pairwise(by_foreground):
+            if foreground == following:
+                problems.append(
+                    f"{other}: shows the foreground {foreground}, as {path.name} does; variants "
+                    "are paired by it, so each class folder has one picture of a foreground"
+                )
         for foreground, path in by_foreground:
             mask = masks / name / f"{foreground}.npy" if masks is not None else None
             items.append(
@@ -88,6 +95,16 @@ def imagenet9_items(folder: Path, *, masks: Path | None = None) -> tuple[Item, .
             )
     raise_problems(problems, where=str(folder))
     return tuple(items)
+
+
+def published_variants(root: Path) -> dict[str, tuple[Item, ...]]:
+    """The pictures of each of the `VARIANTS` of the test set that are there, without masks.
+
+    Args:
+        root: The folder that holds ``bg_challenge``; none are found in any other.
+    """
+    folders = {name: root / _TEST / name / "val" for name in VARIANTS}
+    return {name: imagenet9_items(path) for name, path in folders.items() if path.is_dir()}
 
 
 @final

@@ -8,10 +8,7 @@ from torch.nn import functional as F
 
 from visattn.data.background_swap import swap_backgrounds
 from visattn.training.losses import mask_loss
-from visattn.training.mask_pass import predict_mask, predict_with_mask
-
-_SHARPNESS = 4.0
-"""Predicted masks are sharpened for cutting out: sigmoid(4 z) in place of sigmoid(z)."""
+from visattn.training.mask_pass import predict_mask, predict_with_mask, sharpened
 
 
 def complete_masks(
@@ -36,7 +33,7 @@ def complete_masks(
     logits = resized(logits, given.shape[-2:])
     missing = given.isnan()
     confidence = (2 * torch.sigmoid(logits) - 1).abs() * weight
-    masks = torch.where(missing, torch.sigmoid(_SHARPNESS * logits), given)
+    masks = torch.where(missing, sharpened(logits), given)
     return masks, torch.where(missing, confidence, 1)
 
 
