@@ -46,6 +46,46 @@ def test_without_a_mask_it_is_cross_entropy(objective, batch):
     assert set(parts) == {"cross_entropy"}
 
 
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_masks_must_come(objective, batch):
+    masks, model, trained = batch["mask"].clone(), Head(), objective()
+    batch["mask"][:] = torch.nan
+    many = {name: value.repeat_interleave(400, 0) for name, value in batch.items()}
+    with pytest.raises(ValueError, match="none of the first 2400 training images has a mask"):
+        objective()(model, many, 0.0)
+    trained(model, {**batch, "mask": masks}, 0.0)
+    assert len(trained(model, many, 0.0)[1]) == 2
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_cross_entropy_can_be_left_to_others(objective, batch):
+    model = Head()
+    loss, parts = objective(class_weight=0.0, weight=3.0, labelled=2)(model, batch, 0.0)
+    (own,) = parts.keys() - {"cross_entropy"}
+    torch.testing.assert_close(loss.detach(), 3 * parts[own])
+    batch["mask"][:] = torch.nan
+    loss, parts = objective(class_weight=0.0)(model, batch, 0.0)
+    loss.backward()
+    assert loss == 0
+    assert set(parts) == {"cross_entropy"}
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"labelled": 0}, "labelled must be at least 1, got 0"),
+        ({"bank": 0}, "capacity must be at least 1, got 0"),
+        ({"label_smoothing": 1.0}, r"label_smoothing must be in \[0, 1\), got 1.0"),
+        ({"class_weight": -1.0}, "class_weight must be at least 0, got -1.0"),
+    ],
+    ids=["labelled", "bank", "smoothing", "class weight"],
+)
+def test_wrong_options_of_attributions(objective, options, message):
+    with pytest.raises(ValueError, match=message):
+        objective(**options)
+
+
 def test_right_reasons_of_the_images_with_a_mask(batch):
     model = Head()
     loss, parts = RightReasons(weight=0.5, labelled=2)(model, batch, 0.0)

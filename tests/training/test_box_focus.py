@@ -115,14 +115,41 @@ def test_without_a_box_nothing_is_learned():
     assert all(p.grad is None or p.grad.eq(0).all() for p in model.parameters())
 
 
+def test_boxes_must_come():
+    images, masks = scenes(4)
+    none = batch_of(images, torch.full_like(masks, torch.nan))
+    many = {name: value.repeat_interleave(500, 0) for name, value in none.items()}
+    model, objective = network(), BoxFocus()
+    objective(model, none, 0.0)
+    with pytest.raises(ValueError, match=r"BoxFocus: none of the first 2004 .* has a box"):
+        objective(model, many, 0.0)
+    late = BoxFocus()
+    late(model, batch_of(images, boxes_of(masks)), 0.0)
+    assert "box" in late(model, many, 0.0)[1]
+
+
+def test_a_mask_that_the_class_loss_reaches_is_warned_of_once():
+    images, masks = scenes(4)
+    batch = batch_of(images, boxes_of(masks))
+    model = nn.Sequential(SpatialMask(3, width=8, depth=2), Head())
+    objective = BoxFocus()
+    with pytest.warns(UserWarning, match="set model.attention.detach: true"):
+        objective(model, batch, 0.0)
+    objective(model, batch, 0.5)  # warnings are errors here
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"swap": 1.5}, r"swap must be in \[0, 1\], got 1.5"),
         ({"warmup": 1.0}, "warmup must be in"),
         ({"alike_weight": -1.0}, "alike_weight must be at least 0"),
+        ({"rim": -1}, "rim must be at least 0, got -1"),
+        ({"shift": 1.0}, r"shift must be in \[0, 1\), got 1.0"),
+        ({"labelled": 0}, "labelled must be at least 1, got 0"),
+        ({"predicted_weight": float("nan")}, "predicted_weight must be at least 0, got nan"),
     ],
-    ids=["swap", "warmup", "alike"],
+    ids=["swap", "warmup", "alike", "rim", "shift", "labelled", "nan"],
 )
 def test_wrong_options_of_boxes(options, message):
     with pytest.raises(ValueError, match=message):

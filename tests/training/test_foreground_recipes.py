@@ -1,5 +1,7 @@
 """What the recipes against reading the background build, and that each of them trains."""
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 import yaml
@@ -10,6 +12,7 @@ from visattn.blocks import (
     ResidualAttention,
     SpatialMask,
 )
+from visattn.cli import main
 from visattn.insertion import unwrap
 from visattn.training.command import TaskCLI
 from visattn.training.objectives import LastLayerRefit, MaskedFocus
@@ -131,7 +134,9 @@ def test_a_mask_is_detached_hardened_eroded_or_annealed_as_the_config_says(words
     (batch,) = list(cli.datamodule.train_dataloader())
     model = cli.model.model.train()
     assert isinstance(cli.model.objective, MaskedFocus)
-    cli.model.objective(model, batch, 0.0)
+    told = pytest.warns(match="class loss reaches") if not options["detach"] else nullcontext()
+    with told:
+        cli.model.objective(model, batch, 0.0)
     loss, parts = cli.model.objective(model, batch, 0.9)
     assert {"cross_entropy", "mask", "labelled_mask"} == set(parts)
     loss.backward()
@@ -147,6 +152,12 @@ def test_the_class_loss_reaches_the_mask_only_where_it_is_not_detached(on_tiny):
         cli.model.model(batch["image"]).square().sum().backward()
         (block,) = (m for m in cli.model.modules() if isinstance(m, SpatialMask))
         assert (block.branch.head.weight.grad is None) == detach
+
+
+def test_the_command_line_warns_of_a_mask_that_is_not_detached(on_tiny):
+    words = ["fit", "-c", "foreground/mask", *on_tiny, "--model.attention.detach=false"]
+    with pytest.warns(UserWarning, match="set model.attention.detach: true"):
+        assert main([*words, "--trainer.fast_dev_run=1"]) == 0
 
 
 def test_self_training_judges_whole_images(on_tiny):

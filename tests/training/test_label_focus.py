@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from visattn.insertion import unwrap, wrap
 from visattn.training.losses import area_loss, border_loss, total_variation, undecided_loss
 from visattn.training.mask_pass import predict_with_mask
-from visattn.training.objectives import label_focus
+from visattn.training.objectives import base
 from visattn.training.objectives.area_focus import AreaFocus
 from visattn.training.objectives.label_focus import LabelFocus
 
@@ -101,9 +101,9 @@ def test_only_the_local_classifier_learns_at_the_start() -> None:
 
 
 def test_without_contradictions_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(label_focus, "_PATIENCE", 48)
+    monkeypatch.setattr(base, "_LONGEST", 48)
     torch.manual_seed(0)
-    model, scenes = _network(), _scenes(48, rho=1.0)
+    model, scenes = _network(focused=True), _scenes(48, rho=1.0)
     objective = LabelFocus(start=0.5)
     for step in range(20):
         objective(model, _batch(scenes, torch.randint(48, (16,))), step / 40)
@@ -119,9 +119,18 @@ def test_a_model_without_a_mask_is_refused_at_once() -> None:
         LabelFocus()(unwrap(_network()), batch, 0.0)
 
 
+def test_a_mask_that_is_not_detached_is_warned_of_at_the_start() -> None:
+    model, batch = _network(), _batch(_scenes(8, rho=0.9), torch.arange(8))
+    objective = LabelFocus(start=0.2)
+    with pytest.warns(UserWarning, match="class loss reaches the spatial mask at 'image'"):
+        objective(model, batch, 0.0)
+    objective(model, batch, 0.1)  # once is enough: warnings are errors here
+    objective(model, batch, 0.9)
+
+
 def test_a_resumed_training_starts_again() -> None:
     objective = LabelFocus(start=0.2)
-    _, parts = objective(_network(), _batch(_scenes(8, rho=0.9), torch.arange(8)), 0.7)
+    _, parts = objective(_network(focused=True), _batch(_scenes(8, rho=0.9), torch.arange(8)), 0.7)
     assert set(parts) == {"local"}
 
 
@@ -136,6 +145,7 @@ def test_a_resumed_training_starts_again() -> None:
         pytest.param({"learning_rate": 0.0}, "learning_rate must be", id="learning rate"),
         pytest.param({"label_smoothing": 1.0}, "label_smoothing must be", id="smoothing"),
         pytest.param({"labelled": 1}, "labelled must be", id="labelled"),
+        pytest.param({"rim": -1}, "rim must be at least 0, got -1", id="rim"),
     ],
 )
 def test_label_focus_refuses(arguments: dict[str, float], message: str) -> None:
@@ -165,6 +175,12 @@ def test_area_focus_is_the_sum_of_its_parts(progress: float, area: float, undeci
     )
     assert found.item() == pytest.approx(expected.item(), rel=1e-4)
     assert parts["area"].item() == pytest.approx(area_loss(mask, area).item(), rel=1e-4)
+
+
+def test_area_focus_needs_a_mask_that_the_class_loss_reaches() -> None:
+    batch = _batch(_scenes(4, rho=0.5), torch.arange(4))
+    with pytest.raises(ValueError, match=r"mask is detached.*model.attention.detach: false"):
+        AreaFocus()(_network(focused=True), batch, 0.0)
 
 
 def test_area_focus_shrinks_the_mask() -> None:

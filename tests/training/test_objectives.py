@@ -193,6 +193,49 @@ def test_an_annealed_mask_is_closed_along_the_way():
     assert leaks == [1.0, 0.5, 0.0, 0.0]
 
 
+def test_a_mask_that_the_class_loss_reaches_is_warned_of_once():
+    batch, objective = scenes(4, follow=1.0), MaskedFocus()
+    with pytest.warns(UserWarning, match="class loss reaches the spatial mask at '0'"):
+        objective(network(detach=False), batch, 0.0)
+    objective(network(detach=False), batch, 0.5)  # warnings are errors here
+
+
+def test_an_open_mask_needs_no_detaching():
+    """Self-training: what is multiplied by 1 widens no mask."""
+    model, batch = network(form="annealed", hard=False, detach=False), scenes(4, follow=1.0)
+    MaskedFocus(anneal=False)(model, batch, 0.5)
+    with pytest.warns(UserWarning, match="class loss reaches"):
+        MaskedFocus()(model, batch, 0.5)
+
+
+def test_consistency_is_the_divergence_from_the_images_as_they_are():
+    model, batch = network().eval(), scenes(8, follow=1.0)
+    torch.manual_seed(1)
+    plain, parts = MaskedFocus()(model, batch, 0.5)
+    assert "consistency" not in parts
+    torch.manual_seed(1)
+    seen = []
+    model[1].register_forward_hook(lambda _, __, logits: seen.append(logits))
+    loss, parts = MaskedFocus(consistency_weight=2.0)(model, batch, 0.5)
+    swapped, own = (F.log_softmax(logits, 1) for logits in seen)
+    torch.testing.assert_close(own, F.log_softmax(model(batch["image"]), 1))
+    expected = F.kl_div(own, swapped, log_target=True, reduction="batchmean") / 2
+    expected = expected + F.kl_div(swapped, own, log_target=True, reduction="batchmean") / 2
+    assert expected > 0
+    torch.testing.assert_close(parts["consistency"], expected.detach())
+    torch.testing.assert_close(loss, plain + 2 * expected)
+
+
+def test_consistency_that_is_off_takes_no_pass():
+    model, batch = network(), scenes(8, follow=1.0)
+    passes = []
+    model[1].register_forward_hook(lambda *_: passes.append(1))
+    MaskedFocus()(model, batch, 0.5)
+    assert len(passes) == 1
+    MaskedFocus(consistency_weight=1.0)(model, batch, 0.5)
+    assert len(passes) == 3
+
+
 def test_a_model_without_a_mask_is_told_so():
     with pytest.raises(ValueError, match="no spatial mask to train"):
         MaskedFocus()(Head(), scenes(2, follow=1.0), 0.0)
@@ -207,6 +250,9 @@ def test_a_model_without_a_mask_is_told_so():
         ({"labelled": 1}, "labelled must be at least 2"),
         ({"mask_weight": -1.0}, "mask_weight must be at least 0"),
         ({"bank": 0}, "capacity must be at least 1"),
+        ({"rim": -3}, "rim must be at least 0, got -3"),
+        ({"shift": 2.0}, r"shift must be in \[0, 1\), got 2.0"),
+        ({"consistency_weight": -1.0}, "consistency_weight must be at least 0"),
     ],
 )
 def test_wrong_options(options, message):

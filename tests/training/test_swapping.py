@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from visattn.blocks import SpatialMask
-from visattn.training.objectives.swapping import averaged, classify_swapped, complete_masks, resized
+from visattn.training.objectives.swapping import SwapStep, averaged, complete_masks, resized
 
 
 @pytest.fixture
@@ -31,12 +31,16 @@ def test_without_a_swap_it_is_the_loss_of_the_images(model):
     masks = torch.zeros(3, 1, 8, 8)
     masks[:, :, 2:6, 2:6] = 1
     batch = {"image": torch.randn(3, 3, 8, 8), "label": torch.tensor([0, 1, 0])}
-    options = {"rim": 0, "shift": 0.0, "label_smoothing": 0.0}
-    entropy, mask = classify_swapped(model, batch, masks, torch.ones(3, 1, 8, 8), swap=0, **options)
+    options = {"rim": 0, "shift": 0.0, "label_smoothing": 0.0, "predicted_weight": 0.5}
+    trust = torch.ones(3, 1, 8, 8)
+    step = SwapStep(swap=0, mask_weight=0.25, **options)
+    (entropy, mask), parts = step.classify(model, batch, masks, trust)
     expected = nn.functional.cross_entropy(model(batch["image"]), batch["label"])
     torch.testing.assert_close(entropy, expected)
-    swapped, other = classify_swapped(
-        model, batch, masks, torch.ones(3, 1, 8, 8), swap=1.0, **options
+    torch.testing.assert_close(parts["cross_entropy"], entropy.detach())
+    torch.testing.assert_close(0.25 * parts["mask"], mask.detach())
+    (swapped, other), _ = SwapStep(swap=1.0, mask_weight=0.25, **options).classify(
+        model, batch, masks, trust
     )
     assert swapped != entropy
     assert other != mask

@@ -47,6 +47,17 @@ def find_mask_tap(model: nn.Module, *, site: str | None = None) -> tuple[str, Ta
     return site, taps[site]
 
 
+def find_mask_block(model: nn.Module, *, site: str | None = None) -> SpatialMask | None:
+    """The block of the mask that `find_mask_tap` finds; None if it is no `SpatialMask`.
+
+    Raises:
+        ValueError: See there.
+    """
+    _, tap = find_mask_tap(model, site=site)
+    blocks = (module for module in model.modules() if isinstance(module, SpatialMask))
+    return next((block for block in blocks if block.spatial_logits is tap), None)
+
+
 def predict_with_mask(
     model: nn.Module, images: Tensor, *, site: str | None = None
 ) -> tuple[Tensor, Tensor]:

@@ -11,6 +11,7 @@ from visattn.training.objectives.label_focus import LabelFocus
 from visattn.training.objectives.last_layer import LastLayerRefit
 from visattn.training.objectives.masked_focus import MaskedFocus
 from visattn.training.objectives.right_reasons import RightReasons
+from visattn.training.objectives.weighted_sum import WeightedSum
 
 __all__ = [
     "AreaFocus",
@@ -24,4 +25,5 @@ __all__ = [
     "MaskedFocus",
     "Objective",
     "RightReasons",
+    "WeightedSum",
 ]

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from visattn.training.losses import area_loss, border_loss, total_variation, undecided_loss
-from visattn.training.mask_pass import predict_with_mask
-from visattn.training.objectives.base import Objective, check_share
+from visattn.training.mask_pass import find_mask_block, predict_with_mask
+from visattn.training.objectives.base import Objective, check_in
 
 
 @final
@@ -40,7 +40,8 @@ class AreaFocus(Objective):
         site: The mask's site, where the model has several.
 
     Raises:
-        ValueError: If an argument is out of its range; in a step, if the model has no mask.
+        ValueError: If an argument is out of its range; in a step, if the model has no mask, or if
+            it is detached.
 
     Example:
         >>> from visattn.blocks import SpatialMask
@@ -63,10 +64,8 @@ class AreaFocus(Objective):
         decided_weight: float = 0.5,
         site: str | None = None,
     ) -> None:
-        check_share("label_smoothing", label_smoothing)
-        check_share("area", area)
-        if not 0 < shrink <= 1:
-            raise ValueError(f"shrink must be above 0 and at most 1, got {shrink}.")
+        check_in("[0, 1)", label_smoothing=label_smoothing, area=area)
+        check_in("(0, 1]", shrink=shrink)
         self.weights = {
             "area": area_weight,
             "border": border_weight,
@@ -74,8 +73,7 @@ class AreaFocus(Objective):
             "undecided": decided_weight,
         }
         for name, weight in self.weights.items():
-            if weight < 0:
-                raise ValueError(f"the weight of {name} must be at least 0, got {weight}.")
+            check_in("[0, inf)", **{f"the weight of {name}": weight})
         self.label_smoothing = label_smoothing
         self.area = area
         self.shrink = shrink
@@ -85,6 +83,13 @@ class AreaFocus(Objective):
         self, model: nn.Module, batch: Mapping[str, Tensor], progress: float
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """See `Objective`."""
+        block = find_mask_block(model, site=self.site)
+        if block is not None and block.detach:
+            raise ValueError(
+                "AreaFocus: the model's spatial mask is detached, so the class loss does not reach "
+                "it and it can only shrink. Set model.attention.detach: false (in Python "
+                "detach=False), or take LabelFocus, whose mask has to be detached."
+            )
         logits, mask_logits = predict_with_mask(model, batch["image"], site=self.site)
         mask_logits = mask_logits.float()
         mask = torch.sigmoid(mask_logits)

@@ -6,23 +6,25 @@ from typing import final
 from torch import Tensor, nn
 
 from visattn.training.box_losses import alike_loss, inside_loss, projection_loss
-from visattn.training.labelled_bank import LabelledBank
+from visattn.training.labelled_bank import Labelled
 from visattn.training.losses import mask_loss
-from visattn.training.mask_pass import predict_mask, set_leaks
+from visattn.training.mask_pass import predict_mask
 from visattn.training.objectives.base import (
     Objective,
-    check_not_negative,
-    check_share,
+    check_in,
+    masks_must_come,
     zero_loss,
 )
-from visattn.training.objectives.swapping import averaged, classify_swapped, complete_masks
+from visattn.training.objectives.labelled_supply import LabelledSupply
+from visattn.training.objectives.swapping import SwapStep, averaged
 
 
 @final
 class BoxFocus(Objective):
     """Learn the object's mask from a few boxes, and the class behind that mask.
 
-    The model has a spatial mask, as for `visattn.training.objectives.MaskedFocus`. A box is a mask
+    The model has a spatial mask, as for `visattn.training.objectives.MaskedFocus`, which is to be
+    detached here too. A box is a mask
     that is 0 outside of the box and NaN inside, as ``data.mask_form: box`` gives it. A step goes
     through
 
@@ -53,7 +55,8 @@ class BoxFocus(Objective):
         site: The mask's site, where the model has several.
 
     Raises:
-        ValueError: If an argument is out of its range; in a step, if the model has no mask.
+        ValueError: If an argument is out of its range; in a step, if the model has no mask, or if
+            none of the first 2,000 images has a box.
     """
 
     def __init__(
@@ -74,66 +77,53 @@ class BoxFocus(Objective):
         shift: float = 0.3,
         site: str | None = None,
     ) -> None:
-        check_share("label_smoothing", label_smoothing)
-        check_share("warmup", warmup)
-        if not 0 <= swap <= 1:
-            raise ValueError(f"swap must be in [0, 1], got {swap}.")
-        check_not_negative(
+        check_in("[0, 1)", warmup=warmup)
+        check_in(
+            "[0, inf)",
             box_weight=box_weight,
             projection_weight=projection_weight,
             alike_weight=alike_weight,
             inside_weight=inside_weight,
-            mask_weight=mask_weight,
-            predicted_weight=predicted_weight,
         )
-        self.label_smoothing = label_smoothing
         self.warmup = warmup
-        self.swap = swap
         self.box_weight = box_weight
         self.projection_weight = projection_weight
         self.alike_weight = alike_weight
         self.inside_weight = inside_weight
-        self.mask_weight = mask_weight
-        self.predicted_weight = predicted_weight
-        self.labelled = labelled
-        self.rim = rim
-        self.shift = shift
-        self.site = site
-        self.bank = LabelledBank(bank)
+        self.step = SwapStep(
+            label_smoothing=label_smoothing,
+            swap=swap,
+            mask_weight=mask_weight,
+            predicted_weight=predicted_weight,
+            rim=rim,
+            shift=shift,
+            site=site,
+        )
+        self.supply = LabelledSupply(
+            labelled=labelled,
+            bank=bank,
+            patience=masks_must_come("BoxFocus", without="nothing can be learned", kind="box"),
+        )
 
     def __call__(
         self, model: nn.Module, batch: Mapping[str, Tensor], progress: float
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """See `Objective`."""
-        images, given = batch["image"], batch["mask"]
-        set_leaks(model, leak=max(0.0, 1 - 2 * progress))
-        self.bank.add(images, given, batch["index"])
-        if not len(self.bank):
-            return zero_loss(predict_mask(model, images, site=self.site)), {}
-        boxes = self._box_loss(model)
+        self.step.begin(model, progress)
+        shown = self.supply(batch)
+        if shown is None:
+            return zero_loss(predict_mask(model, batch["image"], site=self.step.site)), {}
+        boxes = self._box_loss(model, shown)
         loss, parts = self.box_weight * boxes, {"box": boxes.detach()}
         if progress < self.warmup:
             return loss, parts
-        masks, trust = complete_masks(
-            model, images, given, weight=self.predicted_weight, site=self.site
-        )
-        entropy, mask = classify_swapped(
-            model,
-            batch,
-            masks,
-            trust,
-            swap=self.swap,
-            rim=self.rim,
-            shift=self.shift,
-            label_smoothing=self.label_smoothing,
-            site=self.site,
-        )
-        parts |= {"cross_entropy": entropy.detach(), "mask": mask.detach()}
-        return loss + entropy + self.mask_weight * mask, parts
+        masks, trust = self.step.complete(model, batch)
+        terms, more = self.step.classify(model, batch, masks, trust)
+        return sum(terms, start=loss), parts | more
 
-    def _box_loss(self, model: nn.Module) -> Tensor:
-        views, targets, _ = self.bank.draw(self.labelled)
-        logits = predict_mask(model, views, site=self.site)
+    def _box_loss(self, model: nn.Module, shown: Labelled) -> Tensor:
+        views, targets, _ = shown
+        logits = predict_mask(model, views, site=self.step.site)
         size = logits.shape[-2:]
         targets = averaged(targets, size)
         box = targets.isnan().to(logits.dtype)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from visattn.recording import record
-from visattn.training.objectives.base import Objective, check_not_negative, check_share
+from visattn.training.objectives.base import Objective, check_in
 
 
 @final
@@ -29,8 +29,8 @@ class BranchCrossEntropy(Objective):
     """
 
     def __init__(self, *, label_smoothing: float = 0.0, weight: float = 1.0) -> None:
-        check_share("label_smoothing", label_smoothing)
-        check_not_negative(weight=weight)
+        check_in("[0, 1)", label_smoothing=label_smoothing)
+        check_in("[0, inf)", weight=weight)
         self.label_smoothing = label_smoothing
         self.weight = weight
 

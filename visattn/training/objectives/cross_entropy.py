@@ -6,7 +6,7 @@ from typing import final
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from visattn.training.objectives.base import Objective, check_share
+from visattn.training.objectives.base import Objective, check_in
 
 
 @final
@@ -26,7 +26,7 @@ class CrossEntropy(Objective):
     """
 
     def __init__(self, *, label_smoothing: float = 0.0) -> None:
-        check_share("label_smoothing", label_smoothing)
+        check_in("[0, 1)", label_smoothing=label_smoothing)
         self.label_smoothing = label_smoothing
 
     def __call__(

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from visattn.training.attribution_losses import attribution_of, energy_loss
-from visattn.training.labelled_bank import LabelledBank
-from visattn.training.objectives.base import Objective, check_not_negative, check_share
+from visattn.training.objectives.base import Objective, check_in, masks_must_come
+from visattn.training.objectives.cross_entropy import CrossEntropy
+from visattn.training.objectives.labelled_supply import LabelledSupply
 from visattn.training.objectives.swapping import averaged
 from visattn.training.suggestions import nearest
 
@@ -23,7 +24,8 @@ class EnergyInside(Objective):
     ``layer``, see `visattn.training.attribution_losses.attribution_of`; of its positive part, the
     share outside of the mask is the loss. Of a box, all its inside counts as inside. The images
     with a mask come from a bank of those seen so far; they pass the model together with the batch,
-    and have no part in the cross-entropy.
+    and have no part in the cross-entropy. Until the first of them has come, it is cross-entropy
+    alone.
 
     Args:
         label_smoothing: Share of the target that is spread evenly over the classes, in [0, 1).
@@ -32,9 +34,11 @@ class EnergyInside(Objective):
             if None.
         labelled: Images with a mask in each step.
         bank: Most images to hold, see `visattn.training.labelled_bank.LabelledBank`.
+        class_weight: Of the cross-entropy; 0 where another part of a `WeightedSum` has it.
 
     Raises:
-        ValueError: If an argument is out of its range; in a step, if there is no such layer.
+        ValueError: If an argument is out of its range; in a step, if there is no such layer, or if
+            none of the first 2,000 images has a mask.
 
     Source: Rao et al., Studying How to Efficiently and Effectively Guide Models with Explanations,
     arXiv:2303.11932.
@@ -48,34 +52,38 @@ class EnergyInside(Objective):
         layer: str | None = None,
         labelled: int = 16,
         bank: int = 512,
+        class_weight: float = 1.0,
     ) -> None:
-        check_share("label_smoothing", label_smoothing)
-        check_not_negative(weight=weight)
-        self.label_smoothing = label_smoothing
+        check_in("[0, inf)", weight=weight, class_weight=class_weight)
         self.weight = weight
+        self.class_weight = class_weight
         self.layer = layer
-        self.labelled = labelled
-        self.bank = LabelledBank(bank)
+        self.plain = CrossEntropy(label_smoothing=label_smoothing)
+        self.supply = LabelledSupply(
+            labelled=labelled,
+            bank=bank,
+            patience=masks_must_come("EnergyInside", without="it is cross-entropy alone"),
+        )
 
     def __call__(
         self, model: nn.Module, batch: Mapping[str, Tensor], progress: float
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """See `Objective`."""
+        shown = self.supply(batch)
+        if shown is None:
+            loss, parts = self.plain(model, batch, progress)
+            return self.class_weight * loss, parts
         images, labels = batch["image"], batch["label"]
-        self.bank.add(images, batch["mask"], batch["index"], labels=labels)
-        if not len(self.bank):
-            loss = F.cross_entropy(model(images), labels, label_smoothing=self.label_smoothing)
-            return loss, {"cross_entropy": loss.detach()}
-        views, masks, classes = self.bank.draw(self.labelled)
+        views, masks, classes = shown
         count = len(images)
         logits, features = self._explained(model, torch.cat([images, views]))
-        loss = F.cross_entropy(logits[:count], labels, label_smoothing=self.label_smoothing)
+        loss = F.cross_entropy(logits[:count], labels, label_smoothing=self.plain.label_smoothing)
         scores = logits[count:].gather(1, classes[:, None])
         attribution = attribution_of(scores, features)[count:]
         inside = averaged(masks.nan_to_num(1), attribution.shape[-2:])
         energy = energy_loss(attribution, inside)
         parts = {"cross_entropy": loss.detach(), "energy": energy.detach()}
-        return loss + self.weight * energy, parts
+        return self.class_weight * loss + self.weight * energy, parts
 
     def _explained(self, model: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
         """The logits, and what they are explained by: the images, or the layer's output."""

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from visattn.training.group_losses import group_means, raised_weights
-from visattn.training.objectives.base import Objective, check_share
+from visattn.training.objectives.base import Objective, check_in
 from visattn.training.objectives.groups import GroupNumbers
 
 
@@ -36,9 +36,8 @@ class GroupDRO(Objective):
     """
 
     def __init__(self, *, label_smoothing: float = 0.0, step: float = 0.01) -> None:
-        check_share("label_smoothing", label_smoothing)
-        if step <= 0:
-            raise ValueError(f"step must be above 0, got {step}.")
+        check_in("[0, 1)", label_smoothing=label_smoothing)
+        check_in("(0, inf)", step=step)
         self.label_smoothing = label_smoothing
         self.step = step
         self.numbers = GroupNumbers()

@@ -13,8 +13,7 @@ from visattn.training.contradictions import (
     contradictions,
     generalised_cross_entropy,
 )
-from visattn.training.mask_pass import find_mask_tap
-from visattn.training.objectives.base import Objective, check_share
+from visattn.training.objectives.base import Objective, Patience, check_in
 from visattn.training.objectives.masked_focus import MaskedFocus
 
 
@@ -87,16 +86,10 @@ class LabelFocus(Objective):
         anneal: bool = True,
         site: str | None = None,
     ) -> None:
-        for name, value, fits, range_ in (
-            ("start", start, 0 < start < 1, "above 0 and below 1"),
-            ("share", share, 0 < share <= 1, "above 0 and at most 1"),
-            ("border", border, 0 <= border < 0.5, "in [0, 0.5)"),
-            ("power", power, 0 < power <= 1, "above 0 and at most 1"),
-            ("learning_rate", learning_rate, learning_rate > 0, "above 0"),
-        ):
-            if not fits:
-                raise ValueError(f"{name} must be {range_}, got {value}.")
-        check_share("label_smoothing", label_smoothing)
+        check_in("(0, 1)", start=start)
+        check_in("(0, 1]", share=share, power=power)
+        check_in("[0, 0.5)", border=border)
+        check_in("(0, inf)", learning_rate=learning_rate)
         self.start = start
         self.share = share
         self.border = border
@@ -118,7 +111,11 @@ class LabelFocus(Objective):
         self._local: LocalClassifier | None = None
         self._optimizer: torch.optim.Optimizer | None = None
         self._began: float | None = None
-        self._missed = 0
+        self._patience = Patience(
+            "LabelFocus: none of {images} training images contradicts what its background says, so "
+            "labels alone do not tell the object from the background. Give masks for some images "
+            "and take MaskedFocus, or CrossEntropy if no background goes with a class."
+        )
 
     def __call__(
         self, model: nn.Module, batch: Mapping[str, Tensor], progress: float
@@ -132,7 +129,7 @@ class LabelFocus(Objective):
         masks, share = self._contradicted(self._local, batch)
         self.focus.bank.add(batch["image"], masks, batch["index"])
         if not len(self.focus.bank):
-            self._miss(len(masks))
+            self._patience.wait(len(masks))
         unlabelled = {**batch, "mask": torch.full_like(masks, torch.nan)}
         loss, parts = self.focus(model, unlabelled, (done - self.start) / (1 - self.start))
         return loss, {**parts, "contradicted": share}
@@ -141,7 +138,7 @@ class LabelFocus(Objective):
         """One step of the local classifier, which is so far with its training; its loss."""
         images = batch["image"]
         if self._local is None or self._optimizer is None:
-            find_mask_tap(model, site=self.focus.site)  # an error now, not after the start
+            self.focus.step.check(model)  # an error or a warning now, not after the start
             self._local = LocalClassifier(
                 images.shape[1], num_classes=_classes(model, images), size=max(images.shape[-2:])
             ).to(images.device)
@@ -170,23 +167,9 @@ class LabelFocus(Objective):
         masks = masks.masked_fill(~against.view(-1, 1, 1, 1), torch.nan)
         return masks, against.float().mean()
 
-    def _miss(self, images: int) -> None:
-        """Count the images that went by before the first contradicted one."""
-        self._missed += images
-        if self._missed >= _PATIENCE:
-            raise ValueError(
-                f"LabelFocus: none of {self._missed} training images contradicts what its "
-                "background says, so labels alone do not tell the object from the background. "
-                "Give masks for some images and take MaskedFocus, or CrossEntropy if no "
-                "background goes with a class."
-            )
-
 
 _LATEST = 0.99
 """A training that is resumed at its very end has a little left."""
-
-_PATIENCE = 2000
-"""After so many images it is not by chance: with 1 % of contradictions once in 5e8."""
 
 
 def _nothing(model: nn.Module) -> Tensor:

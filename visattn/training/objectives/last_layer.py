@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from visattn.training.objectives.base import Objective, check_share
+from visattn.training.objectives.base import Objective, check_in
 from visattn.training.objectives.groups import GroupNumbers
 
 
@@ -46,12 +46,9 @@ class LastLayerRefit(Objective):
         balanced: int = 256,
         kept: int = 64,
     ) -> None:
-        check_share("label_smoothing", label_smoothing)
-        if not 0 < refit < 1:
-            raise ValueError(f"refit must be in (0, 1), got {refit}.")
-        for name, value in (("balanced", balanced), ("kept", kept)):
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}.")
+        check_in("[0, 1)", label_smoothing=label_smoothing)
+        check_in("(0, 1)", refit=refit)
+        check_in("[1, inf)", balanced=balanced, kept=kept)
         self.label_smoothing = label_smoothing
         self.refit = refit
         self.balanced = balanced

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from visattn.data.background_swap import composite, remove_foreground
 from visattn.training.labelled_bank import LabelledBank
 from visattn.training.losses import mask_loss
-from visattn.training.mask_pass import predict_mask, set_leaks
-from visattn.training.objectives.base import Objective, check_share
-from visattn.training.objectives.swapping import averaged, classify_swapped, complete_masks
+from visattn.training.mask_pass import predict_mask
+from visattn.training.objectives.base import Objective, check_in, masks_must_come
+from visattn.training.objectives.swapping import SwapStep, averaged
 
 
 @final
@@ -34,10 +34,10 @@ class MaskedFocus(Objective):
     come, nothing is learned.
 
     Put the mask in with ``detach=True``: otherwise the class loss widens the mask to read what is
-    around the object. A mask of the annealed form is closed along the way: its ``leak`` falls from
-    1 to 0 during the first half of the training. Without ``anneal`` it stays open: the mask then
-    serves to cut objects out during the training, and the classifier judges whole images, in
-    training and afterwards (self-training).
+    around the object, and the first step warns of it. A mask of the annealed form is closed along
+    the way: its ``leak`` falls from 1 to 0 during the first half of the training. Without
+    ``anneal`` it stays open: the mask then serves to cut objects out during the training, and the
+    classifier judges whole images, in training and afterwards (self-training).
 
     Args:
         label_smoothing: Share of the target that is spread evenly over the classes, in [0, 1).
@@ -53,6 +53,9 @@ class MaskedFocus(Objective):
         shift: Largest shift of a background along each axis, as a share of the side.
         anneal: Whether a mask of the annealed form closes.
         site: The mask's site, where the model has several.
+        consistency_weight: Weight of the divergence between the answers for an image as it is and
+            on its new background, `visattn.training.losses.consistency_loss`. Above 0 it takes a
+            pass more in step 4; 0 leaves it out.
 
     Raises:
         ValueError: If an argument is out of its range; in a step, if the model has no mask, or if
@@ -73,67 +76,51 @@ class MaskedFocus(Objective):
         shift: float = 0.3,
         anneal: bool = True,
         site: str | None = None,
+        consistency_weight: float = 0.0,
     ) -> None:
-        check_share("label_smoothing", label_smoothing)
-        check_share("warmup", warmup)
-        if not 0 <= swap <= 1:
-            raise ValueError(f"swap must be in [0, 1], got {swap}.")
-        for name, value in (("mask_weight", mask_weight), ("predicted_weight", predicted_weight)):
-            if value < 0:
-                raise ValueError(f"{name} must be at least 0, got {value}.")
-        if labelled < 2:
-            raise ValueError(f"labelled must be at least 2, got {labelled}.")
-        self.label_smoothing = label_smoothing
+        check_in("[0, 1)", warmup=warmup)
+        check_in("[2, inf)", labelled=labelled)
         self.warmup = warmup
-        self.swap = swap
-        self.mask_weight = mask_weight
-        self.predicted_weight = predicted_weight
         self.labelled = labelled
-        self.rim = rim
-        self.shift = shift
-        self.anneal = anneal
-        self.site = site
+        self.step = SwapStep(
+            label_smoothing=label_smoothing,
+            swap=swap,
+            mask_weight=mask_weight,
+            predicted_weight=predicted_weight,
+            rim=rim,
+            shift=shift,
+            anneal=anneal,
+            consistency_weight=consistency_weight,
+            site=site,
+        )
         self.bank = LabelledBank(bank)
-        self._missed = 0
+        self._patience = masks_must_come("MaskedFocus", without="nothing can be learned")
 
     def __call__(
         self, model: nn.Module, batch: Mapping[str, Tensor], progress: float
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """See `Objective`."""
         images, given = batch["image"], batch["mask"]
-        set_leaks(model, leak=max(0.0, 1 - 2 * progress) if self.anneal else 1.0)
+        self.step.begin(model, progress)
         self.bank.add(images, given, batch["index"])
         if not given.isnan().any():
             return self._classify(model, batch, given, torch.ones_like(given))
-        masks, trust = complete_masks(
-            model, images, given, weight=self.predicted_weight, site=self.site
-        )
-        labelled = self._labelled_loss(model, images, masks, progress)
-        loss, parts = self.mask_weight * labelled, {"labelled_mask": labelled.detach()}
         if not len(self.bank):
-            self._miss(len(images))
-        elif progress >= self.warmup:
+            self._patience.wait(len(images))
+        masks, trust = self.step.complete(model, batch)
+        labelled = self._labelled_loss(model, images, masks, progress)
+        loss, parts = self.step.mask_weight * labelled, {"labelled_mask": labelled.detach()}
+        if len(self.bank) and progress >= self.warmup:
             rest, more = self._classify(model, batch, masks, trust)
             loss, parts = loss + rest, parts | more
         return loss, parts
-
-    def _miss(self, images: int) -> None:
-        """Count the images that went by before the first one with a mask."""
-        self._missed += images
-        if self._missed >= _PATIENCE:
-            raise ValueError(
-                f"MaskedFocus: none of the first {self._missed} training images has a mask, and "
-                "without any nothing can be learned. Give masks for some training images (look "
-                "at the data's folder of masks and at its share of masks), or take another "
-                "objective, such as CrossEntropy."
-            )
 
     def _labelled_loss(
         self, model: nn.Module, images: Tensor, masks: Tensor, progress: float
     ) -> Tensor:
         """Mask loss on labelled images, half of them on the backgrounds of other images."""
         if not len(self.bank):
-            logits = predict_mask(model, images, site=self.site)
+            logits = predict_mask(model, images, site=self.step.site)
             return mask_loss(logits, torch.full_like(logits, torch.nan))
         views, targets, _ = self.bank.draw(self.labelled)
         # Until the predictions are worth something, only labelled images lend their background.
@@ -144,29 +131,14 @@ class MaskedFocus(Objective):
         lent = torch.randint(len(pool), (self.labelled - half,), device=pool.device)
         known = targets[half:].nan_to_num(0)
         backgrounds = remove_foreground(
-            pool[lent], pool_masks[lent].nan_to_num(0), rim=self.rim + 1
+            pool[lent], pool_masks[lent].nan_to_num(0), rim=self.step.rim + 1
         )
-        swapped = composite(views[half:], known, backgrounds, rim=self.rim)
-        logits = predict_mask(model, torch.cat([views[:half], swapped]), site=self.site)
+        swapped = composite(views[half:], known, backgrounds, rim=self.step.rim)
+        logits = predict_mask(model, torch.cat([views[:half], swapped]), site=self.step.site)
         return mask_loss(logits, averaged(targets, logits.shape[-2:]))
 
     def _classify(
         self, model: nn.Module, batch: Mapping[str, Tensor], masks: Tensor, trust: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        entropy, mask = classify_swapped(
-            model,
-            batch,
-            masks,
-            trust,
-            swap=self.swap,
-            rim=self.rim,
-            shift=self.shift,
-            label_smoothing=self.label_smoothing,
-            site=self.site,
-        )
-        loss = entropy + self.mask_weight * mask
-        return loss, {"cross_entropy": entropy.detach(), "mask": mask.detach()}
-
-
-_PATIENCE = 2000
-"""After so many images without a mask it is not by chance: with 1 % of masks once in 5e8."""
+        terms, parts = self.step.classify(model, batch, masks, trust)
+        return sum(terms[1:], start=terms[0]), parts

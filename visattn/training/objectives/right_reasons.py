@@ -8,8 +8,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from visattn.training.attribution_losses import right_reasons_loss
-from visattn.training.labelled_bank import LabelledBank
-from visattn.training.objectives.base import Objective, check_not_negative, check_share
+from visattn.training.objectives.base import Objective, check_in, masks_must_come
+from visattn.training.objectives.cross_entropy import CrossEntropy
+from visattn.training.objectives.labelled_supply import LabelledSupply
 
 
 @final
@@ -19,7 +20,8 @@ class RightReasons(Objective):
     The reasons are the input gradients of the log-probabilities, see
     `visattn.training.attribution_losses.right_reasons_loss`. The images with a mask come from a
     bank of those seen so far, so that they are in every step however few they are; they pass the
-    model together with the batch, and have no part in the cross-entropy.
+    model together with the batch, and have no part in the cross-entropy. Until the first of them
+    has come, it is cross-entropy alone.
 
     Args:
         label_smoothing: Share of the target that is spread evenly over the classes, in [0, 1).
@@ -27,9 +29,11 @@ class RightReasons(Objective):
             of one size once the training runs.
         labelled: Images with a mask in each step.
         bank: Most images to hold, see `visattn.training.labelled_bank.LabelledBank`.
+        class_weight: Of the cross-entropy; 0 where another part of a `WeightedSum` has it.
 
     Raises:
-        ValueError: If an argument is out of its range.
+        ValueError: If an argument is out of its range; in a step, if none of the first 2,000
+            images has a mask.
 
     Source: Ross et al., Right for the Right Reasons, arXiv:1703.03717.
     """
@@ -41,28 +45,32 @@ class RightReasons(Objective):
         weight: float = 1.0,
         labelled: int = 16,
         bank: int = 512,
+        class_weight: float = 1.0,
     ) -> None:
-        check_share("label_smoothing", label_smoothing)
-        check_not_negative(weight=weight)
-        self.label_smoothing = label_smoothing
+        check_in("[0, inf)", weight=weight, class_weight=class_weight)
         self.weight = weight
-        self.labelled = labelled
-        self.bank = LabelledBank(bank)
+        self.class_weight = class_weight
+        self.plain = CrossEntropy(label_smoothing=label_smoothing)
+        self.supply = LabelledSupply(
+            labelled=labelled,
+            bank=bank,
+            patience=masks_must_come("RightReasons", without="it is cross-entropy alone"),
+        )
 
     def __call__(
         self, model: nn.Module, batch: Mapping[str, Tensor], progress: float
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """See `Objective`."""
+        shown = self.supply(batch)
+        if shown is None:
+            loss, parts = self.plain(model, batch, progress)
+            return self.class_weight * loss, parts
         images, labels = batch["image"], batch["label"]
-        self.bank.add(images, batch["mask"], batch["index"])
-        if not len(self.bank):
-            loss = F.cross_entropy(model(images), labels, label_smoothing=self.label_smoothing)
-            return loss, {"cross_entropy": loss.detach()}
-        views, masks, _ = self.bank.draw(self.labelled)
+        views, masks, _ = shown
         views.requires_grad_()
         logits = model(torch.cat([images, views]))
         count = len(images)
-        loss = F.cross_entropy(logits[:count], labels, label_smoothing=self.label_smoothing)
+        loss = F.cross_entropy(logits[:count], labels, label_smoothing=self.plain.label_smoothing)
         reasons = right_reasons_loss(logits[count:], views, masks)
         parts = {"cross_entropy": loss.detach(), "reasons": reasons.detach()}
-        return loss + self.weight * reasons, parts
+        return self.class_weight * loss + self.weight * reasons, parts
