@@ -139,7 +139,8 @@ class EncoderOnly(SequenceModel):
             lengths.unsqueeze(1) + self.spare
         )
         tokens = said.tokens.masked_fill(ended | beyond, PAD)[:, :max_length]
-        return Decoded(said.logits[:, :max_length], tokens, said.weights)
+        weights = None if said.weights is None else said.weights[:, :max_length]
+        return Decoded(said.logits[:, :max_length], tokens, weights)
 
     def _said(self, source: Tensor, lengths: Tensor) -> Decoded:
         """All words at once, weights (N, S + spare, S)."""
