@@ -7,10 +7,13 @@ import torch
 import torch.nn.functional as F
 
 from visattn.attention import (
+    AdditiveScore,
     DotScore,
+    MultiHeadAttention,
     argmax,
     attend,
     attention_weights,
+    length_mask,
     sample,
     sine_positions,
     softmax,
@@ -160,3 +163,74 @@ def test_errors_say_what_came(qkv):
         attend(query, key, value, score=lambda q, k: k @ q.transpose(-2, -1))
     with pytest.raises(ValueError, match="dropout"):
         attend(query, key, value, dropout=1.0)
+
+
+@pytest.mark.parametrize("need_weights", [True, False])
+@pytest.mark.parametrize("normaliser", [softmax, argmax, sample])
+def test_a_mask_or_bias_never_makes_more_scores(normaliser, need_weights):
+    """A padding mask without an axis for the targets would give each query all sentences' masks."""
+    query, key = torch.randn(4, 1, 8), torch.randn(4, 5, 8)
+    mask = torch.arange(5) < torch.tensor([5, 2, 3, 1])[:, None]
+    options = {"normaliser": normaliser, "need_weights": need_weights}
+    with pytest.raises(ValueError, match=r"mask .* \(4, 1, 5\), got \(4, 5\).*length_mask"):
+        attend(query, key, mask=mask, **options)
+    with pytest.raises(ValueError, match=r"bias .* \(4, 1, 5\), got \(4, 5\).*bias\[:, None, :\]"):
+        attend(query, key, bias=torch.randn(4, 5), **options)
+    with pytest.raises(ValueError, match=r"mask .* \(4, 1, 5\), got \(1, 4, 1, 5\)"):
+        attend(query, key, mask=mask[None, :, None], **options)
+    with pytest.raises(ValueError, match=r"mask .* \(4, 1, 5\), got \(6,\)"):
+        attend(query, key, mask=torch.ones(6, dtype=torch.bool), **options)
+    found = attend(query, key, mask=mask[:, None], bias=torch.zeros(4, 1, 5), **options)
+    assert found.context.shape == (4, 1, 8)
+    assert torch.equal(mask[:, None], length_mask(torch.tensor([5, 2, 3, 1]), 5))
+
+
+def test_masks_of_every_fitting_shape_and_a_padding_mask_for_heads(qkv):
+    whole = torch.rand(2, 3, 5, 7) > 0.3
+    for axes in ((), (0,), (1,), (2,), (3,), (0, 1), (2, 3), (0, 1, 2)):
+        mask = whole.all(axes, keepdim=True) if axes else whole
+        expected = attend(*qkv, mask=mask.expand(2, 3, 5, 7)).context
+        for given in (mask, mask[0, 0] if 0 in axes and 1 in axes else mask):
+            torch.testing.assert_close(attend(*qkv, mask=given).context, expected)
+            fused = attend(*qkv, mask=given, need_weights=False).context
+            torch.testing.assert_close(fused, expected)
+    with pytest.raises(ValueError, match=r"\(4, 2, 1, 5\), got \(4, 5\)"):
+        MultiHeadAttention(8, heads=2)(
+            torch.randn(4, 1, 8), torch.randn(4, 5, 8), mask=torch.ones(4, 5, dtype=torch.bool)
+        )
+
+
+@pytest.mark.parametrize("need_weights", [True, False])
+def test_widths_and_batches_that_do_not_fit(need_weights):
+    query, key = torch.randn(2, 3, 8), torch.randn(2, 4, 6)
+    with pytest.raises(ValueError, match=r"same width, got 8 and 6: .* AdditiveScore"):
+        attend(query, key, need_weights=need_weights)
+    with pytest.raises(ValueError, match=r"or 1 there; got \(2, 3, 8\) and \(3, 4, 8\)"):
+        attend(query, torch.randn(3, 4, 8), need_weights=need_weights)
+    with pytest.raises(ValueError, match=r"scores are \(2, 3, 4\), or 1 there; got \(5, 4, 8\)"):
+        attend(query, torch.randn(2, 4, 8), torch.randn(5, 4, 8), need_weights=need_weights)
+    with pytest.raises(ValueError, match="same width, got 8 and 6"):
+        attention_weights(query, key)
+    one = attend(query[:1], key, score=AdditiveScore(8, 6, hidden=4), need_weights=need_weights)
+    assert one.context.shape == (2, 3, 6)
+
+
+@pytest.mark.parametrize("need_weights", [True, False])
+def test_compiles_and_exports_with_any_batch_and_length(need_weights):
+    class Masked(torch.nn.Module):
+        def forward(self, query, key, mask, bias):
+            return attend(query, key, mask=mask, bias=bias, need_weights=need_weights).context
+
+    def given(batch, sources):
+        mask = torch.rand(batch, 1, sources) > 0.3
+        return torch.randn(batch, 3, 8), torch.randn(batch, sources, 8), mask, torch.randn(sources)
+
+    batch, sources = torch.export.Dim("batch", min=2), torch.export.Dim("sources", min=2)
+    shapes = ({0: batch}, {0: batch, 1: sources}, {0: batch, 2: sources}, {0: sources})
+    program = torch.export.export(Masked(), given(4, 5), dynamic_shapes=shapes)
+    traced = torch.compile(Masked(), backend="eager", fullgraph=True, dynamic=True)
+    for sizes in ((4, 5), (6, 9)):
+        inputs = given(*sizes)
+        expected = Masked()(*inputs)
+        torch.testing.assert_close(program.module()(*inputs), expected)
+        torch.testing.assert_close(traced(*inputs), expected)

@@ -4,10 +4,12 @@ import pytest
 import torch
 
 from visattn.attention import (
+    AdditiveScore,
     Attention,
     DotScore,
     MonotonicWindow,
     PredictiveWindow,
+    ProjectedDotScore,
     attend,
     both,
     causal_mask,
@@ -18,6 +20,7 @@ from visattn.attention import (
     softmax,
     window_mask,
 )
+from visattn.attention.fused import fused_attention
 
 
 def test_length_mask_refuses_lengths_beyond_the_padding():
@@ -52,13 +55,36 @@ def test_both():
 
 def test_monotonic_windows_move_with_the_target():
     window = MonotonicWindow(2)
-    whole = window(torch.zeros(1, 6, 4), torch.tensor([9]), 9).mask
+    (whole,) = window(torch.zeros(1, 6, 4), torch.tensor([9]), 9).mask
     for target in range(6):
-        step = window(torch.zeros(1, 1, 4), torch.tensor([9]), 9, start=target).mask
+        (step,) = window(torch.zeros(1, 1, 4), torch.tensor([9]), 9, start=target).mask
         assert torch.equal(step[0], whole[target])
         assert whole[target].nonzero().flatten().tolist() == [
             s for s in range(9) if abs(s - target) <= 2
         ]
+
+
+def test_monotonic_windows_stay_at_the_last_word():
+    layer = Attention(DotScore(), window=MonotonicWindow(1))
+    memory = layer.remember(torch.randn(3, 5, 4), torch.tensor([5, 2, 1]))
+    weights = layer(torch.randn(3, 7, 4), memory).weights
+    for row, length in enumerate((5, 2, 1)):
+        for target in range(7):
+            near = [s for s in range(length) if abs(s - min(target, length - 1)) <= 1]
+            assert weights[row, target].nonzero().flatten().tolist() == near
+    later = layer(torch.randn(3, 1, 4), memory, start=6).weights
+    assert torch.equal(later[:, 0] > 0, weights[:, 6] > 0)
+
+
+@pytest.mark.parametrize(
+    ("build", "least"),
+    [(MonotonicWindow, 0), (lambda width: PredictiveWindow(4, hidden=4, half_width=width), 1)],
+    ids=["monotonic", "predictive"],
+)
+def test_windows_without_any_place_are_refused(build, least):
+    build(least)
+    with pytest.raises(ValueError, match=f"at least {least}, got {least - 1}"):
+        build(least - 1)
 
 
 def test_predictive_windows_stay_on_the_source_and_learn():
@@ -99,3 +125,43 @@ def test_the_four_corners(normaliser, window):
     if normaliser is sample:
         assert (found.weights.max(-1).values == 1).all()
         assert found.log_probability.shape == (2, 3)
+
+
+@pytest.mark.parametrize("scale", [None, 1.0])
+@pytest.mark.parametrize(
+    "window", [None, MonotonicWindow(1), PredictiveWindow(4, hidden=4, half_width=1)]
+)
+def test_without_weights_the_layer_runs_in_the_fused_kernel(window, scale, monkeypatch):
+    calls = []
+
+    def counted(*args, **options):
+        calls.append(options)
+        return fused_attention(*args, **options)
+
+    monkeypatch.setattr("visattn.attention.core.fused_attention", counted)
+    layer = Attention(DotScore(scale=scale), window=window)
+    memory = layer.remember(torch.randn(3, 6, 4), torch.tensor([6, 3, 0]))
+    query = torch.randn(3, 5, 4)
+    whole = layer(query, memory, start=1)
+    assert not calls
+    found = layer(query, memory, start=1, need_weights=False)
+    torch.testing.assert_close(found.context, whole.context)
+    assert (found.weights, found.scores, len(calls)) == (None, None, 1)
+    assert whole.weights.shape == (3, 5, 6)
+
+
+def test_without_weights_other_scores_and_samples_are_the_same():
+    for score, normaliser in (
+        (AdditiveScore(4, 4, hidden=3), softmax),
+        (ProjectedDotScore(4, 4, width=3), softmax),
+        (DotScore(), sample),
+    ):
+        layer = Attention(score, normaliser=normaliser)
+        memory = layer.remember(torch.randn(2, 6, 4), torch.tensor([6, 3]))
+        query, found = torch.randn(2, 5, 4), []
+        for need_weights in (True, False):
+            torch.manual_seed(3)
+            found.append(layer(query, memory, need_weights=need_weights))
+        assert torch.equal(found[0].context, found[1].context)
+        assert found[1].weights is None
+        assert (found[1].log_probability is None) == (normaliser is softmax)

@@ -45,15 +45,19 @@ def formulas():
     }
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
 @pytest.mark.parametrize("name", ["dot", "scaled dot", "general", "projected", "additive"])
-def test_score_is_its_formula(name):
+def test_score_is_its_formula(name, dtype):
     score, formula = formulas()[name]
-    query, key = torch.randn(2, 3, 6), torch.randn(2, 4, 6)
+    score.to(dtype)
+    query, key = torch.randn(2, 3, 6, dtype=dtype), torch.randn(2, 4, 6, dtype=dtype)
     expected = pairs(formula, query, key)
-    torch.testing.assert_close(score(query, key), expected, atol=1e-6, rtol=1e-5)
-    torch.testing.assert_close(score.compare(query, score.keys(key)), expected)
+    within = {"atol": 1e-6 if dtype == torch.float32 else 1e-12, "rtol": 0}
+    torch.testing.assert_close(score(query, key), expected, **within)
+    torch.testing.assert_close(score.compare(query, score.keys(key)), expected, **within)
     weights = attend(query, key, score=score).weights
-    torch.testing.assert_close(weights, expected.exp() / expected.exp().sum(-1, keepdim=True))
+    normalised = expected.exp() / expected.exp().sum(-1, keepdim=True)
+    torch.testing.assert_close(weights, normalised, **within)
 
 
 def test_location_looks_at_the_query_alone():

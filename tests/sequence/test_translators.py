@@ -11,6 +11,7 @@ from visattn.attention import (
     DotScore,
     MonotonicWindow,
     PredictiveWindow,
+    argmax,
     sample,
     softmax,
 )
@@ -64,6 +65,18 @@ def test_a_batch_of_one_equals_its_row_in_a_batch_of_many(variant):
                 )
         greedy = model.greedy(source, lengths, max_length=20).tokens
         assert exact_match(greedy, said.tokens[row : row + 1]).item()
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("max_length", [1, 3, 40])
+def test_greedy_decoding_says_and_weighs_as_many_words(variant, max_length):
+    _, batch = batch_of(3)
+    said = small(variant).eval().greedy(batch["source"], batch["lengths"], max_length=max_length)
+    count = said.tokens.shape[1]
+    assert 1 <= count <= max_length
+    assert said.logits.shape == (3, count, len(TARGET))
+    if variant != "none":
+        assert said.weights.shape == (3, count, batch["source"].shape[1])
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -169,6 +182,29 @@ def test_a_decoder_takes_any_attention(normaliser, window):
         loss = loss + said.log_probability.sum()
     loss.backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in decoder.parameters())
+
+
+@pytest.mark.parametrize(
+    "window",
+    [MonotonicWindow(1), PredictiveWindow(8, hidden=4, half_width=2)],
+    ids=["monotonic", "predictive"],
+)
+@pytest.mark.parametrize("normaliser", [softmax, argmax], ids=["soft", "hard"])
+def test_with_a_local_window_a_row_is_the_same_in_any_batch(window, normaliser):
+    """Padding included, and targets that go on after the end of the source."""
+    attention = Attention(DotScore(), normaliser=normaliser, window=window)
+    decoder = Decoder(9, source_channels=8, attention=attention, embedding=5, hidden=8)
+    source = Encoded(torch.randn(3, 6, 8), torch.tensor([6, 3, 1]), torch.randn(3, 8))
+    target = torch.randint(3, 9, (3, 8))
+    many, said = decoder(source, target), decoder.greedy(source, max_length=8)
+    for row, length in enumerate((6, 3, 1)):
+        own = slice(row, row + 1)
+        alone = Encoded(source.states[own, :length], source.lengths[own], source.summary[own])
+        one = decoder(alone, target[own])
+        torch.testing.assert_close(one.logits[0], many.logits[row])
+        torch.testing.assert_close(one.weights[0], many.weights[row, :, :length])
+        torch.testing.assert_close(one.weights.sum(-1), torch.ones(1, 8))
+        assert exact_match(decoder.greedy(alone, max_length=8).tokens, said.tokens[own]).item()
 
 
 def test_unknown_variants_and_long_sources_are_refused():

@@ -6,10 +6,14 @@ import json
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from PIL import Image
+from torch import nn
 
+from visattn.attention import Weights
 from visattn.cli import main
 from visattn.data.sushi import KINDS
+from visattn.sequence import PAD, Captioner
 from visattn.training.caption_data import CaptionData
 from visattn.training.captioning import CaptionerModule, map_features, pointing
 from visattn.training.recipes import find_recipe, recipe_folder, recipe_names
@@ -99,7 +103,7 @@ def test_pointing_reads_the_words_of_the_dishes():
     assert other.tolist() == [[False, False], [True, True], [False, False]]
 
 
-def test_hard_attention_learns_its_places_from_rewards():
+def test_rewards_alone_train_the_places_of_hard_attention():
     torch.manual_seed(1)
     batch = next(iter(CaptionData(size=32, train=8, pieces=1, batch_size=8).train_dataloader()))
     for hard in (False, True):
@@ -113,6 +117,85 @@ def test_hard_attention_learns_its_places_from_rewards():
         model.reinforce = 0.0
         model.training_step(batch, 0).backward()
         assert (query.grad is not None and bool(query.grad.abs().sum() > 0)) != hard
+
+
+class Chosen(nn.Module):
+    """A normaliser that goes to given places, one a step, and keeps their log-probabilities."""
+
+    def __init__(self, places):
+        super().__init__()
+        self.places = iter(places)
+        self.drawn = []
+
+    def forward(self, scores, mask):
+        place = next(self.places)
+        weights = torch.zeros_like(scores)
+        weights[..., place] = 1
+        self.drawn.append(scores.log_softmax(-1)[..., place])
+        return Weights(weights, self.drawn[-1])
+
+
+def hard_captioner():
+    """A hard captioner of 2 x 2 places and a caption of two words, one place of padding after it.
+
+    With them the gradient of the expected loss, from all ways to choose two places.
+    """
+    torch.manual_seed(0)
+    module = CaptionerModule(True, words=6, hidden=4, expected=0.0, reinforce=1.0)
+    module.model = Captioner(
+        nn.Conv2d(3, 4, 2, stride=2),
+        channels=4,
+        words=6,
+        hard=True,
+        expected=0.0,
+        embedding=3,
+        hidden=4,
+    )
+    module.double().log = lambda *args, **kwargs: None
+    parameters = list(module.model.parameters())
+    with torch.no_grad():
+        for parameter in parameters:
+            parameter.normal_(0, 0.8)
+    batch = {"image": torch.randn(1, 3, 4, 4).double(), "target": torch.tensor([[3, 2, PAD]])}
+    attention = module.model.decoder.attention
+    sampled, expected = attention.normaliser, 0.0
+    for places in itertools.product(range(4), repeat=2):
+        attention.normaliser = chosen = Chosen([*places, 0])
+        logits = module.model(batch["image"], batch["target"]).logits
+        loss = F.cross_entropy(logits[0, :2], batch["target"][0, :2])
+        expected = expected + sum(chosen.drawn[:2]).exp().squeeze() * loss
+    attention.normaliser = sampled
+    return module, batch, flat(torch.autograd.grad(expected, parameters))
+
+
+def flat(tensors):
+    return torch.cat([tensor.flatten() for tensor in tensors])
+
+
+@pytest.mark.parametrize("baseline", [0.0, 1.5])
+def test_the_gradient_of_hard_captions_over_all_places(baseline):
+    """REINFORCE, each choice of places weighed by its probability, is the expected loss's."""
+    module, batch, exact = hard_captioner()
+    found = 0.0
+    for places in itertools.product(range(4), repeat=2):
+        module.baseline.fill_(baseline)
+        module.model.decoder.attention.normaliser = chosen = Chosen([*places, 0])
+        loss = module.training_step(batch, 0)
+        share = sum(chosen.drawn[:2]).exp().squeeze().detach()
+        found = found + share * flat(torch.autograd.grad(loss, list(module.model.parameters())))
+    torch.testing.assert_close(found, exact, atol=1e-12, rtol=1e-9)
+
+
+def test_the_gradient_of_hard_captions_is_unbiased():
+    """Its mean over sampled places lies within five standard errors of the expected loss's."""
+    module, batch, exact = hard_captioner()
+    many = {name: value.expand(400, *value.shape[1:]) for name, value in batch.items()}
+    parameters = list(module.model.parameters())
+    sampled = torch.stack(
+        [flat(torch.autograd.grad(module.training_step(many, 0), parameters)) for _ in range(30)]
+    )
+    error = sampled.std(0) / len(sampled) ** 0.5
+    assert ((sampled.mean(0) - exact).abs() <= 5 * error + 1e-12).all()
 
 
 def test_a_reduction_that_a_backbone_has_not():

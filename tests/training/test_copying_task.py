@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -49,3 +50,21 @@ def test_symbols_and_sequences_are_counted():
     assert measured["symbols"] == pytest.approx(float(right.float().mean()))
     assert measured["exact"] == pytest.approx(float((right.sum(1) == 3).float().mean()))
     assert measured["path"] == 3
+
+
+def test_the_time_is_the_median_over_the_batches_after_one_untimed(monkeypatch):
+    model = CopyingModule("attention", length=3, symbols=2, channels=8).eval()
+    data = CopyingData(length=3, symbols=2, train=1, val=1, test=6, batch_size=2)
+    calls, forward = [], model.model.forward
+    monkeypatch.setattr(model.model, "forward", lambda x: (calls.append(len(x)), forward(x))[1])
+    for seconds, expected in (((0.5, 0.002, 0.003), 3.0), ((0.004, 0.006, 0.001), 4.0)):
+        clock = iter(itertools.accumulate(part for s in seconds for part in (10.0, s)))
+        fake = SimpleNamespace(perf_counter=lambda clock=clock: next(clock))
+        monkeypatch.setattr("visattn.training.copying.time", fake)
+        model.on_test_start()
+        calls.clear()
+        with torch.no_grad():
+            for place, batch in enumerate(data.test_dataloader()):
+                model.test_step(batch, place)
+        assert model.tests.of(0)["milliseconds"] == pytest.approx(expected)
+        assert calls == [2] * 4

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from visattn.cli import main
-from visattn.sequence import AttentionName, exact_match
+from visattn.sequence import AttentionName, Decoded, exact_match
 from visattn.training.clause_data import ClauseData
 from visattn.training.measured import SplitMeans
 from visattn.training.recipes import find_recipe, recipe_folder, recipe_names
@@ -44,9 +44,9 @@ def test_fit_and_test(name, tmp_path, capsys):
     assert {p.name for p in (run / "checkpoints").iterdir()} == {"last.ckpt", "best.ckpt"}
     assert main(["test", *words, "--data.test_clauses=[1, 2]"]) == 0
     found = json.loads((run / "test.json").read_text())["splits"]
-    measures = {"exact", "first_word", "question"} | (
-        set() if name.endswith("none") else {"alignment"}
-    )
+    measures = {"exact", "first_word", "question"}
+    if not name.endswith("none"):
+        measures |= {"alignment", "kept", "moved", "opener"}
     assert {split: set(measured) for split, measured in found.items()} == {
         "test_1": measures,
         "test_2": measures,
@@ -106,6 +106,43 @@ def test_a_test_counts_words_and_sentences():
                 words += 1
                 hits += bool(batch["alignment"][row, place, weights[row, place].argmax()])
     assert found["alignment"] == pytest.approx(hits / words)
+
+
+def test_alignment_is_counted_on_the_diagonal_off_it_and_for_questions(monkeypatch):
+    data = ClauseData(train=8, val=8, test=40)
+    batch = data.test_dataloader()[1].dataset[0]
+    words = {"source_words": 47, "target_words": 48, "hidden": 16, "embedding": 8}
+    count = {"kept": 0, "moved": 0, "opener": 0}
+    for row, target in enumerate(batch["target"].tolist()):
+        for place, word in enumerate(target):
+            origins = batch["alignment"][row, place].nonzero().flatten().tolist()
+            if word > 2:
+                part = "kept" if place in origins else "moved"
+                count["opener" if word == data.question else part] += 1
+    assert min(count.values()) > 10
+
+    shape = batch["alignment"].shape
+    elsewhere = ~batch["alignment"]
+    for weights, expected in (
+        (batch["alignment"], {"kept": 1, "moved": 1, "opener": 1}),
+        (torch.eye(*shape[1:]).expand(shape), {"kept": 1, "moved": 0, "opener": 0}),
+        (elsewhere, {"kept": 0, "moved": 0, "opener": 0}),
+    ):
+        model = Translator("dot", question=data.question, **words).eval()
+        said = Decoded(torch.zeros(*shape[:2], 48), batch["target"], weights.float())
+        monkeypatch.setattr(model.model, "forward", lambda *args, said=said: said)
+        with torch.no_grad():
+            model.test_step(batch, 0)
+        found = model.tests.of(0)
+        assert {part: found[part] for part in count} == expected
+        hits = sum(count[part] * found[part] for part in count)
+        assert found["alignment"] == pytest.approx(hits / sum(count.values()))
+    model.question = None
+    model.tests.reset()
+    with torch.no_grad():
+        model.test_step(batch, 0)
+    assert {"kept", "moved"} <= set(model.tests.of(0))
+    assert not {"question", "opener"} & set(model.tests.of(0))
 
 
 def test_means_weigh_batches_by_their_size():

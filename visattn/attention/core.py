@@ -2,10 +2,10 @@
 
 from typing import NamedTuple
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from visattn.attention.checks import check_added, check_value, check_widths, scores_shape
 from visattn.attention.fused import fused_attention
 from visattn.attention.normalisers import Normaliser, Weights, softmax
 from visattn.attention.scores import DotScore, ScoreFunction, dot_scores
@@ -53,8 +53,10 @@ def attend(
         score: Function of query and key; the scaled dot product if None.
         normaliser: Function of scores and mask: `softmax`, `argmax`, `sample` or one's own.
         mask: Boolean, broadcastable to (..., T, S); True keeps. A row without any True gives a
-            context of 0 and finite gradients.
-        bias: Added to the scores, broadcastable to (..., T, S), finite.
+            context of 0 and finite gradients. Two axes are read as (T, S): give a padding mask of
+            (N, S) as ``mask[:, None, :]``, or make it by `length_mask`. If T happens to equal N,
+            nothing tells the two apart.
+        bias: Added to the scores, broadcastable to (..., T, S), finite; axes as those of the mask.
         dropout: Share of the weights that are dropped; give 0 in evaluation.
         need_weights: Return weights and scores, too. Without them, soft dot-product attention runs
             in PyTorch's fused kernel.
@@ -63,10 +65,12 @@ def attend(
         Context, weights, scores and, for sampled weights, the log-probability.
 
     Raises:
-        ValueError: Shapes don't fit.
+        ValueError: Shapes don't fit: mask and bias must not make more scores than query and key
+            give, the widths of a dot product must be equal, leading axes equal or 1.
         TypeError: The mask isn't boolean.
 
     Example:
+        >>> import torch
         >>> query = torch.tensor([[1.0, 0.0]])
         >>> key = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
         >>> value = torch.tensor([[2.0], [4.0], [9.0]])
@@ -77,9 +81,14 @@ def attend(
     Source: Bahdanau et al., arXiv:1409.0473; Vaswani et al., arXiv:1706.03762.
     """
     value = key if value is None else value
-    _check(query, key, value, mask=mask, dropped=dropout)
+    shape = scores_shape(query, key)
+    check_value(value, key=key, scores=shape)
+    if not 0 <= dropout < 1:
+        raise ValueError(f"dropout must lie in [0, 1), got {dropout}")
     plain = score is None or isinstance(score, DotScore)
     if plain and not need_weights and normaliser is softmax:
+        check_widths(query, key)
+        check_added(shape, mask=mask, bias=bias)
         scale = score.scale if isinstance(score, DotScore) else None
         context = fused_attention(
             query, key, value, scale=scale, mask=mask, bias=bias, dropout=dropout
@@ -104,11 +113,12 @@ def attention_weights(
     bias: Tensor | None = None,
 ) -> tuple[Tensor, Weights]:
     """The first half of `attend`: scores (..., T, S) and what the normaliser makes of them."""
+    shape = scores_shape(query, key)
+    check_added(shape, mask=mask, bias=bias)
     scores = dot_scores(query, key) if score is None else score(query, key)
-    expected = (query.shape[-2], key.shape[-2])
-    if scores.shape[-2:] != expected:
+    if scores.shape[-2:] != shape[-2:]:
         raise ValueError(
-            f"the score must give (..., targets, sources) = (..., {expected[0]}, {expected[1]}),"
+            f"the score must give (..., targets, sources) = (..., {shape[-2]}, {shape[-1]}),"
             f" got {tuple(scores.shape)}"
         )
     if bias is not None:
@@ -120,27 +130,8 @@ def weighted_sum(weights: Tensor, value: Tensor) -> Tensor:
     """The second half of `attend`: ``weights value``, (..., T, S) and (..., S, E) to (..., T, E).
 
     Example:
+        >>> import torch
         >>> weighted_sum(torch.tensor([[0.5, 0.5]]), torch.tensor([[1.0], [3.0]]))
         tensor([[2.]])
     """
     return weights @ value
-
-
-def _check(
-    query: Tensor, key: Tensor, value: Tensor, *, mask: Tensor | None, dropped: float
-) -> None:
-    """Refuse what broadcasting would hide."""
-    if min(query.ndim, key.ndim, value.ndim) < 2:
-        raise ValueError(
-            "query, key and value need two axes at least, (..., places, channels); got"
-            f" {tuple(query.shape)}, {tuple(key.shape)} and {tuple(value.shape)}"
-        )
-    if key.shape[-2] != value.shape[-2]:
-        raise ValueError(
-            f"each key belongs to a value: got {key.shape[-2]} keys {tuple(key.shape)} and"
-            f" {value.shape[-2]} values {tuple(value.shape)}"
-        )
-    if mask is not None and mask.dtype != torch.bool:
-        raise TypeError(f"the mask must be boolean, True keeps; got {mask.dtype}")
-    if not 0 <= dropped < 1:
-        raise ValueError(f"dropout must lie in [0, 1), got {dropped}")

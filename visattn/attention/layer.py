@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from visattn.attention.core import Attended, attend
 from visattn.attention.masks import both, length_mask
 from visattn.attention.normalisers import Normaliser, softmax
-from visattn.attention.scores import Score
+from visattn.attention.scores import DotScore, Score
 from visattn.attention.windows import LocalWindow
 
 
@@ -73,8 +73,18 @@ class Attention(nn.Module):
         mask = length_mask(lengths, source.shape[-2])
         return Memory(self.score.keys(source), values, lengths, mask)
 
-    def forward(self, query: Tensor, memory: Memory, *, start: int = 0) -> Attended:
-        """Read (N, T, V) from the memory; ``start`` says which target the first query is."""
+    def forward(
+        self, query: Tensor, memory: Memory, *, start: int = 0, need_weights: bool = True
+    ) -> Attended:
+        """Read (N, T, V) from the memory.
+
+        Args:
+            query: (N, T, D).
+            memory: What `remember` made.
+            start: Which target the first query is, for a window that moves with it.
+            need_weights: Return weights and scores, too. Without them, a `DotScore` with `softmax`
+                runs in PyTorch's fused kernel, with a window or without.
+        """
         mask: Tensor | None = memory.mask
         bias = None
         if self.window is not None:
@@ -84,8 +94,9 @@ class Attention(nn.Module):
             query,
             memory.keys,
             memory.values,
-            score=self.score.compare,
+            score=self.score if isinstance(self.score, DotScore) else self.score.compare,
             normaliser=self.normaliser,
             mask=mask,
             bias=bias,
+            need_weights=need_weights,
         )

@@ -13,6 +13,8 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
+from visattn.attention.checks import check_widths
+
 ScoreFunction = Callable[[Tensor, Tensor], Tensor]
 """Maps query (..., T, D) and key (..., S, E) to scores (..., T, S)."""
 
@@ -28,10 +30,14 @@ def dot_scores(query: Tensor, key: Tensor, *, scale: float | None = None) -> Ten
     Returns:
         (..., T, S).
 
+    Raises:
+        ValueError: The widths differ.
+
     Example:
         >>> dot_scores(torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, 4.0]]), scale=1.0)
         tensor([[11.]])
     """
+    check_widths(query, key)
     factor = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
     return (query * factor) @ key.transpose(-2, -1)
 

@@ -73,25 +73,36 @@ class LocalWindow(nn.Module, ABC):
 class MonotonicWindow(LocalWindow):
     """Target t looks around source t ("local-m").
 
+    ``p_t = t`` as in the paper, up to the last word of the source: the targets after it look around
+    that word. The paper leaves open what they look at; around a place beyond the end the window
+    would be empty and the context 0.
+
     Args:
-        half_width: D; the window has up to 2 D + 1 places.
+        half_width: D, at least 0; the window has up to 2 D + 1 places.
+
+    Raises:
+        ValueError: ``half_width`` is below 0.
 
     Example:
-        >>> MonotonicWindow(1)(torch.zeros(1, 2, 8), torch.tensor([4]), 4).mask.int()
-        tensor([[1, 1, 0, 0],
-                [1, 1, 1, 0]], dtype=torch.int32)
+        >>> MonotonicWindow(1)(torch.zeros(1, 3, 8), torch.tensor([2]), 4).mask.int()
+        tensor([[[1, 1, 0, 0],
+                 [1, 1, 1, 0],
+                 [1, 1, 1, 0]]], dtype=torch.int32)
 
     Source: Luong et al., arXiv:1508.04025.
     """
 
     def __init__(self, half_width: int) -> None:
         super().__init__()
+        if half_width < 0:
+            raise ValueError(f"half_width must be at least 0, got {half_width}")
         self.half_width = half_width
 
     def forward(self, query: Tensor, lengths: Tensor, size: int, *, start: int = 0) -> Window:
-        """The windows around ``start``, ``start + 1``, and so on, (T, S)."""
+        """The windows around ``start``, ``start + 1``, and so on, (N, T, S)."""
         targets = torch.arange(start, start + query.shape[-2], device=query.device)
-        return Window(window_mask(targets, size, half_width=self.half_width))
+        centre = torch.minimum(targets, lengths.unsqueeze(-1) - 1)
+        return Window(window_mask(centre, size, half_width=self.half_width))
 
 
 @final

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from visattn.attention import MultiHeadAttention, sine_positions
+from visattn.sequence.names import check_name
 
 CopierName = Literal["feed_forward", "convolution", "recurrence", "attention"]
 BLANK = 0
@@ -206,8 +207,7 @@ def build_copier(
         >>> build_copier("convolution").path, build_copier("attention").path
         (10, 1)
     """
-    if kind not in _COPIERS:
-        raise ValueError(f"kind must be one of {', '.join(_COPIERS)}, got {kind!r}")
+    check_name("kind", kind, names=_COPIERS)
     given = {"kernel_size": kernel_size, "layers": layers}
     options = {name: value for name, value in given.items() if value is not None}
     if options and kind != "convolution":

@@ -1,15 +1,17 @@
 """A recurrent decoder that reads from a source with any attention, or with none."""
 
-from typing import Literal, NamedTuple, final
+from typing import Literal, NamedTuple, final, get_args
 
 import torch
 from torch import Tensor, nn
 
 from visattn.attention import Attention, Memory
 from visattn.sequence.encoder import CellName, Encoded
+from visattn.sequence.names import check_name
 from visattn.sequence.vocabulary import END, PAD, START
 
 CELLS: dict[str, type[nn.LSTMCell] | type[nn.GRUCell]] = {"lstm": nn.LSTMCell, "gru": nn.GRUCell}
+QueryName = Literal["state", "input"]
 State = tuple[Tensor, ...]
 
 
@@ -59,6 +61,9 @@ class Decoder(nn.Module):
         cell: ``"lstm"`` or ``"gru"``.
         query: ``"state"`` or ``"input"``.
 
+    Raises:
+        ValueError: There is no such cell or query, or later the source is of another width.
+
     Example:
         >>> from visattn.attention import AdditiveScore
         >>> attention = Attention(AdditiveScore(8, 6, hidden=4))
@@ -81,9 +86,11 @@ class Decoder(nn.Module):
         embedding: int,
         hidden: int,
         cell: CellName = "lstm",
-        query: Literal["state", "input"] = "state",
+        query: QueryName = "state",
     ) -> None:
         super().__init__()
+        check_name("cell", cell, names=CELLS)
+        check_name("query", query, names=get_args(QueryName))
         read = source_channels if context_channels is None else context_channels
         self.context_channels = read if attention is not None else 0
         self.query = query
@@ -145,12 +152,23 @@ class Decoder(nn.Module):
 
     def _start(self, source: Encoded) -> tuple[Memory | None, _Step]:
         """The memory, and what stands before the first step."""
+        if source.summary.shape[-1] != self.begin.in_features:
+            raise ValueError(
+                f"the source's summary must have source_channels={self.begin.in_features}, got"
+                f" {source.summary.shape[-1]}: {tuple(source.summary.shape)}"
+            )
         begun = torch.tanh(self.begin(source.summary))
         state = begun.chunk(2, -1) if isinstance(self.cell, nn.LSTMCell) else (begun,)
         context = begun.new_zeros(len(begun), self.context_channels)
         memory = None
         if self.attention is not None:
             memory = self.attention.remember(source.states, source.lengths)
+            width = memory.values.shape[-1]
+            if width != self.context_channels:
+                raise ValueError(
+                    f"the attention reads vectors of {width} channels, the decoder expects"
+                    f" {self.context_channels}: build it with context_channels={width}"
+                )
         return memory, _Step(begun, state, context, None, None)
 
     def _step(self, token: Tensor, last: _Step, memory: Memory | None, place: int) -> _Step:

@@ -5,6 +5,7 @@ from typing import Literal, NamedTuple, final
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from visattn.sequence.names import check_name
 from visattn.sequence.vocabulary import PAD
 
 CellName = Literal["lstm", "gru"]
@@ -42,7 +43,8 @@ class Encoder(nn.Module):
         numbers (N, S) and lengths (N,), at least 1, to `Encoded`.
 
     Raises:
-        ValueError: ``hidden`` is odd with two directions.
+        ValueError: There is no such cell, ``hidden`` is odd with two directions, or later a length
+            is below 1 or above S.
 
     Example:
         >>> import torch
@@ -62,6 +64,7 @@ class Encoder(nn.Module):
         bidirectional: bool = True,
     ) -> None:
         super().__init__()
+        check_name("cell", cell, names=RECURRENT)
         if bidirectional and hidden % 2:
             raise ValueError(f"two directions share hidden: it must be even, got {hidden}")
         self.embedding = nn.Embedding(words, embedding, padding_idx=PAD)
@@ -72,8 +75,14 @@ class Encoder(nn.Module):
 
     def forward(self, source: Tensor, lengths: Tensor) -> Encoded:
         """Encode."""
+        counts = lengths.cpu()
+        if counts.numel() and not 1 <= int(counts.min()) <= int(counts.max()) <= source.shape[1]:
+            raise ValueError(
+                f"lengths must lie in 1 to {source.shape[1]}, the width of the source, got"
+                f" {counts.tolist()}: leave empty sentences out"
+            )
         packed = pack_padded_sequence(
-            self.embedding(source), lengths.cpu(), batch_first=True, enforce_sorted=False
+            self.embedding(source), counts, batch_first=True, enforce_sorted=False
         )
         states, last = self.recurrent(packed)
         states, _ = pad_packed_sequence(states, batch_first=True, total_length=source.shape[1])

@@ -23,6 +23,7 @@ from visattn.attention import (
 )
 from visattn.sequence.decoder import Decoded, Decoder
 from visattn.sequence.encoder import CellName, Encoder
+from visattn.sequence.names import check_name
 from visattn.sequence.vocabulary import END, PAD
 
 AttentionName = Literal[
@@ -139,7 +140,8 @@ class EncoderOnly(SequenceModel):
             lengths.unsqueeze(1) + self.spare
         )
         tokens = said.tokens.masked_fill(ended | beyond, PAD)[:, :max_length]
-        return Decoded(said.logits[:, :max_length], tokens, said.weights)
+        weights = None if said.weights is None else said.weights[:, :max_length]
+        return Decoded(said.logits[:, :max_length], tokens, weights)
 
     def _said(self, source: Tensor, lengths: Tensor) -> Decoded:
         """All words at once, weights (N, S + spare, S)."""
@@ -200,10 +202,7 @@ def build_translator(
         >>> said.weights[0, 0].shape
         torch.Size([3])
     """
-    if attention not in get_args(AttentionName):
-        raise ValueError(
-            f"attention must be one of {', '.join(get_args(AttentionName))}, got {attention!r}"
-        )
+    check_name("attention", attention, names=get_args(AttentionName))
     encoder = Encoder(
         source_words, embedding=embedding, hidden=hidden, cell=cell, bidirectional=bidirectional
     )

@@ -38,6 +38,18 @@ class SplitMeans:
         entry[0] += float(values.detach().double().sum())
         entry[1] += values.numel()
 
+    def replace(self, split: int, measure: str, value: float) -> None:
+        """A value of the whole split, in place of a mean of what was added.
+
+        Example:
+            >>> means = SplitMeans()
+            >>> means.replace(0, "milliseconds", 3.0)
+            >>> means.replace(0, "milliseconds", 2.0)
+            >>> means.of(0)
+            {'milliseconds': 2.0}
+        """
+        self._sums[split, measure] = [value, 1.0]
+
     def of(self, split: int) -> dict[str, float]:
         """The means of one split."""
         return {

@@ -2,6 +2,7 @@
 
 from typing import final
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics import MeanMetric
@@ -28,6 +29,9 @@ class Translator(SequenceModule):
     by greedy decoding) and for each test split ``exact``, ``first_word`` (share whose first word is
     right), ``question`` (the same of questions alone) and ``alignment``: share of the target's
     words whose greatest weight lies on a word that they come from, with the right words fed back.
+    Parts of ``alignment`` are ``kept`` (of words with an origin at their own place, on the
+    diagonal), ``moved`` (of those without, off the diagonal) and ``opener`` (of the word that
+    begins a question, which counts for neither of the two).
 
     Args:
         attention: See `build_translator`.
@@ -111,6 +115,19 @@ class Translator(SequenceModule):
         if weights is not None:
             hits, counted = alignment_hits(weights, batch["alignment"], target)
             self.tests.add(dataloader_idx, "alignment", hits[counted])
+            for part, words in self._parts(batch).items():
+                self.tests.add(dataloader_idx, part, hits[counted & words])
+
+    def _parts(self, batch: Batch) -> dict[str, Tensor]:
+        """Which words (N, T) kept their place, which moved, and which begin a question."""
+        target, alignment = batch["target"], batch["alignment"]
+        size = min(alignment.shape[1:])
+        kept = torch.zeros_like(target, dtype=torch.bool)
+        kept[:, :size] = alignment.diagonal(dim1=1, dim2=2)
+        if self.question is None:
+            return {"kept": kept, "moved": ~kept}
+        question = target == self.question
+        return {"kept": kept & ~question, "moved": ~kept & ~question, "opener": question}
 
     def translated(self, batch: Batch) -> Tensor:
         """Words (N, T) by greedy decoding, a few more than the right ones at most."""

@@ -1,0 +1,23 @@
+"""Names of options, checked."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+def check_name(option: str, given: object, *, names: Iterable[str]) -> None:
+    """Refuse a name that an option doesn't have.
+
+    Raises:
+        ValueError: ``given`` is none of ``names``; the message has them, and the nearest one.
+
+    Example:
+        >>> check_name("cell", "LSTM", names=("lstm", "gru"))
+        Traceback (most recent call last):
+        ...
+        ValueError: cell must be one of lstm, gru, got 'LSTM'; did you mean 'lstm'?
+    """
+    known = list(names)
+    if given not in known:
+        near = get_close_matches(str(given).lower(), known, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"{option} must be one of {', '.join(known)}, got {given!r}{hint}")
