@@ -128,7 +128,10 @@ def ask(
             )
         kept.append(found)
     if not kept:
-        raise ValueError(f"none of the {empty} pictures' masks marks anything")
+        raise ValueError(
+            f"none of the {empty} pictures' masks marks anything; say what the values of the mask "
+            "files mean (mask_values=..., --mask_values)"
+        )
     joined = {name: torch.cat([part[name] for part in kept]) for name in kept[0]}
     return Answers(
         rows=joined["row"],

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from rich.progress import track
 from torch.utils.data import DataLoader
@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 from visattn.auditing.arranging import arrange
 from visattn.auditing.choosing import flip_cases
 from visattn.auditing.classes import ClassMap, read_logits
-from visattn.auditing.describing import describe
+from visattn.auditing.describing import as_read, describe, plain_map
 from visattn.auditing.masking import MaskModel, open_mask_model
 from visattn.auditing.measuring import ask
 from visattn.auditing.opening import (
@@ -27,7 +27,6 @@ from visattn.auditing.scenes import Pictures, colours
 from visattn.auditing.subject import Subject, evaluating
 from visattn.auditing.summing import sum_up
 from visattn.data import MaskValues
-from visattn.data.masks import SOFT
 
 T = TypeVar("T")
 
@@ -50,7 +49,7 @@ def audit(
     adversarial: int = 8,
     noise: float = 0.25,
     background_column: str = "style",
-    mask_values: MaskValues = SOFT,
+    mask_values: MaskValues | None = None,
     limit: int = 0,
     cases: int = 6,
     batch_size: int = 32,
@@ -92,13 +91,14 @@ def audit(
             any function, a checkpoint that ``visattn fit`` wrote, or the name of a timm model.
         dataset: A folder ``SPLIT/images/CLASS/ID.*`` with masks in ``SPLIT/masks/CLASS/ID.*``, a
             folder of pictures (for ``mask_model``), ``"sushi"`` for scenes that are rendered, or a
-            `visattn.data.FolderDataset` or its like, whose own size, fit and classes are taken.
+            `visattn.data.FolderDataset` or its like, whose own size, fit, mask values and classes
+            are taken.
         split: Of a folder; the last that ends in ``_original``, or else begins with ``test``, if
             None.
         size: Side to which pictures are scaled; what the checkpoint or timm says if None, or 224.
         fit: ``"crop"`` or ``"stretch"``, see `visattn.data.FolderDataset`.
-        mean: By which images are normalised; what the checkpoint or timm says if None, or
-            ImageNet's.
+        mean: By which images are normalised; if None what the checkpoint or timm says, or else the
+            data set, or else ImageNet's.
         std: The same.
         pretrained: For the name of a timm model: load its weights; otherwise they are random.
         class_map: From class folder to the logits that mean it. Needed where the classes are not
@@ -111,7 +111,8 @@ def audit(
         adversarial: How many backgrounds; 0 to leave that out.
         noise: Standard deviation of the noise, colours being in [0, 1]; 0 to leave that out.
         background_column: Column of ``metadata.csv`` that names the background.
-        mask_values: What the values of the mask files mean; by default alpha = value / 255.
+        mask_values: What the values of the mask files mean; if None what they meant in the
+            checkpoint's training, or alpha = value / 255.
         limit: How many pictures, drawn at random; 0 for all.
         cases: How many random ones, and how many of the worst flips, to keep for the picture.
         batch_size: Pictures a call of the model.
@@ -157,9 +158,10 @@ def audit(
     if flips_only and class_map is not None:
         raise ValueError("flips_only looks at no classes: leave class_map out")
     opened = open_classifier(model, pretrained=pretrained)
-    prepared = prepare(opened.facts, dataset, size=size, fit=fit, mean=mean, std=std)
+    reading: dict[str, Any] = {"size": size, "fit": fit, "mask_values": mask_values}
+    prepared = prepare(opened.facts, dataset, mean=mean, std=std, **reading)
     pictures = open_pictures(
-        dataset, split=split, prepared=prepared, mask_values=mask_values, least=limit or 480
+        dataset, split=split, prepared=prepared, reading=reading, least=limit or 480
     )
     masks_of, masks = (None, "given") if mask_model is None else open_mask_model(mask_model)
     arranged = arrange(
@@ -209,13 +211,19 @@ def audit(
         "model": opened.name,
         "name": short_name(opened.name),
         "images": len(arranged.scenes),
-        "fit": prepared.fit,
+        **as_read(pictures),
         "mean": list(prepared.mean),
         "std": list(prepared.std),
+        "class_map": None if class_map is None else plain_map(class_map),
+        "flips_only": flips_only,
         "masks": masks,
         "backgrounds": None if backgrounds is None else str(backgrounds),
+        "composites": composites,
+        "adversarial": adversarial,
         "noise": noise,
+        "background_column": background_column,
         "limit": limit,
+        "cases": cases,
         "seed": seed,
         "visattn": version("visattn"),
     }
