@@ -22,6 +22,7 @@ def describe(
     *,
     arranged: Arrangement,
     settings: Mapping[str, Any],
+    notes: Sequence[str],
     in_order: bool,
     cases: Sequence[FlipCase],
 ) -> Audit:
@@ -32,6 +33,7 @@ def describe(
         found: The answers.
         arranged: What was asked.
         settings: Of the audit; what is known of the data and the notes are added.
+        notes: What is to be said of the classifier.
         in_order: Whether the logits were taken in the order of the class folders.
         cases: Pictures to show.
     """
@@ -51,7 +53,7 @@ def describe(
             "data": data,
             "split": split,
             "size": int(arranged.scenes[0]["image"].shape[-1]),
-            "notes": _notes(arranged, in_order=in_order),
+            "notes": [*notes, *_notes(arranged, in_order=in_order)],
         },
         classes=tuple(pictures.class_names),
         estimate=arranged.work.masks_of is not None,

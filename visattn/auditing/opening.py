@@ -58,23 +58,38 @@ class Opened:
         model: Images to logits.
         name: For tables and files.
         facts: Size, fit, mean, std and class_names, as far as it says them.
+        weights: Where those of a timm model are from: ``"pretrained"``, a file or ``"random"``;
+            None for any other classifier.
     """
 
     model: Classifier
     name: str
     facts: Mapping[str, Any]
+    weights: str | None = None
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader of its numbers must know."""
+        if self.weights != "random":
+            return []
+        return [
+            "The weights are random, so the numbers are those of no trained network: --pretrained "
+            "loads timm's weights, --weights FILE your own (pretrained=True, weights=FILE)."
+        ]
 
 
-def open_classifier(model: Classifier | str | Path, *, pretrained: bool) -> Opened:
+def open_classifier(
+    model: Classifier | str | Path, *, pretrained: bool, weights: str | Path | None = None
+) -> Opened:
     """A classifier, a checkpoint that ``visattn fit`` wrote, or the name of a timm model.
 
     Raises:
         FileNotFoundError: There is no such checkpoint.
         TypeError: It is something else.
-        ValueError: There is no such name; ``pretrained`` is asked of what is no name; or the
-            classifier was trained on pictures without their backgrounds.
+        ValueError: There is no such name; ``pretrained`` or ``weights`` is asked of what is no
+            name; or the classifier was trained on pictures without their backgrounds.
     """
-    opened = _open(model, pretrained=pretrained)
+    opened = _open(model, pretrained=pretrained, weights=weights)
     if opened.facts.get("masked"):
         raise ValueError(
             f"{opened.name} was trained on pictures cut out with their true masks (data.masked: "
@@ -84,15 +99,18 @@ def open_classifier(model: Classifier | str | Path, *, pretrained: bool) -> Open
     return opened
 
 
-def _open(model: Classifier | str | Path, *, pretrained: bool) -> Opened:
+def _open(
+    model: Classifier | str | Path, *, pretrained: bool, weights: str | Path | None
+) -> Opened:
     if not isinstance(model, (str, Path)):
         if not callable(model):
             raise TypeError(
                 "model must map images (N, 3, H, W) to logits, or be a checkpoint or the name of a "
                 f"timm model, not {type(model).__name__}"
             )
-        if pretrained:
-            raise ValueError("pretrained is for the name of a timm model: this one is built")
+        if pretrained or weights is not None:
+            asked = "pretrained is" if pretrained else "weights are"
+            raise ValueError(f"{asked} for the name of a timm model: this one is built")
         known = getattr(model, "data_facts", None) or _timm_facts(model)
         return Opened(model, getattr(model, "__name__", type(model).__name__), known)
     from visattn.training.look import load_network
@@ -100,10 +118,15 @@ def _open(model: Classifier | str | Path, *, pretrained: bool) -> Opened:
     is_file = Path(model).is_file()
     if pretrained and is_file:
         raise ValueError(f"pretrained is for the name of a timm model: {model} has its weights")
-    network, facts = load_network(model, pretrained=pretrained)
+    network, facts = load_network(model, pretrained=pretrained, weights=weights)
     network.to("cuda" if torch.cuda.is_available() else "cpu")
-    name = str(model) if is_file or pretrained else f"{model} (untrained weights)"
-    return Opened(network, name, facts or _timm_facts(network))
+    name, source = str(model), None
+    if weights is not None:
+        name, source = f"{model} with {weights}", str(weights)
+    elif not is_file:
+        source = "pretrained" if pretrained else "random"
+        name = name if pretrained else f"{model} (untrained weights)"
+    return Opened(network, name, facts or _timm_facts(network), source)
 
 
 def short_name(name: str) -> str:

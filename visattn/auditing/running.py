@@ -41,6 +41,7 @@ def audit(
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
     pretrained: bool = False,
+    weights: str | Path | None = None,
     class_map: ClassMap | None = None,
     flips_only: bool = False,
     mask_model: MaskModel | None = None,
@@ -100,7 +101,11 @@ def audit(
         mean: By which images are normalised; if None what the checkpoint or timm says, or else the
             data set, or else ImageNet's.
         std: The same.
-        pretrained: For the name of a timm model: load its weights; otherwise they are random.
+        pretrained: For the name of a timm model: load its weights; without these and ``weights``
+            they are random, and the numbers those of no trained network.
+        weights: For the name of a timm model: a file of your own weights (what ``torch.save`` wrote
+            of a state dict, alone or under ``state_dict`` or ``model``, or ``.safetensors``). There
+            are as many logits as in the file.
         class_map: From class folder to the logits that mean it. Needed where the classes are not
             those of the model; a logit in no class is a wrong answer.
         flips_only: Look at no classes: flip rates alone.
@@ -157,7 +162,7 @@ def audit(
     )
     if flips_only and class_map is not None:
         raise ValueError("flips_only looks at no classes: leave class_map out")
-    opened = open_classifier(model, pretrained=pretrained)
+    opened = open_classifier(model, pretrained=pretrained, weights=weights)
     reading: dict[str, Any] = {"size": size, "fit": fit, "mask_values": mask_values}
     prepared = prepare(opened.facts, dataset, mean=mean, std=std, **reading)
     pictures = open_pictures(
@@ -210,6 +215,7 @@ def audit(
     settings = {
         "model": opened.name,
         "name": short_name(opened.name),
+        "weights": opened.weights,
         "images": len(arranged.scenes),
         **as_read(pictures),
         "mean": list(prepared.mean),
@@ -229,7 +235,13 @@ def audit(
     }
     in_order = arranged.with_classes and known is None and class_map is None
     return describe(
-        numbers, found, arranged=arranged, settings=settings, in_order=in_order, cases=kept
+        numbers,
+        found,
+        arranged=arranged,
+        settings=settings,
+        notes=opened.notes,
+        in_order=in_order,
+        cases=kept,
     )
 
 

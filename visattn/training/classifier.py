@@ -22,9 +22,9 @@ from visattn.training.finite import check_finite
 from visattn.training.objectives import CrossEntropy, Objective
 from visattn.training.runs import STANDS_ALONE
 from visattn.training.schedule import training_steps, warmup_cosine
+from visattn.training.weight_files import FACTS
 
 Batch = dict[str, Tensor]
-_FACTS = "visattn_data"
 _CHECKED_EVERY = 20  # batches; looking at a number makes a GPU wait
 
 
@@ -285,11 +285,11 @@ class ImageClassifier(L.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Write down the classes' names and how the images were prepared."""
         facts = data_facts(getattr(self._trainer, "datamodule", None))
-        checkpoint[_FACTS] = facts or self.data_facts
+        checkpoint[FACTS] = facts or self.data_facts
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Read them again."""
-        self.data_facts = checkpoint.get(_FACTS, {})
+        self.data_facts = checkpoint.get(FACTS, {})
 
     def _laid_out(self, images: Tensor) -> Tensor:
         if not self.channels_last:

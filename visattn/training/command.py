@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, final
 
 import lightning as L
-import torch
 import yaml
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, ProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
@@ -22,6 +21,7 @@ from visattn.training.quiet import quiet_lightning
 from visattn.training.recipes import find_recipe
 from visattn.training.runs import claim_run, resolve_checkpoint, standing_alone
 from visattn.training.tasks import DEFAULT, Task, task_of
+from visattn.training.weight_files import FACTS, read_file
 
 UNTRAINED = "none"
 
@@ -162,14 +162,14 @@ class TaskCLI(LightningCLI):
 
     def _take_network(self, path: Path) -> None:
         """Put the checkpoint's model in the place of the configured one."""
-        saved = torch.load(path, weights_only=True, map_location="cpu")
+        saved = read_file(path)
         kept = saved.get("hyper_parameters", {})
         model = {
             key: value
             for key, value in kept.items()
             if not key.startswith("_") and key not in self._task.links
         }
-        names = saved.get("visattn_data", {}).get("class_names")
+        names = saved.get(FACTS, {}).get("class_names")
         model.update(standing_alone(model))
         if model:
             update = {self.subcommand: {"model": model}}
