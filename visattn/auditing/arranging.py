@@ -10,6 +10,7 @@ from torch import Tensor
 
 from visattn.auditing import variants as v
 from visattn.auditing.beside import decoder_of, find_adversarial, find_beside, find_renders
+from visattn.auditing.checking import check_files
 from visattn.auditing.lending import Lenders
 from visattn.auditing.measuring import Answers, MasksOf, Work, all_right, fixed_backgrounds
 from visattn.auditing.opening import Fit
@@ -109,7 +110,8 @@ def arrange(
     """Find out what can be asked of these pictures; the arguments are those of `audit`.
 
     Raises:
-        ValueError: There is no mask, nobody who could lend a background, or no such column.
+        ValueError: There is no mask, nobody who could lend a background, or no such column; or
+            files that cannot be read, see `check_files`.
     """
     estimate = masks_of is not None
     masked = [
@@ -162,8 +164,10 @@ def arrange(
     if everything and adversarial:
         many = find_adversarial(pictures, beside)
         many = {row: many[row] for row in rows if row in many}
+    onto = adversarial if everything and not many else 0
+    check_files(scenes, adversarial=many, count=onto)
     fixed = None
-    if everything and adversarial and not many:
+    if onto:
         fixed = fixed_backgrounds(scenes, count=adversarial)
     return Arrangement(
         pictures=pictures,

@@ -1,14 +1,18 @@
 """The numbers together with what they were measured on."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from visattn.auditing import variants as v
 from visattn.auditing.arranging import Arrangement
+from visattn.auditing.classes import ClassMap
 from visattn.auditing.measuring import UNDEFINED, Answers
 from visattn.auditing.results import Audit, FlipCase
+from visattn.auditing.scenes import Pictures
 from visattn.auditing.summing import Numbers
+from visattn.data import MaskValues
 from visattn.metrics import RESAMPLES, wilson
 
 
@@ -18,6 +22,7 @@ def describe(
     *,
     arranged: Arrangement,
     settings: Mapping[str, Any],
+    notes: Sequence[str],
     in_order: bool,
     cases: Sequence[FlipCase],
 ) -> Audit:
@@ -28,6 +33,7 @@ def describe(
         found: The answers.
         arranged: What was asked.
         settings: Of the audit; what is known of the data and the notes are added.
+        notes: What is to be said of the classifier.
         in_order: Whether the logits were taken in the order of the class folders.
         cases: Pictures to show.
     """
@@ -48,7 +54,7 @@ def describe(
             "split": split,
             "size": int(arranged.scenes[0]["image"].shape[-1]),
             "resamples": RESAMPLES,
-            "notes": _notes(arranged, in_order=in_order),
+            "notes": [*notes, *_notes(arranged, in_order=in_order)],
         },
         classes=tuple(pictures.class_names),
         estimate=arranged.work.masks_of is not None,
@@ -67,6 +73,32 @@ def describe(
         mask_iou=float(defined.mean()) if len(defined) else math.nan,
         cases=cases,
     )
+
+
+def as_read(pictures: Pictures) -> dict[str, Any]:
+    """The fit and the mask values that pictures are read with; None where a data set won't say."""
+    decoder = getattr(pictures, "decoder", None)
+    values = getattr(decoder, "mask_values", None)
+    meant = None
+    if isinstance(values, MaskValues):
+        meant = {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in asdict(values).items()
+        }
+    return {"fit": getattr(decoder, "fit", None), "mask_values": meant}
+
+
+def plain_map(class_map: ClassMap) -> dict[str, int | list[int]]:
+    """A class map as plain values, to be given again.
+
+    Example:
+        >>> plain_map({"cat": 3, "dog": range(4, 6)})
+        {'cat': 3, 'dog': [4, 5]}
+    """
+    return {
+        str(name): [int(place) for place in places] if isinstance(places, Iterable) else int(places)
+        for name, places in class_map.items()
+    }
 
 
 def _made(arranged: Arrangement) -> dict[str, str]:

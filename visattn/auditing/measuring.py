@@ -126,7 +126,10 @@ def ask(
             found["right_on_all"] = _right_on_all(subject, cutouts, backgrounds, batch["label"])
         kept.append(found)
     if not kept:
-        raise ValueError(f"none of the {empty} pictures' masks marks anything")
+        raise ValueError(
+            f"none of the {empty} pictures' masks marks anything; say what the values of the mask "
+            "files mean (mask_values=..., --mask_values)"
+        )
     joined = {name: torch.cat([part[name] for part in kept]) for name in kept[0]}
     return Answers(
         rows=joined["row"],

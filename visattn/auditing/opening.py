@@ -17,11 +17,20 @@ from visattn.data import (
     PictureDataset,
     split_names,
 )
+from visattn.data.masks import SOFT
 from visattn.training.suggestions import nearest
 
 Classifier = nn.Module | Callable[[Tensor], Any]
 Fit = Literal["crop", "stretch"]
 SUSHI = "sushi"
+_READ = ("size", "fit", "mask_values")
+_OTHERWISE = {
+    "size": 224,
+    "fit": "crop",
+    "mean": IMAGENET_MEAN,
+    "std": IMAGENET_STD,
+    "mask_values": SOFT,
+}
 
 
 @dataclass(frozen=True)
@@ -32,6 +41,7 @@ class Preparation:
     fit: Fit
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    mask_values: MaskValues = SOFT
 
     def normalise(self, pictures: Tensor) -> Tensor:
         """Pictures (N, 3, H, W) in [0, 1], less the mean, over the standard deviation."""
@@ -48,29 +58,59 @@ class Opened:
         model: Images to logits.
         name: For tables and files.
         facts: Size, fit, mean, std and class_names, as far as it says them.
+        weights: Where those of a timm model are from: ``"pretrained"``, a file or ``"random"``;
+            None for any other classifier.
     """
 
     model: Classifier
     name: str
     facts: Mapping[str, Any]
+    weights: str | None = None
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader of its numbers must know."""
+        if self.weights != "random":
+            return []
+        return [
+            "The weights are random, so the numbers are those of no trained network: --pretrained "
+            "loads timm's weights, --weights FILE your own (pretrained=True, weights=FILE)."
+        ]
 
 
-def open_classifier(model: Classifier | str | Path, *, pretrained: bool) -> Opened:
+def open_classifier(
+    model: Classifier | str | Path, *, pretrained: bool, weights: str | Path | None = None
+) -> Opened:
     """A classifier, a checkpoint that ``visattn fit`` wrote, or the name of a timm model.
 
     Raises:
         FileNotFoundError: There is no such checkpoint.
         TypeError: It is something else.
-        ValueError: There is no such name, or ``pretrained`` is asked of what is no name.
+        ValueError: There is no such name; ``pretrained`` or ``weights`` is asked of what is no
+            name; or the classifier was trained on pictures without their backgrounds.
     """
+    opened = _open(model, pretrained=pretrained, weights=weights)
+    if opened.facts.get("masked"):
+        raise ValueError(
+            f"{opened.name} was trained on pictures cut out with their true masks (data.masked: "
+            "true): it never sees a background, and whole pictures are none of those that it "
+            "knows; audit a network that is shown whole pictures"
+        )
+    return opened
+
+
+def _open(
+    model: Classifier | str | Path, *, pretrained: bool, weights: str | Path | None
+) -> Opened:
     if not isinstance(model, (str, Path)):
         if not callable(model):
             raise TypeError(
                 "model must map images (N, 3, H, W) to logits, or be a checkpoint or the name of a "
                 f"timm model, not {type(model).__name__}"
             )
-        if pretrained:
-            raise ValueError("pretrained is for the name of a timm model: this one is built")
+        if pretrained or weights is not None:
+            asked = "pretrained is" if pretrained else "weights are"
+            raise ValueError(f"{asked} for the name of a timm model: this one is built")
         known = getattr(model, "data_facts", None) or _timm_facts(model)
         return Opened(model, getattr(model, "__name__", type(model).__name__), known)
     from visattn.training.look import load_network
@@ -78,10 +118,15 @@ def open_classifier(model: Classifier | str | Path, *, pretrained: bool) -> Open
     is_file = Path(model).is_file()
     if pretrained and is_file:
         raise ValueError(f"pretrained is for the name of a timm model: {model} has its weights")
-    network, facts = load_network(model, pretrained=pretrained)
+    network, facts = load_network(model, pretrained=pretrained, weights=weights)
     network.to("cuda" if torch.cuda.is_available() else "cpu")
-    name = str(model) if is_file or pretrained else f"{model} (untrained weights)"
-    return Opened(network, name, facts or _timm_facts(network))
+    name, source = str(model), None
+    if weights is not None:
+        name, source = f"{model} with {weights}", str(weights)
+    elif not is_file:
+        source = "pretrained" if pretrained else "random"
+        name = name if pretrained else f"{model} (untrained weights)"
+    return Opened(network, name, facts or _timm_facts(network), source)
 
 
 def short_name(name: str) -> str:
@@ -104,19 +149,31 @@ def prepare(
     fit: Fit | None,
     mean: Sequence[float] | None,
     std: Sequence[float] | None,
+    mask_values: MaskValues | None = None,
 ) -> Preparation:
-    """What is asked for, or else what a data set or the classifier says, or else ImageNet's way.
+    """What is asked for, or else what the classifier says, or a data set, or else ImageNet's way.
+
+    A data set has read its own pictures: size, fit and mask values are its own.
 
     Raises:
         ValueError: If a value is out of its range.
     """
     own = {name: getattr(data, name) for name in ("mean", "std") if hasattr(data, name)}
-    facts = {**facts, **own}
+    decoder = getattr(data, "decoder", None)
+    read = {name: getattr(decoder, name) for name in _READ if hasattr(decoder, name)}
+    if isinstance(facts.get("mask_values"), Mapping):
+        # Those of the training; scenes that are rendered have soft ones.
+        learned = SOFT if str(data) == SUSHI else MaskValues(**facts["mask_values"])
+        facts = {**facts, "mask_values": learned}
+    asked = {"size": size, "fit": fit, "mask_values": mask_values, "mean": mean, "std": std}
+    given = {name: value for name, value in asked.items() if value is not None}
+    chosen = {**_OTHERWISE, **own, **facts, **given, **read}
     found = Preparation(
-        size=facts.get("size", 224) if size is None else size,
-        fit=fit or facts.get("fit", "crop"),
-        mean=tuple(facts.get("mean", IMAGENET_MEAN) if mean is None else mean),
-        std=tuple(facts.get("std", IMAGENET_STD) if std is None else std),
+        size=chosen["size"],
+        fit=chosen["fit"],
+        mean=tuple(chosen["mean"]),
+        std=tuple(chosen["std"]),
+        mask_values=chosen["mask_values"],
     )
     if found.size < 1:
         raise ValueError(f"size must be at least 1 pixel, got {found.size}")
@@ -132,16 +189,25 @@ def open_pictures(
     *,
     split: str | None,
     prepared: Preparation,
-    mask_values: MaskValues,
+    reading: Mapping[str, Any],
     least: int,
     adversarial: int = 0,
 ) -> Pictures:
     """A folder with splits and classes, a folder of pictures, scenes of sushi, or a data set.
 
+    Args:
+        data: Which of them.
+        split: Of a folder.
+        prepared: How pictures are read.
+        reading: The size, fit and mask values that were asked for, None where they were not.
+        least: How many scenes to render at least.
+        adversarial: On how many backgrounds each foreground is asked for.
+
     Raises:
         FileNotFoundError: There is no such folder.
         TypeError: It is something else.
-        ValueError: There is no such split.
+        ValueError: There is no such split; or what is asked for is not how a data set reads its
+            pictures.
     """
     if not isinstance(data, (str, Path)):
         if not all(hasattr(data, name) for name in ("items", "class_names", "decoded")):
@@ -151,6 +217,7 @@ def open_pictures(
             )
         if split is not None:
             raise ValueError(f"split={split!r} is for a folder: the data set is of one split")
+        _check_reading(data, reading)
         return data
     if str(data) == SUSHI:
         from visattn.data import SushiData
@@ -177,8 +244,35 @@ def open_pictures(
             f"{', '.join(known)}"
         )
     return FolderDataset(
-        root, split=wanted, size=prepared.size, fit=prepared.fit, mask_values=mask_values
+        root,
+        split=wanted,
+        size=prepared.size,
+        fit=prepared.fit,
+        mask_values=prepared.mask_values,
     )
+
+
+def _check_reading(data: Pictures, reading: Mapping[str, Any]) -> None:
+    """A data set reads its pictures itself: refuse another way, and one that hides something."""
+    decoder = getattr(data, "decoder", None)
+    for name, wanted in reading.items():
+        own = getattr(decoder, name, None)
+        if wanted is not None and wanted != own:
+            has = "" if own is None else f", with {name}={own!r}"
+            raise ValueError(
+                f"{name}={wanted!r} is for a folder: the data set reads its pictures itself{has}; "
+                f"leave {name} out here, and give it to the data set"
+            )
+    if getattr(data, "masked", False):
+        raise ValueError(
+            "the data set has masked=True, but an audit shows whole pictures and cuts objects out "
+            "itself: leave masked out"
+        )
+    if getattr(data, "mask_form", "mask") != "mask":
+        raise ValueError(
+            f"the data set has mask_form={getattr(data, 'mask_form', None)!r}, but an audit cuts "
+            "objects out along their masks: leave mask_form out"
+        )
 
 
 def _has_splits(root: Path) -> bool:

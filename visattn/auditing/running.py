@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from rich.progress import track
 from torch.utils.data import DataLoader
@@ -12,7 +12,7 @@ from visattn.auditing.arranging import arrange
 from visattn.auditing.beside import DataModule, of_module
 from visattn.auditing.choosing import flip_cases
 from visattn.auditing.classes import ClassMap, read_logits
-from visattn.auditing.describing import describe
+from visattn.auditing.describing import as_read, describe, plain_map
 from visattn.auditing.masking import MaskModel, open_mask_model
 from visattn.auditing.measuring import ask
 from visattn.auditing.opening import (
@@ -28,7 +28,6 @@ from visattn.auditing.scenes import Pictures, colours
 from visattn.auditing.subject import Subject, evaluating
 from visattn.auditing.summing import sum_up
 from visattn.data import MaskValues
-from visattn.data.masks import SOFT
 
 T = TypeVar("T")
 
@@ -43,6 +42,7 @@ def audit(
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
     pretrained: bool = False,
+    weights: str | Path | None = None,
     class_map: ClassMap | None = None,
     flips_only: bool = False,
     mask_model: MaskModel | None = None,
@@ -51,7 +51,7 @@ def audit(
     adversarial: int = 8,
     noise: float = 0.25,
     background_column: str = "style",
-    mask_values: MaskValues = SOFT,
+    mask_values: MaskValues | None = None,
     limit: int = 0,
     cases: int = 6,
     batch_size: int = 32,
@@ -98,15 +98,19 @@ def audit(
         dataset: A folder ``SPLIT/images/CLASS/ID.*`` with masks in ``SPLIT/masks/CLASS/ID.*``, a
             folder of pictures (for ``mask_model``), ``"sushi"`` for scenes that are rendered, or a
             `visattn.data.FolderDataset` or its like, or a data module such as
-            `visattn.data.ImageNet9Data`, whose own size, fit and classes are taken.
+            `visattn.data.ImageNet9Data`, whose own size, fit, mask values and classes are taken.
         split: Of a folder or data module; the last that ends in ``_original``, or else begins with
             ``test``, if None.
         size: Side to which pictures are scaled; what the checkpoint or timm says if None, or 224.
         fit: ``"crop"`` or ``"stretch"``, see `visattn.data.FolderDataset`.
-        mean: By which images are normalised; what the checkpoint or timm says if None, or
-            ImageNet's.
+        mean: By which images are normalised; if None what the checkpoint or timm says, or else the
+            data set, or else ImageNet's.
         std: The same.
-        pretrained: For the name of a timm model: load its weights; otherwise they are random.
+        pretrained: For the name of a timm model: load its weights; without these and ``weights``
+            they are random, and the numbers those of no trained network.
+        weights: For the name of a timm model: a file of your own weights (what ``torch.save`` wrote
+            of a state dict, alone or under ``state_dict`` or ``model``, or ``.safetensors``). There
+            are as many logits as in the file.
         class_map: From class folder to the logits that mean it, or from logit to the number of its
             class (-1 for none, as ImageNet-9's ``in_to_in9.json``). Needed where the classes are
             not those of the model; a logit in no class is a wrong answer.
@@ -121,7 +125,8 @@ def audit(
         noise: Standard deviation of the noise, colours being in [0, 1]; 0 to leave that out.
         background_column: Column of ``metadata.csv`` that names the background; another than the
             default must be there.
-        mask_values: What the values of the mask files mean; by default alpha = value / 255.
+        mask_values: What the values of the mask files mean; if None what they meant in the
+            checkpoint's training, or alpha = value / 255.
         limit: How many pictures, drawn at random; 0 for all.
         cases: How many random ones, and how many of the worst flips, to keep for the picture.
         batch_size: Pictures a call of the model.
@@ -166,14 +171,15 @@ def audit(
     )
     if flips_only and class_map is not None:
         raise ValueError("flips_only looks at no classes: leave class_map out")
-    opened = open_classifier(model, pretrained=pretrained)
+    opened = open_classifier(model, pretrained=pretrained, weights=weights)
     given, split = of_module(dataset, split=split)
-    prepared = prepare(opened.facts, given, size=size, fit=fit, mean=mean, std=std)
+    reading: dict[str, Any] = {"size": size, "fit": fit, "mask_values": mask_values}
+    prepared = prepare(opened.facts, given, mean=mean, std=std, **reading)
     pictures = open_pictures(
         given,
         split=split,
         prepared=prepared,
-        mask_values=mask_values,
+        reading=reading,
         least=limit or 480,
         adversarial=0 if composites else adversarial,
     )
@@ -226,20 +232,33 @@ def audit(
     settings = {
         "model": opened.name,
         "name": short_name(opened.name),
+        "weights": opened.weights,
         "images": len(arranged.scenes),
-        "fit": prepared.fit,
+        **as_read(pictures),
         "mean": list(prepared.mean),
         "std": list(prepared.std),
+        "class_map": None if class_map is None else plain_map(class_map),
+        "flips_only": flips_only,
         "masks": masks,
         "backgrounds": None if backgrounds is None else str(backgrounds),
+        "composites": composites,
+        "adversarial": adversarial,
         "noise": noise,
+        "background_column": background_column,
         "limit": limit,
+        "cases": cases,
         "seed": seed,
         "visattn": version("visattn"),
     }
     in_order = arranged.with_classes and known is None and class_map is None
     return describe(
-        numbers, found, arranged=arranged, settings=settings, in_order=in_order, cases=kept
+        numbers,
+        found,
+        arranged=arranged,
+        settings=settings,
+        notes=opened.notes,
+        in_order=in_order,
+        cases=kept,
     )
 
 

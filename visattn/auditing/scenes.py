@@ -42,11 +42,11 @@ class Unlabelled:
 
     def __init__(self, pictures: PictureDataset) -> None:
         self.root, self.items = pictures.folder, pictures.items
-        self._decoder = pictures.decoder
+        self.decoder = pictures.decoder
 
     def decoded(self, index: int) -> Decoded:
         """The picture at a row."""
-        return self._decoder(self.items[index])
+        return self.decoder(self.items[index])
 
 
 @dataclass(frozen=True)

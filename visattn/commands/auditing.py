@@ -1,12 +1,13 @@
 """The command that audits a classifier."""
 
-from typing import Literal
+from typing import Any, Literal
 
 
 def audit_classifier(
     *,
     model: str,
     data: str,
+    weights: str | None = None,
     split: str | None = None,
     mask_model: str | None = None,
     class_map: str | None = None,
@@ -15,6 +16,7 @@ def audit_classifier(
     fit: Literal["crop", "stretch"] | None = None,
     mean: tuple[float, float, float] | None = None,
     std: tuple[float, float, float] | None = None,
+    mask_values: dict[str, list[int] | int] | None = None,
     adversarial: int = 8,
     noise: float = 0.25,
     background_column: str = "style",
@@ -31,9 +33,12 @@ def audit_classifier(
     """Measure how much a classifier reads the background: table, JSON and pictures of flips.
 
     Args:
-        model: A checkpoint that visattn fit wrote, or the name of a timm model.
+        model: A checkpoint that visattn fit wrote, or the name of a timm model with --pretrained or
+            --weights; without these its weights are random.
         data: A folder SPLIT/images/CLASS/ID.jpg with masks in SPLIT/masks/CLASS/ID.png; a folder
             of pictures, with --mask-model; or sushi, for scenes that are rendered.
+        weights: For the name of a timm model, a file of your own weights: a state dict, as .pth or
+            .safetensors.
         split: Which split; the last that ends in _original or else begins with test.
         mask_model: A checkpoint with a spatial mask, to predict masks where there are none: the
             flip rates are then an estimate.
@@ -45,6 +50,8 @@ def audit_classifier(
         fit: crop or stretch; as in training if not given.
         mean: By which pictures are normalised; as in training if not given.
         std: The same.
+        mask_values: What the values of the mask files mean, such as '{"foreground": [1]}' for masks
+            of 0 and 1, or '{"threshold": 127}'; as in training if not given, or value / 255.
         adversarial: On how many backgrounds a foreground must be recognised; 0 leaves it out. With
             --data sushi, 64 renders each foreground on 64 backgrounds.
         noise: Standard deviation of the noise for the RFS, colours being in [0, 1]; 0 for none.
@@ -55,7 +62,7 @@ def audit_classifier(
         workers: Processes that read pictures; 0 reads in this one.
         seed: Of all draws.
         out: Folder for audit.json and flips.png.
-        pretrained: Load the weights of a timm model; without, they are random.
+        pretrained: Load timm's weights for the name of a model.
         flips_only: Look at no classes: flip rates alone.
         composites: Cut and paste even where the folder has variants that were rendered.
     """
@@ -93,6 +100,7 @@ def audit_classifier(
         fit=fit,
         mean=mean,
         std=std,
+        mask_values=None if mask_values is None else _meaning(mask_values),
         adversarial=adversarial,
         noise=noise,
         background_column=background_column,
@@ -102,6 +110,7 @@ def audit_classifier(
         workers=workers,
         seed=seed,
         pretrained=pretrained,
+        weights=weights,
         flips_only=flips_only,
         composites=composites,
     )
@@ -109,3 +118,25 @@ def audit_classifier(
     console.print(found.table())
     for path in found.save(out):
         console.print(path, soft_wrap=True, markup=False)
+
+
+def _meaning(given: dict[str, Any]) -> Any:
+    from dataclasses import fields
+
+    from visattn.data import MaskValues
+    from visattn.training.suggestions import nearest
+
+    known = [field.name for field in fields(MaskValues)]
+    for name, value in given.items():
+        if name not in known:
+            raise ValueError(
+                f"--mask_values has no {name!r}{nearest(name, names=known)}; there are "
+                f"{', '.join(known)}"
+            )
+        several = name not in ("threshold", "channel")
+        if isinstance(value, list) != several:
+            raise ValueError(
+                f"--mask_values: {name} takes {'values, such as [1]' if several else 'one number'},"
+                f" not {value}"
+            )
+    return MaskValues(**given)

@@ -120,7 +120,8 @@ class MaskValues:
                 raise ValueError(
                     f"the largest value is {largest} of 255, so as a soft mask it would be "
                     "almost empty; if its values are labels, name them, such as "
-                    "MaskValues(foreground=(1,))"
+                    "MaskValues(foreground=(1,)), on the command line --mask_values "
+                    "'{\"foreground\": [1]}' (--data.mask_values in a training)"
                 )
             alpha = values.astype(np.float32) / 255.0
         alpha[unknown] = 0.0

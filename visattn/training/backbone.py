@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import timm
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from visattn.training.suggestions import nearest
+from visattn.training.weight_files import FACTS, read_file, weights_in
 
 
 def build_backbone(
@@ -96,7 +96,8 @@ def load_weights(
 
     Args:
         model: From `build_backbone`, without attention. It is as it was after an error.
-        path: A checkpoint that ``visattn fit`` wrote, or a state dict.
+        path: A checkpoint that ``visattn fit`` wrote, or a state dict (a ``.safetensors`` file
+            too), alone or under ``state_dict`` or ``model``.
         num_classes: Number of logits of ``model``.
         new_classifier: Leave the classifier as it is, for other classes.
 
@@ -106,15 +107,12 @@ def load_weights(
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: The checkpoint is of another network, or of other classes.
+        ValueError: The checkpoint is of another network, or of other classes, or is none.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"no checkpoint at {path}; train one first with visattn fit")
-    saved = torch.load(path, weights_only=True, map_location="cpu")
-    state: dict[str, Tensor] = saved.get("state_dict", saved)
-    if "state_dict" in saved:
-        inner = {k.removeprefix("model."): v for k, v in state.items() if k.startswith("model.")}
-        state = inner or state
+    saved = read_file(path)
+    state = weights_in(saved)
     heads = tuple(f"{p}." for p in classifier_paths(model, num_classes=num_classes))
     own = model.state_dict()
     unlike = [
@@ -138,7 +136,36 @@ def load_weights(
     if new_classifier:
         state = {name: value for name, value in state.items() if not name.startswith(heads)}
     model.load_state_dict(state, strict=False)
-    return [] if new_classifier else list(saved.get("visattn_data", {}).get("class_names", []))
+    return [] if new_classifier else list(saved.get(FACTS, {}).get("class_names", []))
+
+
+def build_with_weights(backbone: str, path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
+    """A network by name with the weights in a file, as many logits as the file's classifier has.
+
+    Args:
+        backbone: As for `build_backbone`.
+        path: As for `load_weights`.
+
+    Returns:
+        The network, and what the file says of the data that it was trained on.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The weights are of another network, or have no classifier.
+    """
+    saved = read_file(path)
+    state = weights_in(saved)
+    places = classifier_paths(build_backbone(backbone, num_classes=1000), num_classes=1000)
+    found = [state[f"{place}.weight"] for place in places if f"{place}.weight" in state]
+    if not found:
+        raise ValueError(
+            f"{path} has no classifier of {backbone} ({places[0]}.weight) among its {len(state)} "
+            "weights: give the name of the network that they are of"
+        )
+    count = len(found[0])
+    model = build_backbone(backbone, num_classes=count)
+    load_weights(model, path, num_classes=count)
+    return model, dict(saved.get(FACTS, {}))
 
 
 def _from_timm(

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import Any, Literal, final
+from typing import Any, Literal, Self, final
 
 import lightning as L
 import torch
@@ -19,11 +19,13 @@ from visattn.recording import record
 from visattn.training.adversarial import is_adversarial
 from visattn.training.backbone import build_backbone, classifier_paths, load_weights, wrap_calls
 from visattn.training.data_facts import data_facts, names_of_tests
+from visattn.training.finite import check_finite
 from visattn.training.objectives import CrossEntropy, Objective
+from visattn.training.runs import STANDS_ALONE
 from visattn.training.schedule import training_steps, warmup_cosine
+from visattn.training.weight_files import FACTS
 
 Batch = dict[str, Tensor]
-_FACTS = "visattn_data"
 _CHECKED_EVERY = 20  # batches; looking at a number makes a GPU wait
 
 
@@ -120,7 +122,7 @@ class ImageClassifier(L.LightningModule):
         for name in ("backbone", "objective"):  # described, by the command line, or left out
             if not isinstance(self.hparams.get(name), (str, dict, type(None))):
                 self.hparams.pop(name)
-        self.hparams.update(init_from=None, new_classifier=False)  # a checkpoint stands alone
+        self.hparams.update(STANDS_ALONE)
         self.optimizer = optimizer
         self.learning_rate = learning_rate
         self.attention_learning_rate = attention_learning_rate
@@ -149,6 +151,11 @@ class ImageClassifier(L.LightningModule):
         self.val_accuracy = MulticlassAccuracy(num_classes, average="micro")
         self._tests: list[tuple[str, MulticlassAccuracy, MaskIoU]] = []
         self._steps = math.nan
+
+    @classmethod
+    def load_from_checkpoint(cls, *args: Any, **options: Any) -> Self:
+        """As Lightning's; all weights are the checkpoint's own, and no others are fetched first."""
+        return super().load_from_checkpoint(*args, **{**STANDS_ALONE, **options})
 
     @property
     def mask_site(self) -> str | None:
@@ -192,14 +199,9 @@ class ImageClassifier(L.LightningModule):
         """The objective's loss."""
         batch = {**batch, "image": self._laid_out(batch["image"])}
         loss, parts = self.objective(self.model, batch, self.progress)
-        if batch_idx % _CHECKED_EVERY == 0 and not torch.isfinite(loss):
-            found = ", ".join(f"{name} {value:.3g}" for name, value in parts.items())
-            raise ValueError(
-                f"the loss is {loss.item()} in epoch {self.current_epoch}, batch {batch_idx}"
-                f"{f' ({found})' if found else ''}: lower model.learning_rate (now "
-                f"{self.learning_rate}) or clip with trainer.gradient_clip_val, and look for NaN "
-                "in the images"
-            )
+        if batch_idx % _CHECKED_EVERY == 0:
+            where = {"epoch": self.current_epoch, "batch": batch_idx}
+            check_finite(loss, parts, **where, learning_rate=self.learning_rate)
         size = len(batch["image"])
         self.log("train/loss", loss.detach(), on_step=False, on_epoch=True, batch_size=size)
         for name, value in parts.items():
@@ -288,11 +290,11 @@ class ImageClassifier(L.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Write down the classes' names and how the images were prepared."""
         facts = data_facts(getattr(self._trainer, "datamodule", None))
-        checkpoint[_FACTS] = facts or self.data_facts
+        checkpoint[FACTS] = facts or self.data_facts
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Read them again."""
-        self.data_facts = checkpoint.get(_FACTS, {})
+        self.data_facts = checkpoint.get(FACTS, {})
 
     def _laid_out(self, images: Tensor) -> Tensor:
         if not self.channels_last:

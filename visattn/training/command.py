@@ -1,6 +1,5 @@
 """``visattn fit``, ``validate``, ``test`` and ``predict``: Lightning's command line."""
 
-import csv
 import json
 from collections.abc import Sequence
 from contextlib import suppress
@@ -8,7 +7,6 @@ from pathlib import Path
 from typing import Any, final
 
 import lightning as L
-import torch
 import yaml
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, ProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
@@ -17,11 +15,13 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from rich.console import Console
 
 from visattn.training.mistakes import explained
+from visattn.training.predictions import write_predictions
 from visattn.training.progress import progress_callback
 from visattn.training.quiet import quiet_lightning
 from visattn.training.recipes import find_recipe
-from visattn.training.runs import claim_run, resolve_checkpoint
+from visattn.training.runs import claim_run, resolve_checkpoint, standing_alone
 from visattn.training.tasks import DEFAULT, Task, task_of
+from visattn.training.weight_files import FACTS, read_file
 
 UNTRAINED = "none"
 
@@ -58,6 +58,7 @@ class TaskCLI(LightningCLI):
         self._logs = logs
         self._callbacks = list(callbacks)
         self._trained_classes: list[str] | None = None
+        self._asked: dict[str, Any] = {}
         self.outcomes: Any = self._task.load_outcomes()()
         strict = {"exit_on_error": False}
         super().__init__(
@@ -99,6 +100,9 @@ class TaskCLI(LightningCLI):
         _say(f"{'resuming from' if self.subcommand == 'fit' else 'weights of'} {path}")
         if self.subcommand != "fit":
             self._take_network(path)
+            return
+        for key, value in standing_alone(config["model"]).items():
+            self._asked[key], config["model"][key] = config["model"][key], value
 
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
         """The trainer, with loggers, checkpoints and progress."""
@@ -158,14 +162,15 @@ class TaskCLI(LightningCLI):
 
     def _take_network(self, path: Path) -> None:
         """Put the checkpoint's model in the place of the configured one."""
-        saved = torch.load(path, weights_only=True, map_location="cpu")
+        saved = read_file(path)
         kept = saved.get("hyper_parameters", {})
         model = {
             key: value
             for key, value in kept.items()
             if not key.startswith("_") and key not in self._task.links
         }
-        names = saved.get("visattn_data", {}).get("class_names")
+        names = saved.get(FACTS, {}).get("class_names")
+        model.update(standing_alone(model))
         if model:
             update = {self.subcommand: {"model": model}}
             self.config = self.parser.parse_object(update, self.config)
@@ -173,6 +178,8 @@ class TaskCLI(LightningCLI):
 
     def after_instantiate_classes(self) -> None:
         """Refuse data whose classes are others than those that the network was trained on."""
+        for key, value in self._asked.items():  # in config.yaml stands what was asked for
+            self.config[self.subcommand]["model"][key] = value
         trained = self._trained_classes
         found = [str(name) for name in getattr(self.datamodule, "class_names", ())]
         if trained and found and list(trained) != found:
@@ -246,26 +253,6 @@ def checkpoints(*, best: str | None) -> list[Callback]:
     if best is None:
         return [last]
     return [ModelCheckpoint(filename="best", monitor=best, mode="max", **common), last]
-
-
-def write_predictions(
-    path: Path, batches: Sequence[Any], *, items: Any, class_names: Sequence[str]
-) -> None:
-    """A row an image: its path, the predicted class and the probability of each class."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["path", "prediction", *(f"p_{name}" for name in class_names)])
-        for batch in batches:
-            rows = zip(
-                batch["index"].tolist(),
-                batch["prediction"].tolist(),
-                batch["probabilities"].tolist(),
-                strict=True,
-            )
-            for index, prediction, probabilities in rows:
-                where = items[index].path if items is not None else index
-                shares = [f"{value:.6f}" for value in probabilities]
-                writer.writerow([where, class_names[prediction], *shares])
 
 
 def _readable(path: Path) -> Path:

@@ -1,5 +1,6 @@
 """What a network is told by its data module: names of classes and splits, and more."""
 
+from dataclasses import asdict, is_dataclass
 from typing import Any
 
 import lightning as L
@@ -22,5 +23,14 @@ def data_facts(datamodule: Any) -> dict[str, Any]:
     if names is not None:
         facts["class_names"] = [str(name) for name in names]
     for name, value in getattr(datamodule, "reading", {}).items():
-        facts[name] = list(value) if isinstance(value, (list, tuple)) else value
+        facts[name] = _plain(value)
+    values = getattr(datamodule, "mask_values", None)
+    if is_dataclass(values) and not isinstance(values, type):
+        facts["mask_values"] = {name: _plain(value) for name, value in asdict(values).items()}
+    if getattr(datamodule, "masked", False):
+        facts["masked"] = True
     return facts
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, (list, tuple)) else value

@@ -20,10 +20,11 @@ from visattn.data.layout import (
 )
 from visattn.pictures import grid, save
 from visattn.pictures.saving import SUFFIXES
-from visattn.training.backbone import build_backbone
+from visattn.training.backbone import build_backbone, build_with_weights
 from visattn.training.classifier import ImageClassifier
 from visattn.training.network_maps import layer_table, maps_of
 from visattn.training.suggestions import nearest
+from visattn.training.weight_files import check_classifier
 
 Normalise = Literal["image", "layer", "global", "none"]
 _BATCH = 16
@@ -115,22 +116,32 @@ def list_layers(
 
 
 def load_network(
-    model: str | Path, *, pretrained: bool = False
+    model: str | Path, *, pretrained: bool = False, weights: str | Path | None = None
 ) -> tuple[nn.Module, dict[str, Any]]:
     """A network in evaluation mode, and what is known of the data that it was trained on.
 
     Args:
         model: A checkpoint of `ImageClassifier`, or the name of a timm model.
         pretrained: Load timm's weights for a name.
+        weights: For a name, a file of weights of one's own, see
+            `visattn.training.backbone.load_weights`; there are as many logits as in the file.
 
     Raises:
         FileNotFoundError: If there is no such checkpoint.
+        ValueError: If the file is something else, or ``weights`` are asked of a checkpoint.
     """
+    if weights is not None and (pretrained or Path(model).is_file()):
+        other = "pretrained loads timm's" if pretrained else f"{model} has its own"
+        raise ValueError(f"weights={str(weights)!r} is for the name of a timm model: {other}")
     if Path(model).is_file():
+        check_classifier(model)
         classifier = ImageClassifier.load_from_checkpoint(model, map_location="cpu")
         return classifier.model.eval(), classifier.data_facts
-    if Path(model).suffix in {".ckpt", ".pt", ".pth"}:
+    if Path(model).suffix in {".ckpt", ".pt", ".pth", ".safetensors"}:
         raise FileNotFoundError(f"no checkpoint at {model}")
+    if weights is not None:
+        network, facts = build_with_weights(str(model), weights)
+        return network.eval(), facts
     return build_backbone(str(model), num_classes=1000, pretrained=pretrained).eval(), {}
 
 

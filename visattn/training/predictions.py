@@ -1,0 +1,26 @@
+"""What ``visattn predict`` writes."""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+
+def write_predictions(
+    path: Path, batches: Sequence[Any], *, items: Any, class_names: Sequence[str]
+) -> None:
+    """A row an image: its path, the predicted class and the probability of each class."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["path", "prediction", *(f"p_{name}" for name in class_names)])
+        for batch in batches:
+            rows = zip(
+                batch["index"].tolist(),
+                batch["prediction"].tolist(),
+                batch["probabilities"].tolist(),
+                strict=True,
+            )
+            for index, prediction, probabilities in rows:
+                where = items[index].path if items is not None else index
+                shares = [f"{value:.6f}" for value in probabilities]
+                writer.writerow([where, class_names[prediction], *shares])

@@ -1,0 +1,122 @@
+"""What a file of weights holds, looked at before a network is built from it."""
+
+import pickle
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+FACTS = "visattn_data"
+"""Where a checkpoint of `ImageClassifier` says what it knows of its data."""
+
+_INSIDE = ("state_dict", "model")
+_UNREADABLE = (
+    pickle.UnpicklingError,
+    *(EOFError, LookupError, RuntimeError, ValueError, AttributeError, TypeError),
+)
+_PREFIXES = ("module.", "_orig_mod.")
+
+
+def read_file(path: str | Path) -> dict[str, Any]:
+    """What ``torch.save`` or safetensors wrote: plain values and tensors by name, on the CPU.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is no such file, or holds other things than plain values and tensors.
+    """
+    where = Path(path)
+    if not where.is_file():
+        raise FileNotFoundError(f"no checkpoint at {path}")
+    if where.suffix == ".safetensors":
+        return _read_safetensors(where)
+    try:
+        found = torch.load(where, weights_only=True, map_location="cpu")
+    except _UNREADABLE as error:
+        if not _of_torch(where):
+            raise ValueError(f"{path} is no file that torch.save wrote") from error
+        raise ValueError(
+            f"{path} holds Python objects, perhaps a whole network, and not weights alone, or it is"
+            " broken. If you trust it, open it yourself, torch.load(FILE, weights_only=False), and"
+            " call visattn.audit(model, data) or visattn.record(model)"
+        ) from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} holds no weights by name but {type(found).__name__}")
+    return found
+
+
+def weights_in(saved: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The state dict of a file: the file itself, or what stands under ``state_dict`` or ``model``.
+
+    Names lose what data parallelism and compilation put before them, and what stands before those
+    of the network in a checkpoint of `ImageClassifier`.
+
+    Example:
+        >>> weights_in({"epoch": 3, "state_dict": {"module.fc.bias": torch.zeros(2)}})
+        {'fc.bias': tensor([0., 0.])}
+    """
+    inside = next((saved[key] for key in _INSIDE if isinstance(saved.get(key), Mapping)), None)
+    state = {
+        str(name): value
+        for name, value in (saved if inside is None else inside).items()
+        if isinstance(value, Tensor)
+    }
+    for prefix in _PREFIXES:
+        if state and all(name.startswith(prefix) for name in state):
+            state = {name.removeprefix(prefix): value for name, value in state.items()}
+    if inside is None:
+        return state
+    own = {k.removeprefix("model."): v for k, v in state.items() if k.startswith("model.")}
+    return own or state
+
+
+def check_classifier(path: str | Path) -> None:
+    """Refuse a file that is no checkpoint of `ImageClassifier`.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is something else; the message says what, and what can be done with it.
+    """
+    saved = read_file(path)
+    options = saved.get("hyper_parameters")
+    if isinstance(options, Mapping) and FACTS in saved and "num_classes" in options:
+        return
+    count = len(weights_in(saved))
+    if isinstance(options, Mapping):
+        names = ", ".join(str(name) for name in options if not str(name).startswith("_"))
+        raise ValueError(
+            f"{path} is no classifier of images that visattn fit wrote (it is the checkpoint of "
+            f"another LightningModule, with the options {names or 'none'})"
+        )
+    if not count:
+        keys = ", ".join(str(key) for key in list(saved)[:6])
+        raise ValueError(
+            f"{path} is no checkpoint that visattn fit wrote (it holds no weights, but "
+            f"{keys or 'nothing'})"
+        )
+    raise ValueError(
+        f"{path} is no checkpoint that visattn fit wrote (it holds {count} weights and no "
+        "description of the network): visattn audit takes --model NAME --weights FILE, and "
+        "visattn.audit(model, data) and visattn.record(model) take any network"
+    )
+
+
+def _read_safetensors(path: Path) -> dict[str, Any]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return dict(load_file(path))
+    except SafetensorError as error:
+        raise ValueError(f"{path} is no file of safetensors: {error}") from error
+
+
+def _of_torch(path: Path) -> bool:
+    """Whether a file looks like one of ``torch.save``: its archive, or a pickle as of old."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith("/data.pkl") for name in archive.namelist())
+    with path.open("rb") as file:
+        return file.read(1) == b"\x80"
