@@ -73,6 +73,13 @@ def test_the_nearest_words_are_named(model, capsys):
     assert "the sentence has no word" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("attention", ["encoder_dot", "encoder_qkv"])
+def test_encoders_alone_refuse_teacher_forcing(attention):
+    with pytest.raises(ValueError, match=f"forcing=0.5 has no effect on {attention}"):
+        Translator(attention, source_words=9, target_words=8, hidden=16, forcing=0.5)
+    assert Translator("dot", source_words=9, target_words=8, hidden=16, forcing=0.5).forcing == 0.5
+
+
 def test_a_file_that_is_none_of_a_translator(tmp_path, capsys):
     page = tmp_path / "page.md"
     page.write_text("# A page")
