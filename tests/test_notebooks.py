@@ -14,7 +14,7 @@ LESSONS = HOW["lessons"]()
 
 def test_there_are_lessons_in_an_order():
     numbers = [int(path.stem.partition("_")[0]) for path in LESSONS]
-    assert numbers == list(range(1, 7))
+    assert numbers == list(range(1, 8))
     index = (FOLDER / "README.md").read_text()
     for path in LESSONS:
         assert f"]({path.name})" in index

@@ -5,6 +5,7 @@ import io
 import numpy as np
 import pytest
 import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
 from visattn.pictures.alignments import draw_alignment
@@ -48,6 +49,20 @@ def test_padding_is_left_out_and_truth_is_framed():
     axes = draw_alignment(weights, SOURCE, TARGET, truth=truth).axes[0]
     assert axes.images[0].get_array().shape == (3, 4)
     assert [patch.get_xy() for patch in axes.patches] == [(2.5, -0.5), (0.5, 1.5)]
+
+
+@pytest.mark.parametrize("title", ["", "a title that is longer than the map is wide"])
+def test_labels_and_title_have_room_and_no_more(title):
+    figure = draw_alignment(
+        np.eye(2, 3), ["delicious", "i", "bad"], ["buri: good", "a"], title=title
+    )
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    drawn = figure.get_tightbbox()
+    size = figure.get_size_inches()
+    assert 0 <= drawn.x0 < drawn.x1 <= size[0]
+    assert 0 <= drawn.y0 < drawn.y1 <= size[1]
+    assert min(drawn.width / size[0], drawn.height / size[1]) > 0.85
 
 
 def test_what_cannot_be_drawn_is_refused():

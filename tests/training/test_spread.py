@@ -33,6 +33,10 @@ def test_numbers_of_every_tested_run(runs):
     assert read_tests(runs, name="mask") == {"rand": {"accuracy": [0.25]}}
     with pytest.raises(FileNotFoundError, match="did you mean dot"):
         read_tests(runs, name="dott")
+    (runs / "qkv" / "version_0").mkdir(parents=True)
+    with pytest.raises(FileNotFoundError, match="qkv has no tested run; test it first") as error:
+        read_tests(runs, name="qkv")
+    assert "did you mean" not in str(error.value)
 
 
 def test_mean_and_sample_deviation(runs):

@@ -11,7 +11,7 @@ from visattn.commands.maps import draw_overlay, measure_maps, write_report
 from visattn.commands.models import list_blocks, show_plan, write_model
 from visattn.commands.results import compare_recipes, gather_comparison, show_spread
 from visattn.commands.scenes import compare_on_scenes, render_scenes
-from visattn.commands.sentences import caption_picture, translate_text
+from visattn.commands.sentences import caption_picture, highlight_words, translate_text
 from visattn.commands.smiles import show_smiles
 
 __all__ = ["COMMANDS", "GATHERED"]
@@ -28,6 +28,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "overlay": draw_overlay,
     "translate": translate_text,
     "caption": caption_picture,
+    "highlight": highlight_words,
     "spread": show_spread,
     "smiles": show_smiles,
     "report": write_report,

@@ -5,7 +5,7 @@ def translate_text(sentence: str, *, model: str, out: str | None = None) -> None
     """Translate a sentence of the generated language, and draw which word looked at which.
 
     Args:
-        sentence: Such as 'I love you and good morning ?', with blanks between the words.
+        sentence: Such as 'I love you and good morning?'.
         model: A checkpoint that visattn fit -c translation/... wrote.
         out: The picture to write: PNG or PDF, or GIF for a frame a word; none if not given.
     """
@@ -22,7 +22,7 @@ def caption_picture(
     model: str,
     picture: str | None = None,
     seed: int = 1000,
-    size: int = 64,
+    size: int | None = None,
     out: str | None = None,
 ) -> None:
     """Say which two dishes a picture shows, and draw what each word looked at.
@@ -31,7 +31,8 @@ def caption_picture(
         model: A checkpoint that visattn fit -c captioning/... wrote.
         picture: A picture of two dishes; a scene is rendered if not given.
         seed: Of the scene that is rendered.
-        size: Side in pixels at which the model reads the picture.
+        size: Side in pixels at which the model reads the picture; that of its training if not
+            given.
         out: The picture to write: PNG or PDF for a map a word side by side, GIF for a frame a word;
             none if not given.
     """
@@ -41,3 +42,21 @@ def caption_picture(
     print(caption)
     if written is not None:
         print(written)
+
+
+def highlight_words(sentence: str, *, model: str, out: str | None = None) -> None:
+    """Judge, tag or copy a sentence, and draw which of its words counted.
+
+    Args:
+        sentence: Such as 'we came by train and the buri was so fresh', or 'this buri is delicious
+            but that ika is bad' for tags, or as many numbers as are to be copied.
+        model: A checkpoint that visattn fit -c sentiment/..., tagging/... or copying/attention
+            wrote.
+        out: The picture to write, PNG or PDF; none if not given.
+    """
+    from visattn.training.highlight import highlight_sentence
+
+    answer, picture = highlight_sentence(sentence, model=model, out=out)
+    print(answer)
+    if picture is not None:
+        print(picture)

@@ -6,11 +6,15 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.textpath import TextPath
 
 from visattn.pictures.arrays import as_numbers
 
 _CELL = 0.32  # inches
-_MARGIN = 1.1
+_GAP = 0.13  # around a label
+_EDGE = 0.06
+_TITLE = 0.3
+_LETTERS = 10  # points
 _MARK = "#e8590c"
 
 
@@ -51,16 +55,21 @@ def draw_alignment(
             f"weights must lie in [0, 1], got {shown.min():.3g} to {shown.max():.3g}: give those"
             " after the softmax"
         )
-    size = (_MARGIN + _CELL * len(source), _MARGIN + _CELL * len(target))
-    figure = Figure(figsize=size, layout="constrained")
-    axes = figure.add_subplot()
+    left, above = (
+        _GAP + max(text_width(word, size=_LETTERS) for word in words) for words in (target, source)
+    )
+    across, down = _CELL * len(source), _CELL * len(target)
+    width = left + max(across, text_width(title, size=_LETTERS)) + _EDGE
+    height = above + down + _EDGE + (_TITLE if title else 0)
+    figure = Figure(figsize=(width, height))
+    axes = figure.add_axes((left / width, _EDGE / height, across / width, down / height))
     axes.imshow(shown, cmap="gray", vmin=0, vmax=1, interpolation="nearest", aspect="equal")
     axes.set_xticks(range(len(source)), labels=[_plain(word) for word in source], rotation=90)
     axes.set_yticks(range(len(target)), labels=[_plain(word) for word in target])
     axes.xaxis.tick_top()
-    axes.tick_params(length=0)
+    axes.tick_params(length=0, labelsize=_LETTERS)
     if title:
-        axes.set_title(_plain(title))
+        axes.set_title(_plain(title), fontsize=_LETTERS, loc="left")
     if truth is not None:
         framed = _cells(truth, source, target, what="truth").astype(bool)
         for row, column in zip(*framed.nonzero(), strict=True):
@@ -80,6 +89,22 @@ def _cells(values: Any, source: Sequence[str], target: Sequence[str], *, what: s
             f" at least, not {array.shape}"
         )
     return array[: len(target), : len(source)]
+
+
+def text_width(text: str, *, size: float) -> float:
+    """Inches that a line takes, a little more for how its letters are rounded to pixels.
+
+    Args:
+        text: The line.
+        size: Of its letters, in points.
+
+    Example:
+        >>> 0.2 < text_width("buri", size=10) < 0.5
+        True
+    """
+    if not text:
+        return 0.0
+    return 1.03 * float(TextPath((0, 0), _plain(text), size=size).get_extents().width) / 72
 
 
 def _plain(text: str) -> str:

@@ -6,13 +6,18 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from visattn.pictures.alignments import draw_alignment
+from visattn.pictures.alignments import draw_alignment, text_width
 from visattn.pictures.arrays import as_numbers
 from visattn.pictures.frames import Frames, frames
+
+_LETTERS = 10  # points
+_ROOM = 0.14  # inches around a word
 
 
 def draw_highlighted(words: Sequence[str], weights: Any, *, title: str = "") -> Figure:
     """A sentence whose words stand on a ground that is the darker, the more they count.
+
+    Under each word stands its weight.
 
     Args:
         words: S words.
@@ -35,20 +40,24 @@ def draw_highlighted(words: Sequence[str], weights: Any, *, title: str = "") -> 
         raise ValueError(
             f"weights must be one number for each of the {len(words)} words, not {shown.shape}"
         )
-    widths = [0.5 + 0.5 * len(word) for word in words]
-    figure = Figure(figsize=(0.22 * sum(widths), 0.9), layout="constrained")
+    widths = [text_width(word, size=_LETTERS) + _ROOM for word in words]
+    across = max(sum(widths), text_width(title, size=_LETTERS) if title else 0)
+    figure = Figure(figsize=(across + _ROOM, 0.85 if title else 0.65), layout="constrained")
     axes = figure.add_subplot()
-    axes.set(xlim=(0, sum(widths)), ylim=(0, 1))
-    axes.set_axis_off()
-    left = 0.0
+    axes.set(xlim=(0, across), ylim=(0, 1), frame_on=False, yticks=[])
+    middles = []
+    left = (across - sum(widths)) / 2
     for word, width, weight in zip(words, widths, shown[: len(words)], strict=True):
         share = float(np.clip(weight, 0, 1))
         axes.axvspan(left, left + width, color="#e8590c", alpha=share, linewidth=0)
+        middles.append(left + width / 2)
         plain = word.replace("$", r"\$")
-        axes.text(left + width / 2, 0.5, plain, ha="center", va="center", fontsize=9)
+        axes.text(middles[-1], 0.5, plain, ha="center", va="center_baseline", fontsize=_LETTERS)
         left += width
+    axes.set_xticks(middles, labels=[f"{weight:.2f}" for weight in shown[: len(words)]])
+    axes.tick_params(length=0, labelsize=6, labelcolor="0.4")
     if title:
-        axes.set_title(title.replace("$", r"\$"), fontsize=9)
+        axes.set_title(title.replace("$", r"\$"), fontsize=_LETTERS)
     return figure
 
 
@@ -78,6 +87,7 @@ def alignment_frames(
     for step in range(1, len(target) + 1):
         grown = np.zeros_like(values)
         grown[:step] = values[:step]
-        said = [*target[:step], *[""] * (len(target) - step)]
-        figures.append(draw_alignment(grown, source, said))
+        figures.append(draw_alignment(grown, source, target))
+        for label in figures[-1].axes[0].get_yticklabels()[step:]:
+            label.set_alpha(0)  # not seen, but given its room: the frames stay in place
     return frames(figures, dpi=dpi)

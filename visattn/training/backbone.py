@@ -190,9 +190,8 @@ def _from_timm(
 def _import(path: str) -> Callable[..., Any]:
     module_name, _, attribute = path.rpartition(".")
     unknown = (
-        f"unknown backbone {path!r}{nearest(path.split('.')[0], names=timm.list_models())}\n"
-        "Expected a timm name (python -c 'import timm; print(timm.list_models())') or the import "
-        "path of a constructor, such as torchvision.models.resnet18"
+        f"{unknown_backbone(path)} or the import path of a constructor, such as"
+        " torchvision.models.resnet18"
     )
     if not module_name:
         raise ValueError(unknown)
@@ -208,6 +207,14 @@ def _import(path: str) -> Callable[..., Any]:
     if not callable(found):
         raise ValueError(f"{path} is no constructor but {type(found).__name__}")
     return found
+
+
+def unknown_backbone(name: str) -> str:
+    """What to say of a name that timm doesn't know, with the nearest that it does."""
+    return (
+        f"unknown backbone {name!r}{nearest(name.split('.')[0], names=timm.list_models())}\n"
+        "Expected a timm name (python -c 'import timm; print(timm.list_models())')"
+    )
 
 
 def wrap_calls(

@@ -10,6 +10,7 @@ from visattn.data.sushi.two_dishes import render_two_dishes
 from visattn.pictures import save, word_frames, word_strip
 from visattn.training.caption_data import CaptionData, as_input
 from visattn.training.captioning import CaptionerModule
+from visattn.training.trained import load_trained
 
 MAX_WORDS = 7
 
@@ -19,7 +20,7 @@ def caption_scene(
     model: str | Path,
     picture: str | Path | None = None,
     seed: int = 1000,
-    size: int = 64,
+    size: int | None = None,
     out: str | Path | None = None,
 ) -> tuple[str, Path | None]:
     """Caption.
@@ -28,7 +29,8 @@ def caption_scene(
         model: A checkpoint of `CaptionerModule`.
         picture: A picture of two dishes; its middle square is read. One is rendered if None.
         seed: Of the scene that is rendered.
-        size: Side in pixels at which the model reads; that of its training does best.
+        size: Side in pixels at which the model reads; that of its training if None (64 where an
+            older checkpoint doesn't say).
         out: PNG or PDF for the picture with a map a word, GIF for a frame a word; none if None.
 
     Returns:
@@ -36,15 +38,15 @@ def caption_scene(
 
     Raises:
         FileNotFoundError: There is no such checkpoint.
-        ValueError: The picture cannot be read, or the model said nothing that could be drawn.
+        ValueError: The checkpoint is of another task, the picture cannot be read, or the model said
+            nothing that could be drawn.
     """
-    if not Path(model).is_file():
-        raise FileNotFoundError(f"no checkpoint at {model}; visattn fit -c captioning/soft")
+    captioner = load_trained(model, CaptionerModule)
+    size = int(captioner.data_facts.get("size", 64)) if size is None else size
     if picture is None:
         image = render_two_dishes(1, size=size, seed=seed, pieces=1, backgrounds=1).images[0]
     else:
         image = Decoder(size)(Item(Path(picture))).image
-    captioner = CaptionerModule.load_from_checkpoint(model, map_location="cpu").eval()
     given = as_input(torch.from_numpy(image)[None])
     height, width = captioner.model.encode(given)[1]
     said = captioner.model.greedy(given, max_length=MAX_WORDS)

@@ -70,6 +70,11 @@ class CaptionData(L.LightningDataModule):
         """Size of the vocabulary."""
         return len(self.vocabulary)
 
+    @property
+    def reading(self) -> dict[str, int]:
+        """How pictures are read."""
+        return {"size": self.size}
+
     def caption(self, first: int, second: int, relation: int) -> list[int]:
         """Numbers of a caption's words, with the end."""
         between = CAPTION_RELATIONS[RELATIONS[relation]]

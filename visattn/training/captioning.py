@@ -1,5 +1,6 @@
 """A captioner with soft or hard attention, trained by Lightning."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any, final
 
 import timm
@@ -9,12 +10,18 @@ from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
 from visattn.attention import reinforce_loss
+from visattn.insertion import wrap
 from visattn.sequence import END, PAD, Captioner, exact_match
+from visattn.training.backbone import unknown_backbone, wrap_calls
 from visattn.training.batched import Batch
+from visattn.training.data_facts import data_facts
 from visattn.training.sequence_module import SequenceModule
+from visattn.training.weight_files import FACTS
 
 MARGIN = 2
 """Pixels around a dish that count as the dish."""
+
+_TRIED = (96, 64)  # pixels of the picture by which a backbone is tried
 
 
 @final
@@ -31,7 +38,10 @@ class CaptionerModule(SequenceModule):
     Args:
         hard: Hard attention.
         words: Size of the vocabulary; on the command line it comes from the data.
-        backbone: A timm name; its features at ``reduction`` are what is attended to.
+        backbone: Name of a CNN of timm's; its features at ``reduction`` are what is attended to.
+        attention: What `visattn.wrap` puts into the backbone: a block's name, or a mapping with
+            ``block`` and arguments of ``wrap``, such as ``{block: cbam, init: paper}``, or a list
+            of those. None is the CNN as it is.
         reduction: Pixels of the image for one of the map.
         embedding: Width of the words' vectors.
         hidden: Width of the decoder's state.
@@ -43,7 +53,8 @@ class CaptionerModule(SequenceModule):
         warmup: Share of the training in which the learning rate rises.
 
     Raises:
-        ValueError: The backbone has no features at that reduction.
+        ValueError: There is no such backbone, it gives no maps, or none at that reduction.
+        KeyError: There is no such block of attention.
 
     Example:
         >>> model = CaptionerModule(words=14)
@@ -59,6 +70,7 @@ class CaptionerModule(SequenceModule):
         *,
         words: int,
         backbone: str = "resnet10t",
+        attention: str | dict[str, Any] | list[dict[str, Any]] | None = None,
         reduction: int = 4,
         embedding: int = 32,
         hidden: int = 128,
@@ -72,7 +84,8 @@ class CaptionerModule(SequenceModule):
         self.save_hyperparameters()
         self.hard = hard
         self.reinforce = reinforce
-        features, channels = map_features(backbone, reduction=reduction)
+        self.data_facts: dict[str, Any] = {}
+        features, channels = map_features(backbone, reduction=reduction, attention=attention)
         self.model = Captioner(
             features,
             channels=channels,
@@ -118,6 +131,15 @@ class CaptionerModule(SequenceModule):
         self.tests.add(0, "pointing", own)
         self.tests.add(0, "other", other)
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the side of the pictures."""
+        found = data_facts(getattr(self._trainer, "datamodule", None))
+        checkpoint[FACTS] = found or self.data_facts
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Read it again."""
+        self.data_facts = checkpoint.get(FACTS, {})
+
     def captioned(self, batch: Batch) -> Tensor:
         """Words (N, T) by greedy decoding."""
         tokens: Tensor = self.model.greedy(
@@ -126,19 +148,65 @@ class CaptionerModule(SequenceModule):
         return tokens
 
 
-def map_features(backbone: str, *, reduction: int) -> tuple[nn.Module, int]:
-    """A network that gives the map of a timm backbone at a reduction, and its channels.
+def map_features(
+    backbone: str,
+    *,
+    reduction: int,
+    attention: str | Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
+) -> tuple[nn.Module, int]:
+    """A network that gives the map of a CNN of timm's at a reduction, and its channels.
+
+    Args:
+        backbone: A timm name.
+        reduction: Pixels of the image for one of the map.
+        attention: What `visattn.wrap` puts in, as for `CaptionerModule`.
 
     Raises:
-        ValueError: There are no features at that reduction.
+        ValueError: There is no such backbone (the nearest are named), it gives no maps
+            (N, channels, h, w), or none at that reduction.
+        KeyError: There is no such block of attention.
+
+    Example:
+        >>> network, channels = map_features("resnet10t", reduction=4, attention="se")
+        >>> network(torch.zeros(1, 3, 64, 32)).shape, channels
+        (torch.Size([1, 64, 16, 8]), 64)
     """
-    whole: Any = timm.create_model(backbone, features_only=True)
+    if not timm.is_model(backbone):
+        raise ValueError(unknown_backbone(backbone))
+    try:
+        whole: Any = timm.create_model(backbone, features_only=True)
+    except Exception as error:
+        raise ValueError(_no_maps(backbone, f"timm has no features of it: {error}")) from error
     stages = whole.feature_info.reduction()
     if reduction not in stages:
         raise ValueError(f"{backbone} has features at {stages}, not at reduction={reduction}")
     index = stages.index(reduction)
     network: Any = timm.create_model(backbone, features_only=True, out_indices=(index,))
-    return _OnlyMap(network), int(network.feature_info.channels()[0])
+    channels = int(network.feature_info.channels()[0])
+    _check_map(network, channels=channels, name=backbone)
+    for call in wrap_calls(attention):
+        wrap(network, **call)
+    return _OnlyMap(network), channels
+
+
+def _check_map(network: nn.Module, *, channels: int, name: str) -> None:
+    """Whether a small picture gives one map (1, channels, h, w), whatever the training's size."""
+    picture = torch.zeros(1, 3, *_TRIED)
+    was_training = network.training
+    try:
+        with torch.no_grad():
+            found = network.eval()(picture)
+    except (AssertionError, RuntimeError, ValueError) as error:
+        raise ValueError(_no_maps(name, f"a picture of 96 x 64 pixels fails: {error}")) from error
+    finally:
+        network.train(was_training)
+    shapes = [tuple(entry.shape) for entry in found]
+    if len(shapes) != 1 or len(shapes[0]) != 4 or shapes[0][1] != channels:
+        raise ValueError(_no_maps(name, f"expected one map (N, {channels}, h, w), got {shapes}"))
+
+
+def _no_maps(name: str, why: str) -> str:
+    return f"{name} cannot be captioned from: {why}\nGive a CNN of timm's, such as resnet10t"
 
 
 @final

@@ -40,6 +40,10 @@ def read_tests(runs: Path, *, name: str) -> Numbers:
                     found.setdefault(split, {}).setdefault(measure, []).append(number)
     if not found:
         others = sorted(p.name for p in runs.iterdir() if p.is_dir()) if runs.is_dir() else []
+        if name in others:
+            raise FileNotFoundError(
+                f"{runs / name} has no tested run; test it first: visattn test -c ..."
+            )
         raise FileNotFoundError(
             f"no test.json under {runs / name}/version_*{nearest(name, names=others)}; train and "
             "test first: visattn fit -c ... and visattn test -c ... Runs there: "

@@ -7,6 +7,8 @@ import torch
 from visattn.pictures import alignment_frames, draw_alignment, save
 from visattn.sequence import clause_vocabularies
 from visattn.sequence.clauses import ENDS
+from visattn.training.sentence_words import known_words
+from visattn.training.trained import load_trained
 from visattn.training.translation import Translator
 
 MAX_WORDS = 100
@@ -18,7 +20,7 @@ def translate_sentence(
     """Translate.
 
     Args:
-        sentence: Words of `visattn.sequence.clauses`, with blanks between them; a full stop is put
+        sentence: Words of `visattn.sequence.clauses`, capitals as you like; a full stop is put
             after the last one if there is no "." or "?".
         model: A checkpoint of `Translator`.
         out: PNG or PDF for the heat map, GIF for a frame a word; no picture if None.
@@ -28,24 +30,23 @@ def translate_sentence(
 
     Raises:
         FileNotFoundError: There is no such checkpoint.
-        KeyError: A word is unknown.
-        ValueError: There is no word, or a picture is wanted of a model without attention.
+        KeyError: A word is unknown; the nearest are named.
+        ValueError: There is no word, the checkpoint is of another task, or a picture is wanted of a
+            model without attention, or of one that said nothing.
     """
-    if not Path(model).is_file():
-        raise FileNotFoundError(f"no checkpoint at {model}; visattn fit -c translation/dot")
-    words = sentence.split()
-    if not words:
-        raise ValueError("the sentence has no word")
+    translator = load_trained(model, Translator)
+    source, target = clause_vocabularies()
+    words = known_words(sentence, vocabulary=source)
     if words[-1] not in ENDS:
         words.append(".")
-    source, target = clause_vocabularies()
     numbers = torch.tensor([source.numbers(words)])
-    translator = Translator.load_from_checkpoint(model, map_location="cpu").eval()
     said = translator.model.greedy(numbers, torch.tensor([len(words)]), max_length=MAX_WORDS)
     found = target.words(said.tokens[0])
     if out is None:
         return " ".join(found), None
     if said.weights is None:
         raise ValueError(f"{model} has no attention to draw; leave out the picture")
+    if not found:
+        raise ValueError(f"{model} said nothing, so there is nothing to draw")
     draw = alignment_frames if Path(out).suffix.lower() == ".gif" else draw_alignment
     return " ".join(found), save(draw(said.weights[0], words, found), out)

@@ -44,10 +44,14 @@ class Translator(SequenceModule):
         max_source: Longest source that the scores of places can serve.
         question: The target's word that depends on the source's last one; on the command line it
             comes from the data.
-        forcing: Probability that a step of the training is given the right word.
+        forcing: Probability that a step of the training is given the right word; encoders alone
+            have no choice.
         learning_rate: Its highest value.
         weight_decay: On matrices only.
         warmup: Share of the training in which the learning rate rises.
+
+    Raises:
+        ValueError: There is no attention of that name, or ``forcing`` is asked of an encoder alone.
 
     Example:
         >>> model = Translator("dot", source_words=47, target_words=48, hidden=16)
@@ -73,6 +77,11 @@ class Translator(SequenceModule):
         warmup: float = 0.1,
     ) -> None:
         super().__init__(learning_rate=learning_rate, weight_decay=weight_decay, warmup=warmup)
+        if forcing != 1 and attention in ("encoder_dot", "encoder_qkv"):
+            raise ValueError(
+                f"forcing={forcing} has no effect on {attention}, which has no decoder to feed"
+                " words back to: leave it out, or take an attention with a decoder, such as dot"
+            )
         self.save_hyperparameters()
         self.forcing = forcing
         self.model = build_translator(
