@@ -42,6 +42,8 @@ def test_python_runs(code):
 def test_commands_and_recipes_exist(page):
     targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert commands(page)
+    looped = re.findall(r"for recipe in ([\w ]+); do", page.read_text())
+    named = " ".join(looped).split()
     for words in commands(page):
         if words[0] == "make":
             assert words[1] in targets, words
@@ -50,7 +52,10 @@ def test_commands_and_recipes_exist(page):
             for flag, value in pairwise(words):
                 if flag == "-c" and value != "mine.yaml":
                     name = value.removeprefix("recipes/").removesuffix(".yaml")
-                    assert (ROOT / "recipes" / f"{name}.yaml").is_file(), words
+                    assert named or "$" not in name, words
+                    for recipe in named if "$recipe" in name else [""]:
+                        path = ROOT / "recipes" / f"{name.replace('$recipe', recipe)}.yaml"
+                        assert path.is_file(), words
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
