@@ -21,6 +21,7 @@ from visattn.training.backbone import build_backbone, classifier_paths, load_wei
 from visattn.training.data_facts import data_facts, names_of_tests
 from visattn.training.finite import check_finite
 from visattn.training.objectives import CrossEntropy, Objective
+from visattn.training.objectives.base import check_in
 from visattn.training.runs import STANDS_ALONE
 from visattn.training.schedule import training_steps, warmup_cosine
 from visattn.training.weight_files import FACTS
@@ -101,15 +102,9 @@ class ImageClassifier(L.LightningModule):
     ) -> None:
         super().__init__()
         own_rate = learning_rate if attention_learning_rate is None else attention_learning_rate
-        for name, value, fits, range_ in (
-            ("learning_rate", learning_rate, learning_rate > 0, "above 0"),
-            ("attention_learning_rate", own_rate, own_rate > 0, "above 0"),
-            ("weight_decay", weight_decay, weight_decay >= 0, "at least 0"),
-            ("momentum", momentum, 0 <= momentum < 1, "in [0, 1)"),
-            ("warmup", warmup, 0 <= warmup < 1, "a share of the training, in [0, 1)"),
-        ):
-            if not fits:
-                raise ValueError(f"{name} must be {range_}, got {value}")
+        check_in("(0, inf)", learning_rate=learning_rate, attention_learning_rate=own_rate)
+        check_in("[0, inf)", weight_decay=weight_decay)
+        check_in("[0, 1)", momentum=momentum, warmup=warmup)
         if optimizer not in ("adamw", "sgd"):
             raise ValueError(f"optimizer must be 'adamw' or 'sgd', got {optimizer!r}")
         if freeze not in (None, "backbone"):
