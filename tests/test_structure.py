@@ -54,7 +54,7 @@ ALLOWED = {
     "testing": CORE | {"exporting", "weights"},
     "bench": CORE | {"training", "bench_memory", "bench_audit"},
     "bench_memory": {"blocks"},
-    "bench_audit": {"bench_memory", "data", "cli"},
+    "bench_audit": {"bench_memory", "data", "training", "auditing"},
     "matrix": CORE | {"testing"},
     "training": CORE
     | {"weights", "finetuning", "pictures", "metrics", "data", "cam", "evaluation", "sequence"}

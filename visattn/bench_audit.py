@@ -1,13 +1,12 @@
 """What an audit takes: ``python -m visattn.bench audit``.
 
-``visattn audit`` runs as a user runs it, in a fresh process for each number of pictures: memory is
-flat if the peak does not grow with them. The pictures are training scenes of sushi with their
+Each number of pictures is audited in a fresh process, pictures of flips included: memory is flat if
+the peak does not grow with them. The pictures are training scenes of sushi with their
 masks, so that every variant is cut and pasted. The model has random weights: what it says does not
 matter to the time.
 """
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -21,9 +20,10 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from visattn.auditing import audit
 from visattn.bench_memory import process_peak
-from visattn.cli import main as visattn_main
 from visattn.data.sushi import KINDS
+from visattn.training.process import tune_process
 
 
 @dataclass(frozen=True)
@@ -53,17 +53,13 @@ def audit_cost(pictures: int, *, model: str, root: Path, size: int) -> Cost:
     Raises:
         RuntimeError: The audit failed.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        meant = Path(folder) / "classes.json"
-        meant.write_text(json.dumps({kind: [place] for place, kind in enumerate(sorted(KINDS))}))
-        words = ["--model", model, "--data", f"{root}", "--split", "train", "--size", f"{size}"]
-        words += ["--limit", f"{pictures}", "--class-map", f"{meant}", "--out", folder]
-        begun = time.monotonic()
-        done = subprocess.run(
-            [sys.executable, "-m", "visattn.bench_audit", *words],
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        seconds = time.monotonic() - begun
+    words = [model, f"{root}", f"{size}", f"{pictures}"]
+    begun = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-m", "visattn.bench_audit", *words],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    seconds = time.monotonic() - begun
     if done.returncode:
         raise RuntimeError(f"the audit failed with code {done.returncode}: {done.stderr.strip()}")
     busy, peak = done.stdout.split()[-2:]
@@ -95,12 +91,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     console.print(table)
 
 
-def _one(words: Sequence[str]) -> int:
+def _one(words: Sequence[str]) -> None:
     """Audit in this process, then print the seconds of its cores and the bytes at its peak."""
-    code = visattn_main(["audit", *words])
+    tune_process()
+    model, root, size, pictures = words
+    kinds = {kind: place for place, kind in enumerate(sorted(KINDS))}
+    found = audit(
+        model, root, split="train", class_map=kinds, size=int(size), limit=int(pictures),
+        progress=False,
+    )  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        found.save(folder)
     print(time.process_time(), process_peak(torch.device("cpu")))
-    return code
 
 
 if __name__ == "__main__":
-    sys.exit(_one(sys.argv[1:]))
+    _one(sys.argv[1:])
