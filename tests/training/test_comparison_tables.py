@@ -101,12 +101,13 @@ def test_other_options_are_a_section_of_their_own(table):
 
 def test_what_sections_share_is_not_in_their_titles(table, tmp_path):
     table = tmp_path / "two.csv"
-    for place, rho in enumerate(("", " --data.rho=1.0")):
-        facts = {"recipe": "ours", "seed": "0", "options": f"--data.a=1{rho}", "key": f"{place}"}
+    for place, rho in enumerate(("--data.rho=1.0 ", "")):
+        facts = {"recipe": "ours", "seed": "0", "options": f"{rho}--data.z=1", "key": f"{place}"}
         add_records(table, [Record(facts, {"accuracy/mixed_rand": 0.5})])
     page = write_tables(table)[1].read_text()
     assert "## No further option\n" in page
     assert "## Options data.rho=1.0\n" in page
+    assert page.index("No further option") < page.index("Options data.rho")
 
 
 def test_minutes_are_a_median(table):

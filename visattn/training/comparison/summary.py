@@ -88,7 +88,7 @@ class Section:
 def summarise_records(
     records: Sequence[Record], *, baseline: str = BASELINE, oracle: str = ORACLE
 ) -> list[Section]:
-    """Sections by options, with a row a recipe.
+    """Sections by options, those with the fewest first, with a row a recipe.
 
     Of a recipe that was changed between runs, the content with the newest run counts. Differences
     to the baseline and gap recovery are taken seed by seed, over the seeds that all of them have.
@@ -99,7 +99,8 @@ def summarise_records(
         oracle: Name of the recipe that is given the true mask.
     """
     sections = []
-    for options in dict.fromkeys(record.options for record in records):
+    known = dict.fromkeys(record.options for record in records)
+    for options in sorted(known, key=lambda options: f" {options}".count(" --")):
         own = [record for record in records if record.options == options]
         sections.append(_section(options, own, baseline=baseline, oracle=oracle))
     return sections
