@@ -14,15 +14,18 @@ if TYPE_CHECKING:
     from visattn.training.look import draw_maps
     from visattn.training.map_scores import measure_maps
     from visattn.training.objectives import (
+        AreaFocus,
         BoxFocus,
         BranchCrossEntropy,
         CrossEntropy,
         EnergyInside,
         GroupDRO,
+        LabelFocus,
         LastLayerRefit,
         MaskedFocus,
         Objective,
         RightReasons,
+        WeightedSum,
     )
     from visattn.training.outcomes import Outcomes, Results
     from visattn.training.overlay_logger import OverlayLogger
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from visattn.training.translation import Translator
 
 _HOMES = {
+    "AreaFocus": "objectives",
     "BoxFocus": "objectives",
     "BranchCrossEntropy": "objectives",
     "ClauseData": "clause_data",
@@ -37,6 +41,7 @@ _HOMES = {
     "EnergyInside": "objectives",
     "GroupDRO": "objectives",
     "ImageClassifier": "classifier",
+    "LabelFocus": "objectives",
     "LastLayerRefit": "objectives",
     "MaskedFocus": "objectives",
     "Objective": "objectives",
@@ -46,6 +51,7 @@ _HOMES = {
     "RightReasons": "objectives",
     "TaskCLI": "command",
     "Translator": "translation",
+    "WeightedSum": "objectives",
     "draw_maps": "look",
     "measure_maps": "map_scores",
     "report_on": "report_run",
@@ -55,6 +61,7 @@ _HOMES = {
 _EXTRA = ("albumentations", "cv2", "lightning", "lightning_utilities", "torchmetrics")
 
 __all__ = [
+    "AreaFocus",
     "BoxFocus",
     "BranchCrossEntropy",
     "ClauseData",
@@ -62,6 +69,7 @@ __all__ = [
     "EnergyInside",
     "GroupDRO",
     "ImageClassifier",
+    "LabelFocus",
     "LastLayerRefit",
     "MaskedFocus",
     "Objective",
@@ -71,6 +79,7 @@ __all__ = [
     "RightReasons",
     "TaskCLI",
     "Translator",
+    "WeightedSum",
     "draw_maps",
     "measure_maps",
     "report_on",
