@@ -22,6 +22,7 @@ from rich.table import Table
 
 from visattn.auditing import audit
 from visattn.bench_memory import process_peak
+from visattn.data import SushiData
 from visattn.data.sushi import KINDS
 from visattn.training.process import tune_process
 
@@ -75,8 +76,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--pictures", type=int, nargs="+", default=[500, 2000])
     parser.add_argument("--size", type=int, default=96)
     given = parser.parse_args(arguments)
-    from visattn.data import SushiData
-
     root = SushiData(size=given.size, train=max(given.pictures), val=8, test=8).locate()
     console = Console(highlight=False)
     console.print(

@@ -21,3 +21,14 @@ def toy(tmp_path_factory):
             pixels = picture(OBJECTS[label], BACKGROUNDS[label])
             write(root, "test", name, f"{place:02d}", pixels, mask())
     return root
+
+
+@pytest.fixture(scope="session")
+def of_two_values(tmp_path_factory):
+    """Three pictures of each class, with masks of 0 and 1."""
+    root = tmp_path_factory.mktemp("of_two_values")
+    for label, name in enumerate(NAMES):
+        for place in range(3):
+            pixels = picture(OBJECTS[label], BACKGROUNDS[label])
+            write(root, "test", name, place, pixels, mask() // 255)
+    return root

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 import torch
-from coloured_squares import BACKGROUNDS, NAMES, OBJECTS, mask, picture, write
+from coloured_squares import BACKGROUNDS, picture, write
 from torch import nn
 
 import visattn
@@ -31,17 +31,6 @@ class Recording(nn.Module):
 def normalised(mean, std):
     """The corner of the first picture."""
     return [(value / 255 - mean) / std for value in BACKGROUNDS[0]]
-
-
-@pytest.fixture(scope="module")
-def of_two_values(tmp_path_factory):
-    """Masks of 0 and 1."""
-    root = tmp_path_factory.mktemp("of_two_values")
-    for label, name in enumerate(NAMES):
-        for place in range(3):
-            pixels = picture(OBJECTS[label], BACKGROUNDS[label])
-            write(root, "test", name, place, pixels, mask() // 255)
-    return root
 
 
 def test_the_classifiers_normalisation_goes_before_the_data_sets(toy):

@@ -6,7 +6,6 @@ import lightning as L
 import pytest
 import timm
 import torch
-from coloured_squares import BACKGROUNDS, NAMES, OBJECTS, mask, picture, write
 from safetensors.torch import save_file
 
 import visattn
@@ -63,16 +62,6 @@ class Other(L.LightningModule):
         self.layer = torch.nn.Linear(words, 2)
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    root = tmp_path_factory.mktemp("zeros_and_ones")
-    for label, name in enumerate(NAMES):
-        for place in range(3):
-            pixels = picture(OBJECTS[label], BACKGROUNDS[label])
-            write(root, "test", name, place, pixels, mask() // 255)
-    return root
-
-
 @pytest.mark.parametrize("name", ["flat.pth", "under.pth", "model.pt", "flat.safetensors"])
 def test_weights_are_those_of_the_file(name, files, state, toy):
     network = timm.create_model("resnet10t", num_classes=3)
@@ -86,8 +75,13 @@ def test_weights_are_those_of_the_file(name, files, state, toy):
     assert not any("random" in note for note in found.settings["notes"])
 
 
-def test_the_command_takes_weights_and_mask_values(files, folder, tmp_path, capsys):
-    words = ["audit", "--model=resnet10t", f"--weights={files / 'flat.pth'}", f"--data={folder}"]
+def test_the_command_takes_weights_and_mask_values(files, of_two_values, tmp_path, capsys):
+    words = [
+        "audit",
+        "--model=resnet10t",
+        f"--weights={files / 'flat.pth'}",
+        f"--data={of_two_values}",
+    ]
     words += [f"--out={tmp_path / 'out'}", *FAST]
     assert main(words) == 1
     assert """--mask_values '{"foreground": [1]}'""" in capsys.readouterr().err
@@ -108,8 +102,8 @@ def test_the_command_takes_weights_and_mask_values(files, folder, tmp_path, caps
     ],
     ids=["name", "number", "list", "range"],
 )
-def test_mask_values_that_make_no_sense(given, message, folder, capsys):
-    words = ["audit", "--model=resnet10t", f"--data={folder}", f"--mask_values={given}"]
+def test_mask_values_that_make_no_sense(given, message, of_two_values, capsys):
+    words = ["audit", "--model=resnet10t", f"--data={of_two_values}", f"--mask_values={given}"]
     assert main(words) == 1
     assert message in capsys.readouterr().err
 

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from visattn.training.comparison.figure import draw_section
 from visattn.training.comparison.numbers import RANDOM
-from visattn.training.comparison.page import write_page, write_tables_text
+from visattn.training.comparison.page import tables_text, write_page
 from visattn.training.comparison.plan import Run, code_hash, find_recipes, plan_runs
 from visattn.training.comparison.records import Record, add_records, read_records
 from visattn.training.comparison.running import Machine, Place, finished, run_all
@@ -159,7 +159,7 @@ def write_tables(
     temporary.write_text(text, encoding="utf-8")
     temporary.replace(page)
     if readme is not None:
-        fill_readme(readme, write_tables_text(sections, folder=Path(readme).parent))
+        fill_readme(readme, tables_text(sections, folder=Path(readme).parent))
     return [table, page, *pictures]
 
 

@@ -33,7 +33,7 @@ def write_page(sections: Sequence[Section], *, pictures: Sequence[str] = ()) -> 
     return "\n\n".join(parts) + "\n"
 
 
-def write_tables_text(sections: Sequence[Section], *, folder: Path) -> str:
+def tables_text(sections: Sequence[Section], *, folder: Path) -> str:
     """The same tables for a README, which says the command and shows the plots by itself.
 
     Args:
