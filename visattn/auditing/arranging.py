@@ -120,9 +120,9 @@ def arrange(
     if len(masked) < 2:
         raise ValueError(
             f"{len(masked)} of {len(pictures.items)} pictures have a mask, and an audit cuts "
-            "objects out with them: they stand in SPLIT/masks/CLASS/ID.png. Without masks, give a "
-            "checkpoint that predicts them (mask_model=..., --mask-model CHECKPOINT); the numbers "
-            "are then an estimate"
+            "objects out with them: they stand in SPLIT/masks/CLASS/ID.png, those of Waterbirds in "
+            "CUB's segmentations beside it. Without masks, give a checkpoint that predicts them "
+            "(mask_model=..., --mask-model CHECKPOINT); the numbers are then an estimate"
         )
     rows = _drawn(masked, limit=limit, seed=seed)
     with_classes = bool(pictures.class_names) and not flips_only

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeGuard, final
 
+from visattn.auditing.opening import SUSHI, Preparation
 from visattn.auditing.scenes import Pictures, Renders
 from visattn.data import FolderDataset, Item, split_names
 from visattn.data.decoding import Decoded, Decoder
 from visattn.data.layout import scan_split
 from visattn.data.public.finding import choose_split
+from visattn.data.public.recognising import published_data
 
 RENDERS = {
     "mixed-same": "mixed_same",
@@ -90,6 +92,18 @@ class OfModule:
     def decoded(self, index: int) -> Decoded:
         """The picture and its mask at a row, as bytes."""
         return self._data.decoded(index)
+
+
+def as_published(data: object, *, prepared: Preparation) -> object:
+    """The data module of a folder that holds a public data set; anything else as it is.
+
+    Raises:
+        FileNotFoundError: The data set is there, but not whole.
+    """
+    if not isinstance(data, (str, Path)) or str(data) == SUSHI:
+        return data
+    found = published_data(Path(data), size=prepared.size, fit=prepared.fit)
+    return data if found is None else found
 
 
 def of_module(data: Any, *, split: str | None) -> tuple[Any, str | None]:

@@ -9,7 +9,7 @@ from rich.progress import track
 from torch.utils.data import DataLoader
 
 from visattn.auditing.arranging import arrange
-from visattn.auditing.beside import DataModule, of_module
+from visattn.auditing.beside import DataModule, as_published, of_module
 from visattn.auditing.choosing import flip_cases
 from visattn.auditing.classes import ClassMap, read_logits
 from visattn.auditing.describing import as_read, describe, plain_map
@@ -95,10 +95,12 @@ def audit(
     Args:
         model: Images (N, 3, H, W) to logits: a module (asked in evaluation mode, on its device),
             any function, a checkpoint that ``visattn fit`` wrote, or the name of a timm model.
-        dataset: A folder ``SPLIT/images/CLASS/ID.*`` with masks in ``SPLIT/masks/CLASS/ID.*``, a
-            folder of pictures (for ``mask_model``), ``"sushi"`` for scenes that are rendered, or a
-            `visattn.data.FolderDataset` or its like, or a data module such as
-            `visattn.data.ImageNet9Data`, whose own size, fit, mask values and classes are taken.
+        dataset: A folder ``SPLIT/images/CLASS/ID.*`` with masks in ``SPLIT/masks/CLASS/ID.*``; the
+            folder of a public data set as it is published (Waterbirds, ImageNet-9, Oxford-IIIT Pet
+            or UECFoodPix Complete); a folder of pictures (for ``mask_model``); ``"sushi"`` for
+            scenes that are rendered; a `visattn.data.FolderDataset` or its like; or a data module
+            such as `visattn.data.ImageNet9Data`, whose own size, fit, mask values and classes are
+            taken.
         split: Of a folder or data module; the last that ends in ``_original``, or else begins with
             ``test``, if None.
         size: Side to which pictures are scaled; what the checkpoint or timm says if None, or 224.
@@ -172,8 +174,9 @@ def audit(
     if flips_only and class_map is not None:
         raise ValueError("flips_only looks at no classes: leave class_map out")
     opened = open_classifier(model, pretrained=pretrained, weights=weights)
-    given, split = of_module(dataset, split=split)
     reading: dict[str, Any] = {"size": size, "fit": fit, "mask_values": mask_values}
+    prepared = prepare(opened.facts, mean=mean, std=std, **reading)
+    given, split = of_module(as_published(dataset, prepared=prepared), split=split)
     prepared = prepare(opened.facts, given, mean=mean, std=std, **reading)
     pictures = open_pictures(
         given,

@@ -35,8 +35,9 @@ def audit_classifier(
     Args:
         model: A checkpoint that visattn fit wrote, or the name of a timm model with --pretrained or
             --weights; without these its weights are random.
-        data: A folder SPLIT/images/CLASS/ID.jpg with masks in SPLIT/masks/CLASS/ID.png; a folder
-            of pictures, with --mask-model; or sushi, for scenes that are rendered.
+        data: A folder SPLIT/images/CLASS/ID.jpg with masks in SPLIT/masks/CLASS/ID.png; the folder
+            of Waterbirds, ImageNet-9, Oxford-IIIT Pet or UECFoodPix Complete as it is published; a
+            folder of pictures, with --mask-model; or sushi, for scenes that are rendered.
         weights: For the name of a timm model, a file of your own weights: a state dict, as .pth or
             .safetensors.
         split: Which split; the last that ends in _original or else begins with test.

@@ -14,6 +14,7 @@ from visattn.data.image_data import ImageData
 from visattn.data.layout import PICTURE_SUFFIXES, Item, raise_problems
 from visattn.data.masks import MaskValues
 from visattn.data.public.finding import choose_split, require
+from visattn.data.public.recognising import IMAGENET9_TEST
 
 PAGE = "https://github.com/MadryLab/backgrounds_challenge"
 
@@ -44,7 +45,6 @@ foregrounds alone, backgrounds alone (the object's box black, or filled with bac
 pictures without the object's pixels."""
 
 _WITH_FOREGROUND = frozenset(("original", "mixed_same", "mixed_rand", "mixed_next", "only_fg"))
-_TEST = "bg_challenge"
 _IMAGE_ID = re.compile(r"n\d{8}_\d+")
 _BINARY = MaskValues(threshold=0)
 
@@ -103,7 +103,7 @@ def published_variants(root: Path) -> dict[str, tuple[Item, ...]]:
     Args:
         root: The folder that holds ``bg_challenge``; none are found in any other.
     """
-    folders = {name: root / _TEST / name / "val" for name in VARIANTS}
+    folders = {name: root / IMAGENET9_TEST / name / "val" for name in VARIANTS}
     return {name: imagenet9_items(path) for name, path in folders.items() if path.is_dir()}
 
 
@@ -142,7 +142,7 @@ class ImageNet9Data(ImageData):
         super().__init__(size=size, cache=cache, mask_values=_BINARY, **options)
         self.root, self.train_folder = Path(root), train_folder
         self.locate()
-        self.variants = _variants(self.root / _TEST, variants)
+        self.variants = _variants(self.root / IMAGENET9_TEST, variants)
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -158,7 +158,7 @@ class ImageNet9Data(ImageData):
         """The folder that holds ``bg_challenge``."""
         require(
             self.root,
-            names=(_TEST,),
+            names=(IMAGENET9_TEST,),
             data_set="ImageNet-9",
             page=f"{PAGE} (the test sets under Releases, the training sets linked in its README)",
         )
@@ -175,7 +175,7 @@ class ImageNet9Data(ImageData):
                 page=f"{PAGE}#training-data",
             )
             return imagenet9_items(self.root / self.train_folder / split)
-        name, test = split.removeprefix("test_"), self.root / _TEST
+        name, test = split.removeprefix("test_"), self.root / IMAGENET9_TEST
         masks = test / "fg_mask" / "val" if name in _WITH_FOREGROUND else None
         return imagenet9_items(test / name / "val", masks=masks)
 

@@ -10,13 +10,13 @@ from visattn.data.layout import Item
 from visattn.data.masks import MaskValues
 from visattn.data.public.finding import require
 from visattn.data.public.holding_out import HeldOutData
+from visattn.data.public.recognising import PETS_FOLDER
 
 PAGE = "https://www.robots.ox.ac.uk/~vgg/data/pets/"
 
 TRIMAP = MaskValues(foreground=(1,), background=(2,), ignore=(3,))
 """What the values of a trimap mean: the animal, the background, and the border between them."""
 
-_FOLDER = "oxford-iiit-pet"
 _SPECIES = ("cat", "dog")
 
 
@@ -92,7 +92,7 @@ class PetData(HeldOutData):
         """The folder with ``images`` and ``annotations``, downloaded if it may be."""
         if (self.root / "annotations").is_dir():
             return self.root
-        folder = self.root / _FOLDER
+        folder = self.root / PETS_FOLDER
         if self.download and not folder.is_dir():
             from torchvision.datasets import OxfordIIITPet
 

@@ -13,14 +13,12 @@ from visattn.data.layout import Item, raise_problems
 from visattn.data.masks import MaskValues, read_mask_file
 from visattn.data.public.finding import require
 from visattn.data.public.holding_out import HeldOutData
+from visattn.data.public.recognising import find_foods
 
 PAGE = "https://mm.cs.uec.ac.jp/uecfoodpix/"
 
 FOODS = 102
 """Numbers of foods in the masks: 1 to 102; 0 is background."""
-
-_INSIDE = ("data/UECFoodPIXCOMPLETE", "UECFoodPIXCOMPLETE", "")
-_ARCHIVE = "UECFOODPIXCOMPLETE"
 
 
 def food_items(root: Path, *, split: str, names: tuple[str, ...]) -> tuple[Item, ...]:
@@ -117,17 +115,15 @@ class FoodPixData(HeldOutData):
 
     def locate(self) -> Path:
         """The folder with ``train`` and ``test``."""
-        for top in (self.root, self.root / _ARCHIVE):
-            for inside in _INSIDE:
-                if (top / inside / "train" / "img").is_dir():
-                    return top / inside
-        require(
-            self.root,
-            names=("data/UECFoodPIXCOMPLETE/train/img",),
-            data_set="UECFoodPix Complete",
-            page=PAGE,
-        )
-        return self.root
+        found = find_foods(self.root)
+        if found is None:
+            require(
+                self.root,
+                names=("data/UECFoodPIXCOMPLETE/train/img",),
+                data_set="UECFoodPix Complete",
+                page=PAGE,
+            )
+        return found or self.root
 
     def read(self, split: str) -> tuple[Item, ...]:
         """The pictures of ``trainval`` or ``test``."""

@@ -10,6 +10,7 @@ from typing import Any, final
 from visattn.data.image_data import ImageData
 from visattn.data.layout import Item, raise_problems
 from visattn.data.public.finding import choose_split, require
+from visattn.data.public.recognising import WATERBIRDS_COLUMNS
 
 PAGE = "https://github.com/kohpangwei/group_DRO#waterbirds"
 SEGMENTATIONS_PAGE = "https://www.vision.caltech.edu/datasets/cub_200_2011/"
@@ -18,7 +19,6 @@ BIRDS = ("landbird", "waterbird")
 PLACES = ("land", "water")
 
 _SPLITS = {"train": "0", "val": "1", "test": "2"}
-_COLUMNS = ("img_filename", "y", "split", "place")
 
 
 def waterbird_items(
@@ -45,10 +45,11 @@ def waterbird_items(
     items, problems = [], []
     with path.open(newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
-        lacking = [name for name in _COLUMNS if name not in (reader.fieldnames or ())]
+        lacking = [name for name in WATERBIRDS_COLUMNS if name not in (reader.fieldnames or ())]
         if lacking:
             raise ValueError(
-                f"{path}: expected the columns {', '.join(_COLUMNS)}, missing {', '.join(lacking)}"
+                f"{path}: expected the columns {', '.join(WATERBIRDS_COLUMNS)}, missing "
+                f"{', '.join(lacking)}"
             )
         for row in reader:
             if row["y"] not in ("0", "1") or row["place"] not in ("0", "1"):
