@@ -275,6 +275,52 @@ def test_epochs_can_be_set():
     assert [epoch for _, epoch in all_epochs[2]] == [2] * 10
 
 
+def test_draws_even_over_groups():
+    groups = ["a"] * 90 + ["b"] * 8 + ["c"] * 2
+    sampler = EpochSampler(100, seed=3, groups=groups)
+    first, second = list(sampler), list(sampler)
+    assert len(first) == len(sampler) == 100
+    numbers = [number for _, number in first + second]
+    assert numbers == list(range(200))  # each draw is augmented in its own way
+    drawn = [groups[row] for row, _ in first + second]
+    assert all(45 <= drawn.count(group) <= 90 for group in "abc")  # of 200, three alike likely
+    assert {row for row, _ in first + second if groups[row] == "c"} == {98, 99}
+    assert [row for row, _ in first] != [row for row, _ in second]
+    sampler.set_epoch(1)
+    assert list(sampler) == second
+    assert list(EpochSampler(100, seed=4, groups=groups)) != first
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_training_is_drawn_evenly_over_class_and_background(root, workers):
+    rows = [f"train,{name},{number},{'sea' if number else 'land'}" for name in ("cat", "dog")
+            for number in range(12)]  # fmt: skip
+    (root / "metadata.csv").write_text("\n".join(["split,class,id,style", *rows]) + "\n")
+    data = folder(root, group_balanced=True, batch_size=24, workers=workers)
+    data.setup("fit")
+    train = data.dataset("train")
+    assert sorted(set(train.groups())) == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    loader = data.train_dataloader()
+    batches = [batch for _ in range(8) for batch in loader]
+    labels = torch.cat([batch["label"] for batch in batches])
+    backgrounds = torch.cat([batch["background"] for batch in batches])
+    assert len(labels) == 8 * 24
+    for label, background in train.groups():
+        share = ((labels == label) & (backgrounds == background)).float().mean()
+        assert 0.15 < share < 0.35  # and not 1/24
+    index = torch.cat([batch["index"] for batch in batches])
+    alike = torch.cat([batch["image"] for batch in batches])[index == 0]
+    assert len(alike) > 20
+    assert len(alike.flatten(1).unique(dim=0)) == len(alike)  # augmented anew each time
+
+
+def test_even_groups_need_backgrounds(root):
+    data = folder(root, group_balanced=True)
+    data.setup("fit")
+    with pytest.raises(ValueError, match=r"split 'train'.*column 'style' of metadata\.csv"):
+        data.train_dataloader()
+
+
 def test_validation_is_neither_shuffled_nor_augmented(root):
     data = folder(root)
     data.setup("fit")

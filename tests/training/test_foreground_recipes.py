@@ -28,6 +28,7 @@ BLOCKS = {
 }
 OWN_DATA = {
     "boxes": {"mask_form": "box"},
+    "group_dro": {"group_balanced": True},
     "mask_1": {"mask_share": 0.01},
     "mask_all": {"mask_share": 1.0},
     "random_backgrounds": {"train_random": True},

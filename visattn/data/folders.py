@@ -122,6 +122,7 @@ class FolderDataset(Dataset[dict[str, Tensor | int]]):
         self.mask_form, self.masked = mask_form, masked
         if masked:
             _check_all_masked(self.items, split=split)
+        self.background_column = background_column
         shown = [item.metadata.get(background_column, "") for item in self.items]
         self.background_names = tuple(sorted({name for name in shown if name}))
         numbers = {name: number for number, name in enumerate(self.background_names)}
@@ -154,6 +155,22 @@ class FolderDataset(Dataset[dict[str, Tensor | int]]):
     def masks_kept(self) -> int:
         """How many pictures have a mask that may be used; ``masks_found`` is how many there are."""
         return sum(item.mask_path is not None for item in self.items)
+
+    def groups(self) -> list[tuple[int, int]]:
+        """The group (label, background) of each picture; -1 for an unknown background.
+
+        Raises:
+            ValueError: No background is known.
+        """
+        if not self.background_names:
+            raise ValueError(
+                f"groups of class and background need the pictures' backgrounds, and none of the "
+                f"split {self.split!r} of {self.root} is known: give them in the column "
+                f"{self.background_column!r} of metadata.csv (columns split, class, id, "
+                f"{self.background_column})"
+            )
+        labels = [item.label for item in self.items]
+        return list(zip(labels, self._backgrounds, strict=True))
 
     def decoded(self, index: int) -> Decoded:
         """The picture and mask at a row as uint8 arrays, neither augmented nor normalised.

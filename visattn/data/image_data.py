@@ -47,6 +47,8 @@ class ImageData(L.LightningDataModule, ABC):
         cache: Whether to keep decoded pictures of training and validation in memory, five bytes a
             pixel.
         check: Whether to look at all files before training begins.
+        group_balanced: Draw training pictures evenly over the groups (class, background) in place
+            of evenly over the pictures; those of small groups come several times an epoch.
         seed: Seed of the order and the augmentation.
 
     Raises:
@@ -75,6 +77,7 @@ class ImageData(L.LightningDataModule, ABC):
         std: tuple[float, float, float] = IMAGENET_STD,
         cache: bool = True,
         check: bool = True,
+        group_balanced: bool = False,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -114,6 +117,7 @@ class ImageData(L.LightningDataModule, ABC):
         self.mask_share, self.mask_seed = mask_share, mask_seed
         self.mask_form, self.masked = mask_form, masked
         self.augmentation, self.cache, self.check = augmentation, cache, check
+        self.group_balanced = group_balanced
         self.reading: dict[str, Any] = {"size": size, "fit": fit, "mean": mean, "std": std}
         self.mask_values = mask_values
         self._sets: dict[str, FolderDataset] = {}
@@ -226,6 +230,7 @@ class ImageData(L.LightningDataModule, ABC):
             batch_size=self.batch_size,
             workers=self.workers,
             seed=self.seed,
+            groups=train.groups() if self.group_balanced else None,
         )
 
     def val_dataloader(self) -> DataLoader[Any] | list[DataLoader[Any]]:

@@ -31,8 +31,8 @@ class GroupDRO(Objective):
         ValueError: If an argument is out of its range; in a step, if no background is known.
 
     Source: Sagawa et al., Distributionally Robust Neural Networks for Group Shifts,
-    arXiv:1911.08731, algorithm 1, on batches that are drawn evenly over the images, not over the
-    groups.
+    arXiv:1911.08731, algorithm 1. It draws evenly over the groups: so do the data modules with
+    ``group_balanced=True``. Otherwise a small group's weight is seldom raised.
     """
 
     def __init__(self, *, label_smoothing: float = 0.0, step: float = 0.01) -> None:
