@@ -30,8 +30,8 @@ class MaskedFocus(Objective):
     4. *classify*: cross-entropy on the swapped images, together with the mask loss against the
        masks that they were cut with; a predicted mask counts by its confidence |2 m - 1|.
 
-    Where every image has its mask, steps 1 and 2 fall away. Until the first image with a mask has
-    come, nothing is learned.
+    Where every image has its mask, there is nothing to predict and no warmup. Until the first image
+    with a mask has come, nothing is learned.
 
     Put the mask in with ``detach=True``: otherwise the class loss widens the mask to read what is
     around the object, and the first step warns of it. A mask of the annealed form is closed along
@@ -103,14 +103,13 @@ class MaskedFocus(Objective):
         images, given = batch["image"], batch["mask"]
         self.step.begin(model, progress)
         self.bank.add(images, given, batch["index"])
-        if not given.isnan().any():
-            return self._classify(model, batch, given, torch.ones_like(given))
         if not len(self.bank):
             self._patience.wait(len(images))
         masks, trust = self.step.complete(model, batch)
         labelled = self._labelled_loss(model, images, masks, progress)
         loss, parts = self.step.mask_weight * labelled, {"labelled_mask": labelled.detach()}
-        if len(self.bank) and progress >= self.warmup:
+        waiting = progress < self.warmup and bool(given.isnan().any())
+        if len(self.bank) and not waiting:
             rest, more = self._classify(model, batch, masks, trust)
             loss, parts = loss + rest, parts | more
         return loss, parts

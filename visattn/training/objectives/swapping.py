@@ -37,11 +37,13 @@ def complete_masks(
     Returns:
         Masks in [0, 1] and trust, both (N, 1, H, W), without a graph.
     """
+    missing = given.isnan()
+    if not missing.any():
+        return given, torch.ones_like(given)
     # Not under no_grad: there, autocast of older PyTorch (issue 158232) keeps weights that it
     # casts without their graph, and the later passes of this step would take them.
     logits = predict_mask(model, images, site=site).detach().float()
     logits = resized(logits, given.shape[-2:])
-    missing = given.isnan()
     confidence = (2 * torch.sigmoid(logits) - 1).abs() * weight
     masks = torch.where(missing, sharpened(logits), given)
     return masks, torch.where(missing, confidence, 1)
