@@ -25,7 +25,13 @@ OTHER_PLACES = {
     "uecfoodpix": "data/UECFoodPIXCOMPLETE",
 }
 """Folders inside that are taken, too."""
-TEST = {"waterbirds": ("test", 40), "imagenet9": ("test_original", 18), "pets": ("test", 6)}
+TEST = {
+    "waterbirds": ("test", 40),
+    "imagenet9": ("test_original", 18),
+    "pets": ("test", 6),
+    "uecfoodpix": ("test", 6),
+}
+"""The split that is audited, and how many pictures it has."""
 QUICK = {"adversarial": 2, "noise": 0, "cases": 0, "progress": False}
 
 
@@ -82,7 +88,7 @@ def test_an_audit_of_the_path_is_that_of_the_module(name, request):
     by_module = audit(model, module, **QUICK)
     assert by_path.as_dict() == by_module.as_dict()
     assert by_path.settings["size"] == 24
-    split, images = TEST.get(name, ("test", 6))
+    split, images = TEST[name]
     assert by_path.settings["split"] == split
     assert by_path.accuracies["original"].images == images
     of_first = sum(item.label == 0 for item in module.items(split))
