@@ -83,6 +83,7 @@ def ask(
     subject: Subject,
     batches: Iterable[Mapping[str, Tensor]],
     *,
+    count: int,
     work: Work,
     backgrounds: Tensor | None,
 ) -> Answers:
@@ -91,6 +92,7 @@ def ask(
     Args:
         subject: The classifier.
         batches: Of `Scenes`.
+        count: How many pictures there are in all batches.
         work: What to ask.
         backgrounds: Pictures (K, 3, H, W), bytes, to put every foreground on, for the adversarial
             accuracy; None to leave that out.
@@ -98,7 +100,7 @@ def ask(
     Returns:
         The answers, in the order of the batches.
     """
-    kept: list[dict[str, Tensor]] = []
+    kept = _Columns(count)
     empty = 0
     for number, batch in enumerate(batches, start=1):
         images, masks, whole = open_batch(batch, device=subject.device, masks_of=work.masks_of)
@@ -124,23 +126,51 @@ def ask(
                 found[f"share/{made.variant}"] = shares
         if backgrounds is not None:
             found["right_on_all"] = _right_on_all(subject, cutouts, backgrounds, batch["label"])
-        kept.append(found)
-    if not kept:
+        kept.add(found)
+    if not kept.filled:
         raise ValueError(
             f"none of the {empty} pictures' masks marks anything; say what the values of the mask "
             "files mean (mask_values=..., --mask_values)"
         )
-    joined = {name: torch.cat([part[name] for part in kept]) for name in kept[0]}
+    told = kept.values()
     return Answers(
-        rows=joined["row"],
-        labels=joined["label"],
-        answers=_under(joined, "answer/"),
-        shares=_under(joined, "share/"),
-        lenders=_under(joined, "lender/"),
-        right_on_all=joined.get("right_on_all"),
+        rows=told["row"],
+        labels=told["label"],
+        answers=_under(told, "answer/"),
+        shares=_under(told, "share/"),
+        lenders=_under(told, "lender/"),
+        right_on_all=told.get("right_on_all"),
         empty=empty,
-        ious=joined.get("iou", torch.zeros(0)),
+        ious=told.get("iou", torch.zeros(0)),
     )
+
+
+class _Columns:
+    """Values by name, a batch of rows at a time, in tensors laid out whole with the first batch.
+
+    A small tensor kept from every batch would lie in memory between the large ones of the pictures;
+    what these leave behind could not be joined again, and the process would grow with every batch.
+
+    Args:
+        count: How many rows there may be.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.count, self.filled = count, 0
+        self._values: dict[str, Tensor] = {}
+
+    def add(self, found: Mapping[str, Tensor]) -> None:
+        """Keep a batch: values (N,) under the same names each time."""
+        end = self.filled + len(next(iter(found.values())))
+        for name, values in found.items():
+            if name not in self._values:
+                self._values[name] = values.new_empty(self.count)
+            self._values[name][self.filled : end] = values
+        self.filled = end
+
+    def values(self) -> dict[str, Tensor]:
+        """The rows that were filled."""
+        return {name: values[: self.filled] for name, values in self._values.items()}
 
 
 def open_batch(

@@ -215,6 +215,7 @@ def audit(
         found = ask(
             subject,
             _shown(loader, "Auditing", progress=progress),
+            count=len(arranged.scenes),
             work=arranged.work,
             backgrounds=arranged.fixed,
         )
