@@ -1,8 +1,11 @@
 """Every number of an audit on pictures and classifiers whose numbers are known."""
 
+import io
+
 import pytest
 import torch
 from coloured_squares import BACKGROUNDS, EACH, NAMES, OBJECTS, Nearest
+from rich.console import Console
 
 import visattn
 from visattn.auditing.lending import Lenders
@@ -157,3 +160,15 @@ def test_new_backgrounds_come_from_their_folder(toy, tmp_path, reads_background,
     found = visattn.audit(reads_object, toy, backgrounds=tmp_path, **options)
     assert found.accuracies["mixed-new"].value == 1
     assert np.isnan(found.sensitivity)
+
+
+def test_the_table_is_whole_on_eighty_columns(toy, reads_background):
+    found = visattn.audit(reads_background, toy, size=16, noise=0.6, progress=False)
+    console = Console(width=80, file=io.StringIO())
+    console.print(found.table())
+    lines = console.file.getvalue().splitlines()
+    (sensitivity,) = (" ".join(line.split()) for line in lines if line.startswith("RFS"))
+    assert sensitivity == f"RFS, -1 to 1 {IMAGES} -1.000 -1.000 to -1.000 0.000"
+    assert any(line.startswith("  worst group, mixed-rand  composed ") for line in lines)
+    assert not any("…" in line for line in lines)
+    assert "Accuracy under noise of 0.6: 100.0 % on the foreground" in " ".join(lines)

@@ -24,10 +24,11 @@ def audit_table(found: Audit) -> Table:
     table = Table(
         title=title,
         title_justify="left",
-        caption=_caption(found),
+        caption=f"\n{_caption(found)}",
         caption_justify="left",
         box=SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
+        show_edge=False,
     )
     table.add_column("", no_wrap=True)
     table.add_column("pictures")
@@ -55,8 +56,7 @@ def audit_table(found: Audit) -> Table:
         if not math.isnan(found.sensitivity):
             low, high = found.sensitivity_interval
             value, interval = f"{found.sensitivity:+.3f}", f"{low:+.3f} to {high:+.3f}"
-        noise = f"noise {settings['noise']:g}"
-        table.add_row("RFS, -1 to 1", noise, images, value, interval, "0.000")
+        table.add_row("RFS, -1 to 1", "", images, value, interval, "0.000")
     if found.gap is not None or found.noise_accuracies:
         table.add_section()
     table.add_row("answers that flip", "ESTIMATES" if found.estimate else "")
@@ -88,7 +88,8 @@ def _caption(found: Audit) -> str:
             f"{_percent(share.value)} on the {part}"
             for part, share in found.noise_accuracies.items()
         ]
-        lines.append(f"Accuracy under noise: {', '.join(shares)}.")
+        noise = f"{found.settings['noise']:g}"
+        lines.append(f"Accuracy under noise of {noise}: {', '.join(shares)}.")
     if not math.isnan(found.mask_iou):
         lines.append(f"IoU of the predicted masks with those given: {found.mask_iou:.3f}.")
     lines.extend(f"{count} {why}." for why, count in found.left_out.items() if count)
