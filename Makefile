@@ -28,7 +28,7 @@ test: .venv/ready  ## Run the tests on all cores
 	@echo "make: running the tests"
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal $(TESTS)
 
-demo: .venv/ready  ## Render sushi, train with and without a mask, compare (6 to 7 minutes on two cores)
+demo: .venv/ready  ## Render sushi, train with and without a mask, compare (5 to 7 minutes on two cores)
 	$(BIN)/visattn demo
 
 bench: .venv/ready  ## What attention costs on this machine
