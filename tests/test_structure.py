@@ -50,7 +50,8 @@ ALLOWED = {
     "evaluation": {"blocks", "recording", "metrics", "cam"},
     "report_page": {"attention", "site_maps", "recording", "pictures", "metrics", "cam"},
     "data": set(),
-    "auditing": {"metrics", "pictures", "data", "training"},
+    "terminal_table": set(),
+    "auditing": {"metrics", "pictures", "data", "training", "terminal_table"},
     "testing": CORE | {"exporting", "weights"},
     "bench": CORE | {"training", "bench_memory", "bench_audit"},
     "bench_memory": {"blocks"},
@@ -58,7 +59,7 @@ ALLOWED = {
     "matrix": CORE | {"testing"},
     "training": CORE
     | {"weights", "finetuning", "pictures", "metrics", "data", "cam", "evaluation", "sequence"}
-    | {"exporting", "report_page", "training"},
+    | {"exporting", "report_page", "training", "terminal_table"},
     "commands": None,
     "cli": None,
     "__init__": None,

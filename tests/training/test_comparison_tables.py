@@ -86,6 +86,18 @@ def test_the_page_says_it_all(table):
     assert "![Accuracy by recipe and variant](results.png)" in page
 
 
+def test_adversarial_backgrounds_come_last_and_count_foregrounds(table):
+    lines = CSV.splitlines()
+    columns = "accuracy/adversarial,images/adversarial,images/original"
+    rows = [f"{line},{value},24,96" for line, value in zip(lines[1:], "0012345", strict=True)]
+    table.write_text("\n".join([f"{lines[0]},{columns}", *rows]))
+    section, _ = rows_of(table)
+    assert section.splits[-1] == "adversarial"
+    page = write_tables(table)[1].read_text()
+    assert "Images a split: 96.\n" in page
+    assert "- adversarial: the share of 24 foregrounds that are told right on every one" in page
+
+
 def test_other_options_are_a_section_of_their_own(table):
     facts = {"recipe": "ours", "seed": "0", "options": "--data.a=1 --data.b=x y", "key": "x"}
     add_records(table, [Record(facts, {"accuracy/mixed_rand": 0.5})])

@@ -1,10 +1,13 @@
 """The worst (class, background) group of a test."""
 
+import io
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 import torch
+from rich.console import Console
 
 from visattn.training.outcomes import Outcomes, Results, SplitOutcome
 
@@ -72,6 +75,25 @@ def test_it_stands_in_the_table_and_among_the_plain_values():
     }
     columns = {c.header: list(c.cells) for c in results.table(title="").columns}
     assert columns["worst group"] == ["15.0 % (3/4)", ""]
+
+
+def test_the_table_is_whole_on_eighty_columns():
+    image = {"mask_iou": torch.tensor([0.5]), "mask_share": torch.tensor([0.1])}
+    one = {"label": torch.tensor([0]), "prediction": torch.tensor([0]), "index": torch.arange(1)}
+    masked = SplitOutcome(**one, **image)
+    splits = {
+        "test_mixed_rand": outcome(GROUPS),
+        "test_only_fg_grey": masked,
+        "test_adversarial": replace(masked, foregrounds=("00000",)),
+    }
+    console = Console(width=80, file=io.StringIO())
+    console.print(Results.of(splits).table(title="a/checkpoint.ckpt"))
+    text = console.file.getvalue()
+    rows = [" ".join(line.split()) for line in text.splitlines()]
+    assert rows[1] == "split images accuracy 95 % interval worst group mask IoU"
+    assert rows[4] == "test_only_fg_grey 1 100.0 % 20.7 to 100.0 0.500"
+    assert "…" not in text
+    assert "An adversarial split counts foregrounds" in text
 
 
 @pytest.mark.parametrize("known", [True, False], ids=["named", "one without a name"])

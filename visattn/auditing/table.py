@@ -3,12 +3,12 @@
 import math
 from collections.abc import Iterable
 
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from visattn.auditing.opening import short_name
 from visattn.auditing.results import Audit
 from visattn.metrics import Difference, Proportion, WorstGroup
+from visattn.terminal_table import terminal_table
 
 _ORDER = ("original", "mixed-same", "mixed-rand", "mixed-next", "mixed-new")
 
@@ -21,19 +21,12 @@ def audit_table(found: Audit) -> Table:
         title += f", {settings['split']}"
     if found.estimate:
         title += f"\nAN ESTIMATE: the masks are predicted by {short_name(settings['masks'])}"
-    table = Table(
+    table = terminal_table(
         title=title,
-        title_justify="left",
+        words=("", "pictures"),
+        numbers=("images", "value", "95 % interval", "chance"),
         caption=f"\n{_caption(found)}",
-        caption_justify="left",
-        box=SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        show_edge=False,
     )
-    table.add_column("", no_wrap=True)
-    table.add_column("pictures")
-    for heading in ("images", "value", "95 % interval", "chance"):
-        table.add_column(heading, justify="right", no_wrap=True)
     if found.accuracies:
         table.add_row("accuracy")
     for variant in ordered(found.accuracies):

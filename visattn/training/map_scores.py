@@ -2,13 +2,12 @@
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -19,6 +18,7 @@ from visattn.data.layout import split_names
 from visattn.data.modules import SushiData
 from visattn.evaluation import MapScores, evaluate_maps
 from visattn.metrics import Baseline
+from visattn.terminal_table import terminal_table
 from visattn.training.look import load_network
 from visattn.training.suggestions import nearest
 
@@ -108,9 +108,12 @@ def measure_maps(
         seed=seed,
     )
     title = f"{model}: {len(rows)} images of {dataset.split}"
-    console.print(_where_table(found, title=title))
-    console.print(_why_table(found, deletion=deletion_baseline, insertion=insertion_baseline))
-    console.print(_randomisation_table(found))
+    console.print(
+        _where_table(found, title=title),
+        _why_table(found, deletion=deletion_baseline, insertion=insertion_baseline),
+        _randomisation_table(found),
+        sep="\n",
+    )
     _say_what_was_left_out(found, console)
     if out is not None:
         settings = {
@@ -163,7 +166,11 @@ def _dataset(
 
 def _where_table(found: Mapping[str, MapScores], *, title: str) -> Table:
     """Localisation, the chance level in the last row."""
-    table = _table(f"{title}\nDoes the map lie on the object?", columns=_WHERE.values())
+    table = terminal_table(
+        title=f"{title}\nDoes the map lie on the object?",
+        words=["map"],
+        numbers=list(_WHERE.values()),
+    )
     for name, scores in found.items():
         table.add_row(name, *(_number(scores.localisation[metric].value) for metric in _WHERE))
     table.add_section()
@@ -174,9 +181,10 @@ def _where_table(found: Mapping[str, MapScores], *, title: str) -> Table:
 
 def _why_table(found: Mapping[str, MapScores], *, deletion: str, insertion: str) -> Table:
     """Faithfulness; what sees no image stands in the last rows."""
-    table = _table(
-        "Does the prediction depend on what the map marks? (↓ low is good, ↑ high is good)",
-        columns=_WHY.values(),
+    table = terminal_table(
+        title="Does the prediction depend on what the map marks? (↓ low is good, ↑ high is good)",
+        words=["map"],
+        numbers=list(_WHY.values()),
         caption=f"On {deletion} for deletion, {insertion} for insertion, zero for drop and"
         " increase. The random map is the chance level.",
     )
@@ -188,28 +196,14 @@ def _why_table(found: Mapping[str, MapScores], *, deletion: str, insertion: str)
 def _randomisation_table(found: Mapping[str, MapScores]) -> Table:
     """The randomisation test, a column a step."""
     shares = next(iter(found.values())).randomisation
-    table = _table(
-        "Rank correlation with the map after a share of the layers was randomised, top first",
-        columns=[f"{share:.0%}" for share in shares],
+    table = terminal_table(
+        title="Rank correlation with the map after a share of the layers was randomised, top first",
+        words=["map"],
+        numbers=[f"{share:.0%}" for share in shares],
         caption="At 1 the map reads nothing of these layers; empty where it became flat.",
     )
     for name, scores in found.items():
         table.add_row(name, *(_number(scores.randomisation[s].value, digits=2) for s in shares))
-    return table
-
-
-def _table(title: str, *, columns: Iterable[str], caption: str | None = None) -> Table:
-    table = Table(
-        title=title,
-        caption=caption,
-        title_justify="left",
-        caption_justify="left",
-        box=SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-    )
-    table.add_column("map")
-    for heading in columns:
-        table.add_column(heading, justify="right", no_wrap=True)
     return table
 
 

@@ -21,6 +21,7 @@ from visattn.metrics import (
     summarise,
     worst_group,
 )
+from visattn.terminal_table import terminal_table
 from visattn.training.adversarial import foreground_ids, is_adversarial, right_on_all
 from visattn.training.data_facts import names_of_tests
 
@@ -187,19 +188,21 @@ class Results:
         """A row a split: accuracy with its 95 % interval; worst group and mask IoU if there are."""
         with_mask = any(outcome.iou is not None for outcome in self.splits.values())
         with_groups = any(outcome.worst is not None for outcome in self.splits.values())
-        table = Table(title=title, title_justify="left")
-        table.add_column("split")
-        table.add_column("images", justify="right")
-        table.add_column("accuracy", justify="right")
-        table.add_column("95 % interval", justify="right")
+        headings = ["images", "accuracy", "95 % interval"]
+        headings += ["worst group"] if with_groups else []
+        headings += ["mask IoU"] if with_mask else []
+        table = terminal_table(title=title, words=["split"], numbers=headings)
+        notes = []
+        if any(outcome.foregrounds for outcome in self.splits.values()):
+            notes.append(
+                "An adversarial split counts foregrounds: one is right if all of its images are."
+            )
         if with_groups:
-            table.add_column("worst group", justify="right")
-            table.caption = (
+            notes.append(
                 "Worst group: lowest accuracy of a class on a background; in brackets how many of "
                 f"all groups have the {GROUP_MINIMUM} images to count."
             )
-        if with_mask:
-            table.add_column("mask IoU", justify="right")
+        table.caption = "\n".join(notes) or None
         for name, outcome in self.splits.items():
             share = outcome.accuracy
             cells = [name, str(share.images), percent(share.value), interval(share)]

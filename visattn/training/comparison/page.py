@@ -5,6 +5,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from visattn.training.comparison.numbers import ADVERSARIAL
 from visattn.training.comparison.records import Record
 from visattn.training.comparison.summary import Row, Section, Statistic, random_split
 from visattn.training.markdown import recipe_link, table_text
@@ -104,7 +105,12 @@ def _facts(section: Section) -> str:
     machines = dict.fromkeys(_machine(record) for record in records)
     chance = {record.numbers.get("chance") for record in records} - {None}
     tested = sorted(
-        {int(v) for r in records for k, v in r.numbers.items() if k.startswith("images/")}
+        {
+            int(r.numbers[f"images/{split}"])
+            for r in records
+            for split in section.splits
+            if split != ADVERSARIAL and f"images/{split}" in r.numbers
+        }
     )
     lines = [
         f"visattn {all_of('visattn')}, torch {all_of('torch')}, code {all_of('code')}; "
@@ -172,6 +178,13 @@ def _measures(section: Section, *, link: Callable[[str], str]) -> list[str]:
 def _notes(section: Section, *, known: set[str]) -> str:
     split = random_split(section.splits) or ""
     notes = []
+    if f"accuracy/{ADVERSARIAL}" in known:
+        counts = {_mean(row, f"images/{ADVERSARIAL}") for row in section.rows} - {None}
+        of = f"{counts.pop():.0f} foregrounds" if len(counts) == 1 else "foregrounds"
+        notes.append(
+            f"{ADVERSARIAL}: the share of {of} that are told right on every one of their "
+            "backgrounds."
+        )
     if "gap_recovery" in known:
         notes.append(
             f"Gap recovery: (accuracy {_MINUS} {section.baseline}) / ({section.oracle} {_MINUS} "

@@ -24,7 +24,7 @@ _NO_EFFECT = ("data.workers", "data.render_workers", "trainer.enable_progress_ba
 _PACKAGE = Path(__file__).resolve().parents[2]
 _UNMEASURED = {
     *("auditing", "commands", "exporting", "matrix", "pictures", "report_page", "sequence"),
-    *("testing", "page.py", "figure.py"),
+    *("testing", "terminal_table.py", "page.py", "figure.py"),
 }
 """Folders and files of visattn that no number of a comparison depends on."""
 
