@@ -10,7 +10,7 @@ from visattn.training.comparison.summary import Section, random_split
 
 _DARK, _BLUE, _ORANGE = "#222222", "#0072b2", "#d55e00"
 _LINE = 0.24
-_PANEL = 1.25
+_PANEL = 1.0
 
 
 def draw_section(section: Section, path: Path) -> Path:

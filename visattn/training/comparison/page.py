@@ -183,7 +183,7 @@ def _notes(section: Section, *, known: set[str]) -> str:
         of = f"{counts.pop():.0f} foregrounds" if len(counts) == 1 else "foregrounds"
         notes.append(
             f"{ADVERSARIAL}: the share of {of} that are told right on every one of their "
-            "backgrounds."
+            "backgrounds; one answer for all pictures gets the chance level."
         )
     if "gap_recovery" in known:
         notes.append(
