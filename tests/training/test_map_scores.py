@@ -43,6 +43,8 @@ def test_a_folder_is_measured(checkpoint, tiny_folder, tmp_path, capsys):
     assert main(["evaluate-maps", *words]) == 0
     printed = capsys.readouterr().out
     found = json.loads(out.read_text())
+    titles = ("Does the prediction depend", "Rank correlation")
+    assert all(f"\n\n{title}" in printed for title in titles)  # a blank line before each table
     assert (found["split"], found["images"], found["size"]) == ("test_same", 4, 32)
     assert [name for name in found["maps"] if "CAM" not in name] == ["layer2.0", "random", "centre"]
     for name, scores in found["maps"].items():

@@ -108,12 +108,13 @@ def measure_maps(
         seed=seed,
     )
     title = f"{model}: {len(rows)} images of {dataset.split}"
-    console.print(
+    for table in (
         _where_table(found, title=title),
         _why_table(found, deletion=deletion_baseline, insertion=insertion_baseline),
         _randomisation_table(found),
-        sep="\n",
-    )
+    ):
+        console.print(table)
+        console.print()
     _say_what_was_left_out(found, console)
     if out is not None:
         settings = {

@@ -4,7 +4,6 @@ from visattn.training.outcomes import Results
 
 RANDOM = ("mixed_rand", "rand")
 NEW = ("mixed_new", "new")
-ADVERSARIAL = "adversarial"
 
 
 def split_name(name: str) -> str:

@@ -5,7 +5,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from visattn.training.comparison.numbers import ADVERSARIAL
+from visattn.training.adversarial import is_adversarial
 from visattn.training.comparison.records import Record
 from visattn.training.comparison.summary import Row, Section, Statistic, random_split
 from visattn.training.markdown import recipe_link, table_text
@@ -109,7 +109,7 @@ def _facts(section: Section) -> str:
             int(r.numbers[f"images/{split}"])
             for r in records
             for split in section.splits
-            if split != ADVERSARIAL and f"images/{split}" in r.numbers
+            if not is_adversarial(split) and f"images/{split}" in r.numbers
         }
     )
     lines = [
@@ -178,11 +178,11 @@ def _measures(section: Section, *, link: Callable[[str], str]) -> list[str]:
 def _notes(section: Section, *, known: set[str]) -> str:
     split = random_split(section.splits) or ""
     notes = []
-    if f"accuracy/{ADVERSARIAL}" in known:
-        counts = {_mean(row, f"images/{ADVERSARIAL}") for row in section.rows} - {None}
+    for name in filter(is_adversarial, section.splits):
+        counts = {_mean(row, f"images/{name}") for row in section.rows} - {None}
         of = f"{counts.pop():.0f} foregrounds" if len(counts) == 1 else "foregrounds"
         notes.append(
-            f"{ADVERSARIAL}: the share of {of} that are told right on every one of their "
+            f"{name}: the share of {of} that are told right on every one of their "
             "backgrounds; one answer for all pictures gets the chance level."
         )
     if "gap_recovery" in known:

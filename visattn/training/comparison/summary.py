@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from visattn.metrics import gap_recovery
-from visattn.training.comparison.numbers import ADVERSARIAL, RANDOM
+from visattn.training.comparison.numbers import RANDOM
 from visattn.training.comparison.records import Record
 
 BASELINE, ORACLE = "plain", "true_mask"
@@ -19,7 +19,7 @@ _ORDER = (
     "only_fg_grey",
     "only_bg",
     "no_fg",
-    ADVERSARIAL,
+    "adversarial",
 )
 
 
