@@ -10,22 +10,22 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from visattn.auditing import audit
     from visattn.blocks import block_names, register_block
-    from visattn.cam import grad_cam
-    from visattn.checkpoints import from_published
     from visattn.exporting import export_model
-    from visattn.finetuning import freeze_backbone, parameter_groups, unfreeze_backbone
-    from visattn.insertion import (
+    from visattn.pictures import overlay
+    from visattn.recording import record
+    from visattn.recording.cam import grad_cam
+    from visattn.report_page import report
+    from visattn.wrapping.checkpoints import from_published
+    from visattn.wrapping.finetuning import freeze_backbone, parameter_groups, unfreeze_backbone
+    from visattn.wrapping.insertion import (
         attention_parameters,
         backbone_parameters,
         disabled,
         unwrap,
         wrap,
     )
-    from visattn.pictures import overlay
-    from visattn.planning import plan
-    from visattn.recording import record
-    from visattn.report_page import report
-    from visattn.weights import load_attention, save_attention
+    from visattn.wrapping.planning import plan
+    from visattn.wrapping.weights import load_attention, save_attention
 
 __version__ = version("visattn")
 __all__ = [
@@ -52,26 +52,26 @@ __all__ = [
 ]
 
 _HOMES = {
-    "attention_parameters": "visattn.insertion",
+    "attention_parameters": "visattn.wrapping.insertion",
     "audit": "visattn.auditing",
-    "backbone_parameters": "visattn.insertion",
+    "backbone_parameters": "visattn.wrapping.insertion",
     "block_names": "visattn.blocks",
-    "disabled": "visattn.insertion",
+    "disabled": "visattn.wrapping.insertion",
     "export_model": "visattn.exporting",
-    "freeze_backbone": "visattn.finetuning",
-    "from_published": "visattn.checkpoints",
-    "grad_cam": "visattn.cam",
-    "load_attention": "visattn.weights",
+    "freeze_backbone": "visattn.wrapping.finetuning",
+    "from_published": "visattn.wrapping.checkpoints",
+    "grad_cam": "visattn.recording.cam",
+    "load_attention": "visattn.wrapping.weights",
     "overlay": "visattn.pictures",
-    "parameter_groups": "visattn.finetuning",
-    "plan": "visattn.planning",
+    "parameter_groups": "visattn.wrapping.finetuning",
+    "plan": "visattn.wrapping.planning",
     "record": "visattn.recording",
     "register_block": "visattn.blocks",
     "report": "visattn.report_page",
-    "save_attention": "visattn.weights",
-    "unfreeze_backbone": "visattn.finetuning",
-    "unwrap": "visattn.insertion",
-    "wrap": "visattn.insertion",
+    "save_attention": "visattn.wrapping.weights",
+    "unfreeze_backbone": "visattn.wrapping.finetuning",
+    "unwrap": "visattn.wrapping.insertion",
+    "wrap": "visattn.wrapping.insertion",
 }
 
 

@@ -59,7 +59,7 @@ _MISTAKES = (ValueError, TypeError, KeyError, OSError, ImportError)
 
 def _dispatch(words: list[str]) -> None:
     if words and words[0] in LIGHTNING:
-        from visattn.training.process import tune_process
+        from visattn.training.command_line.process import tune_process
 
         tune_process()
         from visattn.training import run_command

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import visattn
-from visattn.data.sushi import rendering
+from visattn.data.generated.sushi import rendering
 
 QUICK = {"size": 16, "adversarial": 0, "noise": 0, "cases": 0, "progress": False}
 

@@ -10,7 +10,7 @@ from PIL import Image
 from visattn.cli import main
 from visattn.data import FolderData
 from visattn.training import ImageClassifier
-from visattn.training.quiet import quiet_lightning
+from visattn.training.command_line.quiet import quiet_lightning
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from visattn import record
-from visattn.site_maps import PairwiseMap
+from visattn.recording.site_maps import PairwiseMap
 from visattn.testing import enliven
 
 

@@ -7,9 +7,9 @@ from jsonargparse import ArgumentParser
 
 import visattn.data
 from visattn.data import modules
-from visattn.training.command import TaskCLI
-from visattn.training.mistakes import explain
-from visattn.training.quiet import quiet_lightning
+from visattn.training.command_line.command import TaskCLI
+from visattn.training.command_line.mistakes import explain
+from visattn.training.command_line.quiet import quiet_lightning
 
 NAMES = [name for name in modules.__all__ if name != "ImageData"]
 

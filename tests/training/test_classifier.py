@@ -8,12 +8,12 @@ import torch
 from torch import nn
 
 from visattn.data.modules import FolderData
-from visattn.training.backbone import build_backbone, wrap_calls
+from visattn.networks.backbone import build_backbone, wrap_calls
 from visattn.training.classifier import ImageClassifier
+from visattn.training.command_line.quiet import quiet_lightning
+from visattn.training.command_line.runs import claim_run, find_checkpoint, resolve_checkpoint
 from visattn.training.objectives import CrossEntropy, Objective
 from visattn.training.outcomes import Outcomes, Results, SplitOutcome, gap_of
-from visattn.training.quiet import quiet_lightning
-from visattn.training.runs import claim_run, find_checkpoint, resolve_checkpoint
 from visattn.training.schedule import warmup_cosine
 
 MASK = {"block": "spatial_mask", "at": "image", "init": "paper", "width": 4, "depth": 2}
@@ -293,7 +293,7 @@ def test_the_newest_checkpoint_is_found(tmp_path):
 
 PROBE = """
 import ctypes, os
-from visattn.training.process import tune_process
+from visattn.training.command_line.process import tune_process
 print(*tune_process(), sep=",")
 libc = ctypes.CDLL(None)
 libc.malloc.restype = ctypes.c_void_p

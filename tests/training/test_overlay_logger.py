@@ -10,8 +10,8 @@ from PIL import Image, ImageSequence
 from visattn.data.modules import FolderData
 from visattn.training import run_command
 from visattn.training.classifier import ImageClassifier
+from visattn.training.command_line.quiet import quiet_lightning
 from visattn.training.overlay_logger import OverlayLogger
-from visattn.training.quiet import quiet_lightning
 
 
 @pytest.fixture(autouse=True)

@@ -3,10 +3,10 @@
 import pytest
 
 from visattn.cli import main
-from visattn.training.command import TaskCLI
-from visattn.training.quiet import quiet_lightning
-from visattn.training.recipes import find_recipe, recipe_names
-from visattn.training.tasks import DEFAULT, TASKS, find_task, task_of
+from visattn.training.command_line.command import TaskCLI
+from visattn.training.command_line.quiet import quiet_lightning
+from visattn.training.command_line.recipes import find_recipe, recipe_names
+from visattn.training.command_line.tasks import DEFAULT, TASKS, find_task, task_of
 
 OTHERS = [n for n in recipe_names() if task_of([f"-c={find_recipe(n)}"]).name != DEFAULT]
 

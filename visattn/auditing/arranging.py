@@ -16,8 +16,8 @@ from visattn.auditing.measuring import Answers, MasksOf, Work, all_right, fixed_
 from visattn.auditing.opening import Fit
 from visattn.auditing.scenes import Pictures, Renders, Scenes
 from visattn.auditing.subject import Subject
+from visattn.basics.suggestions import nearest
 from visattn.data import Item, PictureDataset
-from visattn.training.suggestions import nearest
 
 BACKGROUND_COLUMN = "style"
 """The column of ``metadata.csv`` that names backgrounds where no other is asked for."""

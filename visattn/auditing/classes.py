@@ -8,7 +8,7 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
-from visattn.training.suggestions import nearest
+from visattn.basics.suggestions import nearest
 
 ClassMap = Mapping[str, int | Sequence[int]] | Mapping[int, int]
 """From the name of a class folder to the logits that mean it, such as ``{"dog": [151, 152]}``; or,

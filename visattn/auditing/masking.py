@@ -24,7 +24,7 @@ def open_mask_model(model: MaskModel) -> tuple[Callable[[Tensor], Tensor], str]:
     """
     facts: dict[str, Any] = {}
     if isinstance(model, (str, Path)):
-        from visattn.training.look import load_network
+        from visattn.commands.look import load_network
 
         network, facts = load_network(model)
         network.to("cuda" if torch.cuda.is_available() else "cpu")
@@ -39,7 +39,7 @@ def open_mask_model(model: MaskModel) -> tuple[Callable[[Tensor], Tensor], str]:
 def _of_network(network: nn.Module, facts: dict[str, Any]) -> Callable[[Tensor], Tensor]:
     from visattn.auditing.opening import prepare
     from visattn.auditing.subject import evaluating
-    from visattn.training.mask_pass import find_mask_tap, predict_mask, sharpened
+    from visattn.networks.mask_pass import find_mask_tap, predict_mask, sharpened
 
     find_mask_tap(network)  # an error now, not after reading
     prepared = prepare(facts, size=None, fit=None, mean=None, std=None)

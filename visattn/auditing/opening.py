@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from visattn.auditing.scenes import Pictures, Unlabelled
+from visattn.basics.suggestions import nearest
 from visattn.data import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -18,7 +19,6 @@ from visattn.data import (
     split_names,
 )
 from visattn.data.masks import SOFT
-from visattn.training.suggestions import nearest
 
 Classifier = nn.Module | Callable[[Tensor], Any]
 Fit = Literal["crop", "stretch"]
@@ -113,7 +113,7 @@ def _open(
             raise ValueError(f"{asked} for the name of a timm model: this one is built")
         known = getattr(model, "data_facts", None) or _timm_facts(model)
         return Opened(model, getattr(model, "__name__", type(model).__name__), known)
-    from visattn.training.look import load_network
+    from visattn.commands.look import load_network
 
     is_file = Path(model).is_file()
     if pretrained and is_file:
@@ -221,7 +221,7 @@ def open_pictures(
         return data
     if str(data) == SUSHI:
         from visattn.data import SushiData
-        from visattn.data.sushi.plan import ADVERSARIAL_BACKGROUNDS
+        from visattn.data.generated.sushi.plan import ADVERSARIAL_BACKGROUNDS
 
         many = least if adversarial == ADVERSARIAL_BACKGROUNDS else 0
         scenes = SushiData(size=prepared.size, train=8, val=0, test=least, adversarial=many)

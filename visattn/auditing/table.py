@@ -7,8 +7,8 @@ from rich.table import Table
 
 from visattn.auditing.opening import short_name
 from visattn.auditing.results import Audit
+from visattn.basics.terminal_table import terminal_table
 from visattn.metrics import Difference, Proportion, WorstGroup
-from visattn.terminal_table import terminal_table
 
 _ORDER = ("original", "mixed-same", "mixed-rand", "mixed-next", "mixed-new")
 

@@ -1,13 +1,15 @@
 """Attention blocks: plain modules from (N, C, H, W) to (N, C, H, W), and their registry."""
 
-import difflib
-from collections.abc import Callable
-from dataclasses import dataclass
-from importlib import import_module
-from typing import Any, Literal
+from typing import Any
 
-from torch import nn
-
+from visattn.blocks.registry import (
+    BlockEntry,
+    block_entry,
+    block_names,
+    block_of_class,
+    register_block,
+    unregister_block,
+)
 from visattn.blocks.taps import PairwiseTap, Tap
 
 __all__ = [
@@ -20,172 +22,10 @@ __all__ = [
     "unregister_block",
 ]
 
-BlockFactory = Callable[..., nn.Module]
-"""Called as ``factory(channels, **options)``; a block class is one."""
-
-
-@dataclass(frozen=True)
-class BlockEntry:
-    """A registered block and its own place.
-
-    Attributes:
-        name: The name for `wrap`.
-        factory: Makes the block from a number of channels and options.
-        at: Where it goes unless told otherwise, as in `wrap`.
-        stages: The stages it goes to unless told otherwise; None is all.
-        every: It goes to every n-th place of a stage, counted from the n-th.
-        stands: How it stands to the module at its place: ``"after"`` it, ``"around"`` it (called
-            with its input and its output), or ``"instead"`` of it, a convolution.
-        brings_norm: It stands instead of the normalisation after the convolution, too.
-    """
-
-    name: str
-    factory: BlockFactory
-    at: str = "branch"
-    stages: tuple[int, ...] | None = None
-    every: int = 1
-    stands: Literal["after", "around", "instead"] = "after"
-    brings_norm: bool = False
-
-    @classmethod
-    def of(
-        cls,
-        name: str,
-        factory: BlockFactory,
-        *,
-        at: str | None = None,
-        stages: tuple[int, ...] | None = None,
-        every: int | None = None,
-    ) -> "BlockEntry":
-        """An entry whose place is the one given, the factory's own, or every branch."""
-        return cls(
-            name=name,
-            factory=factory,
-            at=at or str(getattr(factory, "default_at", "branch")),
-            stages=stages or getattr(factory, "default_stages", None),
-            every=every or int(getattr(factory, "default_every", 1)),
-            stands=getattr(factory, "stands", "after"),
-            brings_norm=getattr(factory, "brings_norm", False),
-        )
-
-    @property
-    def summary(self) -> str:
-        """First line of the block's docstring."""
-        return (self.factory.__doc__ or "").strip().partition("\n")[0]
-
-
-_registry: dict[str, BlockEntry] = {}
-
-
-def register_block(
-    name: str,
-    factory: BlockFactory,
-    *,
-    at: str | None = None,
-    stages: tuple[int, ...] | None = None,
-    every: int | None = None,
-) -> BlockFactory:
-    """Make a block known to `wrap` by name.
-
-    Args:
-        name: A new name.
-        factory: A block class, or any function from channels to a module. If it takes ``init``,
-            it must start as the identity with ``init="identity"``; if it doesn't, `wrap` adds one
-            trained scalar a block that starts at zero.
-        at: Its own place, as in `wrap`; the class attribute ``default_at``, or ``"branch"``.
-        stages: Its own stages; the class attribute ``default_stages``, or all.
-        every: It goes to every n-th place; the class attribute ``default_every``, or 1.
-
-    Returns:
-        ``factory``.
-
-    Raises:
-        ValueError: The name is taken.
-        TypeError: ``factory`` cannot be called.
-
-    Example:
-        >>> from torch import nn
-        >>> _ = register_block("example_scale", lambda channels: nn.Conv2d(channels, channels, 1))
-        >>> block_entry("example_scale").at
-        'branch'
-        >>> unregister_block("example_scale")
-    """
-    if not callable(factory):
-        raise TypeError(f"A block must be a class or a function of channels, got {factory!r}.")
-    if name in _registry:
-        raise ValueError(
-            f"The block name {name!r} is taken by {_registry[name].factory!r}; choose another."
-        )
-    _registry[name] = BlockEntry.of(name, factory, at=at, stages=stages, every=every)
-    return factory
-
-
-def unregister_block(name: str) -> None:
-    """Forget a block; raise KeyError, with the nearest names, if there is none of that name."""
-    del _registry[block_entry(name).name]
-
-
-def block_names() -> list[str]:
-    """Names of all registered blocks, sorted."""
-    return sorted(_registry)
-
-
-def block_entry(name: str) -> BlockEntry:
-    """The registered block of that name.
-
-    Raises:
-        KeyError: There is none; the message has the nearest names.
-
-    Example:
-        >>> block_entry("cbam").factory.__name__
-        'CBAM'
-        >>> block_entry("cban")
-        Traceback (most recent call last):
-        ...
-        KeyError: "No block is called 'cban'. Did you mean 'cbam'..."
-    """
-    if name in _registry:
-        return _registry[name]
-    near = difflib.get_close_matches(name.lower(), _registry, n=3, cutoff=0.5)
-    hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
-    raise KeyError(
-        f"No block is called {name!r}.{hint} Blocks: {', '.join(block_names())};"
-        " register_block adds one."
-    )
-
-
-_CLASSES: dict[str, str] = {}
-for _name, _home in {
-    "se": "se.SE",
-    "ese": "ese.EffectiveSE",
-    "eca": "eca.ECA",
-    "cbam": "cbam.CBAM",
-    "bam": "bam.BAM",
-    "gc": "gc.GlobalContext",
-    "coord": "coord.CoordinateAttention",
-    "simam": "simam.SimAM",
-    "triplet": "triplet.TripletAttention",
-    "scse": "scse.SCSE",
-    "nonlocal": "nonlocal_.NonLocal",
-    "axial": "axial.Axial",
-    "criss_cross": "criss_cross.CrissCross",
-    "latents": "latents.Latents",
-    "linear": "linear.LinearAttention",
-    "mhsa": "mhsa.MultiHeadSelfAttention",
-    "local": "local.LocalSelfAttention",
-    "sk": "sk.SelectiveKernel",
-    "aa": "augmented.AugmentedConv",
-    "abn": "abn.AttentionBranch",
-    "residual_attention": "residual_attention.ResidualAttention",
-    "spatial_mask": "spatial_mask.SpatialMask",
-}.items():
-    _module, _, _class = _home.partition(".")
-    _CLASSES[_class] = _name
-    register_block(_name, getattr(import_module(f"visattn.blocks.{_module}"), _class))
-
 
 def __getattr__(name: str) -> Any:
     """The class of a block that comes with visattn, such as ``visattn.blocks.SE``."""
-    if name in _CLASSES:
-        return _registry[_CLASSES[name]].factory
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = block_of_class(name)
+    if found is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return found

@@ -67,7 +67,7 @@ def audit_classifier(
         flips_only: Look at no classes: flip rates alone.
         composites: Cut and paste even where the folder has variants that were rendered.
     """
-    from visattn.training.process import tune_process
+    from visattn.training.command_line.process import tune_process
 
     tune_process()
     import json
@@ -124,8 +124,8 @@ def audit_classifier(
 def _meaning(given: dict[str, Any]) -> Any:
     from dataclasses import fields
 
+    from visattn.basics.suggestions import nearest
     from visattn.data import MaskValues
-    from visattn.training.suggestions import nearest
 
     known = [field.name for field in fields(MaskValues)]
     for name, value in given.items():

@@ -14,9 +14,9 @@ def compare_starts(
         out: Folder for results.json and curves.png; curves that are there aren't trained again.
         quick: A few pictures and steps, to see that everything works; the numbers mean nothing.
     """
-    from visattn.training.process import tune_process
+    from visattn.training.command_line.process import tune_process
 
     tune_process()
-    from visattn.training.finetuning import run_finetuning
+    from visattn.experiments.finetuning import run_finetuning
 
     run_finetuning(seeds=(0, 1, 2) if seeds is None else seeds, out=out, quick=quick)

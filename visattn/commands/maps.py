@@ -33,7 +33,7 @@ def draw_overlay(
         pretrained: Load the weights of a timm model; without, they are random.
         list_layers: Draw nothing; list what can be drawn.
     """
-    from visattn.training import look
+    from visattn.commands import look
 
     if list_layers:
         print(look.list_layers(images, model=model, size=size, pretrained=pretrained))
@@ -127,7 +127,7 @@ def measure_maps(
         seed: Of the drawing, the random map and the randomised weights.
         out: A JSON file to write the numbers to.
     """
-    from visattn.training.process import tune_process
+    from visattn.training.command_line.process import tune_process
 
     tune_process()
     from visattn.training import measure_maps as measure

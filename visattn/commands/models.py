@@ -91,7 +91,7 @@ def write_model(
         dynamic: What may differ from the example: all (batch, height and width), batch or none.
         opset: Of ONNX; PyTorch's default if not given.
     """
-    from visattn.training.write_program import write_program
+    from visattn.commands.write_program import write_program
 
     print(
         write_program(

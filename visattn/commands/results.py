@@ -25,8 +25,8 @@ def show_spread(
 
     from rich.console import Console
 
-    from visattn.training.markdown import fill_readme
-    from visattn.training.spread import column_table, markdown_table, read_tests, spread_table
+    from visattn.experiments.markdown import fill_readme
+    from visattn.experiments.spread import column_table, markdown_table, read_tests, spread_table
 
     if splits and columns:
         raise ValueError("give splits or columns, not both: a column names its split")
@@ -80,7 +80,7 @@ def compare_recipes(
     """
     from pathlib import Path
 
-    from visattn.training.comparison.comparing import compare, write_tables
+    from visattn.experiments.comparison.comparing import compare, write_tables
 
     named = {"baseline": baseline, "oracle": oracle}
     if tables_only:

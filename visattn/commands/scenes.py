@@ -18,7 +18,7 @@ def compare_on_scenes(
         size: Side of the pictures in pixels; the recipes' own if not given.
         quick: A few pictures and one epoch, to see that everything works; the numbers mean nothing.
     """
-    from visattn.training.process import tune_process
+    from visattn.training.command_line.process import tune_process
 
     tune_process()
     from visattn.training import run_demo
@@ -51,7 +51,7 @@ def render_scenes(
         seed: Of the scenes.
         workers: Processes; one a processor if not given.
     """
-    from visattn.data.sushi import render_sushi
+    from visattn.data.generated.sushi import render_sushi
 
     folder = render_sushi(
         out,

@@ -9,7 +9,7 @@ def translate_text(sentence: str, *, model: str, out: str | None = None) -> None
         model: A checkpoint that visattn fit -c translation/... wrote.
         out: The picture to write: PNG or PDF, or GIF for a frame a word; none if not given.
     """
-    from visattn.training.translate import translate_sentence
+    from visattn.tasks.translation.translate import translate_sentence
 
     translation, picture = translate_sentence(sentence, model=model, out=out)
     print(translation)
@@ -36,7 +36,7 @@ def caption_picture(
         out: The picture to write: PNG or PDF for a map a word side by side, GIF for a frame a word;
             none if not given.
     """
-    from visattn.training.caption import caption_scene
+    from visattn.tasks.captioning.caption import caption_scene
 
     caption, written = caption_scene(model=model, picture=picture, seed=seed, size=size, out=out)
     print(caption)
@@ -54,7 +54,7 @@ def highlight_words(sentence: str, *, model: str, out: str | None = None) -> Non
             wrote.
         out: The picture to write, PNG or PDF; none if not given.
     """
-    from visattn.training.highlight import highlight_sentence
+    from visattn.tasks.highlight import highlight_sentence
 
     answer, picture = highlight_sentence(sentence, model=model, out=out)
     print(answer)

@@ -15,8 +15,8 @@ def show_smiles(names: list[str], *, runs: str = "runs", out: str | None = None)
 
     from rich.console import Console
 
-    from visattn.training.smile_figures import draw_distances, draw_queries
-    from visattn.training.smile_results import examine_run, load_runs, smile_table
+    from visattn.tasks.smiles.figures import draw_distances, draw_queries
+    from visattn.tasks.smiles.results import examine_run, load_runs, smile_table
 
     found = {name: load_runs(runs, name=name) for name in names}
     tests = [

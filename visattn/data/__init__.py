@@ -22,6 +22,8 @@ if TYPE_CHECKING:
         FolderDataset,
         PictureDataset,
     )
+    from visattn.data.generated.sushi.module import SushiData
+    from visattn.data.generated.tasty.module import TastyData
     from visattn.data.layout import Item, split_names
     from visattn.data.mask_share import keep_masks
     from visattn.data.masks import MaskValues
@@ -29,13 +31,11 @@ if TYPE_CHECKING:
     from visattn.data.public.pets import PetData
     from visattn.data.public.uecfoodpix import FoodPixData
     from visattn.data.public.waterbirds import WaterbirdsData
-    from visattn.data.sushi_data import SushiData
     from visattn.data.swap_transform import (
         BackgroundSwap,
         PictureBackgrounds,
         RemovedForegrounds,
     )
-    from visattn.data.tasty.module import TastyData
 
 _HOMES = {
     "Augmentation": "augmentation",
@@ -53,8 +53,8 @@ _HOMES = {
     "PictureBackgrounds": "swap_transform",
     "PictureDataset": "folders",
     "RemovedForegrounds": "swap_transform",
-    "SushiData": "sushi_data",
-    "TastyData": "tasty.module",
+    "SushiData": "generated.sushi.module",
+    "TastyData": "generated.tasty.module",
     "WaterbirdsData": "public.waterbirds",
     "composite": "background_swap",
     "fill": "background_swap",

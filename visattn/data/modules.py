@@ -1,13 +1,13 @@
 """All data modules of images: what ``--data NAME`` can choose from."""
 
 from visattn.data.folder_data import FolderData
+from visattn.data.generated.sushi.module import SushiData
+from visattn.data.generated.tasty.module import TastyData
 from visattn.data.image_data import ImageData
 from visattn.data.public.imagenet9 import ImageNet9Data
 from visattn.data.public.pets import PetData
 from visattn.data.public.uecfoodpix import FoodPixData
 from visattn.data.public.waterbirds import WaterbirdsData
-from visattn.data.sushi_data import SushiData
-from visattn.data.tasty.module import TastyData
 
 __all__ = [
     "FolderData",

@@ -6,9 +6,9 @@ from contextlib import suppress
 import torch
 from torch import Tensor, nn
 
-from visattn.cam import cam_layer, grad_cam
 from visattn.metrics import resize_saliency
 from visattn.recording import find_taps, record
+from visattn.recording.cam import cam_layer, grad_cam
 
 MapsOf = Callable[[nn.Module, Tensor, Tensor], Mapping[str, Tensor]]
 """From a network, images (N, C, H, W) and classes (N,) to maps (N, h, w) by name."""

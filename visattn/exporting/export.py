@@ -20,7 +20,7 @@ from visattn.exporting.programs import (
     ranges,
     to_program,
 )
-from visattn.tracing import default_input_size
+from visattn.wrapping.tracing import default_input_size
 
 
 @dataclass(frozen=True)

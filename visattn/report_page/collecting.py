@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from visattn.metrics import energy_pointing, resize_saliency
 from visattn.metrics.curves import Curve, deletion, insertion
 from visattn.recording import PairwiseMap, SiteMaps, find_taps, record
+from visattn.recording.site_maps import over_places
 from visattn.report_page.answering import answers_of, logits_of
 from visattn.report_page.contents import ModelView
 from visattn.report_page.layers import ChannelLayer, Layer, MapLayer
 from visattn.report_page.pairwise import pairwise_layer, row_inside
 from visattn.report_page.subjects import Scenes, Subject
-from visattn.site_maps import over_places
 
 _CURVE_POINTS = 16
 
@@ -164,7 +164,7 @@ def _map_layer(
 
 
 def _cam(subject: Subject, scenes: Scenes, *, batch_size: int, model: str) -> MapLayer:
-    from visattn.cam import grad_cam
+    from visattn.recording.cam import grad_cam
 
     found = [
         grad_cam(subject.model, subject.normalised(batch)).detach().float().cpu()

@@ -6,9 +6,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from visattn.insertion import wrap
-from visattn.planning import Block
 from visattn.testing.lively import enliven
+from visattn.wrapping.insertion import wrap
+from visattn.wrapping.planning import Block
 
 
 @dataclass(frozen=True)

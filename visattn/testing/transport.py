@@ -14,12 +14,12 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from visattn.insertion import attention_parameters
 from visattn.recording import find_taps
 from visattn.testing.keys import attention_keys
 from visattn.testing.lively import close, seeded
 from visattn.testing.model_case import ModelCase
-from visattn.weights import load_attention, save_attention
+from visattn.wrapping.insertion import attention_parameters
+from visattn.wrapping.weights import load_attention, save_attention
 
 
 def survives_copies(case: ModelCase) -> None:

@@ -7,13 +7,19 @@ from typing import Any
 import torch
 from torch import nn
 
-from visattn.insertion import attention_parameters, backbone_parameters, disabled, unwrap, wrap
-from visattn.planning import Block
 from visattn.recording import find_taps, record
 from visattn.testing.keys import attention_keys, displaced_keys, module_paths, units
 from visattn.testing.lively import close, enliven, seeded
 from visattn.testing.model_case import ModelCase
 from visattn.testing.transport import TRANSPORT_PROMISES
+from visattn.wrapping.insertion import (
+    attention_parameters,
+    backbone_parameters,
+    disabled,
+    unwrap,
+    wrap,
+)
+from visattn.wrapping.planning import Block
 
 
 def check_wrapped(

@@ -7,12 +7,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from visattn.commands.look import draw_maps
+    from visattn.commands.report_run import report_on
+    from visattn.evaluation.map_scores import measure_maps
+    from visattn.experiments.demo import run_demo
+    from visattn.tasks.translation.data import ClauseData
+    from visattn.tasks.translation.module import Translator
     from visattn.training.classifier import ImageClassifier
-    from visattn.training.clause_data import ClauseData
-    from visattn.training.command import TaskCLI, run_command
-    from visattn.training.demo import run_demo
-    from visattn.training.look import draw_maps
-    from visattn.training.map_scores import measure_maps
+    from visattn.training.command_line.command import TaskCLI, run_command
     from visattn.training.objectives import (
         AreaFocus,
         BoxFocus,
@@ -29,34 +31,32 @@ if TYPE_CHECKING:
     )
     from visattn.training.outcomes import Outcomes, Results
     from visattn.training.overlay_logger import OverlayLogger
-    from visattn.training.report_run import report_on
-    from visattn.training.translation import Translator
 
 _HOMES = {
-    "AreaFocus": "objectives",
-    "BoxFocus": "objectives",
-    "BranchCrossEntropy": "objectives",
-    "ClauseData": "clause_data",
-    "CrossEntropy": "objectives",
-    "EnergyInside": "objectives",
-    "GroupDRO": "objectives",
-    "ImageClassifier": "classifier",
-    "LabelFocus": "objectives",
-    "LastLayerRefit": "objectives",
-    "MaskedFocus": "objectives",
-    "Objective": "objectives",
-    "Outcomes": "outcomes",
-    "OverlayLogger": "overlay_logger",
-    "Results": "outcomes",
-    "RightReasons": "objectives",
-    "TaskCLI": "command",
-    "Translator": "translation",
-    "WeightedSum": "objectives",
-    "draw_maps": "look",
-    "measure_maps": "map_scores",
-    "report_on": "report_run",
-    "run_command": "command",
-    "run_demo": "demo",
+    "AreaFocus": "visattn.training.objectives",
+    "BoxFocus": "visattn.training.objectives",
+    "BranchCrossEntropy": "visattn.training.objectives",
+    "ClauseData": "visattn.tasks.translation.data",
+    "CrossEntropy": "visattn.training.objectives",
+    "EnergyInside": "visattn.training.objectives",
+    "GroupDRO": "visattn.training.objectives",
+    "ImageClassifier": "visattn.training.classifier",
+    "LabelFocus": "visattn.training.objectives",
+    "LastLayerRefit": "visattn.training.objectives",
+    "MaskedFocus": "visattn.training.objectives",
+    "Objective": "visattn.training.objectives",
+    "Outcomes": "visattn.training.outcomes",
+    "OverlayLogger": "visattn.training.overlay_logger",
+    "Results": "visattn.training.outcomes",
+    "RightReasons": "visattn.training.objectives",
+    "TaskCLI": "visattn.training.command_line.command",
+    "Translator": "visattn.tasks.translation.module",
+    "WeightedSum": "visattn.training.objectives",
+    "draw_maps": "visattn.commands.look",
+    "measure_maps": "visattn.evaluation.map_scores",
+    "report_on": "visattn.commands.report_run",
+    "run_command": "visattn.training.command_line.command",
+    "run_demo": "visattn.experiments.demo",
 }
 _EXTRA = ("albumentations", "cv2", "lightning", "lightning_utilities", "torchmetrics")
 
@@ -92,7 +92,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
-        return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+        return getattr(importlib.import_module(_HOMES[name]), name)
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in _EXTRA:
             raise

@@ -11,20 +11,20 @@ from torch import Tensor, nn
 from torchmetrics.classification import MulticlassAccuracy
 
 from visattn.blocks.attended import attended
-from visattn.blocks.spatial_mask import SpatialMask
-from visattn.finetuning import freeze_backbone, parameter_groups
-from visattn.insertion import wrap
+from visattn.blocks.masks.spatial_mask import SpatialMask
 from visattn.metrics import MaskIoU, mask_iou
+from visattn.networks.backbone import build_backbone, classifier_paths, load_weights, wrap_calls
+from visattn.networks.weight_files import FACTS
 from visattn.recording import record
 from visattn.training.adversarial import is_adversarial
-from visattn.training.backbone import build_backbone, classifier_paths, load_weights, wrap_calls
+from visattn.training.command_line.runs import STANDS_ALONE
 from visattn.training.data_facts import data_facts, names_of_tests
 from visattn.training.finite import check_finite
 from visattn.training.objectives import CrossEntropy, Objective
 from visattn.training.objectives.base import check_in
-from visattn.training.runs import STANDS_ALONE
 from visattn.training.schedule import training_steps, warmup_cosine
-from visattn.training.weight_files import FACTS
+from visattn.wrapping.finetuning import freeze_backbone, parameter_groups
+from visattn.wrapping.insertion import wrap
 
 Batch = dict[str, Tensor]
 _CHECKED_EVERY = 20  # batches; looking at a number makes a GPU wait

@@ -4,8 +4,8 @@ import lightning as L
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 
-from visattn.finetuning import parameter_groups
 from visattn.training.schedule import training_steps, warmup_cosine
+from visattn.wrapping.finetuning import parameter_groups
 
 
 def adamw_with_cosine(

@@ -10,6 +10,7 @@ import torch
 from rich.table import Table
 from torch import Tensor
 
+from visattn.basics.terminal_table import terminal_table
 from visattn.metrics import (
     Difference,
     Proportion,
@@ -21,7 +22,6 @@ from visattn.metrics import (
     summarise,
     worst_group,
 )
-from visattn.terminal_table import terminal_table
 from visattn.training.adversarial import foreground_ids, is_adversarial, right_on_all
 from visattn.training.data_facts import names_of_tests
 

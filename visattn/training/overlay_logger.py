@@ -13,8 +13,8 @@ from torch import Tensor
 
 from visattn.pictures import frames, grid, save, training_frames
 from visattn.recording import find_taps
+from visattn.recording.network_maps import maps_of
 from visattn.training.data_facts import data_facts
-from visattn.training.network_maps import maps_of
 
 _DPI = 120
 

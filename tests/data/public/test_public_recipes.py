@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from visattn.cli import main
-from visattn.training.recipes import find_recipe, recipe_folder, recipe_names
+from visattn.training.command_line.recipes import find_recipe, recipe_folder, recipe_names
 
 RECIPES = [name for name in recipe_names() if name.startswith("public/")]
 README = (recipe_folder() / "public" / "README.md").read_text()

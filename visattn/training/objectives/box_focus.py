@@ -5,16 +5,16 @@ from typing import final
 
 from torch import Tensor, nn
 
-from visattn.training.box_losses import alike_loss, inside_loss, projection_loss
-from visattn.training.labelled_bank import Labelled
-from visattn.training.losses import mask_loss
-from visattn.training.mask_pass import predict_mask
+from visattn.networks.mask_pass import predict_mask
+from visattn.training.losses.box_losses import alike_loss, inside_loss, projection_loss
+from visattn.training.losses.mask_losses import mask_loss
 from visattn.training.objectives.base import (
     Objective,
     check_in,
     masks_must_come,
     zero_loss,
 )
+from visattn.training.objectives.labelled_bank import Labelled
 from visattn.training.objectives.labelled_supply import LabelledSupply
 from visattn.training.objectives.swapping import SwapStep, averaged
 
@@ -29,10 +29,11 @@ class BoxFocus(Objective):
     through
 
     1. *mask*: on images with a box, from a bank of those seen so far, the mask must be 0 outside
-       (`visattn.training.losses.mask_loss`), reach every side of the box
-       (`visattn.training.box_losses.projection_loss`), treat neighbours of one colour alike
-       (`visattn.training.box_losses.alike_loss`), and fill the box but for what looks like the
-       background (`visattn.training.box_losses.inside_loss`). During the ``warmup`` this is all.
+       (`visattn.training.losses.mask_losses.mask_loss`), reach every side of the box
+       (`visattn.training.losses.box_losses.projection_loss`), treat neighbours of one colour alike
+       (`visattn.training.losses.box_losses.alike_loss`), and fill the box but for what looks like
+       the background (`visattn.training.losses.box_losses.inside_loss`). During the ``warmup`` this
+       is all.
     2. *predict*: the model estimates the masks of all images, inside of the boxes too.
     3. *swap* and *classify*, as `MaskedFocus` does.
 

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from visattn.training.attribution_losses import attribution_of, energy_loss
+from visattn.basics.suggestions import nearest
+from visattn.training.losses.attribution_losses import attribution_of, energy_loss
 from visattn.training.objectives.base import Objective, check_in, masks_must_come
 from visattn.training.objectives.cross_entropy import CrossEntropy
 from visattn.training.objectives.labelled_supply import LabelledSupply
 from visattn.training.objectives.swapping import averaged
-from visattn.training.suggestions import nearest
 
 
 @final
@@ -21,11 +21,11 @@ class EnergyInside(Objective):
     """Cross-entropy, and the attribution inside of the object on the images that have a mask.
 
     The attribution of the logit of an image's class is input times gradient, or that of an inner
-    ``layer``, see `visattn.training.attribution_losses.attribution_of`; of its positive part, the
-    share outside of the mask is the loss. Of a box, all its inside counts as inside. The images
-    with a mask come from a bank of those seen so far; they pass the model together with the batch,
-    and have no part in the cross-entropy. Until the first of them has come, it is cross-entropy
-    alone.
+    ``layer``, see `visattn.training.losses.attribution_losses.attribution_of`; of its positive
+    part, the share outside of the mask is the loss. Of a box, all its inside counts as inside. The
+    images with a mask come from a bank of those seen so far; they pass the model together with the
+    batch, and have no part in the cross-entropy. Until the first of them has come, it is
+    cross-entropy alone.
 
     Args:
         label_smoothing: Share of the target that is spread evenly over the classes, in [0, 1).
@@ -33,7 +33,7 @@ class EnergyInside(Objective):
         layer: Name of the module whose output is explained, such as ``"layer2"``; the image itself
             if None.
         labelled: Images with a mask in each step.
-        bank: Most images to hold, see `visattn.training.labelled_bank.LabelledBank`.
+        bank: Most images to hold, see `visattn.training.objectives.labelled_bank.LabelledBank`.
         class_weight: Of the cross-entropy; 0 where another part of a `WeightedSum` has it.
 
     Raises:

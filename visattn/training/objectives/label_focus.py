@@ -7,13 +7,13 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from visattn.training.contradictions import (
+from visattn.training.objectives.base import Objective, Patience, check_in
+from visattn.training.objectives.contradictions import (
     LocalClassifier,
     contradicted_masks,
     contradictions,
     generalised_cross_entropy,
 )
-from visattn.training.objectives.base import Objective, Patience, check_in
 from visattn.training.objectives.masked_focus import MaskedFocus
 
 
@@ -23,7 +23,8 @@ class LabelFocus(Objective):
 
     No mask is read, nor any label of a background. Training goes through
 
-    1. *start*: a classifier of small windows (`visattn.training.contradictions.LocalClassifier`)
+    1. *start*: a classifier of small windows
+    (`visattn.training.objectives.contradictions.LocalClassifier`)
        learns the labels from every place by itself, with the generalised cross-entropy, so that
        it learns the rule, here the background's, and not the exceptions (Learning from Failure,
        arXiv:2007.02561; here place by place). The network itself does not run.

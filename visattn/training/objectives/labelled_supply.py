@@ -5,8 +5,8 @@ from typing import final
 
 from torch import Tensor
 
-from visattn.training.labelled_bank import Labelled, LabelledBank
 from visattn.training.objectives.base import Patience, check_in
+from visattn.training.objectives.labelled_bank import Labelled, LabelledBank
 
 
 @final
@@ -15,7 +15,7 @@ class LabelledSupply:
 
     Args:
         labelled: Images in each step.
-        bank: Most images to hold, see `visattn.training.labelled_bank.LabelledBank`.
+        bank: Most images to hold, see `visattn.training.objectives.labelled_bank.LabelledBank`.
         patience: How long to wait for the first one.
 
     Raises:

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from visattn.data.background_swap import composite, remove_foreground
-from visattn.training.labelled_bank import LabelledBank
-from visattn.training.losses import mask_loss
-from visattn.training.mask_pass import predict_mask
+from visattn.networks.mask_pass import predict_mask
+from visattn.training.losses.mask_losses import mask_loss
 from visattn.training.objectives.base import Objective, check_in, masks_must_come
+from visattn.training.objectives.labelled_bank import LabelledBank
 from visattn.training.objectives.swapping import SwapStep, averaged
 
 
@@ -54,8 +54,8 @@ class MaskedFocus(Objective):
         anneal: Whether a mask of the annealed form closes.
         site: The mask's site, where the model has several.
         consistency_weight: Weight of the divergence between the answers for an image as it is and
-            on its new background, `visattn.training.losses.consistency_loss`. Above 0 it takes a
-            pass more in step 4; 0 leaves it out.
+            on its new background, `visattn.training.losses.mask_losses.consistency_loss`. Above 0
+            it takes a pass more in step 4; 0 leaves it out.
 
     Raises:
         ValueError: If an argument is out of its range; in a step, if the model has no mask, or if

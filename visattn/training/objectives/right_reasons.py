@@ -5,7 +5,7 @@ from typing import final
 
 from torch import Tensor, nn
 
-from visattn.training.attribution_losses import right_reasons_loss
+from visattn.training.losses.attribution_losses import right_reasons_loss
 from visattn.training.objectives.base import Objective, check_in, masks_must_come
 from visattn.training.objectives.cross_entropy import CrossEntropy
 from visattn.training.objectives.labelled_supply import LabelledSupply
@@ -16,17 +16,17 @@ class RightReasons(Objective):
     """Cross-entropy, and no reasons outside of the object on the images that have a mask.
 
     The reasons are the input gradients of the log-probabilities, see
-    `visattn.training.attribution_losses.right_reasons_loss`. The images with a mask come from a
-    bank of those seen so far, so that they are in every step however few they are; they pass the
-    model by themselves, and have no part in the cross-entropy. Until the first of them has come, it
-    is cross-entropy alone.
+    `visattn.training.losses.attribution_losses.right_reasons_loss`. The images with a mask come
+    from a bank of those seen so far, so that they are in every step however few they are; they pass
+    the model by themselves, and have no part in the cross-entropy. Until the first of them has
+    come, it is cross-entropy alone.
 
     Args:
         label_smoothing: Share of the target that is spread evenly over the classes, in [0, 1).
         weight: Of the squared gradients, summed over the pixels. Choose it so that both parts are
             of one size once the training runs.
         labelled: Images with a mask in each step.
-        bank: Most images to hold, see `visattn.training.labelled_bank.LabelledBank`.
+        bank: Most images to hold, see `visattn.training.objectives.labelled_bank.LabelledBank`.
         class_weight: Of the cross-entropy; 0 where another part of a `WeightedSum` has it.
 
     Raises:

@@ -9,8 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from visattn.data.background_swap import swap_backgrounds
-from visattn.training.losses import consistency_loss, mask_loss
-from visattn.training.mask_pass import (
+from visattn.networks.mask_pass import (
     find_mask_block,
     find_mask_tap,
     predict_mask,
@@ -18,6 +17,7 @@ from visattn.training.mask_pass import (
     set_leaks,
     sharpened,
 )
+from visattn.training.losses.mask_losses import consistency_loss, mask_loss
 from visattn.training.objectives.base import check_in
 
 
@@ -61,7 +61,8 @@ class SwapStep:
         rim: See `visattn.data.background_swap.swap_backgrounds`.
         shift: See there; in [0, 1).
         anneal: Whether masks of the annealed form close during the first half of the training.
-        consistency_weight: Weight of `visattn.training.losses.consistency_loss` between the answers
+        consistency_weight: Weight of `visattn.training.losses.mask_losses.consistency_loss` between
+        the answers
             for an image as it is and with its new background. Above 0 it takes one more pass, on
             the images as they are, which the statistics of batch normalisation follow too.
         site: The mask's site, where the model has several.

@@ -1,0 +1,108 @@
+from pathlib import Path
+
+import pytest
+
+from visattn.bench.matrix.architectures import VERSIONS, Architecture, architectures
+from visattn.bench.matrix.contract import BACKBONES, Kept, Pair, contract_page, keep
+from visattn.bench.matrix.page import document, table
+from visattn.bench.matrix.surveying import Surveyed, examples, survey
+from visattn.bench.matrix.verification import Verified, verify
+from visattn.blocks import block_names
+
+PAGE = Path(__file__).parents[2] / "docs" / "matrix.md"
+SMALL = {
+    ("resnet", "test_resnet"): ("branch", 4),
+    ("efficientnet", "test_efficientnet"): ("stage", 5),
+    ("convnext", "test_convnext"): ("branch", 4),
+    ("nfnet", "test_nfnet"): ("branch", 4),
+    ("byobnet", "test_byobnet"): ("branch", 4),
+    ("mambaout", "test_mambaout"): ("branch", 4),
+    ("mobilenetv3", "lcnet_035"): ("stage", 6),
+    ("torchvision.shufflenetv2", "shufflenet_v2_x0_5"): ("block", 3),
+    ("torchvision.squeezenet", "squeezenet1_1"): ("block", 3),
+}
+
+
+@pytest.mark.parametrize(("family", "name"), SMALL)
+def test_an_architecture_is_surveyed_and_gives_the_plain_outputs(family, name):
+    entry = survey(Architecture(family, name))
+    assert (entry.own, entry.stages) == SMALL[family, name]
+    assert entry.convolutional
+    checked = verify(entry)
+    assert checked.fault == ""
+    assert checked.places == tuple(entry.sites)
+
+
+def test_a_fault_is_told_and_not_raised():
+    missing = Surveyed(Architecture("mobilenetv3", "lcnet_36"), 1, 4, 4, {"branch": 1}, "branch")
+    assert "Unknown model" in verify(missing).fault
+
+
+def test_a_transformer_is_listed_with_its_reason():
+    entry = survey(Architecture("vision_transformer", "test_vit"))
+    assert entry.own is None
+    assert not entry.convolutional
+    assert "token sequences (N, T, C)" in document([entry], [])
+    assert examples([entry]) == []
+
+
+def test_the_smallest_of_each_structure_is_the_example():
+    def entry(name, parameters, stages):
+        where = Architecture("family", name)
+        return Surveyed(where, parameters, 4, stages, {"branch": 2}, "branch")
+
+    found = [entry("large", 9, 4), entry("small", 3, 4), entry("other", 5, 7)]
+    assert [chosen.architecture.name for chosen in examples(found)] == ["other", "small"]
+    (row,) = table(found, [Verified(Architecture("family", "small"), ("branch",))])
+    assert row == "| family | 3 | 3 | 3 | branch | 4, 7 | small: branch 2 | branch |"
+
+
+def test_the_committed_page_is_what_the_program_makes():
+    page = PAGE.read_text()
+    if any(f"{library} {version}" not in page for library, version in VERSIONS.items()):
+        pytest.skip("the page was made with other versions")
+    rows = {line.split(" | ")[0][2:]: line for line in page.splitlines() if line.startswith("| ")}
+    for family in ("sknet", "torchvision.squeezenet", "inception_v4"):
+        surveyed = [survey(entry) for entry in architectures([family])]
+        checks = [Verified(e.architecture, tuple(e.sites)) for e in examples(surveyed)]
+        assert table(surveyed, checks) == [rows[family]]
+    families = {entry.family for entry in architectures()}
+    assert families == set(rows) - {"family", "---"}
+
+
+def test_every_family_of_the_page_holds():
+    lines = [line for line in PAGE.read_text().splitlines() if line.startswith("| ")]
+    faults = [line for line in lines[1:] if "Error" in line]
+    assert not faults
+
+
+CONTRACT = PAGE.with_name("contract.md")
+
+
+def test_the_contract_is_checked_at_every_place():
+    assert keep(Pair("eca", "efficientnet")) == Kept(
+        Pair("eca", "efficientnet"), ("conv", "stage", "stem", "image")
+    )
+    found = keep(Pair("aa", "efficientnet"))
+    assert (found.places, found.impossible) == (("conv",), ("stage", "stem", "image"))
+
+
+def test_a_broken_promise_is_told(monkeypatch):
+    def broken(*_, **__):
+        raise AssertionError("it differs")
+
+    monkeypatch.setattr("visattn.bench.matrix.contract.check_wrapped", broken)
+    found = keep(Pair("eca", "efficientnet"))
+    assert found.fault == "conv: AssertionError: it differs"
+    assert "0 of 1 do" in contract_page([found])
+
+
+def test_the_page_of_the_contract_has_no_fault():
+    lines = CONTRACT.read_text().splitlines()
+    rows = [line[2:-2].split(" | ") for line in lines if line[:2] == "| " and "---" not in line]
+    assert rows[0] == ["block", *BACKBONES]
+    tried = [row[0] for row in rows[1:]]  # a block that came later is tried by the next run
+    assert tried == sorted(set(tried))
+    assert len(tried) >= 22
+    assert {"se", "cbam", "nonlocal", "spatial_mask"} <= set(tried) <= set(block_names())
+    assert not any("Error" in line for line in lines)

@@ -1,0 +1,86 @@
+"""``visattn evaluate-maps``: a checkpoint and a folder in, tables and JSON out."""
+
+import json
+import shutil
+
+import lightning as L
+import pytest
+
+from visattn.cli import main
+from visattn.data import FolderData
+from visattn.training import ImageClassifier
+from visattn.training.command_line.quiet import quiet_lightning
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tiny_folder, tmp_path_factory):
+    path = tmp_path_factory.mktemp("run") / "last.ckpt"
+    L.seed_everything(0, verbose=False)
+    model = ImageClassifier(
+        "resnet10t",
+        num_classes=2,
+        backbone_options={"channels": [8, 8, 8, 8]},
+        attention={"block": "cbam", "stages": [2]},
+    )
+    data = FolderData(tiny_folder, size=32, batch_size=4, workers=0, augmentation=None)
+    with quiet_lightning():
+        trainer = L.Trainer(
+            max_epochs=1,
+            accelerator="cpu",
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+        trainer.fit(model, datamodule=data)
+    trainer.save_checkpoint(path)
+    return path
+
+
+def test_a_folder_is_measured(checkpoint, tiny_folder, tmp_path, capsys):
+    out = tmp_path / "new" / "scores.json"
+    words = [str(checkpoint), f"--data={tiny_folder}", "--steps=3", f"--out={out}"]
+    assert main(["evaluate-maps", *words]) == 0
+    printed = capsys.readouterr().out
+    found = json.loads(out.read_text())
+    titles = ("Does the prediction depend", "Rank correlation")
+    assert all(f"\n\n{title}" in printed for title in titles)  # a blank line before each table
+    assert (found["split"], found["images"], found["size"]) == ("test_same", 4, 32)
+    assert [name for name in found["maps"] if "CAM" not in name] == ["layer2.0", "random", "centre"]
+    for name, scores in found["maps"].items():
+        assert name in printed
+        assert scores["localisation"]["mass_inside"]["images"] == 4
+        assert 0.2 < scores["localisation"]["mass_inside"]["chance"] < 0.3  # 16 of 32 pixels a side
+        assert 0 <= scores["faithfulness"]["deletion"]["value"] <= 1
+        assert len(scores["randomisation"]) == 8
+    chance = found["maps"]["random"]["localisation"]["pxap"]["chance"]
+    assert f"{chance:.3f}" in printed.split("chance")[1].split("\n")[0]
+
+
+def test_options_reach_the_evaluation(checkpoint, tiny_folder, tmp_path, capsys):
+    out = tmp_path / "scores.json"
+    words = ["--split=val", "--limit=2", "--layer=layer1", "--steps=1", "--size=64"]
+    words += ["--deletion_baseline=blur", f"--out={out}"]
+    assert main(["evaluate-maps", str(checkpoint), f"--data={tiny_folder}", *words]) == 0
+    found = json.loads(out.read_text())
+    assert (found["split"], found["images"], found["size"]) == ("val", 2, 64)
+    assert found["deletion_baseline"] == "blur"
+    assert [name for name in found["maps"] if "CAM" in name] == ["Grad-CAM, layer1"]
+    assert "On blur for deletion" in capsys.readouterr().out
+
+
+def test_mistakes_are_one_message(checkpoint, tiny_folder, tmp_path, capsys):
+    bare = tmp_path / "bare"
+    shutil.copytree(tiny_folder, bare, ignore=shutil.ignore_patterns("masks"))
+    for words, message in (
+        (["none.ckpt"], "no checkpoint at none.ckpt"),
+        ([str(checkpoint), "--split=vla"], "did you mean val?"),
+        ([str(checkpoint), "--layer=layer9"], "no layer 'layer9'"),
+        ([str(checkpoint), "--limit=-1"], "limit must be"),
+        ([str(checkpoint), f"--data={bare}"], "has a mask: masks stand in"),
+    ):
+        given = (
+            words if any("--data" in word for word in words) else [*words, f"--data={tiny_folder}"]
+        )
+        assert main(["evaluate-maps", *given]) == 1
+        assert message in " ".join(capsys.readouterr().err.split())

@@ -1,0 +1,1 @@
+"""Developers' tools: what attention costs, and which architectures take it."""

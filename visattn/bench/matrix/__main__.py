@@ -1,0 +1,82 @@
+"""Write the matrix: ``python -m visattn.bench.matrix``."""
+
+import argparse
+import multiprocessing
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from rich.progress import track
+
+import visattn.bench.matrix
+from visattn.bench.matrix.architectures import architectures
+from visattn.bench.matrix.contract import contract_page, keep, pairs
+from visattn.bench.matrix.keeping import kept
+from visattn.bench.matrix.page import document
+from visattn.bench.matrix.surveying import examples, survey
+from visattn.bench.matrix.verification import verify
+
+QUICK = ("inception_v4", "sknet", "torchvision.squeezenet", "xception")
+"""Families of the quick matrix."""
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def _all(
+    function: Callable[[Item], Result],
+    items: Sequence[Item],
+    jobs: int,
+    title: str,
+    folder: Path | None = None,
+) -> list[Result]:
+    """A function of every item, over several processes, in order."""
+    function = partial(kept, function, folder=folder)
+    if jobs < 2:
+        return [function(item) for item in track(items, description=title)]
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(jobs, context, torch.set_num_threads, (1,)) as pool:
+        futures = {pool.submit(function, item): item for item in items}
+        for _ in track(as_completed(futures), description=title, total=len(items)):
+            pass
+        return [future.result() for future in futures]
+
+
+def make(families: Sequence[str] = (), *, jobs: int = 1, folder: Path | None = None) -> str:
+    """The page for some families, or for all."""
+    surveyed = _all(survey, architectures(families), jobs, "planning", folder)
+    verified = _all(verify, examples(surveyed), jobs, "comparing", folder)
+    return document(surveyed, verified)
+
+
+def main() -> None:
+    """Write the matrix."""
+    parser = argparse.ArgumentParser(description=visattn.bench.matrix.__doc__)
+    parser.add_argument("--quick", action="store_true", help=f"only {', '.join(QUICK)}")
+    parser.add_argument("--only", choices=["families", "contract"], help="one of the two pages")
+    parser.add_argument("--out", type=Path, default=Path("docs/matrix.md"))
+    parser.add_argument("--jobs", type=int, default=2, help="processes")
+    parser.add_argument(
+        "--kept",
+        type=Path,
+        default=Path("runs/matrix"),
+        help="folder of results so far: an interrupted run goes on where it was",
+    )
+    given = parser.parse_args()
+    if given.only != "contract":
+        page = make(QUICK if given.quick else (), jobs=given.jobs, folder=given.kept)
+        given.out.write_text(page)
+        print(f"Wrote {given.out}.")
+    if given.only != "families":
+        chosen = [pair for pair in pairs() if pair.block == "se" or not given.quick]
+        promises = _all(keep, chosen, given.jobs, "promises", given.kept)
+        contract = given.out.with_name("contract.md")
+        contract.write_text(contract_page(promises))
+        print(f"Wrote {contract}.")
+
+
+if __name__ == "__main__":
+    main()

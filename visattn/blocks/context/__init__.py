@@ -1,0 +1,1 @@
+"""Blocks that add one context of the whole map to each place."""

@@ -1,0 +1,1 @@
+"""Blocks that estimate where the object is."""

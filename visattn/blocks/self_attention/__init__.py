@@ -1,0 +1,1 @@
+"""Blocks by which places read from other places."""

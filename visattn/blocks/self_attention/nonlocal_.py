@@ -1,0 +1,185 @@
+"""Non-local block: self-attention over the places of a map, added to it."""
+
+from collections.abc import Callable
+from typing import ClassVar, Literal, get_args
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from visattn.attention import (
+    PairwiseFunction,
+    dot_attention,
+    dot_weights,
+    relu_sum_attention,
+    relu_sum_weights,
+    scaled_softmax,
+)
+from visattn.blocks.batch_norm import SafeBatchNorm2d
+from visattn.blocks.gates import Init, check_init, zero_
+from visattn.blocks.self_attention.positions import even_softmax_attention
+from visattn.blocks.taps import PairwiseTap
+
+Pairwise = Literal["embedded_gaussian", "gaussian", "dot", "concatenation"]
+
+
+class NonLocal(nn.Module):
+    r"""Non-local block: each place reads from all places.
+
+    ``y_i = x_i + BN(W sum_j f(x_i, x_j) g(x_j))``. With theta, phi and g 1x1 convolutions to C / 2
+    channels, the pairwise weights are
+
+    - ``"embedded_gaussian"``: ``softmax_j(s theta(x_i) . phi(x_j))``;
+    - ``"gaussian"``: ``softmax_j(s x_i . x_j)``, without theta and phi;
+    - ``"dot"``: ``theta(x_i) . phi(x_j) / S``, S the number of keys;
+    - ``"concatenation"``: ``relu(w . [theta(x_i), phi(x_j)]) / S``.
+
+    None of the four builds the S x S weights: the first two use PyTorch's fused kernel, the third
+    associativity, the fourth sorting and prefix sums.
+
+    The scale s: the paper has none, and unscaled scores overflow half precision. The default is
+    ``1 / sqrt(width of theta)``, as in mmcv; timm divides by ``sqrt(C)``.
+
+    The BN weight starts at zero in the paper already, so the block starts as the identity with
+    either ``init``; without BN the last convolution does.
+
+    Args:
+        channels: C of the map.
+        reduction: theta, phi and g have ``C // reduction`` channels, at least 1.
+        pairwise: One of the four functions above.
+        scale: ``"query"``, 1 / sqrt(C // reduction); ``"channels"``, 1 / sqrt(C) as timm;
+            ``"none"``, 1 as the paper. For the two Gaussian functions only.
+        subsample: Keys and values from a 2 x 2 max-pooled map, a quarter of the work. Maps of one
+            row or column are not pooled along it.
+        norm: BN after the last convolution.
+        init: ``"paper"`` or ``"identity"``, the same here.
+
+    Shapes:
+        (N, C, H, W) to (N, C, H, W). Recorded: ``pairwise``, query grid (H, W), key grid (H, W) or
+        (H // 2, W // 2).
+
+    Raises:
+        ValueError: A number is below 1, a name is unknown, or ``scale`` is given for a function
+            that has none.
+
+    Example:
+        >>> import torch
+        >>> sum(p.numel() for p in NonLocal(256).parameters())
+        132224
+        >>> x = torch.randn(2, 16, 5, 7)
+        >>> torch.equal(NonLocal(16)(x), x)
+        True
+
+    Source: Wang et al., Non-local Neural Networks, arXiv:1711.07971.
+    """
+
+    default_at = "block"
+    default_stages = (2, 3)
+    default_every = 2
+    timm_names: ClassVar = {"t.": "theta.", "p.": "phi.", "g.": "g.", "z.": "out.", "norm.": "bn."}
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        reduction: int = 2,
+        pairwise: Pairwise = "embedded_gaussian",
+        scale: Literal["query", "channels", "none"] | None = None,
+        subsample: bool = False,
+        norm: bool = True,
+        init: Init = "paper",
+    ) -> None:
+        super().__init__()
+        check_init(init)
+        if channels < 1 or reduction < 1:
+            raise ValueError(
+                f"channels and reduction must be at least 1, got {channels} and {reduction}."
+            )
+        if pairwise not in get_args(Pairwise):
+            raise ValueError(f"pairwise must be one of {get_args(Pairwise)}, got {pairwise!r}.")
+        width = max(1, channels // reduction)
+        self.subsample = subsample
+        self.theta: nn.Conv2d | None = None
+        self.phi: nn.Conv2d | None = None
+        if pairwise != "gaussian":
+            self.theta = nn.Conv2d(channels, width, 1)
+            self.phi = nn.Conv2d(channels, width, 1)
+        self.g = nn.Conv2d(channels, width, 1)
+        self.mix: nn.Linear | None = None
+        if pairwise == "concatenation":
+            self.mix = nn.Linear(2 * width, 1, bias=False)
+        factor = _scale(pairwise, scale, width=width, channels=channels)
+        self.scale = factor
+        self.pairwise = pairwise
+        self.out = nn.Conv2d(width, channels, 1)
+        self.bn = SafeBatchNorm2d(channels) if norm else None
+        zero_(self.out if self.bn is None else self.bn)
+        self.tap = PairwiseTap(_weights(pairwise, factor))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Add to each place of (N, C, H, W) what it reads from all places."""
+        height, width = x.shape[2:]
+        source = self._pooled(x)
+        query, key = self._query_and_key(x, source)
+        size, source_size = (height, width), (source.shape[2], source.shape[3])
+        query = self.tap(query, key, size, source_size)
+        context = self._attend(query, key, _places(self.g(source)))
+        context = context.squeeze(1).transpose(1, 2).unflatten(2, size)
+        context = self.out(context)
+        return x + (context if self.bn is None else self.bn(context))
+
+    def _pooled(self, x: Tensor) -> Tensor:
+        """The map that keys and values come from."""
+        if not self.subsample:
+            return x
+        return F.max_pool2d(x, [min(2, x.shape[2]), min(2, x.shape[3])])
+
+    def _query_and_key(self, x: Tensor, source: Tensor) -> tuple[Tensor, Tensor]:
+        """Queries (N, 1, T, D) and keys (N, 1, S, D); D is 1 for the concatenation."""
+        if self.theta is None or self.phi is None:
+            return _places(x), _places(source)
+        query, key = _places(self.theta(x)), _places(self.phi(source))
+        if self.mix is None:
+            return query, key
+        of_query, of_key = self.mix.weight.chunk(2, 1)
+        return F.linear(query, of_query), F.linear(key, of_key)
+
+    def _attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """Context (N, 1, T, D) for each query."""
+        attend: Callable[[Tensor, Tensor, Tensor], Tensor]
+        if self.scale is not None:
+            return even_softmax_attention(query, key, value, scale=self.scale)
+        attend = dot_attention if self.pairwise == "dot" else relu_sum_attention
+        return attend(query, key, value)
+
+    def extra_repr(self) -> str:
+        """The pairwise function and its scale, for printing."""
+        return f"pairwise={self.pairwise!r}, scale={self.scale}, subsample={self.subsample}"
+
+
+def _scale(pairwise: Pairwise, scale: str | None, *, width: int, channels: int) -> float | None:
+    """The factor on the scores of a Gaussian function, None for the other two."""
+    if pairwise in ("dot", "concatenation"):
+        if scale is not None:
+            raise ValueError(
+                f"scale is for the Gaussian functions; {pairwise!r} divides by the number of keys."
+                f" Leave scale out, got {scale!r}."
+            )
+        return None
+    query_width = channels if pairwise == "gaussian" else width
+    factors = {"query": query_width**-0.5, "channels": channels**-0.5, "none": 1.0}
+    try:
+        return factors[scale or "query"]
+    except KeyError:
+        raise ValueError(f"scale must be one of {tuple(factors)}, got {scale!r}.") from None
+
+
+def _weights(pairwise: Pairwise, scale: float | None) -> PairwiseFunction:
+    """The function from which a recording computes rows of the weights."""
+    if scale is not None:
+        return scaled_softmax(scale)
+    return dot_weights if pairwise == "dot" else relu_sum_weights
+
+
+def _places(x: Tensor) -> Tensor:
+    """(N, C, H, W) to (N, 1, H * W, C) with contiguous rows, which the fused kernels need."""
+    return x.flatten(2).transpose(1, 2).contiguous().unsqueeze(1)

@@ -1,0 +1,1 @@
+"""Data sets that are rendered: sushi on plates, and diners who smile at it or do not."""

@@ -1,0 +1,1 @@
+"""How anything is drawn: shapes, noise, shading, layers on a canvas."""

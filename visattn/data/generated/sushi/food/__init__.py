@@ -1,0 +1,1 @@
+"""Pieces of sushi: nigiri, rolls, and what they are made of."""

@@ -1,0 +1,113 @@
+"""One picture that shows what there is: kinds over styles, and the variants of one scene."""
+
+from pathlib import Path
+
+import numpy as np
+
+from visattn.data.generated.sushi.food.pieces import check_size
+from visattn.data.generated.sushi.names import HELD_OUT_STYLES, KINDS, STYLES
+from visattn.data.generated.sushi.opencv import opencv
+from visattn.data.generated.sushi.plan import Shot, SushiParameters, plan_shots
+from visattn.data.generated.sushi.rendering import render_shots
+from visattn.data.generated.sushi.scene import Picture, Scene, render_scene
+
+GAP = 4
+CAPTION = 18
+PAPER = 255
+INK = (70, 70, 70)
+SHEET_VARIANTS = (
+    "original",
+    "mixed_same",
+    "mixed_rand",
+    "mixed_next",
+    "mixed_new",
+    "only_fg",
+    "only_bg",
+    "no_fg",
+)
+
+
+def contact_sheet(
+    *, size: int = 112, rows: int = 4, seed: int = 0, variants: bool = True
+) -> Picture:
+    """Draw a sheet: a column for each kind, a row for each style, and a row of variants.
+
+    In the first row every kind is on its own style, in the last on one that is held out, in
+    between on others. Below, if wanted, are the test variants of a single piece. The camera's
+    noise is left out, for a smaller file.
+
+    Args:
+        size: side of a tile in pixels, at least 32.
+        rows: rows of kinds, from 1 to 9.
+        seed: of the pieces and backgrounds.
+        variants: whether to draw the row of variants.
+
+    Returns:
+        The sheet, (height, width, 3) uint8, in RGB.
+
+    Raises:
+        ValueError: for a size below 32 or rows outside 1 to 9.
+
+    >>> contact_sheet(size=32, rows=1, variants=False).shape
+    (58, 292, 3)
+    """
+    size = check_size(size)
+    if not 1 <= rows <= 1 + len(STYLES):
+        raise ValueError(f"rows must lie in 1 to {1 + len(STYLES)}, got {rows}")
+    parts = []
+    for row in range(rows):
+        tiles = [_tile(column, row, rows, size=size, seed=seed) for column in range(len(KINDS))]
+        parts.append(_strip(tiles, KINDS if row == 0 else None))
+    if variants:
+        parts.append(_strip(*_variant_tiles(size=size, seed=seed)))
+    width = parts[0].shape[1]
+    edge = np.full((GAP, width, 3), PAPER, np.uint8)
+    return np.concatenate([edge, *parts])
+
+
+def _tile(column: int, row: int, rows: int, *, size: int, seed: int) -> Picture:
+    if row == rows - 1 and rows > 1:
+        style = HELD_OUT_STYLES[column % len(HELD_OUT_STYLES)]
+    else:
+        # Three styles further with each row: neighbours differ, and row 0 is the own style.
+        style = STYLES[(column + 3 * row) % len(STYLES)]
+    number = (seed * 64 + row) * 64 + column
+    return render_scene(
+        Scene(KINDS[column], style, 1_000_000 + number, number), size=size, noise=False
+    )[0]
+
+
+def _variant_tiles(*, size: int, seed: int) -> tuple[list[Picture], tuple[str, ...]]:
+    parameters = SushiParameters(
+        size=size, rho=1.0, train=0, val=0, test=3, seed=seed, variants=SHEET_VARIANTS
+    )
+    shots: tuple[Shot, ...] = list(plan_shots(parameters))[2]
+    tiles = [picture for picture, _ in render_shots(shots, size=size, noise=False)]
+    return tiles, SHEET_VARIANTS
+
+
+def _strip(tiles: list[Picture], names: tuple[str, ...] | None) -> Picture:
+    """Tiles side by side, with captions above them if given."""
+    cv2 = opencv()
+    size = tiles[0].shape[0]
+    top = 0 if names is None else CAPTION
+    width = len(tiles) * (size + GAP) + GAP
+    strip = np.full((top + size + GAP, width, 3), PAPER, np.uint8)
+    for i, tile in enumerate(tiles):
+        left = GAP + i * (size + GAP)
+        strip[top : top + size, left : left + size] = tile
+        if names is not None:
+            text = names[i].replace("_", " ")
+            where = (left + 1, top - 5)
+            cv2.putText(strip, text, where, cv2.FONT_HERSHEY_SIMPLEX, 0.40, INK, 1, cv2.LINE_AA)
+    return strip
+
+
+def save_contact_sheet(path: str | Path, sheet: Picture) -> None:
+    """Write a sheet as a PNG with 32 levels a channel, which keeps it small enough for a README."""
+    from PIL import Image
+
+    levels = np.clip((sheet.astype(np.int16) + 4) // 8 * 8, 0, 255).astype(np.uint8)
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(levels).save(target, format="PNG", optimize=True)

@@ -1,0 +1,1 @@
+"""What sushi is served on and with: plates, tables, garnish, and styles of these."""

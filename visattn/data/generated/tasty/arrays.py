@@ -1,0 +1,137 @@
+"""Scenes as arrays: pictures, where everything stands, and an answer for each sushi."""
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.progress import track
+
+from visattn.basics.lock import exclusive
+from visattn.data.generated.sushi.folder import CACHE_VARIABLE
+from visattn.data.generated.tasty.folder import RENDERER_VERSION
+from visattn.data.generated.tasty.layout import Layout
+from visattn.data.generated.tasty.scenes import tasty_scenes
+
+
+@dataclass(frozen=True)
+class SceneSet:
+    """Scenes that are rendered alike; see `tasty_scenes`.
+
+    Args:
+        count: Number of scenes, a multiple of 4.
+        seed: Of everything.
+        size: Side of the pictures in pixels.
+        diners: Number of diners, even.
+        sushi: Number of plates.
+        distance: Rows of bare table between rings and plates.
+        without_faces: Leave the rings empty.
+        balanced: As many smiles as not in each; by chance if False.
+        colours: Of how many colours a scene's are drawn.
+    """
+
+    count: int
+    seed: int
+    size: int = 64
+    diners: int = 4
+    sushi: int = 1
+    distance: int | None = None
+    without_faces: bool = False
+    balanced: bool = True
+    colours: int = 6
+
+    @property
+    def layout(self) -> Layout:
+        """Sizes of rings and plates."""
+        return Layout(self.size, self.diners, self.sushi, self.distance)
+
+
+@dataclass(frozen=True)
+class SceneArrays:
+    """Scenes, an entry each; four in a row are a group, see `draw_group`.
+
+    Attributes:
+        images: (count, size, size, 3), uint8, RGB.
+        answers: (count, sushi), 1 where the diner smiles.
+        plates: (count, sushi, 2), row and column of the middle of each plate, in pixels.
+        rings: (count, diners, 2), the same of each ring.
+        owners: (count, sushi), whose sushi it is.
+    """
+
+    images: NDArray[np.uint8]
+    answers: NDArray[np.int64]
+    plates: NDArray[np.float32]
+    rings: NDArray[np.float32]
+    owners: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        """Number of scenes."""
+        return len(self.images)
+
+
+def render_arrays(scenes: SceneSet, *, progress: bool = False) -> SceneArrays:
+    """Render scenes.
+
+    Raises:
+        ValueError: A number is out of its range.
+
+    Example:
+        >>> found = render_arrays(SceneSet(4, seed=0, sushi=2))
+        >>> found.images.shape, found.answers.shape, found.rings.shape
+        ((4, 64, 64, 3), (4, 2), (4, 4, 2))
+    """
+    options = {key: value for key, value in asdict(scenes).items() if key != "count"}
+    rows: list[tuple[NDArray[np.generic], ...]] = []
+    drawn = tasty_scenes(scenes.count, **options)
+    for scene in track(drawn, "Rendering", total=scenes.count, disable=not progress):
+        rings = [np.argwhere(ring > 127).mean(0) for ring in scene.rings]
+        rows.append(
+            (
+                scene.image,
+                np.array(scene.answers),
+                scene.places.astype(np.float32),
+                np.array(rings, np.float32),
+                np.array(scene.plan.owners),
+            )
+        )
+    return SceneArrays(*(np.stack(column) for column in zip(*rows, strict=True)))
+
+
+def cached_arrays(
+    scenes: SceneSet, *, root: str | Path | None = None, progress: bool = True
+) -> SceneArrays:
+    """Render scenes, or read those that were rendered before.
+
+    Args:
+        scenes: Which.
+        root: Folder of the cache; if None, that of `visattn.data.generated.tasty.tasty_cache`.
+        progress: Show a bar while rendering.
+    """
+    named = os.environ.get(CACHE_VARIABLE)
+    base = Path(named).expanduser() if named else Path.home() / ".cache" / "visattn"
+    folder = base / "tasty" / "arrays" if root is None else Path(root).expanduser()
+    text = json.dumps({"renderer": RENDERER_VERSION, **asdict(scenes)}, sort_keys=True)
+    path = folder / f"{hashlib.blake2b(text.encode(), digest_size=8).hexdigest()}.npz"
+    lock = path.with_suffix(".lock")
+    if not path.exists():
+        with exclusive(lock):
+            if not path.exists():  # another process may just have done it
+                found = render_arrays(scenes, progress=progress)
+                partial = path.with_suffix(".partial.npz")
+                np.savez(partial, **vars(found))
+                partial.rename(path)
+        with contextlib.suppress(OSError):
+            lock.unlink()
+    with np.load(path) as arrays:
+        return SceneArrays(**{name: arrays[name] for name in arrays.files})
+
+
+def joined(parts: Sequence[SceneArrays]) -> SceneArrays:
+    """Several sets, one after the other."""
+    names = vars(parts[0])
+    return SceneArrays(**{n: np.concatenate([getattr(p, n) for p in parts]) for n in names})

@@ -1,0 +1,96 @@
+"""Settings: a table in its light, and the buri that are served on it."""
+
+import dataclasses
+from dataclasses import dataclass
+
+import numpy as np
+
+from visattn.data.generated.sushi.drawing.noise import Field
+from visattn.data.generated.sushi.drawing.shading import Light, develop, sample_light
+from visattn.data.generated.sushi.food.pieces import foreground
+from visattn.data.generated.sushi.opencv import opencv
+from visattn.data.generated.sushi.table import tables
+from visattn.data.generated.sushi.table.tables import Ground
+from visattn.data.generated.tasty.cutouts import Cutout
+
+TABLES = (
+    tables.wood((0.72, 0.52, 0.33), (0.47, 0.29, 0.16)),
+    tables.slate((0.30, 0.32, 0.35)),
+    tables.marble((0.92, 0.91, 0.89), (0.55, 0.55, 0.57)),
+    tables.cloth((0.80, 0.76, 0.68), (0.62, 0.57, 0.48)),
+    tables.wood((0.90, 0.80, 0.64), (0.80, 0.66, 0.47), boards=4.0),
+    tables.granite((0.62, 0.58, 0.56), (0.28, 0.27, 0.29), (0.82, 0.78, 0.74)),
+    tables.slats((0.74, 0.62, 0.42), (0.30, 0.22, 0.14)),
+    tables.wood((0.36, 0.24, 0.17), (0.21, 0.13, 0.09), boards=2.0),
+    tables.felt((0.36, 0.34, 0.33)),
+)
+"""Tables of wood, stone and cloth, none in a colour of the rings."""
+
+LENGTH = 0.80  # of a buri, in diameters of its plate
+_DRAWN_AT = 128  # side of the picture from which a buri is cut
+_SUPERSAMPLING = 1.5
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a scene is laid on.
+
+    Args:
+        light: of all that stands there.
+        table: (size, size, 3), display values.
+        buri: one for each plate.
+    """
+
+    light: Light
+    table: Field
+    buri: tuple[Cutout, ...]
+
+
+def render_setting(number: int, seed: int, *, size: int, plate: int, pieces: int) -> Setting:
+    """Render a setting.
+
+    Args:
+        number: chooses the kind of table.
+        seed: of all the rest.
+        size: side of the picture in pixels.
+        plate: diameter of a plate in pixels.
+        pieces: how many buri.
+    """
+    cv2 = opencv()
+    drawn = sample_light(seed)
+    # The colour of the light is held back, since it is by colour that diners are told apart.
+    red, green, blue = (factor**0.5 for factor in drawn.white_balance)
+    light = dataclasses.replace(
+        drawn, white_balance=(red, green, blue), exposure=drawn.exposure**0.5
+    )
+    fine = round(size * _SUPERSAMPLING)
+    axis = ((np.arange(fine, dtype=np.float32) + 0.5) / fine - 0.5).astype(np.float32)
+    ground = Ground(
+        x=np.ascontiguousarray(np.broadcast_to(axis[None, :], (fine, fine))),
+        y=np.ascontiguousarray(np.broadcast_to(axis[:, None], (fine, fine))),
+        light=light,
+        rng=np.random.default_rng([seed, 0x7AB1E]),
+    )
+    planes = develop(TABLES[number % len(TABLES)](ground), light)
+    packed = np.ascontiguousarray(planes.transpose(1, 2, 0))
+    table = cv2.resize(packed, (size, size), interpolation=cv2.INTER_AREA)
+    rng = np.random.default_rng([seed, 0xB021])
+    buri = tuple(
+        _cut(int(rng.integers(2**40)), light, length=round(LENGTH * plate)) for _ in range(pieces)
+    )
+    return Setting(light, np.clip(table, 0, 1), buri)
+
+
+def _cut(seed: int, light: Light, *, length: int) -> Cutout:
+    """A buri, cut out and brought to a length."""
+    cv2 = opencv()
+    rgb, alpha = foreground("buri", seed, size=_DRAWN_AT, light=light)
+    rows, columns = (np.flatnonzero((alpha > 0).any(axis)) for axis in (1, 0))
+    box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    rgb, alpha = rgb[box], alpha[box]
+    scale = length / max(alpha.shape)
+    height, width = (max(round(side * scale), 1) for side in alpha.shape)
+    packed = np.concatenate([rgb * alpha[..., None], alpha[..., None]], axis=2)
+    small = cv2.resize(packed, (width, height), interpolation=cv2.INTER_AREA)
+    thin = np.maximum(small[..., 3], np.float32(1e-4))
+    return Cutout(np.clip(small[..., :3] / thin[..., None], 0, 1), small[..., 3], small[..., 3])

@@ -1,0 +1,90 @@
+"""The comparison as a plot: a panel a variant, a line a recipe."""
+
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from visattn.experiments.comparison.summary import Section, random_split
+from visattn.pictures import save
+
+_DARK, _BLUE, _ORANGE = "#222222", "#0072b2", "#d55e00"
+_LINE = 0.24
+_PANEL = 1.0
+
+
+def draw_section(section: Section, path: Path) -> Path:
+    """Draw mean accuracies with their standard deviations, and each seed as a faint dot.
+
+    Recipes stand in the order of the tables. The panel of the random backgrounds is in another
+    colour; a dashed line marks the baseline, a dotted one chance.
+
+    Args:
+        section: From `summarise_records`.
+        path: PNG or PDF.
+
+    Returns:
+        The file.
+    """
+    rows = section.rows
+    names = [row.recipe for row in rows]
+    longest = max(map(len, names))
+    width = 0.35 + 0.07 * longest + _PANEL * len(section.splits)
+    figure = Figure(figsize=(max(width, 4.5), 1.15 + _LINE * len(rows)), layout="constrained")
+    panels = figure.subplots(1, len(section.splits), sharey=True, squeeze=False)[0]
+    for axes, split in zip(panels, section.splits, strict=True):
+        main = split == random_split(section.splits)
+        _draw_panel(axes, section, split=split, colour=_ORANGE if main else _BLUE)
+        axes.set_title(split.replace("_", "-"), fontsize=8.5, fontweight="bold" if main else None)
+    panels[0].set_yticks(range(len(names)), names, fontsize=8)
+    panels[0].set_ylim(len(names) - 0.4, -0.6)
+    counts = sorted({len(row.records) for row in rows})
+    seeds = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    known = [row.recipe for row in rows]
+    marks = f"; dashed: {section.baseline}" if section.baseline in known else ""
+    figure.supxlabel(
+        f"accuracy, %: mean and standard deviation over {seeds} training "
+        f"{'seed' if counts == [1] else 'seeds'}, each seed a faint dot{marks}; dotted: chance",
+        fontsize=8,
+    )
+    return save(figure, path)
+
+
+def _draw_panel(axes: Axes, section: Section, *, split: str, colour: str) -> None:
+    column = f"accuracy/{split}"
+    for place, row in enumerate(section.rows):
+        found = row.measures.get(column)
+        if found is None:
+            continue
+        if row.recipe == section.baseline:
+            axes.axvline(100 * found.mean, color="#777777", lw=0.8, ls=(0, (4, 3)), zorder=1)
+        axes.scatter(
+            [100 * value for value in found.values],
+            [place] * len(found.values),
+            s=9,
+            color=colour,
+            alpha=0.3,
+            linewidths=0,
+            zorder=2,
+        )
+        axes.errorbar(
+            100 * found.mean,
+            place,
+            xerr=None if found.sd is None else 100 * found.sd,
+            color=colour,
+            fmt="o",
+            ms=3.5,
+            lw=1.2,
+            capsize=2,
+            zorder=3,
+        )
+    chances = [r.measures["chance"].mean for r in section.rows if "chance" in r.measures]
+    if chances and len(set(chances)) == 1:
+        axes.axvline(100 * chances[0], color=_DARK, lw=0.8, ls=":", zorder=1)
+    axes.set_xlim(-4, 104)
+    axes.set_xticks([0, 50, 100])
+    axes.tick_params(axis="x", labelsize=7.5)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="y", color="#e6e6e6", lw=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right", "left"]].set_visible(False)

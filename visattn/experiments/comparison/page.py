@@ -1,0 +1,288 @@
+"""The comparison as Markdown."""
+
+import shlex
+import statistics
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from visattn.experiments.comparison.records import Record
+from visattn.experiments.comparison.summary import Row, Section, Statistic, random_split
+from visattn.experiments.markdown import recipe_link, table_text
+from visattn.training.adversarial import is_adversarial
+
+_NONE = "–"
+_MINUS = "−"
+
+
+def write_page(sections: Sequence[Section], *, pictures: Sequence[str] = ()) -> str:
+    """Markdown with two tables a section: accuracies, and what else was measured.
+
+    Args:
+        sections: From `summarise_records`.
+        pictures: A file a section, as the page is to name it.
+
+    Returns:
+        The text.
+    """
+    parts = ["# Comparison of recipes", _legend(sections)]
+    for place, section in enumerate(sections):
+        parts += _title(section, sections, level=2)
+        parts.append(f"```\n{command_of(section)}\n```")
+        parts += _body(section, link=str)
+        if place < len(pictures):
+            parts.append(f"![Accuracy by recipe and variant]({pictures[place]})")
+    return "\n\n".join(parts) + "\n"
+
+
+def tables_text(sections: Sequence[Section], *, folder: Path) -> str:
+    """The same tables for a README, which says the command and shows the plots by itself.
+
+    Args:
+        sections: From `summarise_records`.
+        folder: Where the README lies; recipes beside it are linked.
+
+    Returns:
+        Markdown without a heading of the first or the second level.
+    """
+    parts = [_legend(sections)]
+    for section in sections:
+        parts += _title(section, sections, level=3)
+        parts += _body(section, link=lambda name: recipe_link(name, folder=folder))
+    return "\n\n".join(parts)
+
+
+def _title(section: Section, sections: Sequence[Section], *, level: int) -> list[str]:
+    """What is special about a section, if there are several."""
+    if len(sections) == 1:
+        return []
+    options = [set(_split(other.options)) for other in sections]
+    shared = set.intersection(*options)
+    own = " ".join(word for word in _split(section.options) if word not in shared)
+    title = f"Options {own}" if own else "No further option"
+    return [f"{'#' * level} {title.replace('--', '')}"]
+
+
+def _body(section: Section, *, link: Callable[[str], str]) -> list[str]:
+    remarks = ["\n".join(f"- {remark}" for remark in section.remarks)] if section.remarks else []
+    accuracies, measures = _accuracies(section, link=link), _measures(section, link=link)
+    return [_facts(section), *remarks, accuracies, *measures]
+
+
+def command_of(section: Section) -> str:
+    """A command that makes (or extends) a section."""
+    records = [record for row in section.rows for record in row.records]
+    named = sorted({record.fact("source") or record.recipe for record in records})
+    seeds = max(record.seed for record in records) + 1
+    words = [*map(shlex.quote, named), f"--seeds {seeds}"]
+    words += [shlex.quote(word) for word in _split(section.options)]
+    return " ".join(["visattn compare", *words])
+
+
+def _split(options: str) -> list[str]:
+    """The options of a canonical line; a value may hold spaces."""
+    return [f"--{part}" for part in f" {options}".split(" --")[1:]]
+
+
+def _legend(sections: Sequence[Section]) -> str:
+    counts = {len(row.records) for section in sections for row in section.rows}
+    many = "the number of seeds stands in each row" if len(counts) > 1 else f"{max(counts)} a row"
+    return (
+        "Accuracies in %, differences in points: mean ± sample standard deviation over training "
+        f"seeds ({many}). The deviation says how much another seed changes, not how exactly the "
+        "test images measure. The network at the end of the training is tested; nothing is "
+        "selected."
+    )
+
+
+def _facts(section: Section) -> str:
+    records = [record for row in section.rows for record in row.records]
+
+    def all_of(name: str) -> str:
+        return ", ".join(dict.fromkeys(r.fact(name) for r in records if r.fact(name)))
+
+    dates = sorted(record.fact("date")[:10] for record in records if record.fact("date"))
+    days = dates[:1] if dates[:1] == dates[-1:] else [*dates[:1], *dates[-1:]]
+    machines = dict.fromkeys(_machine(record) for record in records)
+    chance = {record.numbers.get("chance") for record in records} - {None}
+    tested = sorted(
+        {
+            int(r.numbers[f"images/{split}"])
+            for r in records
+            for split in section.splits
+            if not is_adversarial(split) and f"images/{split}" in r.numbers
+        }
+    )
+    lines = [
+        f"visattn {all_of('visattn')}, torch {all_of('torch')}, code {all_of('code')}; "
+        f"{' to '.join(days)}.",
+        f"Each run on {'; or on '.join(m for m in machines if m)}.",
+    ]
+    if tested:
+        lines.append(f"Images a split: {', '.join(map(str, tested))}.")
+    if len(chance) == 1:
+        lines.append(f"Chance: {100 * (chance.pop() or 0):.1f} %.")
+    return "\n".join(lines)
+
+
+def _machine(record: Record) -> str:
+    if not record.fact("processor"):
+        return ""
+    threads, jobs = record.fact("threads") or "?", record.fact("jobs") or "1"
+    device = record.fact("device")
+    return (
+        f"{record.fact('processor')}, {record.fact('cores')} cores, {threads} "
+        f"{'thread' if threads == '1' else 'threads'} a run, "
+        f"{jobs} {'run' if jobs == '1' else 'runs'} at a time"
+        f"{f', on {device}' if device not in ('', 'cpu') else ''}"
+    )
+
+
+def _accuracies(section: Section, *, link: Callable[[str], str]) -> str:
+    heads = ["recipe", "seeds", *section.splits]
+    rows = []
+    for row in section.rows:
+        cells = [link(row.recipe), str(len(row.records))]
+        cells += [_cell(row, f"accuracy/{split}", percent) for split in section.splits]
+        rows.append(cells)
+    return table_text(heads, rows)
+
+
+def _measures(section: Section, *, link: Callable[[str], str]) -> list[str]:
+    split = random_split(section.splits) or ""
+    layers = _layers(section)
+    columns: list[tuple[str, str, Callable[[Statistic], str]]] = [
+        ("gap recovery", "gap_recovery", share),
+        (f"{split} over {section.baseline}", "over_baseline", points),
+        ("BG-gap", "background_gap", points),
+        (f"new {_MINUS} rand", "new_minus_rand", points),
+        (f"only-bg {_MINUS} chance", "only_bg_minus_chance", points),
+        ("worst group", f"worst_group/{split}", percent),
+        (f"mask IoU, {split}", f"mask_iou/{split}", share),
+        ("mask IoU, original", "mask_iou/original", share),
+        (f"energy inside, {layers[0]}", "energy_inside", share),
+        (f"energy inside, {layers[1]}", "fine_energy_inside", share),
+        ("training, minutes", "minutes", _median),
+        ("epochs", "epochs", _whole),
+        ("parameters", "parameters", _thousands),
+    ]
+    known = {name for row in section.rows for name in row.measures}
+    columns = [entry for entry in columns if entry[1] in known]
+    rows = [
+        [link(row.recipe), *(_cell(row, name, form) for _, name, form in columns)]
+        for row in section.rows
+    ]
+    heads = ["recipe", *(head for head, _, _ in columns)]
+    return [table_text(heads, rows), _notes(section, known=known)]
+
+
+def _notes(section: Section, *, known: set[str]) -> str:
+    split = random_split(section.splits) or ""
+    notes = []
+    for name in filter(is_adversarial, section.splits):
+        counts = {_mean(row, f"images/{name}") for row in section.rows} - {None}
+        of = f"{counts.pop():.0f} foregrounds" if len(counts) == 1 else "foregrounds"
+        notes.append(
+            f"{name}: the share of {of} that are told right on every one of their "
+            "backgrounds; one answer for all pictures gets the chance level."
+        )
+    if "gap_recovery" in known:
+        notes.append(
+            f"Gap recovery: (accuracy {_MINUS} {section.baseline}) / ({section.oracle} {_MINUS} "
+            f"{section.baseline}) on {split}, seed by seed: 0 is {section.baseline}, 1 is "
+            f"{section.oracle}."
+        )
+    if f"worst_group/{split}" in known:
+        counts = {_mean(row, "groups") for row in section.rows} - {None}
+        small = {_mean(row, "small_groups") for row in section.rows} - {None}
+        of = f"the {counts.pop():.0f}" if len(counts) == 1 else "those"
+        left_out = f", {small.pop():.0f} smaller ones left out" if len(small) == 1 else ""
+        notes.append(
+            f"Worst group: the (class, background) group of {split} with the lowest accuracy, of "
+            f"{of} with 10 images or more{left_out}; picked for being the lowest, so it is low by "
+            "chance, too."
+        )
+    if "energy_inside" in known:
+        chance = [_mean(row, "energy_chance") for row in section.rows]
+        level = next((f"{value:.3f}" for value in chance if value is not None), "?")
+        notes.append(
+            "Energy inside: Grad-CAM's mass on the true mask, predicted class, up to 200 images "
+            f"of {split}; a map that knows nothing gets {level}."
+        )
+    if f"mask_iou/{split}" in known:
+        whole = [_mean(row, f"mask_share/{split}") for row in section.rows]
+        level = next((f"{value:.3f}" for value in whole if value is not None), "?")
+        notes.append(f"Mask IoU: a mask of the whole image gets {level}.")
+    if "minutes" in known:
+        notes.append("Training: median of the seeds, by the clock of a machine that may be shared.")
+    return "\n".join(f"- {note}" for note in notes)
+
+
+def _layers(section: Section) -> tuple[str, str]:
+    records = [record for row in section.rows for record in row.records]
+    usual = {record.fact("energy_layer") for record in records} - {""}
+    fine = {record.fact("fine_energy_layer") for record in records} - {""}
+    return (
+        usual.pop() if len(usual) == 1 else "last maps",
+        fine.pop() if len(fine) == 1 else "7 × 7 or finer",
+    )
+
+
+def percent(found: Statistic) -> str:
+    """In %, one digit behind the point.
+
+    Example:
+        >>> percent(Statistic.of([0.9, 1.0, 0.8])), percent(Statistic.of([0.5]))
+        ('90.0 ± 10.0', '50.0')
+    """
+    return _with_sd(found, scale=100, digits=1)
+
+
+def points(found: Statistic) -> str:
+    """In points with its sign.
+
+    Example:
+        >>> points(Statistic.of([-0.01, 0.02, 0.02]))
+        '+1.0 ± 1.7'
+    """
+    return _with_sd(found, scale=100, digits=1, sign="+")
+
+
+def share(found: Statistic) -> str:
+    """A number about 1.
+
+    Example:
+        >>> share(Statistic.of([0.9, 1.0, 0.8]))
+        '0.900 ± 0.100'
+    """
+    return _with_sd(found, scale=1, digits=3)
+
+
+def _median(found: Statistic) -> str:
+    median = statistics.median(found.values)
+    return f"{median:.1f}" if median >= 1 else f"{median:.2f}"
+
+
+def _whole(found: Statistic) -> str:
+    return f"{found.mean:.0f}"
+
+
+def _thousands(found: Statistic) -> str:
+    return f"{found.mean:,.0f}"
+
+
+def _with_sd(found: Statistic, *, scale: float, digits: int, sign: str = "") -> str:
+    mean = f"{scale * found.mean:{sign}.{digits}f}".replace("-", _MINUS)
+    return mean if found.sd is None else f"{mean} ± {scale * found.sd:.{digits}f}"
+
+
+def _mean(row: Row, name: str) -> float | None:
+    return row.measures[name].mean if name in row.measures else None
+
+
+def _cell(row: Row, name: str, form: Callable[[Statistic], str]) -> str:
+    """A measure; with the number of seeds behind it where not all have it."""
+    found = row.measures.get(name)
+    if found is None:
+        return _NONE
+    partly = len(found.values) < len(row.records)
+    return form(found) + (f" (n = {len(found.values)})" if partly else "")

@@ -1,0 +1,230 @@
+"""Which runs a comparison consists of, and what makes two of them the same."""
+
+import fnmatch
+import glob
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from visattn.basics.suggestions import nearest
+from visattn.training.command_line.recipes import find_recipe, recipe_folder, recipe_names
+
+HEADS = ("trainer", "model", "data")
+"""What an option for the runs begins with: ``--trainer.max_epochs``."""
+
+_OURS = ("seed", "mask_seed")
+_NO_EFFECT = ("data.workers", "data.render_workers", "trainer.enable_progress_bar")
+_PACKAGE = Path(__file__).resolve().parents[2]
+_UNMEASURED = {
+    *("auditing", "commands", "exporting", "bench", "pictures", "report_page", "sequence"),
+    *("testing", "terminal_table.py", "page.py", "figure.py"),
+}
+"""Folders and files of visattn that no number of a comparison depends on."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A recipe as it was when the comparison began.
+
+    Attributes:
+        name: What it is called in the tables: the file's name without its suffix.
+        path: Where it was found.
+        source: What to call it on a command line: ``foreground/plain``, or a path.
+        text: The file's content.
+        hash: Of what the content says; comments, order and layout don't count.
+    """
+
+    name: str
+    path: Path
+    source: str
+    text: str
+    hash: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training and its test.
+
+    Attributes:
+        recipe: What is trained.
+        seed: Of the training, of the order of the images, and of the choice of masks.
+        words: Options for this and all other runs, as ``--KEY=VALUE``.
+    """
+
+    recipe: Recipe
+    seed: int
+    words: tuple[str, ...] = ()
+
+    @property
+    def options(self) -> str:
+        """The options in one way of writing, without those that change no number."""
+        return canonical(self.words)
+
+    @property
+    def key(self) -> str:
+        """The same for runs that must give the same numbers, and for no others."""
+        parts = (self.recipe.name, self.recipe.hash, self.options, self.seed, version("visattn"))
+        return _digest(json.dumps(parts))
+
+    @property
+    def name(self) -> str:
+        """Of the folder of its checkpoints, its log and its result."""
+        return f"{self.recipe.name}-seed{self.seed}-{self.key[:6]}"
+
+
+def find_recipes(words: Sequence[str], *, skip: Sequence[str] = ()) -> list[Recipe]:
+    """The recipes that paths, globs and names stand for, each once, in this order.
+
+    Args:
+        words: Files, globs such as ``recipes/foreground/*.yaml``, or names of recipes that come
+            with visattn, such as ``foreground/plain``; a name may have a glob, too.
+        skip: Names or globs of names to leave out, such as ``hands*``.
+
+    Raises:
+        FileNotFoundError: Nothing is there for a word; the nearest names are in the message.
+        ValueError: A file is no recipe, two have one name, or nothing is left.
+
+    Example:
+        >>> [recipe.name for recipe in find_recipes(["foreground/plain", "foreground/cbam"])]
+        ['plain', 'cbam']
+    """
+    paths: dict[Path, Path] = {}
+    for word in words:
+        for path in _paths(word):
+            paths.setdefault(path.resolve(), path)
+    found: dict[str, Recipe] = {}
+    for path in paths.values():
+        name = path.stem
+        if any(fnmatch.fnmatch(name, pattern) for pattern in skip):
+            continue
+        if name in found:
+            raise ValueError(
+                f"two recipes are called {name}: {found[name].path} and {path}; rename one, or "
+                "compare them apart"
+            )
+        found[name] = _read(path, name=name)
+    if not found:
+        raise ValueError(f"no recipe is left of {', '.join(words)} without {', '.join(skip)}")
+    for pattern in skip:
+        if not any(fnmatch.fnmatch(path.stem, pattern) for path in paths):
+            known = [path.stem for path in paths]
+            raise ValueError(
+                f"nothing to skip for {pattern!r}{nearest(pattern, names=known)}\n"
+                f"The recipes are {', '.join(known)}"
+            )
+    return list(found.values())
+
+
+def plan_runs(recipes: Sequence[Recipe], *, seeds: int, words: Sequence[str] = ()) -> list[Run]:
+    """All runs, seed by seed, so that an early table compares all recipes.
+
+    Args:
+        recipes: What is trained.
+        seeds: How many: 0, 1, 2, ...
+        words: Options for all runs, as ``--KEY=VALUE``.
+
+    Raises:
+        ValueError: No seed, or an option that the comparison sets itself or cannot pass on.
+    """
+    if seeds < 1:
+        raise ValueError(f"seeds must be at least 1, got {seeds}")
+    for word in words:
+        check_option(word)
+    return [Run(recipe, seed, tuple(words)) for seed in range(seeds) for recipe in recipes]
+
+
+def check_option(word: str) -> None:
+    """Refuse an option that is none for the runs.
+
+    Raises:
+        ValueError: It is no ``--trainer...``, ``--model...`` or ``--data...`` with a value, or one
+            that the comparison sets itself.
+    """
+    name, equals, _ = word.partition("=")
+    head, _, rest = name.removeprefix("--").partition(".")
+    if head not in HEADS or not name.startswith("--"):
+        raise ValueError(
+            f"{name} is no option for the runs: these begin with "
+            f"{', '.join(f'--{h}.' for h in HEADS)}, such as --data.rho 1.0"
+        )
+    if not equals:
+        raise ValueError(f"{name} needs a value: {name} VALUE")
+    if head == "data" and rest.removeprefix("init_args.") in _OURS:
+        raise ValueError(
+            f"{name} is set by the comparison, to the seed of each run; --seeds N says how many"
+        )
+
+
+def canonical(words: Sequence[str]) -> str:
+    """Options in one way of writing: sorted, the last value of each, values as JSON.
+
+    Example:
+        >>> canonical(["--data.rho=1.0", "--data.variants=[a,  b]", "--data.workers=0"])
+        '--data.rho=1.0 --data.variants=["a","b"]'
+    """
+    values: dict[str, Any] = {}
+    for word in words:
+        name, _, value = word.removeprefix("--").partition("=")
+        if name.replace(".init_args", "") not in _NO_EFFECT:
+            values[name] = yaml.safe_load(value)
+    return " ".join(
+        f"--{name}={v if isinstance(v, str) else json.dumps(v, separators=(',', ':'))}"
+        for name, v in sorted(values.items())
+    )
+
+
+@cache
+def code_hash() -> str:
+    """Of the Python files of visattn that a number may depend on."""
+    digest = hashlib.blake2b(digest_size=6)
+    for path in sorted(_PACKAGE.rglob("*.py")):
+        parts = path.relative_to(_PACKAGE).parts
+        if not _UNMEASURED & set(parts):
+            digest.update("/".join(parts).encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _paths(word: str) -> list[Path]:
+    if not glob.has_magic(word):
+        return [find_recipe(word)]
+    matches = sorted(Path(name) for name in glob.glob(word))
+    files = [p for p in matches if p.is_file() and p.suffix in {".yaml", ".yml"}]
+    if files:
+        return files
+    pattern = word.removeprefix("recipes/").removesuffix(".yaml")
+    named = [name for name in recipe_names() if fnmatch.fnmatch(name, pattern)]
+    if not named:
+        raise FileNotFoundError(
+            f"no recipe fits {word}; there are {', '.join(recipe_names())}, or give YAML files"
+        )
+    return [recipe_folder() / f"{name}.yaml" for name in named]
+
+
+def _read(path: Path, *, name: str) -> Recipe:
+    text = path.read_text(encoding="utf-8")
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is no valid YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} is no recipe: a mapping was expected")
+    said = json.dumps(content, sort_keys=True, default=str)
+    return Recipe(name, path, _source(path), text, _digest(said))
+
+
+def _source(path: Path) -> str:
+    folder = recipe_folder().resolve()
+    if path.resolve().is_relative_to(folder):
+        return path.resolve().relative_to(folder).with_suffix("").as_posix()
+    return path.as_posix()
+
+
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()

@@ -1,0 +1,203 @@
+"""Means and standard deviations over the seeds of each recipe."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from visattn.experiments.comparison.numbers import RANDOM
+from visattn.experiments.comparison.records import Record
+from visattn.metrics import gap_recovery
+
+BASELINE, ORACLE = "plain", "true_mask"
+_ORDER = (
+    "original",
+    "mixed_same",
+    "mixed_rand",
+    "mixed_next",
+    "mixed_new",
+    "only_fg",
+    "only_fg_grey",
+    "only_bg",
+    "no_fg",
+    "adversarial",
+)
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """Mean and sample standard deviation over training seeds.
+
+    Attributes:
+        mean: Mean of the values.
+        sd: Sample standard deviation (divided by n - 1); None of a single value.
+        values: One a seed.
+    """
+
+    mean: float
+    sd: float | None
+    values: tuple[float, ...]
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Statistic":
+        """The statistic of at least one value.
+
+        Example:
+            >>> Statistic.of([0.5, 1.0, 0.0])
+            Statistic(mean=0.5, sd=0.5, values=(0.5, 1.0, 0.0))
+        """
+        sd = statistics.stdev(values) if len(values) > 1 else None
+        return cls(statistics.mean(values), sd, tuple(values))
+
+
+@dataclass(frozen=True)
+class Row:
+    """One recipe.
+
+    Attributes:
+        recipe: Its name.
+        records: Its runs, by seed.
+        measures: By column of the CSV file; and ``over_baseline``, ``gap_recovery`` (both but for
+            the recipes that they refer to) and ``only_bg_minus_chance``, taken seed by seed.
+    """
+
+    recipe: str
+    records: tuple[Record, ...]
+    measures: Mapping[str, Statistic]
+
+
+@dataclass(frozen=True)
+class Section:
+    """Recipes that were run with the same options, the best on random backgrounds first.
+
+    Attributes:
+        options: That all runs had.
+        splits: Test splits with an accuracy.
+        rows: One a recipe.
+        remarks: What a reader must know, a sentence each.
+        baseline: Name of the recipe that the others are compared with.
+        oracle: Name of the recipe that is given the true mask.
+    """
+
+    options: str
+    splits: tuple[str, ...]
+    rows: tuple[Row, ...]
+    remarks: tuple[str, ...]
+    baseline: str
+    oracle: str
+
+
+def summarise_records(
+    records: Sequence[Record], *, baseline: str = BASELINE, oracle: str = ORACLE
+) -> list[Section]:
+    """Sections by options, those with the fewest first, with a row a recipe.
+
+    Of a recipe that was changed between runs, the content with the newest run counts. Differences
+    to the baseline and gap recovery are taken seed by seed, over the seeds that all of them have.
+
+    Args:
+        records: Rows of a CSV file.
+        baseline: Name of the plain recipe.
+        oracle: Name of the recipe that is given the true mask.
+    """
+    sections = []
+    known = dict.fromkeys(record.options for record in records)
+    for options in sorted(known, key=lambda options: f" {options}".count(" --")):
+        own = [record for record in records if record.options == options]
+        sections.append(_section(options, own, baseline=baseline, oracle=oracle))
+    return sections
+
+
+def random_split(splits: Sequence[str]) -> str | None:
+    """The split with random backgrounds, if there is one."""
+    return next((name for name in RANDOM if name in splits), None)
+
+
+def _section(options: str, records: Sequence[Record], *, baseline: str, oracle: str) -> Section:
+    remarks: list[str] = []
+    runs: dict[str, dict[int, Record]] = {}
+    for recipe in dict.fromkeys(record.recipe for record in records):
+        own = [record for record in records if record.recipe == recipe]
+        newest = max(own, key=lambda record: record.fact("date"))
+        current = [r for r in own if _content(r) == _content(newest)]
+        if len(current) < len(own):
+            remarks.append(
+                f"{recipe} was changed between runs: {len(own) - len(current)} of an earlier "
+                "content or version are left out."
+            )
+        runs[recipe] = {record.seed: record for record in sorted(current, key=lambda r: r.seed)}
+    shown = [record for own in runs.values() for record in own.values()]
+    known = {
+        name.removeprefix("accuracy/")
+        for record in shown
+        for name in record.numbers
+        if name.startswith("accuracy/")
+    }
+    splits = [*(s for s in _ORDER if s in known), *sorted(known - set(_ORDER))]
+    split = random_split(splits)
+    missing = [name for name in (baseline, oracle) if name not in runs]
+    if split is None:
+        remarks.append("No split has random backgrounds, so there is no gap recovery.")
+    elif missing:
+        remarks.append(
+            f"No recipe is called {' or '.join(missing)}, so there is no gap recovery"
+            f"{', nor a difference to it' if baseline in missing else ''}."
+        )
+    codes = {record.fact("code") for record in shown} - {""}
+    if len(codes) > 1:
+        remarks.append(f"The runs come from {len(codes)} states of the code (column code).")
+    lengths = {
+        recipe: max(record.numbers.get("epochs", 0) for record in own.values())
+        for recipe, own in runs.items()
+    }
+    if len({*lengths.values()} - {0}) > 1:
+        remarks.append(
+            "The recipes trained for different numbers of epochs, and more of them help some more "
+            "than others: --trainer.max_epochs N gives all the same."
+        )
+    rows = [
+        _row(
+            recipe,
+            own,
+            names=(baseline, oracle),
+            split=split,
+            plain=runs.get(baseline, {}),
+            oracle=runs.get(oracle, {}),
+        )
+        for recipe, own in runs.items()
+    ]
+    first = f"accuracy/{split or (splits or [''])[0]}"
+    rows.sort(key=lambda row: -row.measures[first].mean if first in row.measures else 1.0)
+    return Section(options, tuple(splits), tuple(rows), tuple(remarks), baseline, oracle)
+
+
+def _row(
+    recipe: str,
+    runs: Mapping[int, Record],
+    *,
+    names: tuple[str, str],
+    split: str | None,
+    plain: Mapping[int, Record],
+    oracle: Mapping[int, Record],
+) -> Row:
+    values: dict[str, list[float]] = {}
+    for seed, record in runs.items():
+        found = dict(record.numbers)
+        if "accuracy/only_bg" in found and "chance" in found:
+            found["only_bg_minus_chance"] = found["accuracy/only_bg"] - found["chance"]
+        column = f"accuracy/{split}"
+        ours, low, high = (
+            at.numbers.get(column) if at is not None else None
+            for at in (record, plain.get(seed), oracle.get(seed))
+        )
+        if ours is not None and low is not None and recipe != names[0]:
+            found["over_baseline"] = ours - low
+            if high is not None and high != low and recipe != names[1]:
+                found["gap_recovery"] = gap_recovery(ours, plain=low, oracle=high)
+        for name, value in found.items():
+            values.setdefault(name, []).append(value)
+    measures = {name: Statistic.of(found) for name, found in values.items()}
+    return Row(recipe, tuple(runs.values()), measures)
+
+
+def _content(record: Record) -> tuple[str, str]:
+    return record.fact("recipe_hash"), record.fact("visattn")

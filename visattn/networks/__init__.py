@@ -1,0 +1,1 @@
+"""Networks by name and from files: what builds and opens them."""

@@ -1,0 +1,194 @@
+"""What a forward pass computed: every gate, map and attention row, by site."""
+
+import difflib
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from visattn.blocks import PairwiseTap, Tap
+from visattn.blocks.attended import Attended
+from visattn.recording.site_maps import PairwiseMap, SiteMaps, over_places
+
+__all__ = ["PairwiseMap", "Recording", "SiteMaps", "find_taps", "natural_paths", "record"]
+
+
+class Recording(Mapping[str, SiteMaps]):
+    """Sites in the order in which they ran, each with what its block computed.
+
+    A site of a model inside another module can be named by the end of its path, if that is the
+    end of one site's only: ``maps["layer4.2"]`` for ``"backbone.layer4.2"``.
+    """
+
+    def __init__(self) -> None:
+        self._sites: dict[str, SiteMaps] = {}
+
+    def __getitem__(self, name: str) -> SiteMaps:
+        if name in self._sites:
+            return self._sites[name]
+        ends = [site for site in self._sites if site.endswith(f".{name}")]
+        if len(ends) == 1:
+            return self._sites[ends[0]]
+        near = ends or difflib.get_close_matches(name, self._sites, n=3, cutoff=0.4)
+        hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+        raise KeyError(f"Nothing was recorded at {name!r}.{hint} Sites: {', '.join(self._sites)}.")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._sites)
+
+    def __len__(self) -> int:
+        return len(self._sites)
+
+    def __repr__(self) -> str:
+        sites = (f"{name}: {', '.join(sorted(set(m.kinds.values())))}" for name, m in self.items())
+        return f"Recording({'; '.join(sites)})"
+
+    def heats(self) -> dict[str, Tensor]:
+        """What every site says of places, (N, H, W) by name, in the order in which they ran.
+
+        Each is the site's `SiteMaps.heat`, in single precision at least. The name is the site's;
+        with ``, call 2`` behind it for a block that ran several times, and with the tap's path for
+        one that has several masks. Sites that say nothing of places are left out.
+        """
+        found = {}
+        for site, maps in self.items():
+            kind = maps.heat_kind
+            taps = [tap for tap, other in maps.kinds.items() if other == kind]
+            for index in range(maps.calls if kind else 0):
+                call = "" if maps.calls == 1 else f", call {index + 1}"
+                if kind == "gate" or len(taps) == 1:
+                    found[f"{site}{call}"] = maps.call(index).heat
+                    continue
+                for tap in taps:
+                    value = maps.values[tap][index]
+                    found[f"{site} {tap}{call}"] = (
+                        value.received()
+                        if isinstance(value, PairwiseMap)
+                        else over_places(value, kind=str(kind))
+                    )
+        return found
+
+    def _add(self, site: str, tap: str, kind: str, value: Any) -> None:
+        maps = self._sites.setdefault(site, SiteMaps(site))
+        maps.kinds[tap] = kind
+        maps.values.setdefault(tap, []).append(value)
+
+
+@contextmanager
+def record(model: nn.Module, *, graph: bool = False) -> Iterator[Recording]:
+    """Record every gate, map and attention of the forward passes inside the context.
+
+    No output changes, and no hook is left, after an exception either. A compiled model
+    (``torch.compile``) runs uncompiled inside the context, since no hook fires in compiled code:
+    its outputs are then those of the model before it was compiled. What was exported or scripted
+    has no modules left to hook, and a CUDA graph that is replayed calls none: record the model
+    that they were made from. In distributed training each process records its own part of the
+    batch; nothing is exchanged, so rank 0 may record alone.
+
+    Args:
+        model: A wrapped model, or any module with blocks of visattn in it.
+        graph: Keep the maps in the autograd graph, to use them in a loss. Detached otherwise.
+
+    Yields:
+        `Recording`, from site to maps, filled by the passes.
+
+    Raises:
+        ValueError: The model has nothing to record.
+        RuntimeError: Nothing ran inside the context.
+
+    Example:
+        >>> import torch, torchvision, visattn
+        >>> model = visattn.wrap(torchvision.models.resnet18(), "cbam", stages=[4])
+        >>> with record(model) as maps:
+        ...     logits = model(torch.randn(2, 3, 64, 96))
+        >>> list(maps), maps["layer4.1"].channel.shape, maps["layer4.1"].spatial.shape
+        (['layer4.0', 'layer4.1'], torch.Size([2, 512]), torch.Size([2, 2, 3]))
+    """
+    taps = list(find_taps(model))
+    if not taps:
+        raise ValueError(
+            f"{type(model).__name__} has no attention block to record. Put one in with"
+            " visattn.wrap; an exported program has none left."
+        )
+    maps = Recording()
+    with ExitStack() as stack:
+        if "torch._dynamo" in sys.modules:
+            stack.enter_context(torch.compiler.set_stance("force_eager"))
+        for site, name, tap in taps:
+            hook = _recorder(maps, site, name, tap, graph=graph)
+            stack.callback(tap.register_forward_hook(hook).remove)
+        yield maps
+    if not maps:
+        raise RuntimeError(
+            "Nothing was recorded: no attention block ran inside the context. Call the model that"
+            " was given to record, inside of it; a replayed CUDA graph calls no module."
+        )
+
+
+def natural_paths(module: nn.Module, path: str = "") -> Iterator[tuple[str, nn.Module]]:
+    """(path, module) for all modules, with the paths that state dicts use.
+
+    They are those of ``named_modules`` but for units and compiled models, which stand in the path
+    of what they contain.
+    """
+    yield path, module
+    for name, child in module.named_children():
+        below = path if _transparent(module, name) else _join(path, name)
+        yield from natural_paths(child, below)
+
+
+def find_taps(model: nn.Module) -> Iterator[tuple[str, str, Tap | PairwiseTap]]:
+    """(site, path inside of the block, tap) for every tap of a model."""
+    yield from _taps(model, path="", site=None, inside="")
+
+
+def _taps(
+    module: nn.Module, *, path: str, site: str | None, inside: str
+) -> Iterator[tuple[str, str, Tap | PairwiseTap]]:
+    """Walk down, with the path as it would be without units and compilation."""
+    if isinstance(module, (Tap, PairwiseTap)):
+        name = path.rpartition(".")[0] if site is None else site
+        yield name or "model", inside.rpartition(".")[2] if site is None else inside, module
+        return
+    if (
+        site is None
+        and type(module).__module__.startswith("visattn.blocks.")
+        and not isinstance(module, Attended)
+    ):
+        site, inside = path, ""
+    for name, child in module.named_children():
+        below = path if _transparent(module, name) else _join(path, name)
+        if isinstance(module, Attended) and name == module.child:
+            outer = path.removesuffix(module.origin.get("path", path))
+            yield from _taps(child, path=below, site=outer + module.site, inside="")
+        else:
+            yield from _taps(child, path=below, site=site, inside=_join(inside, name))
+
+
+def _transparent(module: nn.Module, child: str) -> bool:
+    """Whether a child stands for its parent: the base of a unit, the model of a compiled one."""
+    return (isinstance(module, Attended) and child == "base") or child == "_orig_mod"
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+def _recorder(maps: Recording, site: str, name: str, tap: Tap | PairwiseTap, *, graph: bool) -> Any:
+    """The forward hook for one tap."""
+
+    def keep(value: Tensor) -> Tensor:
+        return value if graph else value.detach()
+
+    def hook(module: nn.Module, args: tuple[Any, ...], output: Tensor) -> None:
+        if isinstance(tap, PairwiseTap):
+            _, key, query_size, key_size = args
+            value = PairwiseMap(keep(output), keep(key), query_size, key_size, tap.function)
+            maps._add(site, name, "pairwise", value)
+        else:
+            maps._add(site, name, tap.kind, keep(output))
+
+    return hook

@@ -1,0 +1,1 @@
+"""What is trained beside the classification of images: a folder a task."""

@@ -1,0 +1,141 @@
+"""Lightning's data module of scenes of two dishes with their captions."""
+
+from typing import Any, final
+
+import lightning as L
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, TensorDataset
+
+from visattn.data.generated.sushi import KINDS
+from visattn.data.generated.sushi.two_dishes import RELATIONS, TwoDishes, render_two_dishes
+from visattn.sequence import END, PAD, Vocabulary
+from visattn.tasks.batched import check_sizes, split_sizes
+
+CAPTION_RELATIONS = {"left": ("left", "of"), "above": ("above",)}
+"""How a caption says a relation."""
+
+KEYS = ("image", "target", "mattes", "kinds")
+
+
+@final
+class CaptionData(L.LightningDataModule):
+    """Scenes of two dishes, captioned such as "buri left of maguro" or "ebi above ika".
+
+    The dish on the left, or above, is named first. Scenes of the three splits share no piece and no
+    background.
+
+    Args:
+        size: Side of the pictures in pixels.
+        train: Scenes to train on.
+        val: Scenes to validate on.
+        test: Scenes to test on.
+        pieces: Pieces of each kind of sushi in training.
+        batch_size: Scenes a batch.
+        seed: Of the scenes.
+
+    Raises:
+        ValueError: A number is out of its range.
+
+    Example:
+        >>> data = CaptionData(train=8, val=8, test=8)
+        >>> data.words, data.vocabulary.words(data.caption(0, 1, 0))
+        (14, ('buri', 'left', 'of', 'maguro'))
+    """
+
+    def __init__(
+        self,
+        *,
+        size: int = 64,
+        train: int = 4000,
+        val: int = 300,
+        test: int = 500,
+        pieces: int = 400,
+        batch_size: int = 32,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.sizes = split_sizes(train=train, val=val, test=test, batch_size=batch_size, seed=seed)
+        check_sizes(size=(size, 32), pieces=(pieces, 1))
+        self.size = size
+        self.pieces = {"train": pieces, "val": 10, "test": 20}
+        self.batch_size = batch_size
+        self.seed = seed
+        texts = [word for relation in RELATIONS for word in CAPTION_RELATIONS[relation]]
+        self.vocabulary = Vocabulary([*KINDS, *texts])
+        self._sets: dict[str, TensorDataset] = {}
+
+    @property
+    def words(self) -> int:
+        """Size of the vocabulary."""
+        return len(self.vocabulary)
+
+    @property
+    def reading(self) -> dict[str, int]:
+        """How pictures are read."""
+        return {"size": self.size}
+
+    def caption(self, first: int, second: int, relation: int) -> list[int]:
+        """Numbers of a caption's words, with the end."""
+        between = CAPTION_RELATIONS[RELATIONS[relation]]
+        return [*self.vocabulary.numbers([KINDS[first], *between, KINDS[second]]), END]
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """Scenes in a new order each epoch."""
+        return self._loader("train", shuffle=True)
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        """The validation split."""
+        return self._loader("val")
+
+    def test_dataloader(self) -> DataLoader[Any]:
+        """The test split."""
+        return self._loader("test")
+
+    def _loader(self, split: str, *, shuffle: bool = False) -> DataLoader[Any]:
+        if split not in self._sets:
+            scenes = render_two_dishes(
+                self.sizes[split],
+                size=self.size,
+                seed=3 * self.seed + list(self.sizes).index(split),
+                pieces=self.pieces[split],
+            )
+            self._sets[split] = TensorDataset(*self._tensors(scenes))
+        return DataLoader(
+            self._sets[split],
+            batch_size=self.batch_size,
+            shuffle=shuffle,
+            drop_last=shuffle,
+            collate_fn=_named,
+        )
+
+    def _tensors(self, scenes: TwoDishes) -> tuple[Tensor, ...]:
+        target = torch.full((len(scenes), 5), PAD)
+        pairs = zip(scenes.kinds.tolist(), scenes.relations.tolist(), strict=True)
+        for row, ((first, second), relation) in enumerate(pairs):
+            numbers = self.caption(first, second, relation)
+            target[row, : len(numbers)] = torch.tensor(numbers)
+        return (
+            torch.from_numpy(scenes.images),
+            target,
+            torch.from_numpy(scenes.mattes),
+            torch.from_numpy(scenes.kinds),
+        )
+
+
+def as_input(images: Tensor) -> Tensor:
+    """Pictures (N, H, W, 3) of bytes to what the network reads, (N, 3, H, W) in [-1, 1].
+
+    Example:
+        >>> as_input(torch.full((1, 2, 2, 3), 255, dtype=torch.uint8)).unique()
+        tensor([1.])
+    """
+    return images.permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def _named(rows: list[tuple[Tensor, ...]]) -> dict[str, Tensor]:
+    """A batch, images in [-1, 1] and channels first, masks boolean."""
+    batch = dict(zip(KEYS, map(torch.stack, zip(*rows, strict=True)), strict=True))
+    batch["image"] = as_input(batch["image"])
+    batch["mattes"] = batch["mattes"] > 127
+    return batch

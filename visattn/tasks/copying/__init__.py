@@ -1,0 +1,1 @@
+"""Copying, repeating and reversing sequences."""

@@ -1,0 +1,1 @@
+"""The far-away smile: is each sushi's diner smiling?"""

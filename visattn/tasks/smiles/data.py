@@ -1,0 +1,261 @@
+"""Tasty scenes in memory, batches of whole groups, an answer for each sushi."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, final
+
+import lightning as L
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from visattn.data.generated.tasty.arrays import SceneArrays, SceneSet, cached_arrays, joined
+from visattn.data.generated.tasty.palette import check_colours
+from visattn.data.generated.tasty.plan import GROUP
+from visattn.tasks.batched import Batch, check_sizes
+
+MEAN, STD = 0.45, 0.25
+_POOLS = 5  # of seeds: train, val, test, and the two without faces
+_APART = 1000  # seeds of one distance from those of the next
+
+
+@final
+class SmileData(L.LightningDataModule):
+    """Is this buri tasty? Scenes of `visattn.data.generated.tasty`, rendered once.
+
+    Batches hold whole groups of four scenes, which differ in expressions and plates alone, see
+    `visattn.data.generated.tasty.draw_group`: ``image`` (N, 3, size, size), normalised; ``answer``
+    and ``owners`` (N, sushi); ``plates`` (N, sushi, 2) and ``rings`` (N, diners, 2), row and column
+    of their middles in pixels; ``index`` (N,).
+
+    Test splits: ``test``; ``test_without_faces``, where nothing tells the answer; and
+    ``test_distance_D`` for each of ``test_distances``, the same scenes with D rows of bare table.
+
+    Args:
+        size: Side of the pictures in pixels.
+        diners: Number of diners, even; half of them smile.
+        sushi: Number of sushi, each with an answer of its own.
+        colours: Of how many colours those of a scene are drawn, 6 or 24.
+        distance: Rows of bare table between rings and plates; nearly all there is room for if None.
+        train_distances: Distances to train on, an equal part of the scenes each; ``distance`` if
+            None.
+        test_distances: Distances to test on besides.
+        train: Scenes to train on.
+        train_balanced: Train on groups as above, in which the number of smiles says nothing, too.
+            If not, each diner of a training scene smiles or not by chance, see
+            `visattn.data.generated.tasty.draw_independent`: a network then has something easy to
+            begin with.
+        train_without_faces: Further ones with empty rings, which stand there with either answer.
+        val: Scenes to validate on.
+        test: Scenes of each test split.
+        scene_seed: Of the scenes; that of the training is ``seed_everything``.
+        batch_size: Scenes a batch, a multiple of 4.
+        flip: Turn half of the groups left to right in training.
+        root: Folder of the cache; `visattn.data.generated.tasty.tasty_cache`'s if None.
+
+    Raises:
+        ValueError: A number is out of its range, or no multiple of 4.
+    """
+
+    def __init__(
+        self,
+        *,
+        size: int = 64,
+        diners: int = 4,
+        sushi: int = 1,
+        colours: int = 6,
+        distance: int | None = None,
+        train_distances: list[int] | None = None,
+        test_distances: list[int] | None = None,
+        train: int = 8000,
+        train_balanced: bool = False,
+        train_without_faces: int = 0,
+        val: int = 800,
+        test: int = 800,
+        scene_seed: int = 0,
+        batch_size: int = 32,
+        flip: bool = True,
+        root: str | Path | None = None,
+    ) -> None:
+        super().__init__()
+        check_sizes(train=(train, 4), val=(val, 4), test=(test, 4), batch_size=(batch_size, 4))
+        check_sizes(train_without_faces=(train_without_faces, 0), scene_seed=(scene_seed, 0))
+        check_colours(colours)
+        for name, count in {
+            "train": train, "train_without_faces": train_without_faces, "val": val, "test": test,
+            "batch_size": batch_size,
+        }.items():  # fmt: skip
+            if count % GROUP:
+                raise ValueError(f"{name} must be a multiple of {GROUP}, a group; got {count}")
+        self.size, self.diners, self.sushi, self.distance = size, diners, sushi, distance
+        self.colours = colours
+        self.train_distances: list[int | None] = (
+            [*train_distances] if train_distances else [distance]
+        )
+        self.test_distances = test_distances or []
+        self.train_balanced = train_balanced
+        self.counts = {"train": train, "empty": train_without_faces, "val": val, "test": test}
+        self.scene_seed, self.batch_size, self.flip, self.root = scene_seed, batch_size, flip, root
+        for every in (distance, *self.train_distances, *self.test_distances):
+            self._set(4, 0, every)
+        self.test_names = (
+            "test",
+            "test_without_faces",
+            *(f"test_distance_{d}" for d in self.test_distances),
+        )
+        self._read: dict[str, Scenes] = {}
+
+    @property
+    def plate(self) -> int:
+        """Diameter of a plate in pixels."""
+        return self._set(GROUP, 0, self.distance).layout.plate
+
+    @property
+    def ring(self) -> int:
+        """Diameter of a ring in pixels."""
+        return self._set(GROUP, 0, self.distance).layout.ring
+
+    def scenes(self, split: str) -> "Scenes":
+        """The scenes of ``train``, ``val`` or one of ``test_names``, rendered if they aren't there.
+
+        Raises:
+            KeyError: There is no such split.
+        """
+        if split not in self._read:
+            sets = self._sets(split)
+            parts = [cached_arrays(each, root=self.root) for each in sets]
+            layout = sets[0].layout
+            self._read[split] = Scenes(
+                joined(parts), ring=layout.ring, plate=layout.plate, flip=False
+            )
+        return self._read[split]
+
+    def prepare_data(self) -> None:
+        """Render what isn't there."""
+        for split in ("train", "val", *self.test_names):
+            self.scenes(split)
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """Groups in a new order each epoch."""
+        scenes = self.scenes("train")
+        turned = Scenes(scenes.arrays, ring=scenes.ring, plate=scenes.plate, flip=self.flip)
+        return _loader(turned, self.batch_size, shuffle=True)
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        """The validation split."""
+        return _loader(self.scenes("val"), self.batch_size)
+
+    def test_dataloader(self) -> list[DataLoader[Any]]:
+        """A loader for each of ``test_names``."""
+        return [_loader(self.scenes(name), self.batch_size) for name in self.test_names]
+
+    def _sets(self, split: str) -> list[SceneSet]:
+        """What is rendered for a split."""
+        train, val, test, empty, _ = (_POOLS * self.scene_seed + pool for pool in range(_POOLS))
+        if split == "train":
+            near = self.train_distances
+            share = self.counts["train"] // len(near) // GROUP * GROUP
+            sets = [
+                self._set(share, train + _APART * place, every, balanced=self.train_balanced)
+                for place, every in enumerate(near)
+            ]
+            if self.counts["empty"]:
+                sets.append(self._set(self.counts["empty"], empty, near[0], without_faces=True))
+            return sets
+        if split == "val":
+            return [self._set(self.counts["val"], val, self.distance)]
+        if split not in self.test_names:
+            raise KeyError(
+                f"no split {split!r}; there are train, val, {', '.join(self.test_names)}"
+            )
+        words = split.removeprefix("test_")
+        every = int(words.split("_")[1]) if words.startswith("distance") else self.distance
+        return [self._set(self.counts["test"], test, every, without_faces=words == "without_faces")]
+
+    def _set(
+        self,
+        count: int,
+        seed: int,
+        distance: int | None,
+        *,
+        without_faces: bool = False,
+        balanced: bool = True,
+    ) -> SceneSet:
+        found = SceneSet(
+            count, seed, self.size, self.diners, self.sushi, distance, without_faces, balanced,
+            self.colours,
+        )  # fmt: skip
+        _ = found.layout  # raises an error for what there is no room for
+        return found
+
+
+@final
+class Scenes(Dataset[Batch]):
+    """Scenes as a dataset that gives whole batches.
+
+    Args:
+        arrays: The scenes.
+        ring: Diameter of a ring in pixels.
+        plate: The same of a plate.
+        flip: Turn half of the groups left to right.
+    """
+
+    def __init__(self, arrays: SceneArrays, *, ring: int, plate: int, flip: bool = False) -> None:
+        self.arrays, self.ring, self.plate, self.flip = arrays, ring, plate, flip
+
+    def __len__(self) -> int:
+        """Number of scenes."""
+        return len(self.arrays)
+
+    def __getitem__(self, index: int) -> Batch:
+        """A batch of one scene."""
+        return self.__getitems__([index])
+
+    def __getitems__(self, indices: Sequence[int]) -> Batch:
+        """A batch, whole groups in a row if some are turned."""
+        rows = torch.as_tensor(indices)
+        arrays = {name: torch.from_numpy(value)[rows] for name, value in vars(self.arrays).items()}
+        images = arrays["images"].permute(0, 3, 1, 2).float().div(255).sub(MEAN).div(STD)
+        plates, rings = arrays["plates"], arrays["rings"]
+        if self.flip:
+            turn = (torch.rand(-(-len(rows) // GROUP)) < 0.5).repeat_interleave(GROUP)[: len(rows)]
+            images = torch.where(turn[:, None, None, None], images.flip(3), images)
+            plates, rings = (_turned(places, turn, images.shape[3]) for places in (plates, rings))
+        return {
+            "image": images.contiguous(memory_format=torch.channels_last),
+            "answer": arrays["answers"],
+            "plates": plates,
+            "rings": rings,
+            "owners": arrays["owners"],
+            "index": rows,
+        }
+
+
+class _Groups(Sampler[list[int]]):
+    """Batches of whole groups."""
+
+    def __init__(self, scenes: int, batch_size: int, *, shuffle: bool) -> None:
+        self.groups, self.each, self.shuffle = scenes // GROUP, batch_size // GROUP, shuffle
+
+    def __len__(self) -> int:
+        return -(-self.groups // self.each)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        order = torch.randperm(self.groups) if self.shuffle else torch.arange(self.groups)
+        for groups in order.split(self.each):
+            yield (groups[:, None] * GROUP + torch.arange(GROUP)).flatten().tolist()
+
+
+def _loader(scenes: Scenes, batch_size: int, *, shuffle: bool = False) -> DataLoader[Any]:
+    sampler = _Groups(len(scenes), batch_size, shuffle=shuffle)
+    return DataLoader(scenes, batch_sampler=sampler, collate_fn=_as_it_is)
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
+
+
+def _turned(places: Tensor, turn: Tensor, size: int) -> Tensor:
+    """Columns counted from the right where a picture is turned."""
+    columns = torch.where(turn[:, None], size - 1 - places[..., 1], places[..., 1])
+    return torch.stack((places[..., 0], columns), -1)

@@ -1,0 +1,58 @@
+"""Where the recipes are: beside the package in a checkout, inside of it once installed."""
+
+from pathlib import Path
+
+from visattn.basics.suggestions import nearest
+
+_PACKAGE = Path(__file__).resolve().parents[2]
+
+
+def recipe_folder() -> Path:
+    """The folder of all recipes.
+
+    Raises:
+        FileNotFoundError: If the installation has lost them.
+    """
+    for folder in (_PACKAGE / "recipes", _PACKAGE.parent / "recipes"):
+        if (folder / "foreground").is_dir():
+            return folder
+    raise FileNotFoundError(
+        f"no recipes in {_PACKAGE / 'recipes'} or {_PACKAGE.parent / 'recipes'}; reinstall visattn"
+    )
+
+
+def recipe_names() -> list[str]:
+    """All recipes, such as ``foreground/mask``, sorted."""
+    folder = recipe_folder()
+    return sorted(path.relative_to(folder).with_suffix("").as_posix() for path in _files(folder))
+
+
+def find_recipe(name: str | Path) -> Path:
+    """The file of a recipe: a path, or the name of one that comes with visattn.
+
+    ``recipes/foreground/mask.yaml``, ``foreground/mask.yaml`` and ``foreground/mask`` all name
+    the same one, wherever the command runs; an existing file of that path comes first.
+
+    Raises:
+        FileNotFoundError: If it is neither; the nearest names are in the message.
+
+    Example:
+        >>> find_recipe("foreground/mask").name
+        'mask.yaml'
+    """
+    given = Path(name)
+    if given.is_file():
+        return given
+    parts = given.with_suffix("") if given.suffix in {".yaml", ".yml"} else given
+    known = recipe_names()
+    wanted = parts.as_posix().removeprefix("recipes/")
+    if wanted in known:
+        return recipe_folder() / f"{wanted}.yaml"
+    raise FileNotFoundError(
+        f"no such configuration: {name}{nearest(wanted, names=known)}\n"
+        f"Give a YAML file or one of the recipes: {', '.join(known)}"
+    )
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in folder.glob("*/*.yaml") if path.is_file()]

@@ -1,0 +1,1 @@
+"""Losses: functions of tensors, which objectives put together."""

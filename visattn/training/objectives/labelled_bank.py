@@ -1,0 +1,80 @@
+"""The labelled images seen so far, to train on in every step however few they are."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from visattn.training.losses.mask_losses import labelled_images
+
+
+class Labelled(NamedTuple):
+    """Images that have a mask.
+
+    Attributes:
+        images: (N, C, H, W).
+        masks: (N, 1, H, W), with a NaN where a single pixel is unknown.
+        labels: Their classes (N,), -1 where the bank was not told.
+    """
+
+    images: Tensor
+    masks: Tensor
+    labels: Tensor
+
+
+class LabelledBank:
+    """Keeps images that have a mask, as the data gave them last, and draws from them.
+
+    With masks for 5 % of the images, many batches have one or none; a mask branch needs several in
+    each step. An image is known by its row in the dataset, so a new view of it (another
+    augmentation) takes the place of the old one. A full bank gives up a random image for a new one.
+    The bank is no part of a checkpoint: after a resume it fills again within an epoch.
+
+    Args:
+        capacity: Most images to hold; 512 of 64 x 64 pixels take 32 MB, of 224 x 224 400 MB.
+
+    Raises:
+        ValueError: If ``capacity`` is below 1.
+    """
+
+    def __init__(self, capacity: int = 512) -> None:
+        if capacity < 1:
+            raise ValueError(f"LabelledBank: capacity must be at least 1, got {capacity}.")
+        self.capacity = capacity
+        self._kept: dict[int, tuple[Tensor, Tensor, int]] = {}
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def add(
+        self, images: Tensor, masks: Tensor, rows: Tensor, *, labels: Tensor | None = None
+    ) -> None:
+        """Keep the images of a batch that have a mask.
+
+        Args:
+            images: (N, C, H, W).
+            masks: (N, 1, H, W), NaN where unlabelled.
+            rows: (N,), what an image is known by.
+            labels: Their classes (N,).
+        """
+        for place in labelled_images(masks).nonzero().flatten().tolist():
+            row = int(rows[place])
+            if row not in self._kept and len(self._kept) >= self.capacity:
+                kept = list(self._kept)
+                del self._kept[kept[int(torch.randint(len(kept), ()))]]
+            label = -1 if labels is None else int(labels[place])
+            self._kept[row] = (images[place].detach().clone(), masks[place].clone(), label)
+
+    def draw(self, count: int) -> Labelled:
+        """``count`` images, drawn evenly; each at most once as far as that reaches.
+
+        Raises:
+            ValueError: If the bank is empty.
+        """
+        if not self._kept:
+            raise ValueError("LabelledBank: there is nothing to draw from; add labelled images.")
+        kept = list(self._kept.values())
+        order = torch.cat([torch.randperm(len(kept)) for _ in range(-(-count // len(kept)))])
+        images, masks, labels = zip(*(kept[place] for place in order[:count].tolist()), strict=True)
+        stacked = torch.stack(images)
+        return Labelled(stacked, torch.stack(masks), torch.tensor(labels, device=stacked.device))

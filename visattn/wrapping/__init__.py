@@ -1,0 +1,1 @@
+"""How attention gets into a model: its stages and places seen, the plan, the insertion."""

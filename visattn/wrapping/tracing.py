@@ -1,0 +1,172 @@
+"""What a model does with an image: its maps, blocks, stages and stem."""
+
+import difflib
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+
+from visattn.wrapping.anatomy import Block, Passage
+from visattn.wrapping.observing import Layout, Map, Node, observe
+from visattn.wrapping.stages import Stage, find_blocks, find_stages, find_stem, with_stages
+
+__all__ = [
+    "Block",
+    "Layout",
+    "Map",
+    "Stage",
+    "Trace",
+    "default_input_size",
+    "model_from_name",
+    "trace",
+]
+
+
+@dataclass
+class Trace:
+    """What one forward pass of a model showed.
+
+    Attributes:
+        model: The name of the model's class.
+        outputs: The map that each module gives, by path, in order of first completion; modules
+            that give no map are left out.
+        inputs: The first map that each module takes, by path.
+        shared: What a module gives at the places where it is used, by path, if not always alike.
+        blocks: Residual blocks (with a branch) and blocks that join branches otherwise, in order.
+        stages: The stages in order.
+        image: The first module that takes the image, and the image; None if none does.
+        stem: The last module before the first stage, and its map; None if none is.
+        sequences: Whether the model works on sequences of tokens (N, T, C).
+    """
+
+    model: str
+    outputs: dict[str, Map] = field(default_factory=dict)
+    inputs: dict[str, Map] = field(default_factory=dict)
+    shared: dict[str, list[str]] = field(default_factory=dict)
+    blocks: list[Block] = field(default_factory=list)
+    stages: list[Stage] = field(default_factory=list)
+    image: tuple[str, Map] | None = None
+    stem: tuple[str, Map] | None = None
+    sequences: bool = False
+    children: dict[str, list[str]] = field(default_factory=dict)
+    """The names of the parts of each ``nn.Sequential``, by path."""
+
+    @property
+    def residuals(self) -> list[Block]:
+        """The blocks that add a branch to a shortcut."""
+        return [block for block in self.blocks if block.branch]
+
+    def last_of(self, path: str) -> str:
+        """The module itself, or the last child of a sequence, whose output is the same."""
+        while self.children.get(path):
+            path = f"{path}.{self.children[path][-1]}"
+        return path
+
+    def stage_of(self, path: str) -> int | None:
+        """The stage that a path lies in or is; None outside of the stages."""
+        return next((stage.number for stage in self.stages if stage.holds(path)), None)
+
+
+def model_from_name(name: str) -> nn.Module:
+    """A timm model with fresh weights.
+
+    Raises:
+        ValueError: timm has none of that name; the message has the nearest names.
+    """
+    import timm
+
+    if not timm.is_model(name):
+        near = difflib.get_close_matches(name, timm.list_models(), n=3)
+        hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+        raise ValueError(
+            f"timm has no model {name!r}.{hint} Give a timm name, or a model of your own as a"
+            " module or a function that builds it."
+        )
+    return timm.create_model(name)
+
+
+def default_input_size(model: nn.Module) -> tuple[int, int, int]:
+    """(C, H, W) that timm names for the model, or (3, 224, 224); C as the model has it.
+
+    The number of channels is the model's ``in_chans`` if it has that, or what its first
+    convolution takes if that are a few.
+    """
+    settings = getattr(model, "pretrained_cfg", None) or {}
+    channels, height, width = settings.get("input_size", (3, 224, 224))
+    first = next((m for m in model.modules() if isinstance(m, nn.Conv2d)), None)
+    if first is not None and first.in_channels <= 12:
+        channels = first.in_channels
+    return getattr(model, "in_chans", channels), height, width
+
+
+def trace(model: nn.Module, *, input_size: tuple[int, int, int] | None = None) -> Trace:
+    """Run a fake copy of the model once and note what happens; the model itself isn't touched.
+
+    Args:
+        model: Takes one batch of images (N, C, H, W).
+        input_size: (C, H, W); see `default_input_size`.
+
+    Raises:
+        ValueError: The model can't be run on an image of that size, or is compiled.
+    """
+    _check_open(model)
+    size = input_size or default_input_size(model)
+    try:
+        seen = observe(model, size)
+    except Exception as error:
+        raise ValueError(
+            f"{type(model).__name__} could not be run on fake images of size {tuple(size)}:"
+            f" {error}. Give the size that it expects as input_size=(C, H, W)."
+        ) from error
+    passage = Passage(model, seen)
+    blocks = find_blocks(passage)
+    stages = find_stages(passage, blocks)
+    return Trace(
+        model=type(model).__name__,
+        outputs=passage.outputs,
+        inputs=passage.inputs,
+        shared={p: kinds for p in passage.outputs if len(kinds := passage.kinds(p)) > 1},
+        blocks=with_stages(blocks, stages),
+        stages=stages,
+        image=_first_taker(passage),
+        stem=find_stem(passage, stages),
+        sequences=seen.sequences,
+        children={
+            path: [name for name, _ in module.named_children()]
+            for path, module in passage.modules.items()
+            if type(module) is nn.Sequential
+        },
+    )
+
+
+def _check_open(model: nn.Module) -> None:
+    """Raise a ValueError for a model whose modules can't be reached."""
+    for path, module in model.named_modules():
+        if isinstance(module, torch.jit.ScriptModule):
+            what = f"The part {path!r} of {type(model).__name__}" if path else "The model"
+            raise ValueError(
+                f"{what} is a torch.jit.ScriptModule: its forward is compiled, and modules can't be"
+                " put into it. Give the Python model that it was made of; script it afterwards."
+            )
+    if hasattr(model, "_orig_mod"):
+        raise ValueError(
+            "The model is compiled by torch.compile. Give the model itself (model._orig_mod) and"
+            " compile it afterwards."
+        )
+
+
+def _first_taker(passage: Passage) -> tuple[str, Map] | None:
+    """The first module that takes the image, or what was made of it before any module."""
+    calls = sorted(passage.seen.calls, key=lambda call: call.order)
+    for call in calls:
+        if not call.path or call.taken is None or call.taken.map is None:
+            continue
+        if call.taken.shape == passage.seen.image.shape and not _made(call.taken):
+            return call.path, call.taken.map
+        return None
+    return None
+
+
+def _made(node: Node) -> bool:
+    """Whether a module had a part in a tensor."""
+    return bool(node.makers) or any(_made(parent) for parent in node.parents)
