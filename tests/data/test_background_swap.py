@@ -18,8 +18,7 @@ from visattn.data import (
 )
 from visattn.data.decoding import Decoded
 from visattn.data.matting import composite_picture, fill_picture, remove_foreground_picture
-from visattn.data.optional import albumentations as A
-from visattn.data.optional import cv2
+from visattn.data.optional import albumentations as A, cv2
 
 RED = np.array([1.0, 0.0, 0.0])
 GREEN = np.array([0.0, 1.0, 0.0])

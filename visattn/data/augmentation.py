@@ -11,8 +11,7 @@ from typing import Any, final
 import numpy as np
 
 from visattn.data.decoding import Decoded
-from visattn.data.optional import albumentations as A
-from visattn.data.optional import cv2
+from visattn.data.optional import albumentations as A, cv2
 from visattn.data.swap_transform import Backgrounds, BackgroundSwap
 from visattn.data.warp import Warp
 

@@ -12,8 +12,7 @@ from visattn.data.background_swap import LEAST_BACKGROUND, LEAST_FOREGROUND
 from visattn.data.decoding import Decoded
 from visattn.data.layout import Item, scan_pictures
 from visattn.data.matting import composite_picture, remove_foreground_picture
-from visattn.data.optional import albumentations as A
-from visattn.data.optional import cv2
+from visattn.data.optional import albumentations as A, cv2
 
 # A folder's pictures are kept in memory at no more than this side.
 _LARGEST_SIDE = 512

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from visattn.data.optional import albumentations as A
-from visattn.data.optional import cv2
+from visattn.data.optional import albumentations as A, cv2
 
 
 class Warp(A.DualTransform):

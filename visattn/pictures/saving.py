@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from visattn.pictures.frames import frames
+from visattn.pictures.animations import frames
 
 SUFFIXES = (".png", ".pdf", ".gif")
 

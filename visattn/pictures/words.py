@@ -7,8 +7,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from visattn.pictures.alignments import draw_alignment, text_width
+from visattn.pictures.animations import Frames, frames
 from visattn.pictures.arrays import as_numbers
-from visattn.pictures.frames import Frames, frames
 
 _LETTERS = 10  # points
 _ROOM = 0.14  # inches around a word

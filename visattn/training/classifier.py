@@ -8,11 +8,12 @@ import lightning as L
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
+from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
 
 from visattn.blocks.attended import attended
 from visattn.blocks.masks.spatial_mask import SpatialMask
-from visattn.metrics import MaskIoU, mask_iou
+from visattn.metrics import mask_iou
 from visattn.networks.backbone import build_backbone, classifier_paths, load_weights, wrap_calls
 from visattn.networks.weight_files import FACTS
 from visattn.recording import record
@@ -144,7 +145,7 @@ class ImageClassifier(L.LightningModule):
         if channels_last:
             self.model.to(memory_format=torch.channels_last)
         self.val_accuracy = MulticlassAccuracy(num_classes, average="micro")
-        self._tests: list[tuple[str, MulticlassAccuracy, MaskIoU]] = []
+        self._tests: list[tuple[str, MulticlassAccuracy, MeanMetric]] = []
         self._steps = math.nan
 
     @classmethod
@@ -218,11 +219,13 @@ class ImageClassifier(L.LightningModule):
         """A metric for each test split, by the names that the data give them."""
         classes = self.val_accuracy.num_classes
         self._tests = [
-            (name, MulticlassAccuracy(classes, average="micro").to(self.device), MaskIoU())
+            (
+                name,
+                MulticlassAccuracy(classes, average="micro").to(self.device),
+                MeanMetric(nan_strategy="ignore").to(self.device),
+            )
             for name in names_of_tests(self.trainer)
         ]
-        for _, _, iou in self._tests:
-            iou.to(self.device)
 
     def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> Batch:
         """Prediction and mask IoU (NaN where there is none) of each image."""
@@ -237,7 +240,7 @@ class ImageClassifier(L.LightningModule):
         }
         if mask is not None and mask.shape[-2:] == batch["mask"].shape[-2:]:
             outcome["mask_iou"] = mask_iou(mask.float(), batch["mask"])
-            iou.update(mask.float(), batch["mask"])
+            iou.update(outcome["mask_iou"])
         return outcome
 
     def on_test_epoch_end(self) -> None:
@@ -249,8 +252,8 @@ class ImageClassifier(L.LightningModule):
             if not is_adversarial(name):
                 self.log(f"test/{name}/accuracy", accuracy.compute())
             found = iou.compute() if iou.update_called else None
-            if found is not None and found["images"] > 0:
-                self.log(f"test/{name}/mask_iou", found["mean"].float())
+            if found is not None and not found.isnan():
+                self.log(f"test/{name}/mask_iou", found.float())
 
     def predict_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> Batch:
         """Class, probabilities, row of the dataset, and the mask where the network has one."""

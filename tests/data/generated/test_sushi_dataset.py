@@ -25,9 +25,9 @@ from visattn.data.generated.sushi import (
     SushiParameters,
     own_style,
     render_sushi,
+    rendering as rendering_module,
     sushi_cache,
 )
-from visattn.data.generated.sushi import rendering as rendering_module
 from visattn.data.generated.sushi.plan import Shot, plan_shots
 
 SMALL = {"size": 32, "train": 16, "val": 8, "test": 8, "progress": False}

@@ -1,0 +1,28 @@
+import typing
+
+from .classifier import ImageClassifier as ImageClassifier
+from .command_line.command import (
+    TaskCLI as TaskCLI,
+    run_command as run_command,
+)
+from .objectives import (
+    AreaFocus as AreaFocus,
+    BoxFocus as BoxFocus,
+    BranchCrossEntropy as BranchCrossEntropy,
+    CrossEntropy as CrossEntropy,
+    EnergyInside as EnergyInside,
+    GroupDRO as GroupDRO,
+    LabelFocus as LabelFocus,
+    LastLayerRefit as LastLayerRefit,
+    MaskedFocus as MaskedFocus,
+    Objective as Objective,
+    RightReasons as RightReasons,
+    WeightedSum as WeightedSum,
+)
+from .outcomes import (
+    Outcomes as Outcomes,
+    Results as Results,
+)
+from .overlay_logger import OverlayLogger as OverlayLogger
+
+def __getattr__(name: str) -> typing.Any: ...
