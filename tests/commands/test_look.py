@@ -134,7 +134,7 @@ def network():
 @pytest.fixture
 def attentive(monkeypatch, network):
     """``resnet10t`` with attention in it."""
-    monkeypatch.setattr(look, "load_network", lambda model, pretrained=False: (network, {}))
+    monkeypatch.setattr(look, "load_classifier", lambda model, pretrained=False: (network, {}))
 
 
 @pytest.mark.usefixtures("attentive")
@@ -200,7 +200,7 @@ def test_mistakes_are_told(words, message, pictures, capsys, tmp_path, monkeypat
 
 def test_untrained_weights_are_said(tmp_path, pictures, monkeypatch, network):
     titles = []
-    monkeypatch.setattr(look, "load_network", lambda model, pretrained=False: (network, {}))
+    monkeypatch.setattr(look, "load_classifier", lambda model, pretrained=False: (network, {}))
     monkeypatch.setattr(look, "save", lambda figure, path: path)
     drawn = look.grid
     monkeypatch.setattr(look, "grid", lambda *a, **k: titles.append(k["title"]) or drawn(*a, **k))

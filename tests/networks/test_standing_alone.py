@@ -6,9 +6,8 @@ import torch
 import yaml
 
 from visattn.cli import main
-from visattn.commands.look import load_network
+from visattn.networks.loading import load_classifier, standing_alone
 from visattn.training.classifier import ImageClassifier
-from visattn.training.command_line.runs import standing_alone
 
 
 @pytest.fixture
@@ -46,7 +45,7 @@ def test_a_trained_network_fetches_nothing(words, tiny_folder, tmp_path, fetched
     fetched.clear()
     pictures = tiny_folder / "val" / "images" / "a"
     again = ImageClassifier.load_from_checkpoint(path)
-    network, facts = load_network(path)
+    network, facts = load_classifier(path)
     torch.testing.assert_close(network.conv1[0].weight, again.model.conv1[0].weight)
     torch.testing.assert_close(
         network.conv1[0].weight, old["state_dict"]["model.conv1.0.weight"], rtol=0, atol=0

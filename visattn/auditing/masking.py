@@ -24,9 +24,9 @@ def open_mask_model(model: MaskModel) -> tuple[Callable[[Tensor], Tensor], str]:
     """
     facts: dict[str, Any] = {}
     if isinstance(model, (str, Path)):
-        from visattn.commands.look import load_network
+        from visattn.networks.loading import load_classifier
 
-        network, facts = load_network(model)
+        network, facts = load_classifier(model)
         network.to("cuda" if torch.cuda.is_available() else "cpu")
         return _of_network(network, facts), str(model)
     if isinstance(model, nn.Module):

@@ -113,12 +113,12 @@ def _open(
             raise ValueError(f"{asked} for the name of a timm model: this one is built")
         known = getattr(model, "data_facts", None) or _timm_facts(model)
         return Opened(model, getattr(model, "__name__", type(model).__name__), known)
-    from visattn.commands.look import load_network
+    from visattn.networks.loading import load_classifier
 
     is_file = Path(model).is_file()
     if pretrained and is_file:
         raise ValueError(f"pretrained is for the name of a timm model: {model} has its weights")
-    network, facts = load_network(model, pretrained=pretrained, weights=weights)
+    network, facts = load_classifier(model, pretrained=pretrained, weights=weights)
     network.to("cuda" if torch.cuda.is_available() else "cpu")
     name, source = str(model), None
     if weights is not None:

@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Iterable
 
 
-def nearest(name: str, *, names: Iterable[str], count: int = 3) -> str:
+def nearest(name: object, *, names: Iterable[str], count: int = 3, cutoff: float = 0.6) -> str:
     """A clause that names the nearest of ``names``, empty if none is near.
 
     Example:
@@ -13,8 +13,21 @@ def nearest(name: str, *, names: Iterable[str], count: int = 3) -> str:
         >>> nearest("x", names=["resnet18"])
         ''
     """
-    found = difflib.get_close_matches(name, list(names), n=count, cutoff=0.6)
+    found = difflib.get_close_matches(str(name), list(names), n=count, cutoff=cutoff)
     if not found:
         return ""
     listed = found[0] if len(found) == 1 else f"{', '.join(found[:-1])} or {found[-1]}"
     return f"; did you mean {listed}?"
+
+
+def did_you_mean(name: object, *, names: Iterable[str], count: int = 3, cutoff: float = 0.5) -> str:
+    """The same as a sentence, with a space before it and the names in quotes.
+
+    Example:
+        >>> did_you_mean("cban", names=["cbam", "se"])
+        " Did you mean 'cbam'?"
+        >>> did_you_mean("x", names=["cbam"])
+        ''
+    """
+    found = difflib.get_close_matches(str(name), list(names), n=count, cutoff=cutoff)
+    return f" Did you mean {' or '.join(map(repr, found))}?" if found else ""

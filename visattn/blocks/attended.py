@@ -162,6 +162,28 @@ def attended(model: nn.Module) -> Iterator[Attended]:
     return (module for module in model.modules() if isinstance(module, Attended))
 
 
+def natural_paths(module: nn.Module, path: str = "") -> Iterator[tuple[str, nn.Module]]:
+    """(path, module) for all modules, with the paths that state dicts use.
+
+    They are those of ``named_modules`` but for units and compiled models, which stand in the path
+    of what they contain.
+    """
+    yield path, module
+    for name, child in module.named_children():
+        below = path if is_transparent(module, name) else joined(path, name)
+        yield from natural_paths(child, below)
+
+
+def is_transparent(module: nn.Module, child: str) -> bool:
+    """Whether a child stands for its parent: the base of a unit, the model of a compiled one."""
+    return (isinstance(module, Attended) and child == "base") or child == "_orig_mod"
+
+
+def joined(path: str, name: str) -> str:
+    """The path of a child."""
+    return f"{path}.{name}" if path else name
+
+
 def replace_module(model: nn.Module, old: nn.Module, new: nn.Module) -> None:
     """Put ``new`` wherever ``old`` is a child, except inside ``new``."""
     for parent in list(model.modules()):

@@ -1,12 +1,13 @@
 """The registry of blocks: from a name to a block and its own place."""
 
-import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Literal
 
 from torch import nn
+
+from visattn.basics.suggestions import did_you_mean
 
 BlockFactory = Callable[..., nn.Module]
 """Called as ``factory(channels, **options)``; a block class is one."""
@@ -62,6 +63,32 @@ class BlockEntry:
         return (self.factory.__doc__ or "").strip().partition("\n")[0]
 
 
+_OURS = {
+    "se": "channel.se.SE",
+    "ese": "channel.ese.EffectiveSE",
+    "eca": "channel.eca.ECA",
+    "cbam": "joint.cbam.CBAM",
+    "bam": "joint.bam.BAM",
+    "gc": "context.gc.GlobalContext",
+    "coord": "joint.coord.CoordinateAttention",
+    "simam": "joint.simam.SimAM",
+    "triplet": "joint.triplet.TripletAttention",
+    "scse": "joint.scse.SCSE",
+    "nonlocal": "self_attention.nonlocal_.NonLocal",
+    "axial": "self_attention.axial.Axial",
+    "criss_cross": "self_attention.criss_cross.CrissCross",
+    "latents": "self_attention.latents.Latents",
+    "linear": "self_attention.linear.LinearAttention",
+    "mhsa": "self_attention.mhsa.MultiHeadSelfAttention",
+    "local": "self_attention.local.LocalSelfAttention",
+    "sk": "kernels.sk.SelectiveKernel",
+    "aa": "self_attention.augmented.AugmentedConv",
+    "abn": "masks.abn.AttentionBranch",
+    "residual_attention": "masks.residual_attention.ResidualAttention",
+    "spatial_mask": "masks.spatial_mask.SpatialMask",
+}
+"""The blocks that come with visattn, and their classes; imported when they are first asked for."""
+
 _registry: dict[str, BlockEntry] = {}
 
 
@@ -93,6 +120,8 @@ def register_block(
 
     Example:
         >>> from torch import nn
+
+    from visattn.basics.suggestions import did_you_mean
         >>> _ = register_block("example_scale", lambda channels: nn.Conv2d(channels, channels, 1))
         >>> block_entry("example_scale").at
         'branch'
@@ -100,9 +129,9 @@ def register_block(
     """
     if not callable(factory):
         raise TypeError(f"A block must be a class or a function of channels, got {factory!r}.")
-    if name in _registry:
+    if name in block_names():
         raise ValueError(
-            f"The block name {name!r} is taken by {_registry[name].factory!r}; choose another."
+            f"The block name {name!r} is taken by {block_entry(name).factory!r}; choose another."
         )
     _registry[name] = BlockEntry.of(name, factory, at=at, stages=stages, every=every)
     return factory
@@ -111,11 +140,12 @@ def register_block(
 def unregister_block(name: str) -> None:
     """Forget a block; raise KeyError, with the nearest names, if there is none of that name."""
     del _registry[block_entry(name).name]
+    _OURS.pop(name, None)
 
 
 def block_names() -> list[str]:
     """Names of all registered blocks, sorted."""
-    return sorted(_registry)
+    return sorted({*_OURS, *_registry})
 
 
 def block_entry(name: str) -> BlockEntry:
@@ -132,46 +162,20 @@ def block_entry(name: str) -> BlockEntry:
         ...
         KeyError: "No block is called 'cban'. Did you mean 'cbam'..."
     """
+    if name not in _registry and name in _OURS:
+        home, _, kind = _OURS[name].rpartition(".")
+        factory = getattr(import_module(f"visattn.blocks.{home}"), kind)
+        _registry[name] = BlockEntry.of(name, factory)
     if name in _registry:
         return _registry[name]
-    near = difflib.get_close_matches(name.lower(), _registry, n=3, cutoff=0.5)
-    hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+    hint = did_you_mean(name.lower(), names=block_names())
     raise KeyError(
         f"No block is called {name!r}.{hint} Blocks: {', '.join(block_names())};"
         " register_block adds one."
     )
 
 
-_CLASSES: dict[str, str] = {}
-for _name, _home in {
-    "se": "channel.se.SE",
-    "ese": "channel.ese.EffectiveSE",
-    "eca": "channel.eca.ECA",
-    "cbam": "joint.cbam.CBAM",
-    "bam": "joint.bam.BAM",
-    "gc": "context.gc.GlobalContext",
-    "coord": "joint.coord.CoordinateAttention",
-    "simam": "joint.simam.SimAM",
-    "triplet": "joint.triplet.TripletAttention",
-    "scse": "joint.scse.SCSE",
-    "nonlocal": "self_attention.nonlocal_.NonLocal",
-    "axial": "self_attention.axial.Axial",
-    "criss_cross": "self_attention.criss_cross.CrissCross",
-    "latents": "self_attention.latents.Latents",
-    "linear": "self_attention.linear.LinearAttention",
-    "mhsa": "self_attention.mhsa.MultiHeadSelfAttention",
-    "local": "self_attention.local.LocalSelfAttention",
-    "sk": "kernels.sk.SelectiveKernel",
-    "aa": "self_attention.augmented.AugmentedConv",
-    "abn": "masks.abn.AttentionBranch",
-    "residual_attention": "masks.residual_attention.ResidualAttention",
-    "spatial_mask": "masks.spatial_mask.SpatialMask",
-}.items():
-    _module, _, _class = _home.rpartition(".")
-    _CLASSES[_class] = _name
-    register_block(_name, getattr(import_module(f"visattn.blocks.{_module}"), _class))
-
-
-def block_of_class(name: str) -> BlockFactory | None:
+def block_of_class(kind: str) -> BlockFactory | None:
     """The class of that name, if it is a block that comes with visattn."""
-    return _registry[_CLASSES[name]].factory if name in _CLASSES else None
+    found = next((name for name, home in _OURS.items() if home.endswith(f".{kind}")), None)
+    return None if found is None else block_entry(found).factory

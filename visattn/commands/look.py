@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from visattn.basics.suggestions import nearest
 from visattn.data.checking import check_items
@@ -19,12 +19,10 @@ from visattn.data.layout import (
     raise_problems,
     scan_pictures,
 )
-from visattn.networks.backbone import build_backbone, build_with_weights
-from visattn.networks.weight_files import check_classifier
+from visattn.networks.loading import load_classifier
 from visattn.pictures import grid, save
 from visattn.pictures.saving import SUFFIXES
 from visattn.recording.network_maps import layer_table, maps_of
-from visattn.training.classifier import ImageClassifier
 
 Normalise = Literal["image", "layer", "global", "none"]
 _BATCH = 16
@@ -66,7 +64,7 @@ def draw_maps(
         KeyError: If Grad-CAM is asked of a layer that there is none of.
         ValueError: If a picture cannot be read, there is nothing to draw, or files would be lost.
     """
-    network, facts = load_network(model, pretrained=pretrained)
+    network, facts = load_classifier(model, pretrained=pretrained)
     paths = find_pictures(images)
     places = _places(paths, out=out)
     read = _Reader(facts, size=size)
@@ -111,38 +109,8 @@ def list_layers(
         FileNotFoundError: If there is no such picture or checkpoint.
         ValueError: If the picture cannot be read.
     """
-    network, facts = load_network(model, pretrained=pretrained)
+    network, facts = load_classifier(model, pretrained=pretrained)
     return layer_table(network, _Reader(facts, size=size)(find_pictures(images)[0])[None])
-
-
-def load_network(
-    model: str | Path, *, pretrained: bool = False, weights: str | Path | None = None
-) -> tuple[nn.Module, dict[str, Any]]:
-    """A network in evaluation mode, and what is known of the data that it was trained on.
-
-    Args:
-        model: A checkpoint of `ImageClassifier`, or the name of a timm model.
-        pretrained: Load timm's weights for a name.
-        weights: For a name, a file of weights of one's own, see
-            `visattn.networks.backbone.load_weights`; there are as many logits as in the file.
-
-    Raises:
-        FileNotFoundError: If there is no such checkpoint.
-        ValueError: If the file is something else, or ``weights`` are asked of a checkpoint.
-    """
-    if weights is not None and (pretrained or Path(model).is_file()):
-        other = "pretrained loads timm's" if pretrained else f"{model} has its own"
-        raise ValueError(f"weights={str(weights)!r} is for the name of a timm model: {other}")
-    if Path(model).is_file():
-        check_classifier(model)
-        classifier = ImageClassifier.load_from_checkpoint(model, map_location="cpu")
-        return classifier.model.eval(), classifier.data_facts
-    if Path(model).suffix in {".ckpt", ".pt", ".pth", ".safetensors"}:
-        raise FileNotFoundError(f"no checkpoint at {model}")
-    if weights is not None:
-        network, facts = build_with_weights(str(model), weights)
-        return network.eval(), facts
-    return build_backbone(str(model), num_classes=1000, pretrained=pretrained).eval(), {}
 
 
 def find_pictures(where: str | Path) -> list[Path]:

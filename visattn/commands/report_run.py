@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from visattn.basics.suggestions import nearest
-from visattn.commands.look import load_network
 from visattn.data.background_swap import remove_foreground
 from visattn.data.folders import IMAGENET_MEAN, IMAGENET_STD, FolderDataset, PictureDataset
 from visattn.data.layout import split_names
 from visattn.data.modules import SushiData
+from visattn.networks.loading import load_classifier
 from visattn.report_page import Report, Subject, build_report
 
 SUSHI = "sushi"
@@ -66,7 +66,7 @@ def report_on(
     if count < 1:
         raise ValueError(f"a page needs at least 1 picture, got {count}")
     names = _names([Path(checkpoint) for checkpoint in checkpoints])
-    networks = [load_network(checkpoint) for checkpoint in checkpoints]
+    networks = [load_classifier(checkpoint) for checkpoint in checkpoints]
     facts = networks[0][1]
     classes = facts.get("class_names")
     for name, (_, other) in zip(names, networks, strict=True):

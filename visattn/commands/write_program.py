@@ -6,9 +6,9 @@ from typing import Any
 
 from torch import nn
 
-from visattn.commands.look import load_network
 from visattn.exporting import Dynamic, Exported, export_model
 from visattn.networks.backbone import build_backbone
+from visattn.networks.loading import load_classifier
 from visattn.wrapping.insertion import wrap
 
 _FACTS = {"class_names": "classes", "mean": "mean", "std": "std", "size": "size", "fit": "fit"}
@@ -61,7 +61,7 @@ def _network(model: str | Path, *, pretrained: bool) -> tuple[nn.Module, dict[st
     if pretrained and not Path(model).is_file():
         network = build_backbone(str(model), num_classes=1000, pretrained=True)
     else:
-        network, known = load_network(model)
+        network, known = load_classifier(model)
     if pretrained and known:
         raise ValueError(f"{model} is a checkpoint with weights of its own: leave pretrained out.")
     settings = getattr(network, "pretrained_cfg", None) or {}

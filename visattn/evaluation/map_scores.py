@@ -15,12 +15,12 @@ from torch.utils.data import DataLoader, Subset
 
 from visattn.basics.suggestions import nearest
 from visattn.basics.terminal_table import terminal_table
-from visattn.commands.look import load_network
 from visattn.data.folders import IMAGENET_MEAN, IMAGENET_STD, FolderDataset
 from visattn.data.layout import split_names
 from visattn.data.modules import SushiData
 from visattn.evaluation import MapScores, evaluate_maps
 from visattn.metrics import Baseline
+from visattn.networks.loading import load_classifier
 
 SUSHI, SUSHI_SPLIT = "sushi", "test_mixed_rand"
 _BATCH = 10
@@ -84,7 +84,7 @@ def measure_maps(
     """
     if limit < 0:
         raise ValueError(f"limit must be a number of images, or 0 for all, got {limit}")
-    network, facts = load_network(model)
+    network, facts = load_classifier(model)
     side = size or facts.get("size", 224)
     dataset = _dataset(data, split=split, side=side, facts=facts, least=limit or 100)
     if not dataset.masks_kept:

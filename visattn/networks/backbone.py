@@ -10,6 +10,10 @@ from torch import nn
 
 from visattn.basics.suggestions import nearest
 from visattn.networks.weight_files import FACTS, read_file, weights_in
+from visattn.wrapping.insertion import wrap
+
+Attention = str | Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
+"""What `visattn.wrap` puts in: a block's name, a mapping with ``block`` and more, or several."""
 
 
 def build_backbone(
@@ -217,9 +221,14 @@ def unknown_backbone(name: str) -> str:
     )
 
 
-def wrap_calls(
-    attention: str | Mapping[str, Any] | Sequence[Mapping[str, Any]] | None,
-) -> list[dict[str, Any]]:
+def put_attention(model: nn.Module, attention: Attention) -> nn.Module:
+    """Put attention into a network, in place, by `visattn.wrap`; see `wrap_calls` for errors."""
+    for call in wrap_calls(attention):
+        wrap(model, **call)
+    return model
+
+
+def wrap_calls(attention: Attention) -> list[dict[str, Any]]:
     """Arguments for `visattn.wrap`, a mapping a call.
 
     Raises:

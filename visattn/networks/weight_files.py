@@ -72,8 +72,8 @@ def weights_in(saved: Mapping[str, Any]) -> dict[str, Tensor]:
     return own or state
 
 
-def check_classifier(path: str | Path) -> None:
-    """Refuse a file that is no checkpoint of `ImageClassifier`.
+def classifier_in(path: str | Path) -> dict[str, Any]:
+    """The content of a checkpoint of `ImageClassifier`, see `read_file`.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -82,7 +82,7 @@ def check_classifier(path: str | Path) -> None:
     saved = read_file(path)
     options = saved.get("hyper_parameters")
     if isinstance(options, Mapping) and FACTS in saved and "num_classes" in options:
-        return
+        return saved
     count = len(weights_in(saved))
     if isinstance(options, Mapping):
         names = ", ".join(str(name) for name in options if not str(name).startswith("_"))

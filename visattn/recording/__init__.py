@@ -1,6 +1,7 @@
 """What a forward pass computed: gates, maps, attention rows; class activation maps."""
 
-from visattn.recording.recorder import Recording, find_taps, natural_paths, record
+from visattn.blocks.attended import natural_paths
+from visattn.recording.recorder import Recording, find_taps, record
 from visattn.recording.site_maps import PairwiseMap, SiteMaps
 
 __all__ = ["PairwiseMap", "Recording", "SiteMaps", "find_taps", "natural_paths", "record"]

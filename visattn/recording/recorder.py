@@ -10,10 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from visattn.blocks import PairwiseTap, Tap
-from visattn.blocks.attended import Attended
+from visattn.blocks.attended import Attended, is_transparent, joined
 from visattn.recording.site_maps import PairwiseMap, SiteMaps, over_places
-
-__all__ = ["PairwiseMap", "Recording", "SiteMaps", "find_taps", "natural_paths", "record"]
 
 
 class Recording(Mapping[str, SiteMaps]):
@@ -128,18 +126,6 @@ def record(model: nn.Module, *, graph: bool = False) -> Iterator[Recording]:
         )
 
 
-def natural_paths(module: nn.Module, path: str = "") -> Iterator[tuple[str, nn.Module]]:
-    """(path, module) for all modules, with the paths that state dicts use.
-
-    They are those of ``named_modules`` but for units and compiled models, which stand in the path
-    of what they contain.
-    """
-    yield path, module
-    for name, child in module.named_children():
-        below = path if _transparent(module, name) else _join(path, name)
-        yield from natural_paths(child, below)
-
-
 def find_taps(model: nn.Module) -> Iterator[tuple[str, str, Tap | PairwiseTap]]:
     """(site, path inside of the block, tap) for every tap of a model."""
     yield from _taps(model, path="", site=None, inside="")
@@ -160,21 +146,12 @@ def _taps(
     ):
         site, inside = path, ""
     for name, child in module.named_children():
-        below = path if _transparent(module, name) else _join(path, name)
+        below = path if is_transparent(module, name) else joined(path, name)
         if isinstance(module, Attended) and name == module.child:
             outer = path.removesuffix(module.origin.get("path", path))
             yield from _taps(child, path=below, site=outer + module.site, inside="")
         else:
-            yield from _taps(child, path=below, site=site, inside=_join(inside, name))
-
-
-def _transparent(module: nn.Module, child: str) -> bool:
-    """Whether a child stands for its parent: the base of a unit, the model of a compiled one."""
-    return (isinstance(module, Attended) and child == "base") or child == "_orig_mod"
-
-
-def _join(path: str, name: str) -> str:
-    return f"{path}.{name}" if path else name
+            yield from _taps(child, path=below, site=site, inside=joined(inside, name))
 
 
 def _recorder(maps: Recording, site: str, name: str, tap: Tap | PairwiseTap, *, graph: bool) -> Any:

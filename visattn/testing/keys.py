@@ -4,8 +4,7 @@ from collections.abc import Iterator
 
 from torch import nn
 
-from visattn.blocks.attended import Attended, attended
-from visattn.recording import natural_paths
+from visattn.blocks.attended import Attended, attended, natural_paths
 
 
 def units(model: nn.Module) -> Iterator[tuple[str, Attended]]:

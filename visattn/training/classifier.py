@@ -14,18 +14,17 @@ from torchmetrics.classification import MulticlassAccuracy
 from visattn.blocks.attended import attended
 from visattn.blocks.masks.spatial_mask import SpatialMask
 from visattn.metrics import mask_iou
-from visattn.networks.backbone import build_backbone, classifier_paths, load_weights, wrap_calls
+from visattn.networks.backbone import build_backbone, classifier_paths, load_weights, put_attention
+from visattn.networks.loading import STANDS_ALONE
 from visattn.networks.weight_files import FACTS
 from visattn.recording import record
 from visattn.training.adversarial import is_adversarial
-from visattn.training.command_line.runs import STANDS_ALONE
 from visattn.training.data_facts import data_facts, names_of_tests
 from visattn.training.finite import check_finite
 from visattn.training.objectives import CrossEntropy, Objective
 from visattn.training.objectives.base import check_in
 from visattn.training.schedule import training_steps, warmup_cosine
 from visattn.wrapping.finetuning import freeze_backbone, parameter_groups
-from visattn.wrapping.insertion import wrap
 
 Batch = dict[str, Tensor]
 _CHECKED_EVERY = 20  # batches; looking at a number makes a GPU wait
@@ -138,8 +137,7 @@ class ImageClassifier(L.LightningModule):
             )
         if freeze is not None and unfrozen is None:
             unfrozen = list(classifier_paths(self.model, num_classes=num_classes))
-        for call in wrap_calls(attention):
-            wrap(self.model, **call)
+        put_attention(self.model, attention)
         if freeze is not None:
             freeze_backbone(self.model, train=unfrozen or ())
         if channels_last:

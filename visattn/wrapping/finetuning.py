@@ -7,8 +7,7 @@ from typing import Any, final
 
 from torch import nn
 
-from visattn.blocks.attended import attended
-from visattn.recording import natural_paths
+from visattn.blocks.attended import attended, natural_paths
 from visattn.wrapping.building import NORMALISATIONS
 from visattn.wrapping.insertion import attention_parameters
 

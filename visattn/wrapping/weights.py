@@ -8,8 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from visattn.blocks.attended import Attended
-from visattn.recording import natural_paths
+from visattn.blocks.attended import Attended, natural_paths
 
 
 def save_attention(model: nn.Module, path: str | Path) -> Path:

@@ -10,13 +10,12 @@ from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
 from visattn.attention import reinforce_loss
-from visattn.networks.backbone import unknown_backbone, wrap_calls
+from visattn.networks.backbone import put_attention, unknown_backbone
 from visattn.networks.weight_files import FACTS
 from visattn.sequence import END, PAD, Captioner, exact_match
 from visattn.tasks.batched import Batch
 from visattn.tasks.sequence_module import SequenceModule
 from visattn.training.data_facts import data_facts
-from visattn.wrapping.insertion import wrap
 
 MARGIN = 2
 """Pixels around a dish that count as the dish."""
@@ -184,8 +183,7 @@ def map_features(
     network: Any = timm.create_model(backbone, features_only=True, out_indices=(index,))
     channels = int(network.feature_info.channels()[0])
     _check_map(network, channels=channels, name=backbone)
-    for call in wrap_calls(attention):
-        wrap(network, **call)
+    put_attention(network, attention)
     return _OnlyMap(network), channels
 
 

@@ -10,13 +10,12 @@ from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
 from visattn.blocks.attended import ZeroStart
-from visattn.networks.backbone import wrap_calls
+from visattn.networks.backbone import put_attention
 from visattn.recording import find_taps, record
 from visattn.tasks.batched import Batch
 from visattn.tasks.sequence_module import SequenceModule
 from visattn.tasks.smiles.local_cnn import LAYERS, LocalCNN
 from visattn.tasks.smiles.maps import diner_cells, diner_shares, disc_cells, plate_rows
-from visattn.wrapping.insertion import wrap
 
 
 @dataclass(frozen=True)
@@ -85,8 +84,7 @@ class SmileModule(SequenceModule):
         self.save_hyperparameters()
         self.plate, self.ring = plate, ring
         self.model = LocalCNN(1, layers=layers, hidden=hidden)
-        for call in wrap_calls(attention):
-            wrap(self.model, **call)
+        put_attention(self.model, attention)
         if awake:
             wake(self.model)
         self.model.to(memory_format=torch.channels_last)

@@ -14,13 +14,14 @@ from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from rich.console import Console
 
+from visattn.networks.loading import standing_alone
 from visattn.networks.weight_files import FACTS, read_file
 from visattn.training.command_line.mistakes import explained
 from visattn.training.command_line.predictions import write_predictions
 from visattn.training.command_line.progress import progress_callback
 from visattn.training.command_line.quiet import quiet_lightning
 from visattn.training.command_line.recipes import find_recipe
-from visattn.training.command_line.runs import claim_run, resolve_checkpoint, standing_alone
+from visattn.training.command_line.runs import claim_run, resolve_checkpoint
 from visattn.training.command_line.tasks import DEFAULT, Task, task_of
 
 UNTRAINED = "none"

@@ -1,28 +1,11 @@
 """Run folders: ``RUNS/NAME/version_K`` with what a training left there."""
 
 import re
-from collections.abc import Container
 from pathlib import Path
-from typing import Any, Final, Literal, get_args
+from typing import Literal, get_args
 
 Moment = Literal["last", "best"]
 CHECKPOINTS = "checkpoints"
-STANDS_ALONE: Final[dict[str, Any]] = {
-    "pretrained": False,
-    "init_from": None,
-    "new_classifier": False,
-}
-"""Options of a network whose weights come from its own checkpoint: nothing else is loaded."""
-
-
-def standing_alone(options: Container[str]) -> dict[str, Any]:
-    """Those of a network's options that are to be others when its weights are a checkpoint's.
-
-    Example:
-        >>> standing_alone({"backbone": "resnet18", "pretrained": True})
-        {'pretrained': False}
-    """
-    return {name: value for name, value in STANDS_ALONE.items() if name in options}
 
 
 def claim_run(folder: Path, *, name: str) -> int:

@@ -1,0 +1,40 @@
+"""Files that are whole or not there, whatever ends the process that writes them."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def whole_file(path: str | Path) -> Iterator[Path]:
+    """A path to write to; what stands there takes the place of ``path`` at the end, at once.
+
+    Folders above are made. After an exception ``path`` is as it was.
+
+    Args:
+        path: The file; what is written in its place has its suffix, too.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with whole_file(Path(folder, "new", "a.json")) as part:
+        ...         _ = part.write_text("{}")
+        ...     [found.name for found in Path(folder, "new").iterdir()]
+        ['a.json']
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f".{target.stem}.{os.getpid()}.part{target.suffix}")
+    try:
+        yield part
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_whole(path: str | Path, text: str) -> Path:
+    """Write a text file that is whole or not there, see `whole_file`; give its path."""
+    with whole_file(path) as part:
+        part.write_text(text, encoding="utf-8")
+    return Path(path)

@@ -1,0 +1,87 @@
+"""Which pictures are meant: scenes of sushi, a split of a folder, or a folder of pictures alone."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from visattn.basics.suggestions import nearest
+from visattn.data.layout import split_names
+
+SUSHI = "sushi"
+"""In the place of a folder: scenes that are rendered."""
+
+
+def find_source(
+    data: str | Path,
+    *,
+    split: str | None,
+    size: int,
+    scenes: int,
+    prefer: Sequence[str] = (),
+    **scene_options: Any,
+) -> tuple[Path, str | None]:
+    """The folder, and which split of it; None for a folder of pictures without splits, or one file.
+
+    Args:
+        data: A folder ``SPLIT/images/CLASS/ID.*``, a folder of pictures, one picture, or
+            ``"sushi"`` for scenes that are rendered.
+        split: Which split; the last test split if None.
+        size: Side of scenes that are rendered.
+        scenes: How many to render of each variant, at least 8.
+        prefer: Endings of test splits to be taken before others, the best first.
+        **scene_options: Further arguments of `visattn.data.SushiData`.
+
+    Raises:
+        FileNotFoundError: There is no such folder.
+        ValueError: There is no such split, or the folder has none.
+    """
+    root = Path(data)
+    if str(data) == SUSHI:
+        from visattn.data.generated.sushi.module import SushiData
+
+        root = SushiData(size=size, train=8, val=0, test=max(scenes, 8), **scene_options).locate()
+    known = _splits(root)
+    if not known:
+        if split is not None:
+            raise ValueError(
+                f"{root} has no splits, folders SPLIT/images/CLASS/ID.*; leave out split={split!r}"
+            )
+        return root, None
+    wanted = split or last_test(known, prefer=prefer)
+    if wanted not in known:
+        raise ValueError(
+            f"no split {wanted!r} in {root}{nearest(wanted, names=known)}; there are "
+            f"{', '.join(known)}"
+        )
+    return root, wanted
+
+
+def last_test(splits: Sequence[str], *, prefer: Sequence[str] = ()) -> str:
+    """The last split that begins with ``test`` and has the first of the endings that any has.
+
+    Without such an ending the last that begins with ``test``; without any of these the last.
+
+    Example:
+        >>> last_test(["train", "test_original", "test_rand"], prefer=["_original"])
+        'test_original'
+        >>> last_test(["train", "val"])
+        'val'
+    """
+    tests = [name for name in splits if name.startswith("test")]
+    for ending in prefer:
+        fitting = [name for name in tests if name.endswith(ending)]
+        if fitting:
+            return fitting[-1]
+    return (tests or list(splits))[-1]
+
+
+def _splits(root: Path) -> list[str]:
+    """The splits of a folder; none for a folder of pictures, or a file."""
+    if not root.exists():
+        raise FileNotFoundError(
+            f"expected pictures at {root}, found nothing; they stand in SPLIT/images/CLASS/ID.*, "
+            "their masks in SPLIT/masks/CLASS/ID.png"
+        )
+    if not root.is_dir() or not any((child / "images").is_dir() for child in root.iterdir()):
+        return []
+    return list(split_names(root))

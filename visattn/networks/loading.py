@@ -1,0 +1,79 @@
+"""A network back from its checkpoint, or by name, and what it knows of its data."""
+
+from collections.abc import Container, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from torch import nn
+
+from visattn.networks.backbone import build_backbone, build_with_weights, put_attention
+from visattn.networks.weight_files import FACTS, classifier_in, weights_in
+
+STANDS_ALONE: Final[dict[str, Any]] = {
+    "pretrained": False,
+    "init_from": None,
+    "new_classifier": False,
+}
+"""Options of a network whose weights come from its own checkpoint: nothing else is loaded."""
+
+
+def standing_alone(options: Container[str]) -> dict[str, Any]:
+    """Those of a network's options that are to be others when its weights are a checkpoint's.
+
+    Example:
+        >>> standing_alone({"backbone": "resnet18", "pretrained": True})
+        {'pretrained': False}
+    """
+    return {name: value for name, value in STANDS_ALONE.items() if name in options}
+
+
+def load_classifier(
+    model: str | Path, *, pretrained: bool = False, weights: str | Path | None = None
+) -> tuple[nn.Module, dict[str, Any]]:
+    """A classifier in evaluation mode, on the CPU, and what is known of its training's data.
+
+    Args:
+        model: A checkpoint that ``visattn fit`` wrote of a classifier of images, or the name of a
+            timm model.
+        pretrained: Load timm's weights for a name.
+        weights: For a name, a file of weights of one's own, see
+            `visattn.networks.backbone.load_weights`; there are as many logits as in the file.
+
+    Raises:
+        FileNotFoundError: If there is no such checkpoint.
+        ValueError: If the file is something else, or ``weights`` are asked of a checkpoint.
+    """
+    if weights is not None and (pretrained or Path(model).is_file()):
+        other = "pretrained loads timm's" if pretrained else f"{model} has its own"
+        raise ValueError(f"weights={str(weights)!r} is for the name of a timm model: {other}")
+    if Path(model).is_file():
+        saved = classifier_in(model)
+        network = _rebuilt(saved, path=model)
+        return network.eval(), dict(saved[FACTS])
+    if Path(model).suffix in {".ckpt", ".pt", ".pth", ".safetensors"}:
+        raise FileNotFoundError(f"no checkpoint at {model}")
+    if weights is not None:
+        network, facts = build_with_weights(str(model), weights)
+        return network.eval(), facts
+    return build_backbone(str(model), num_classes=1000, pretrained=pretrained).eval(), {}
+
+
+def _rebuilt(saved: Mapping[str, Any], *, path: str | Path) -> nn.Module:
+    """The network that a checkpoint describes, with its weights."""
+    options = saved["hyper_parameters"]
+    if "backbone" not in options:
+        raise ValueError(
+            f"{path} doesn't say what its backbone is, which was given as a Python object: build "
+            "the ImageClassifier with it and load the state dict, then use its .model"
+        )
+    network = build_backbone(
+        options["backbone"],
+        num_classes=options["num_classes"],
+        options=options.get("backbone_options"),
+    )
+    put_attention(network, options.get("attention"))
+    if options.get("channels_last", True):
+        network.to(memory_format=torch.channels_last)
+    network.load_state_dict(weights_in(saved))
+    return network
