@@ -33,12 +33,12 @@ def draw_overlay(
         pretrained: Load the weights of a timm model; without, they are random.
         list_layers: Draw nothing; list what can be drawn.
     """
-    from visattn.commands import look
+    from visattn.commands import overlays
 
     if list_layers:
-        print(look.list_layers(images, model=model, size=size, pretrained=pretrained))
+        print(overlays.list_layers(images, model=model, size=size, pretrained=pretrained))
         return
-    written = look.draw_maps(
+    written = overlays.draw_maps(
         images,
         model=model,
         layers=[part.strip() for part in layers.split(",")] if isinstance(layers, str) else layers,

@@ -38,7 +38,7 @@ class MapLayer(Layer):
         kind: ``"spatial"``, a gate or mask of the network's; ``"gate"``, the mean over the channels
             of a gate that differs over channels and places; ``"cam"``, computed from outside.
         inside: Share of each map's sum that lies on the true mask (N,), NaN where undefined.
-        curves: Deletion and insertion by name, see `visattn.report_page.collecting`.
+        curves: Deletion and insertion by name, see `visattn.report_page.model_views`.
     """
 
     maps: NDArray[np.float32]

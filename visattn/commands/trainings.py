@@ -107,7 +107,7 @@ def compare_recipes(
 
 def gather_comparison(words: Sequence[str]) -> list[str]:
     """The words of ``compare`` as its parser takes them."""
-    from visattn.commands.passing import gathered
+    from visattn.commands.word_lists import gathered
 
     return gathered(
         words,

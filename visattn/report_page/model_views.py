@@ -13,7 +13,7 @@ from visattn.metrics import energy_pointing, resize_saliency
 from visattn.metrics.curves import Curve, deletion, insertion
 from visattn.recording import PairwiseMap, SiteMaps, find_taps, record
 from visattn.recording.site_maps import over_places
-from visattn.report_page.answering import answers_of, logits_of
+from visattn.report_page.answers import answers_of, logits_of
 from visattn.report_page.contents import ModelView
 from visattn.report_page.layers import ChannelLayer, Layer, MapLayer
 from visattn.report_page.pairwise import pairwise_layer, row_inside

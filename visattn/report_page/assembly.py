@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from visattn.report_page.collecting import view_of
 from visattn.report_page.contents import LARGEST_SIDE, Contents, Picture
+from visattn.report_page.model_views import view_of
 from visattn.report_page.opening import focus_of, opening_layer, opening_picture
 from visattn.report_page.page import Report
 from visattn.report_page.subjects import Scenes, Subject

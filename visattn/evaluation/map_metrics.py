@@ -7,7 +7,7 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn
 
-from visattn.evaluation.results import MapScores, Score
+from visattn.evaluation.scores import MapScores, Score
 from visattn.evaluation.sources import BASELINES, MapsOf, baseline_maps, network_maps
 from visattn.metrics import (
     BOX_OVERLAPS,
