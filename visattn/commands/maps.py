@@ -38,10 +38,12 @@ def draw_overlay(
     if list_layers:
         print(overlays.list_layers(images, model=model, size=size, pretrained=pretrained))
         return
+    if isinstance(layers, str):
+        layers = [part.strip() for part in layers.split(",")]
     written = overlays.draw_maps(
         images,
         model=model,
-        layers=[part.strip() for part in layers.split(",")] if isinstance(layers, str) else layers,
+        layers=layers,
         out=out,
         size=size,
         normalise=normalise,
@@ -49,8 +51,7 @@ def draw_overlay(
         interpolation=interpolation,
         pretrained=pretrained,
     )
-    for path in written:
-        print(path)
+    print(*written, sep="\n")
 
 
 def write_report(
@@ -79,7 +80,7 @@ def write_report(
         size: Side to which the pictures are scaled; that of the training if not given.
         title: Heading of the page.
     """
-    from visattn.training import report_on
+    from visattn.commands.report import report_on
 
     page = report_on(
         [checkpoint, *(compare or ())],
@@ -130,9 +131,9 @@ def measure_maps(
     from visattn.training.command_line.process import tune_process
 
     tune_process()
-    from visattn.training import measure_maps as measure
+    from visattn.evaluation import map_scores
 
-    measure(
+    map_scores.measure_maps(
         checkpoint,
         data=data,
         split=split,
