@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from visattn.report_page.contents import Answer, ModelView
-from visattn.report_page.layers import ChannelLayer, Layer, MapLayer, QueryKeyLayer, RowsLayer
+from visattn.report_page.layers import ChannelLayer, Layer
 
 
 def focus_of(masks: Tensor) -> NDArray[np.float64]:
@@ -51,7 +51,7 @@ def opening_layer(layers: Sequence[Layer]) -> int:
 
 def mean_inside(layer: Layer) -> float:
     """Mean share of a layer's maps on the objects; -1 where nothing is known."""
-    if not isinstance(layer, (MapLayer, RowsLayer, QueryKeyLayer)) or layer.inside is None:
+    if layer.inside is None:
         return -1.0
     known = layer.inside[~np.isnan(layer.inside)]
     return float(known.mean()) if len(known) else -1.0
@@ -73,7 +73,7 @@ def opening_picture(models: Sequence[ModelView], labels: Sequence[int]) -> int:
         inside = 0.0
         for model in models:
             place = opening_layer(model.layers)
-            values = getattr(model.layers[place], "inside", None) if place >= 0 else None
+            values = model.layers[place].inside if place >= 0 else None
             if values is not None and not np.isnan(values[row]):
                 inside = max(inside, float(values[row]))
         scores.append((max(shares) - min(shares)) + 0.5 * max(shares) + 0.5 * inside)
