@@ -1,6 +1,7 @@
 """What the command line offers: one function a command, its docstring the help text.
 
-Only a command that needs PyTorch imports it, inside the function.
+Only a command that needs PyTorch imports it, inside the function. Where ``options = locals()`` is
+the first line, all arguments are handed on as they are.
 """
 
 from collections.abc import Callable, Sequence

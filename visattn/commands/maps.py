@@ -33,25 +33,15 @@ def draw_overlay(
         pretrained: Load the weights of a timm model; without, they are random.
         list_layers: Draw nothing; list what can be drawn.
     """
+    options = locals()
     from visattn.commands import overlays
 
-    if list_layers:
+    if options.pop("list_layers"):
         print(overlays.list_layers(images, model=model, size=size, pretrained=pretrained))
         return
     if isinstance(layers, str):
-        layers = [part.strip() for part in layers.split(",")]
-    written = overlays.draw_maps(
-        images,
-        model=model,
-        layers=layers,
-        out=out,
-        size=size,
-        normalise=normalise,
-        alpha=alpha,
-        interpolation=interpolation,
-        pretrained=pretrained,
-    )
-    print(*written, sep="\n")
+        options["layers"] = [part.strip() for part in layers.split(",")]
+    print(*overlays.draw_maps(options.pop("images"), **options), sep="\n")
 
 
 def write_report(
@@ -128,22 +118,10 @@ def measure_maps(
         seed: Of the drawing, the random map and the randomised weights.
         out: A JSON file to write the numbers to.
     """
+    options = locals()
     from visattn.training.command_line.process import tune_process
 
     tune_process()
     from visattn.evaluation import map_scores
 
-    map_scores.measure_maps(
-        checkpoint,
-        data=data,
-        split=split,
-        limit=limit,
-        layer=layer,
-        size=size,
-        tolerance=tolerance,
-        steps=steps,
-        deletion_baseline=deletion_baseline,
-        insertion_baseline=insertion_baseline,
-        seed=seed,
-        out=out,
-    )
+    map_scores.measure_maps(options.pop("checkpoint"), **options)
