@@ -75,8 +75,9 @@ def report(
     if (mean is None) != (std is None):
         raise ValueError("mean and std belong together: give both or none")
     statistics = () if mean is None or std is None else (mean, std)
+    found = {"model": models} if isinstance(models, nn.Module) else dict(models)
     subjects = {}
-    for name, model in ({"model": models} if isinstance(models, nn.Module) else models).items():
+    for name, model in found.items():
         if not isinstance(model, (nn.Module, Subject)):
             raise TypeError(f"models[{name!r}] must be a torch module, not {type(model).__name__}")
         own = model if isinstance(model, Subject) else Subject(model, *statistics)
@@ -135,23 +136,21 @@ def _scenes(
     """Check what was given."""
     images = _pictures_in_range(images, what="images")
     count, _, height, width = images.shape
-    if masks is None:
-        given = torch.full((count, height, width), torch.nan)
-    else:
-        given = torch.as_tensor(masks).detach().cpu().float()
-        if given.ndim == 4 and given.shape[1] == 1:
-            given = given[:, 0]
-        if given.shape != (count, height, width):
-            raise ValueError(
-                f"masks must be one an image and of its size, ({count}, {height}, {width}), not"
-                f" {tuple(given.shape)}"
-            )
-        known = given[~given.isnan()]
-        if len(known) and not 0 <= float(known.min()) <= float(known.max()) <= 1:
-            raise ValueError(
-                f"masks must be boolean or in [0, 1], but hold values from {float(known.min()):g}"
-                f" to {float(known.max()):g}; divide a mask of 0 and 255 by 255"
-            )
+    unknown = torch.full((count, height, width), torch.nan)
+    given = torch.as_tensor(unknown if masks is None else masks).detach().cpu().float()
+    if given.ndim == 4 and given.shape[1] == 1:
+        given = given[:, 0]
+    if given.shape != unknown.shape:
+        raise ValueError(
+            f"masks must be one an image and of its size, {tuple(unknown.shape)}, not"
+            f" {tuple(given.shape)}"
+        )
+    known = given[~given.isnan()]
+    if len(known) and not 0 <= float(known.min()) <= float(known.max()) <= 1:
+        raise ValueError(
+            f"masks must be boolean or in [0, 1], but hold values from {float(known.min()):g}"
+            f" to {float(known.max()):g}; divide a mask of 0 and 255 by 255"
+        )
     numbers = torch.full((count,), -1) if labels is None else torch.as_tensor(labels).cpu()
     if numbers.shape != (count,) or numbers.dtype.is_floating_point:
         raise ValueError(
@@ -159,15 +158,14 @@ def _scenes(
             f" {numbers.dtype}"
         )
     alpha = given.nan_to_num(0.0)[:, None]
-    if backgrounds is None:
-        rest = images * (1 - alpha)
-    else:
+    rest = images * (1 - alpha)
+    if backgrounds is not None:
         rest = _pictures_in_range(backgrounds, what="backgrounds")
-        if rest.shape != images.shape:
-            raise ValueError(
-                f"backgrounds must be one an image and of its size, {tuple(images.shape)}, not"
-                f" {tuple(rest.shape)}"
-            )
+    if rest.shape != images.shape:
+        raise ValueError(
+            f"backgrounds must be one an image and of its size, {tuple(images.shape)}, not"
+            f" {tuple(rest.shape)}"
+        )
     return Scenes(images, given, numbers.long(), images * alpha, rest, focus_of(given))
 
 
@@ -190,7 +188,7 @@ def _pictures_in_range(images: Tensor, *, what: str) -> Tensor:
 def _pictures(scenes: Scenes, *, names: Sequence[str], size: tuple[int, int]) -> list[Picture]:
     """The pictures of the page, at its size."""
     found = []
-    for row, name in enumerate(names):
+    for row, (name, (y, x)) in enumerate(zip(names, scenes.focus.tolist(), strict=True)):
         mask = _mask(scenes.masks[row], size=size) if scenes.masked[row] else None
         label = int(scenes.labels[row])
         found.append(
@@ -198,7 +196,7 @@ def _pictures(scenes: Scenes, *, names: Sequence[str], size: tuple[int, int]) ->
                 name=name,
                 pixels=_bytes(scenes.images[row], size=size),
                 mask=mask,
-                focus=(float(scenes.focus[row, 0]), float(scenes.focus[row, 1])),
+                focus=(y, x),
                 label=label if label >= 0 else None,
                 background=None if mask is None else _bytes(scenes.backgrounds[row], size=size),
             )
