@@ -6,12 +6,12 @@ from dataclasses import asdict
 from typing import Any
 
 from visattn.auditing import variants as v
-from visattn.auditing.arranging import Arrangement
+from visattn.auditing.arrangement import Arrangement
 from visattn.auditing.classes import ClassMap
 from visattn.auditing.measuring import UNDEFINED, Answers
+from visattn.auditing.numbers import Numbers
 from visattn.auditing.results import Audit, FlipCase
 from visattn.auditing.scenes import Pictures
-from visattn.auditing.summing import Numbers
 from visattn.data import MaskValues
 from visattn.metrics import RESAMPLES, wilson
 

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from visattn.auditing import variants as v
-from visattn.auditing.beside import decoder_of, find_adversarial, find_beside, find_renders
 from visattn.auditing.checking import check_files
 from visattn.auditing.lending import Lenders
 from visattn.auditing.measuring import Answers, MasksOf, Work, all_right, fixed_backgrounds
 from visattn.auditing.opening import Fit
+from visattn.auditing.pictures import decoder_of, find_adversarial, find_beside, find_renders
 from visattn.auditing.scenes import Pictures, Renders, Scenes
 from visattn.auditing.subject import Subject
 from visattn.basics.suggestions import nearest

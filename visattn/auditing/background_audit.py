@@ -8,13 +8,13 @@ from typing import Any, TypeVar
 from rich.progress import track
 from torch.utils.data import DataLoader
 
-from visattn.auditing.arranging import arrange
-from visattn.auditing.beside import DataModule, as_published, of_module
+from visattn.auditing.arrangement import arrange
 from visattn.auditing.choosing import flip_cases
 from visattn.auditing.classes import ClassMap, read_logits
 from visattn.auditing.describing import as_read, describe, plain_map
 from visattn.auditing.masking import MaskModel, open_mask_model
 from visattn.auditing.measuring import ask
+from visattn.auditing.numbers import sum_up
 from visattn.auditing.opening import (
     Classifier,
     Fit,
@@ -23,10 +23,10 @@ from visattn.auditing.opening import (
     prepare,
     short_name,
 )
+from visattn.auditing.pictures import DataModule, as_published, of_module
 from visattn.auditing.results import Audit
 from visattn.auditing.scenes import Pictures, colours
 from visattn.auditing.subject import Subject, evaluating
-from visattn.auditing.summing import sum_up
 from visattn.data import MaskValues
 
 T = TypeVar("T")
