@@ -1,26 +1,21 @@
 """From the pictures and what is wanted to what is read, made and asked."""
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import final
 
 import torch
 from torch import Tensor
 
 from visattn.auditing import variants as v
-from visattn.auditing.checking import check_files
-from visattn.auditing.lending import Lenders
-from visattn.auditing.measuring import Answers, MasksOf, Work, all_right, fixed_backgrounds
-from visattn.auditing.opening import Fit
-from visattn.auditing.pictures import decoder_of, find_adversarial, find_beside, find_renders
-from visattn.auditing.scenes import Pictures, Renders, Scenes
-from visattn.auditing.subject import Subject
+from visattn.auditing.opening import MasksOf
+from visattn.auditing.options import AuditOptions, Fit
+from visattn.auditing.pictures import DataModule, Pictures, Unlabelled, VariantFiles, find_variants
+from visattn.auditing.scenes import AuditItems, Lenders
 from visattn.basics.suggestions import nearest
-from visattn.data import Item, PictureDataset
-
-BACKGROUND_COLUMN = "style"
-"""The column of ``metadata.csv`` that names backgrounds where no other is asked for."""
+from visattn.data import FolderDataset, Item, PictureDataset
+from visattn.data.checking import check_items
+from visattn.data.layout import raise_problems
 
 
 @final
@@ -29,89 +24,66 @@ class Arrangement:
     """What is read, made and asked.
 
     Attributes:
-        pictures: What is audited.
-        scenes: What is read for each picture.
-        work: What is made of it.
-        with_classes: Whether labels are looked at.
+        options: Those of the audit.
+        items: What is read for each picture.
+        masks_of: Predicts masks where those given are not to be used.
+        labelled: Whether labels are looked at.
+        files: The variants that are read from files.
         fixed: Backgrounds (K, 3, H, W), bytes, that every foreground is put on, if any.
-        adversarial: The rendered pictures of each row on many backgrounds, if there are any.
         unmasked: How many pictures have no mask, and are left out.
     """
 
-    pictures: Pictures
-    scenes: Scenes
-    work: Work
-    with_classes: bool
+    options: AuditOptions
+    items: AuditItems
+    masks_of: MasksOf | None
+    labelled: bool
+    files: VariantFiles
     fixed: Tensor | None
-    adversarial: Mapping[int, Sequence[Item]]
     unmasked: int
+
+    @property
+    def pictures(self) -> Pictures:
+        """What is audited."""
+        return self.items.pictures
+
+    @property
+    def estimate(self) -> bool:
+        """Whether the masks are a model's."""
+        return self.masks_of is not None
+
+    @property
+    def whole(self) -> bool:
+        """Whether all is asked about, and not flips and the originals alone."""
+        return self.labelled and not self.estimate
 
     @property
     def backgrounds(self) -> int:
         """On how many backgrounds each foreground is seen."""
-        if self.adversarial:
-            return max(map(len, self.adversarial.values()))
+        if self.files.adversarial:
+            return max(map(len, self.files.adversarial.values()))
         return 0 if self.fixed is None else len(self.fixed)
-
-    def ask_adversarial(self, subject: Subject, rows: Iterable[int], *, batch_size: int) -> Tensor:
-        """Whether each of these rows is recognised in all of its rendered pictures."""
-        decoder, items = decoder_of(self.pictures), self.pictures.items
-        return torch.tensor(
-            [
-                all_right(
-                    subject,
-                    self.adversarial[row],
-                    label=items[row].label,
-                    decoder=decoder,
-                    batch_size=batch_size,
-                )
-                for row in rows
-            ]
-        )
-
-    def names_behind(self, found: Answers, *, column: str) -> dict[str, list[Hashable | None]]:
-        """The background of each picture on mixed-rand, and on the original where that is known.
-
-        It is named by the column; where no picture has a name there, a lent one is named by the
-        class of its lender. None for a picture whose background has no name.
-        """
-        items, rows = self.pictures.items, found.rows.tolist()
-        named = any(item.metadata.get(column) for item in items)
-        behind: dict[str, list[Hashable | None]] = {}
-        if named:
-            behind[v.ORIGINAL] = [items[row].metadata.get(column) or None for row in rows]
-        if v.MIXED_RAND in self.scenes.renders:
-            others = self.scenes.renders[v.MIXED_RAND].items
-            shown = [others.get(row) for row in rows]
-        else:
-            lenders = found.lenders[v.MIXED_RAND].tolist()
-            shown = [items[row] if row >= 0 else None for row in lenders]
-            if not named:
-                behind[v.MIXED_RAND] = [item and item.class_name for item in shown]
-                return behind
-        behind[v.MIXED_RAND] = [(item and item.metadata.get(column)) or None for item in shown]
-        return behind
 
 
 def arrange(
     pictures: Pictures,
     *,
+    module: DataModule | None,
     masks_of: MasksOf | None,
-    flips_only: bool,
-    backgrounds: str | Path | None,
     fit: Fit,
-    composites: bool,
-    adversarial: int,
-    noise: float,
-    background_column: str,
-    limit: int,
-    seed: int,
+    options: AuditOptions,
 ) -> Arrangement:
-    """Find out what can be asked of these pictures; the arguments are those of `audit`.
+    """Find out what can be asked of these pictures.
+
+    Args:
+        pictures: What is audited.
+        module: The data module that they are from, if they are.
+        masks_of: Predicts masks.
+        fit: How pictures of backgrounds are read.
+        options: Those of the audit.
 
     Raises:
         ValueError: There is no mask, nobody who could lend a background, or no such column; or
-            files that cannot be read, see `check_files`.
+            files that cannot be read.
     """
     estimate = masks_of is not None
     masked = [
@@ -124,67 +96,57 @@ def arrange(
             "CUB's segmentations beside it. Without masks, give a checkpoint that predicts them "
             "(mask_model=..., --mask-model CHECKPOINT); the numbers are then an estimate"
         )
-    rows = _drawn(masked, limit=limit, seed=seed)
-    with_classes = bool(pictures.class_names) and not flips_only
-    everything = with_classes and not estimate
-    beside = None if estimate or composites else find_beside(pictures)
-    renders = find_renders(pictures, beside)
-    _check_column(background_column, pictures=pictures, renders=renders)
-    if backgrounds is not None:
-        renders.pop(v.MIXED_NEW, None)
-    if not everything:
-        renders = {name: found for name, found in renders.items() if name in v.MIXED}
+    rows = _drawn(masked, limit=options.limit, seed=options.seed)
+    labelled = bool(pictures.class_names) and not options.flips_only
+    whole = labelled and not estimate
+    files = VariantFiles()
+    if not estimate and not options.composites:
+        files = find_variants(pictures, module=module)
+    _check_column(options.background_column, pictures=pictures, files=files)
+    renders = {
+        name: found
+        for name, found in files.items.items()
+        if (whole or name in v.MIXED) and (name != v.MIXED_NEW or options.backgrounds is None)
+    }
     composed = [v.MIXED_SAME, v.MIXED_RAND] if pictures.class_names else [v.MIXED_RAND]
-    if everything:
+    if whole:
         composed.append(v.MIXED_NEXT)
     composed = [name for name in composed if name not in renders]
     behind = None
-    if backgrounds is not None:
+    if options.backgrounds is not None:
         composed.append(v.MIXED_NEW)
         side = pictures.decoded(rows[0]).image.shape[0]
-        behind = PictureDataset(backgrounds, size=side, fit=fit)
-    scenes = Scenes(
+        behind = PictureDataset(options.backgrounds, size=side, fit=fit)
+    items = AuditItems(
         pictures,
         rows=rows,
-        lenders=Lenders.of(pictures.items, needs_mask=not estimate, seed=seed),
+        lenders=Lenders.of(pictures.items, needs_mask=not estimate, seed=options.seed),
         composites=composed,
         renders=renders,
         backgrounds=behind,
         with_masks=not estimate,
     )
-    work = Work(
-        composed=composed,
-        rendered=list(renders),
-        parts=everything,
-        noise=noise if everything else 0.0,
-        seed=seed,
-        masks_of=masks_of,
-    )
-    many = {}
-    if everything and adversarial:
-        many = find_adversarial(pictures, beside)
-        many = {row: many[row] for row in rows if row in many}
-    onto = adversarial if everything and not many else 0
-    check_files(scenes, adversarial=many, count=onto)
-    fixed = None
-    if onto:
-        fixed = fixed_backgrounds(scenes, count=adversarial)
+    count = options.adversarial if whole else 0
+    many = files.adversarial if count else {}
+    many = {row: many[row] for row in rows if row in many}
+    onto = 0 if many else count
+    _check_files(items, adversarial=many, count=onto)
     return Arrangement(
-        pictures=pictures,
-        scenes=scenes,
-        work=work,
-        with_classes=with_classes,
-        fixed=fixed,
-        adversarial=many,
+        options=options,
+        items=items,
+        masks_of=masks_of,
+        labelled=labelled,
+        files=VariantFiles(files.splits, renders, many, files.made),
+        fixed=items.fixed_backgrounds(onto) if onto else None,
         unmasked=len(pictures.items) - len(masked),
     )
 
 
-def _check_column(name: str, *, pictures: Pictures, renders: Mapping[str, Renders]) -> None:
+def _check_column(name: str, *, pictures: Pictures, files: VariantFiles) -> None:
     """Refuse a column that was asked for and names nothing."""
-    if name == BACKGROUND_COLUMN:
+    if name == AuditOptions.background_column:  # the default
         return
-    others = [item for found in renders.values() for item in found.items.values()]
+    others = [item for found in files.items.values() for item in found.values()]
     items = [*pictures.items, *others]
     if any(item.metadata.get(name) for item in items):
         return
@@ -201,3 +163,47 @@ def _drawn(rows: Sequence[int], *, limit: int, seed: int) -> list[int]:
         return list(rows)
     order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))
     return sorted(rows[place] for place in order[:limit].tolist())
+
+
+def _check_files(
+    items: AuditItems, *, adversarial: Mapping[int, Sequence[Item]], count: int
+) -> None:
+    """Look at every file that the audit may open: headers and ends, not whole pictures.
+
+    These are the chosen pictures, those that may lend them a background, and those that are
+    rendered, so that none of them ends the audit in the middle. A data set of another kind than
+    visattn's reads its files in its own way, and only what is not its own is looked at.
+
+    Raises:
+        ValueError: Files that cannot be read, masks of another size than their picture; up to ten
+            are listed with their path.
+    """
+    pictures, chosen = items.pictures, set(items.rows)
+    found: list[Item] = []
+    if isinstance(pictures, (FolderDataset, Unlabelled)):
+        rows = chosen.union(_lending(items, count=count))
+        found.extend(pictures.items[row] for row in sorted(rows))
+    if items.backgrounds is not None:
+        behind, drawn = items.backgrounds.items, items.lenders.one_of
+        places = {drawn(row, count=len(behind), variant=v.MIXED_NEW) for row in items.rows}
+        found.extend(behind[place] for place in sorted(places))
+    for renders in items.renders.values():
+        found.extend(item for row, item in renders.items() if row in chosen)
+    for many in adversarial.values():
+        found.extend(many)
+    where = getattr(pictures, "root", None) or type(pictures).__name__
+    raise_problems(check_items(found), where=str(where))
+
+
+def _lending(items: AuditItems, *, count: int) -> Iterator[int]:
+    """Rows that may lend a background."""
+    lenders = {row for rows in items.lenders.rows.values() for row in rows}
+    if lenders <= set(items.rows):
+        return  # each of them is looked at in any case
+    if count:
+        yield from items.lenders.spread(count)
+    for row in items.rows:
+        label = items.pictures.items[row].label
+        for variant in items.composites:
+            if variant != v.MIXED_NEW:
+                yield from items.lenders.candidates(row, label, variant=variant)

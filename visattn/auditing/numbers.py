@@ -1,22 +1,24 @@
-"""From answers to numbers."""
+"""From answers to the numbers of an audit, together with what they were measured on."""
 
 import math
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from visattn.auditing import variants as v
+from visattn.auditing.arrangement import Arrangement
 from visattn.auditing.measuring import NOISE, UNDEFINED, Answers
+from visattn.auditing.results import Audit, FlipCase
 from visattn.metrics import (
-    Difference,
-    Proportion,
+    RESAMPLES,
     WorstGroup,
     accuracy,
     background_gap,
     bootstrap_sensitivity,
     flip_rate,
+    wilson,
     worst_group,
 )
 
@@ -30,93 +32,93 @@ PAIRS = (
 """Pairs of variants that differ in their backgrounds alone; the first is the flip rate."""
 
 
-class Numbers(NamedTuple):
-    """Everything that follows from the answers; see `Audit`."""
-
-    accuracies: dict[str, Proportion]
-    gap: Difference | None
-    worst_groups: dict[str, WorstGroup]
-    nameless: dict[str, int]
-    noise_accuracies: dict[str, Proportion]
-    sensitivity: float
-    sensitivity_interval: tuple[float, float]
-    flips: dict[tuple[str, str], Proportion]
-    chance: dict[str, float]
-
-
 def sum_up(
-    found: Answers,
+    answers: Answers,
+    arranged: Arrangement,
     *,
-    labelled: bool,
-    estimate: bool,
-    backgrounds: Mapping[str, Sequence[Hashable | None]],
-    seed: int = 0,
-) -> Numbers:
+    settings: Mapping[str, Any],
+    notes: Sequence[str],
+    cases: Sequence[FlipCase],
+) -> Audit:
     """All numbers of some answers.
 
+    With a model's masks only the accuracy on the originals, which needs none, and the flip rates
+    are given.
+
     Args:
-        found: The answers.
-        labelled: Whether the labels mean anything.
-        estimate: Whether the masks are a model's; then only the accuracy on the originals, which
-            needs none, and the flip rates are given.
-        backgrounds: Name of each picture's background by variant, None where unknown.
-        seed: Of the resamples.
+        answers: The answers.
+        arranged: What was asked.
+        settings: Of the audit; what is known of the data, and the notes, are added.
+        notes: What is to be said of the classifier.
+        cases: Pictures to show.
     """
-    answers = found.answers
-    flips = {
-        (first, second): flip_rate(*_both(answers[first], answers[second]))
-        for first, second in PAIRS
-        if first in answers and second in answers
-    }
-    chance = {"flips": _chance_of_flips(answers[v.MIXED_RAND])}
-    if not labelled:
-        return Numbers({}, None, {}, {}, {}, math.nan, (math.nan, math.nan), flips, chance)
-    shown = {name: told for name, told in answers.items() if name not in NOISE.values()}
-    if estimate:
-        shown = {v.ORIGINAL: answers[v.ORIGINAL]}
-    accuracies = {name: _accuracy(told, found.labels) for name, told in shown.items()}
-    for name, told in shown.items():
-        chance[name] = _commonest(found.labels[told != UNDEFINED])
-    gap = None
+    pictures, labels, told = arranged.pictures, answers["label"], answers.by_variant
+    root, data = getattr(pictures, "root", None), type(pictures).__name__
+    shown = {name: given for name, given in told.items() if name not in NOISE.values()}
+    if not arranged.whole:
+        shown = {v.ORIGINAL: told[v.ORIGINAL]} if arranged.labelled else {}
+    chance = {"flips": _chance_of_flips(told[v.MIXED_RAND])}
+    for name, given in shown.items():
+        chance[name] = _commonest(labels[given != UNDEFINED])
+    adversarial, gap = None, None
+    if answers.right is not None:
+        adversarial = wilson(int(answers.right.sum()), images=len(answers.right))
+        chance["adversarial"] = chance[v.ORIGINAL]
     if v.MIXED_SAME in shown:
-        gap = background_gap(*_both(answers[v.MIXED_SAME], answers[v.MIXED_RAND], found.labels))
-    noise = {
-        part: _accuracy(answers[name], found.labels)
-        for part, name in NOISE.items()
-        if name in answers
+        gap = background_gap(*_both(told[v.MIXED_SAME], told[v.MIXED_RAND], labels))
+    value, interval = _sensitivity(told, labels, seed=arranged.options.seed)
+    behind = {
+        name: found
+        for name, found in _backgrounds(answers, arranged).items()
+        if name in shown and any(background is not None for background in found)
     }
-    sensitivity, interval = math.nan, (math.nan, math.nan)
-    if noise:
-        first, second, labels = _both(*(answers[name] for name in NOISE.values()), found.labels)
-        rfs = bootstrap_sensitivity(first == labels, second == labels, seed=seed)
-        sensitivity, interval = rfs.value, (rfs.low, rfs.high)
-    known = {
-        name: behind
-        for name, behind in backgrounds.items()
-        if name in shown and any(background is not None for background in behind)
-    }
-    groups = {name: _worst(answers[name], found.labels, on) for name, on in known.items()}
-    nameless = {name: _without_name(answers[name], on) for name, on in known.items()}
-    return Numbers(accuracies, gap, groups, nameless, noise, sensitivity, interval, flips, chance)
-
-
-def _accuracy(told: Tensor, labels: Tensor) -> Proportion:
-    return accuracy(*_both(told, labels))
-
-
-def _worst(told: Tensor, labels: Tensor, behind: Sequence[Any]) -> WorstGroup:
-    rows = [
-        row
-        for row, background in enumerate(behind)
-        if background is not None and told[row] != UNDEFINED
-    ]
-    return worst_group(told[rows], labels[rows], [behind[row] for row in rows])
-
-
-def _without_name(told: Tensor, behind: Sequence[Any]) -> int:
-    """How many pictures there are whose background has no name."""
-    seen = (told != UNDEFINED).tolist()
-    return sum(background is None for background, there in zip(behind, seen, strict=True) if there)
+    return Audit(
+        settings={
+            **settings,
+            "data": data if root is None else str(root),
+            "split": getattr(pictures, "split", None),
+            "size": int(arranged.items[0]["image"].shape[-1]),
+            "resamples": RESAMPLES,
+            "notes": [*notes, *_notes(arranged)],
+        },
+        classes=tuple(pictures.class_names),
+        estimate=arranged.estimate,
+        made=_made(arranged),
+        accuracies={name: accuracy(*_both(given, labels)) for name, given in shown.items()},
+        gap=gap,
+        adversarial=adversarial,
+        backgrounds=arranged.backgrounds,
+        worst_groups={name: _worst(told[name], labels, on) for name, on in behind.items()},
+        noise_accuracies={
+            part: accuracy(told[name], labels) for part, name in NOISE.items() if name in told
+        },
+        sensitivity=value,
+        sensitivity_interval=interval,
+        flips={
+            (first, second): flip_rate(*_both(told[first], told[second]))
+            for first, second in PAIRS
+            if first in told and second in told
+        },
+        chance=chance,
+        left_out={
+            "pictures without a mask are left out": arranged.unmasked,
+            "pictures whose mask marks nothing are left out": answers.empty,
+            **{
+                f"pictures have no {name}": int((given == UNDEFINED).sum())
+                for name, given in told.items()
+            },
+            **{
+                f"pictures of {name} have a background without a name: in no group": sum(
+                    background is None
+                    for background, given in zip(on, told[name].tolist(), strict=True)
+                    if given != UNDEFINED
+                )
+                for name, on in behind.items()
+            },
+        },
+        mask_iou=_mean_defined(answers["iou"]) if "iou" in answers else math.nan,
+        cases=cases,
+    )
 
 
 def _both(first: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
@@ -130,6 +132,11 @@ def _commonest(labels: Tensor) -> float:
     return float(labels.bincount().max() / len(labels)) if len(labels) else math.nan
 
 
+def _mean_defined(values: Tensor) -> float:
+    defined = values[~values.isnan()]
+    return float(defined.mean()) if len(defined) else math.nan
+
+
 def _chance_of_flips(told: Tensor) -> float:
     """How often two answers differ that are drawn apart from each other: 1 - sum of p^2.
 
@@ -141,3 +148,71 @@ def _chance_of_flips(told: Tensor) -> float:
         return math.nan
     shares = torch.unique(told, return_counts=True)[1].double() / len(told)
     return float(1 - (shares**2).sum())
+
+
+def _sensitivity(
+    told: Mapping[str, Tensor], labels: Tensor, *, seed: int
+) -> tuple[float, tuple[float, float]]:
+    """RFS and the ends of its interval, from the answers under noise."""
+    if NOISE["foreground"] not in told:
+        return math.nan, (math.nan, math.nan)
+    first, second = (told[name] == labels for name in NOISE.values())
+    found = bootstrap_sensitivity(first, second, seed=seed)
+    return found.value, (found.low, found.high)
+
+
+def _backgrounds(answers: Answers, arranged: Arrangement) -> dict[str, list[Hashable | None]]:
+    """The background of each picture on mixed-rand, and on the original where that is known.
+
+    It is named by the column; where no picture has a name there, a lent one is named by the class
+    of its lender. None for a picture whose background has no name.
+    """
+    items, rows = arranged.pictures.items, answers["row"].tolist()
+    column = arranged.options.background_column
+    named = any(item.metadata.get(column) for item in items)
+    behind: dict[str, list[Hashable | None]] = {}
+    if named:
+        behind[v.ORIGINAL] = [items[row].metadata.get(column) or None for row in rows]
+    if v.MIXED_RAND in arranged.items.renders:
+        others = arranged.items.renders[v.MIXED_RAND]
+        shown = [others.get(row) for row in rows]
+    else:
+        lenders = answers[f"lender/{v.MIXED_RAND}"].tolist()
+        shown = [items[row] if row >= 0 else None for row in lenders]
+        if not named:
+            behind[v.MIXED_RAND] = [item and item.class_name for item in shown]
+            return behind
+    behind[v.MIXED_RAND] = [(item and item.metadata.get(column)) or None for item in shown]
+    return behind
+
+
+def _worst(told: Tensor, labels: Tensor, behind: Sequence[Any]) -> WorstGroup:
+    rows = [
+        row
+        for row, background in enumerate(behind)
+        if background is not None and told[row] != UNDEFINED
+    ]
+    return worst_group(told[rows], labels[rows], [behind[row] for row in rows])
+
+
+def _made(arranged: Arrangement) -> dict[str, str]:
+    made = {v.ORIGINAL: "given"}
+    made.update(dict.fromkeys(arranged.items.composites, "composed"))
+    made.update(dict.fromkeys(arranged.items.renders, arranged.files.made))
+    if arranged.whole:
+        for name in (v.ONLY_FG, v.ONLY_BG_T, v.ONLY_BG_B, v.NO_FG):
+            made.setdefault(name, "composed")
+    if arranged.backgrounds:
+        made["adversarial"] = "rendered" if arranged.files.adversarial else "composed"
+    return made
+
+
+def _notes(arranged: Arrangement) -> list[str]:
+    files, renders = arranged.files, arranged.items.renders
+    if not renders:
+        return []
+    splits = ", ".join(files.splits[name] for name in renders)
+    return [
+        f"{files.made.capitalize()} variants are those of {splits}; --composites makes all by "
+        "cutting out."
+    ]
