@@ -181,7 +181,7 @@ def _check_files(
     pictures, chosen = items.pictures, set(items.rows)
     found: list[Item] = []
     if isinstance(pictures, (FolderDataset, Unlabelled)):
-        rows = chosen.union(_lending(items, count=count))
+        rows = chosen.union(_lender_rows(items, count=count))
         found.extend(pictures.items[row] for row in sorted(rows))
     if items.backgrounds is not None:
         behind, drawn = items.backgrounds.items, items.lenders.one_of
@@ -195,7 +195,7 @@ def _check_files(
     raise_problems(check_items(found), where=str(where))
 
 
-def _lending(items: AuditItems, *, count: int) -> Iterator[int]:
+def _lender_rows(items: AuditItems, *, count: int) -> Iterator[int]:
     """Rows that may lend a background."""
     lenders = {row for rows in items.lenders.rows.values() for row in rows}
     if lenders <= set(items.rows):

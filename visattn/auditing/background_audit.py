@@ -1,5 +1,6 @@
 """``visattn.audit``: the whole audit of a classifier."""
 
+import json
 from collections.abc import Iterable
 from dataclasses import asdict
 from importlib.metadata import version
@@ -24,6 +25,8 @@ from visattn.auditing.results import Audit
 from visattn.auditing.scenes import colours
 from visattn.basics.modes import evaluating
 from visattn.data import MaskValues
+
+_WRITTEN = ("composites", "adversarial", "noise", "background_column", "limit", "cases", "seed")
 
 
 @with_options(AuditOptions)
@@ -136,35 +139,24 @@ def audit(
         "name": short_name(opened.name),
         "weights": opened.weights,
         "images": len(arranged.items),
-        **_reading(pictures),
+        **_fit_and_mask_values(pictures),
         "mean": list(prepared.mean),
         "std": list(prepared.std),
         "class_map": None if asked.class_map is None else _plain_map(asked.class_map),
         "flips_only": asked.flips_only,
         "masks": masks,
         "backgrounds": None if asked.backgrounds is None else str(asked.backgrounds),
-        "composites": asked.composites,
-        "adversarial": asked.adversarial,
-        "noise": asked.noise,
-        "background_column": asked.background_column,
-        "limit": asked.limit,
-        "cases": asked.cases,
-        "seed": asked.seed,
+        **{name: getattr(asked, name) for name in _WRITTEN},
         "visattn": version("visattn"),
     }
     return sum_up(answers, arranged, settings=settings, notes=notes, cases=cases)
 
 
-def _reading(pictures: Pictures) -> dict[str, Any]:
+def _fit_and_mask_values(pictures: Pictures) -> dict[str, Any]:
     """The fit and the mask values that pictures are read with; None where a data set won't say."""
     decoder = getattr(pictures, "decoder", None)
     values = getattr(decoder, "mask_values", None)
-    meant = None
-    if isinstance(values, MaskValues):
-        meant = {
-            name: list(value) if isinstance(value, tuple) else value
-            for name, value in asdict(values).items()
-        }
+    meant = json.loads(json.dumps(asdict(values))) if isinstance(values, MaskValues) else None
     return {"fit": getattr(decoder, "fit", None), "mask_values": meant}
 
 

@@ -112,8 +112,7 @@ def _images(
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
     """The original and mixed-rand, made again."""
     images, masks, _ = open_batch(batch, arranged, device=device)
-    cutouts = v.cut_out(images, masks)
-    for variant in make(batch, arranged, images=images, masks=masks, cutouts=cutouts):
+    for variant in make(batch, arranged, images=images, cutouts=v.cut_out(images, masks)):
         if variant.name == v.MIXED_RAND:
             return _bytes(images), _bytes(variant.pictures)
     raise RuntimeError("mixed-rand was not made")

@@ -29,8 +29,7 @@ class Answers:
     There are ``row`` in the data set and ``label``; ``answer/VARIANT``, -1 where there is no such
     picture; ``share/VARIANT``, the probability of the answer, of those variants that are drawn;
     ``lender/VARIANT``, the row that lent the background, -1 for nobody; ``iou`` of predicted masks
-    with given ones, NaN without; ``right_on_all``, whether every fixed background left the answer
-    right.
+    with given ones, NaN without.
 
     A small tensor kept from every batch would lie in memory between the large ones of the pictures;
     what these leave behind could not be joined again, and the process would grow with every batch.
@@ -41,8 +40,8 @@ class Answers:
 
     Attributes:
         empty: How many pictures' masks mark nothing; these are not kept.
-        right: Whether each picture that is rendered on many backgrounds is recognised on all, or
-            each one on the fixed backgrounds; None if that was not asked.
+        right: Whether each picture is recognised on all of the fixed backgrounds, or each that is
+            rendered on many of them on all of these; None if that was not asked.
     """
 
     def __init__(self, count: int) -> None:
@@ -108,27 +107,26 @@ def ask(subject: Subject, arranged: Arrangement) -> Answers:
         for name in arranged.items.composites:
             found[f"lender/{name}"] = batch[f"lender_row/{name}"]
         cutouts = v.cut_out(images, masks)
-        for variant in make(batch, arranged, images=images, masks=masks, cutouts=cutouts):
+        for variant in make(batch, arranged, images=images, cutouts=cutouts):
             told, shares = _answers_where(subject, variant, batch=number)
             found[f"answer/{variant.name}"] = told
             if variant.name in (v.ORIGINAL, v.MIXED_RAND):
                 found[f"share/{variant.name}"] = shares
         if arranged.fixed is not None:
-            right = _right_on_fixed(subject, cutouts, arranged.fixed, batch["label"])
-            found["right_on_all"] = right
+            found["right"] = _right_on_fixed(subject, cutouts, arranged.fixed, batch["label"])
         answers.add(found)
     if not answers.filled:
         raise ValueError(
             f"none of the {answers.empty} pictures' masks marks anything; say what the values of "
             "the mask files mean (mask_values=..., --mask_values)"
         )
-    if "right_on_all" in answers:
-        answers.right = answers["right_on_all"]
+    if arranged.fixed is not None:
+        answers.right = answers["right"]
     many = arranged.files.adversarial
     if many:
         rows = _shown(list(many), "Adversarial", options.progress)
-        right_on = [_right_on_rendered(subject, arranged, row, many[row]) for row in rows]
-        answers.right = torch.tensor(right_on)
+        right = [_right_on_rendered(subject, arranged, row, many[row]) for row in rows]
+        answers.right = torch.tensor(right)
     return answers
 
 
@@ -149,15 +147,10 @@ def open_batch(
 
 
 def make(
-    batch: Mapping[str, Tensor],
-    arranged: Arrangement,
-    *,
-    images: Tensor,
-    masks: Tensor,
-    cutouts: v.Cutouts,
+    batch: Mapping[str, Tensor], arranged: Arrangement, *, images: Tensor, cutouts: v.Cutouts
 ) -> Iterator[Variant]:
     """The variants of a batch, one after the other, so that one is held at a time."""
-    device, renders = images.device, arranged.items.renders
+    masks, device, renders = cutouts.masks, images.device, arranged.items.renders
     always = torch.ones(len(images), dtype=torch.bool, device=device)
     yield Variant(v.ORIGINAL, images, always)
     for name in arranged.items.composites:

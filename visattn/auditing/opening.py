@@ -115,10 +115,7 @@ def open_classifier(model: Classifier | str | Path, options: AuditOptions) -> Op
         ValueError: There is no such name; ``pretrained`` or ``weights`` is asked of what is no
             name; or the classifier was trained on pictures without their backgrounds.
     """
-    if isinstance(model, (str, Path)):
-        opened = _named(model, options)
-    else:
-        opened = _built(model, options)
+    opened = _named(model, options) if isinstance(model, (str, Path)) else _built(model, options)
     if opened.facts.get("masked"):
         raise ValueError(
             f"{opened.name} was trained on pictures cut out with their true masks (data.masked: "

@@ -4,6 +4,7 @@ Nothing here imports torch, so that ``visattn audit --help`` needs none.
 """
 
 import inspect
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -158,13 +159,13 @@ def declare_options(
     )
     text = inspect.cleandoc(function.__doc__ or "")
     told = {entry.arg_name for entry in docstring_parser.parse(text).params} | set(without)
-    entries = [
-        f"{entry.arg_name}: {entry.description}".replace("\n", "\n        ")
+    entries = "\n".join(
+        f"    {entry.arg_name}: {entry.description}".replace("\n", "\n        ")
         for entry in docstring_parser.parse(AuditOptions.__doc__ or "").params
         if entry.arg_name not in told
-    ]
-    said_of_all = next(line for line in text.splitlines() if line.startswith("    **options:"))
-    function.__doc__ = text.replace(said_of_all, "\n".join(f"    {entry}" for entry in entries))
+    )
+    place = re.compile(r"^    \*\*options:.*$", re.MULTILINE)
+    function.__doc__ = place.sub(lambda _: entries, text)
 
 
 def with_options(

@@ -171,7 +171,7 @@ def _table(found: Audit) -> Table:
     if found.accuracies:
         table.add_section()
     if found.gap is not None:
-        table.add_row("BG-gap, points", "", *_difference(found.gap), "0.0")
+        table.add_row("BG-gap, points", "", *_share(found.gap), "0.0")
     if found.noise_accuracies:
         images = str(next(iter(found.noise_accuracies.values())).images)
         value, interval = "undefined", ""
@@ -216,18 +216,13 @@ def _group(found: Audit, variant: str, worst: WorstGroup) -> str:
     return f"Worst group of {variant}: {name}{f'; {small}' if small else ''}."
 
 
-def _share(share: Proportion) -> tuple[str, str, str]:
-    if not share.images:
+def _share(found: Proportion | Difference) -> tuple[str, str, str]:
+    """The number of images, a share in percent or a difference in points, and its interval."""
+    if not found.images:
         return "0", "undefined", ""
-    interval = f"{100 * share.low:.1f} to {100 * share.high:.1f}"
-    return str(share.images), _percent(share.value), interval
-
-
-def _difference(gap: Difference) -> tuple[str, str, str]:
-    if not gap.images:
-        return "0", "undefined", ""
-    interval = f"{100 * gap.low:+.1f} to {100 * gap.high:+.1f}"
-    return str(gap.images), f"{100 * gap.value:+.1f}", interval
+    sign, unit = ("", " %") if isinstance(found, Proportion) else ("+", "")
+    value, low, high = (f"{100 * end:{sign}.1f}" for end in (found.value, found.low, found.high))
+    return str(found.images), f"{value}{unit}", f"{low} to {high}"
 
 
 def _percent(share: float) -> str:
