@@ -101,7 +101,7 @@ class Observation:
 
 
 def observe(model: nn.Module, input_size: tuple[int, int, int]) -> Observation:
-    """Run a fake copy of a model without attention on one image (C, H, W), and note what happens."""
+    """Run a fake copy of a model, its attention off, on one image (C, H, W); note what happens."""
     with FakeTensorMode(allow_non_fake_inputs=True) as fake, torch.no_grad():
         double = fake_copy(model, fake)
         for unit in attended(double):  # its own sums and maps are not the model's
