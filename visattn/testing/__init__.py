@@ -15,10 +15,10 @@ Each function returns nothing and raises AssertionError with what was broken::
 Each promise is a function of its own, in `BLOCK_PROMISES` and `MODEL_PROMISES`.
 """
 
-from visattn.testing.alone import BLOCK_PROMISES, check_block
-from visattn.testing.lively import enliven
+from visattn.testing.block_promises import BLOCK_PROMISES, check_block
+from visattn.testing.model_promises import MODEL_PROMISES, check_wrapped
+from visattn.testing.outputs import enliven
 from visattn.testing.programs import check_compiles, check_exports, check_onnx
-from visattn.testing.wrapped import MODEL_PROMISES, check_wrapped
 
 __all__ = [
     "BLOCK_PROMISES",

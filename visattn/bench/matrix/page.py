@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from visattn.bench.matrix.architectures import VERSIONS
-from visattn.bench.matrix.surveying import Surveyed, examples
+from visattn.bench.matrix.survey import Surveyed, examples
 from visattn.bench.matrix.verification import Verified
 from visattn.wrapping.placement import PLACES
 

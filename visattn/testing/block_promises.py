@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from visattn.recording import find_taps, record
-from visattn.testing.lively import close, enliven, seeded
+from visattn.testing.outputs import close, enliven, seeded
 
 SIZES = ((2, 8, 8), (1, 9, 5), (3, 1, 7), (1, 16, 3), (2, 1, 1), (1, 1, 1))
 """Batch, height and width of the maps that a block must take."""

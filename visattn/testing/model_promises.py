@@ -9,9 +9,9 @@ from torch import nn
 
 from visattn.recording import find_taps, record
 from visattn.testing.keys import attention_keys, displaced_keys, module_paths, units
-from visattn.testing.lively import close, enliven, seeded
 from visattn.testing.model_case import ModelCase
-from visattn.testing.transport import TRANSPORT_PROMISES
+from visattn.testing.outputs import close, enliven, seeded
+from visattn.testing.transport_promises import TRANSPORT_PROMISES
 from visattn.wrapping.insertion import (
     attention_parameters,
     backbone_parameters,

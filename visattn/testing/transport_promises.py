@@ -16,8 +16,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from visattn.recording import find_taps
 from visattn.testing.keys import attention_keys
-from visattn.testing.lively import close, seeded
 from visattn.testing.model_case import ModelCase
+from visattn.testing.outputs import close, seeded
 from visattn.wrapping.insertion import attention_parameters
 from visattn.wrapping.weights import load_attention, save_attention
 
