@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from visattn.blocks.attended import Attended
-from visattn.wrapping.weights import attention_state, attention_units
+from visattn.wrapping.weights import attention_state, attention_units, displaced_keys
 
 
 @dataclass(frozen=True)
@@ -189,11 +189,7 @@ def _check_keys(
     renamed: Mapping[str, Tensor], model: nn.Module, units: Mapping[str, Attended]
 ) -> None:
     """Raise a ValueError for entries that fit nothing in the model."""
-    known = {*model.state_dict(), *attention_state(units)}
-    for key, unit in units.items():
-        if unit.where == "instead":
-            path = key.removesuffix(unit.child)
-            known |= {path + name for name in unit.original.state_dict()}
+    known = {*model.state_dict(), *attention_state(units), *displaced_keys(units)}
     foreign = [name for name in renamed if name not in known]
     if foreign:
         blocks = sorted({type(unit.block).__name__ for unit in units.values()})

@@ -51,11 +51,6 @@ class Trace:
     children: dict[str, list[str]] = field(default_factory=dict)
     """The names of the parts of each ``nn.Sequential``, by path."""
 
-    @property
-    def residuals(self) -> list[Block]:
-        """The blocks that add a branch to a shortcut."""
-        return [block for block in self.blocks if block.branch]
-
     def last_of(self, path: str) -> str:
         """The module itself, or the last child of a sequence, whose output is the same."""
         while self.children.get(path):

@@ -114,6 +114,16 @@ def attention_state(units: Mapping[str, Attended]) -> dict[str, Tensor]:
     }
 
 
+def displaced_keys(units: Mapping[str, Attended]) -> set[str]:
+    """Entries of the modules whose place attention has taken."""
+    return {
+        key.removesuffix(unit.child) + name
+        for key, unit in units.items()
+        if unit.where == "instead"
+        for name in unit.original.state_dict()
+    }
+
+
 def _layout(units: Mapping[str, Attended]) -> dict[str, dict[str, Any]]:
     """What stands where, as plain values."""
     return {
