@@ -4,7 +4,8 @@ Tensors are read by what they offer (``detach``, ``cpu``, ``numpy``), so PyTorch
 here: pictures need NumPy, Pillow and Matplotlib alone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -110,6 +111,15 @@ def as_map(heat: Any, *, what: str = "heat") -> NDArray[np.float64]:
     if np.isnan(values).all():
         raise ValueError(f"{what} is NaN everywhere: there is nothing to show")
     return values
+
+
+@contextmanager
+def naming(what: str) -> Iterator[None]:
+    """Errors inside begin with what they are about."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{what}: {error}") from error
 
 
 def as_numbers(value: Any, *, what: str) -> NDArray[Any]:

@@ -9,14 +9,14 @@ from matplotlib.colors import Colormap
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from visattn.pictures.arrays import Statistics, as_image, as_map
+from visattn.pictures.arrays import Statistics, as_image
 from visattn.pictures.scales import (
     Interpolation,
     Limits,
     Map,
     Scale,
-    check_fit,
     colours,
+    fitting_map,
     resize,
     scale_as_is,
     scale_between,
@@ -87,9 +87,7 @@ def overlay(
         ((8, 8, 3), [68, 1, 84], [253, 231, 37])
     """
     scene = as_image(image, mean=mean, std=std)
-    values = as_map(heat)
-    if not stretch:
-        check_fit(values.shape, image=scene.shape[:2], what="heat")
+    values = fitting_map(heat, image=scene.shape[:2], what="heat", stretch=stretch)
     field = resize(values, size=scene.shape[:2], interpolation=interpolation)
     picture = blend(scene, _scale(values, normalise)(field), cmap=cmap, alpha=alpha)
     if contour is not None:
@@ -131,11 +129,7 @@ def blend(
 
 
 def as_bytes(picture: NDArray[Any]) -> Picture:
-    """Round colours in [0, 1] to bytes.
-
-    Args:
-        picture: Colours of any shape.
-    """
+    """Round colours in [0, 1], of any shape, to bytes."""
     return np.round(np.clip(picture, 0, 1) * 255).astype(np.uint8)
 
 
@@ -150,14 +144,12 @@ def outline_field(target: Any, *, size: tuple[int, int], stretch: bool = False) 
     Raises:
         ValueError: If the mask does not fit or its values lie outside [0, 1].
     """
-    mask = as_map(target, what="target")
+    mask = fitting_map(target, image=size, what="target", stretch=stretch)
     if np.nanmin(mask) < 0 or np.nanmax(mask) > 1:
         raise ValueError(
             f"target is a true mask, boolean or in [0, 1], but holds values from "
             f"{np.nanmin(mask):g} to {np.nanmax(mask):g}; divide a mask of 0 and 255 by 255"
         )
-    if not stretch:
-        check_fit(mask.shape, image=size, what="target")
     return resize(mask, size=size, interpolation="bilinear")
 
 

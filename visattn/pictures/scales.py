@@ -2,14 +2,16 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from difflib import get_close_matches
-from typing import Literal
+from typing import Any, Literal
 
 import matplotlib
 import numpy as np
 from matplotlib.colors import Colormap
 from numpy.typing import NDArray
 from PIL import Image
+
+from visattn.basics.suggestions import nearest
+from visattn.pictures.arrays import as_map
 
 Interpolation = Literal["bilinear", "nearest"]
 Limits = tuple[float, float]
@@ -91,19 +93,16 @@ def scale_between(limits: object, *, words: Iterable[str]) -> Scale:
         ValueError: If it is no rising pair of finite numbers.
     """
     words = list(words)
-    if isinstance(limits, str):
-        near = get_close_matches(limits, words, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+    try:
+        if isinstance(limits, str):
+            raise TypeError
+        low, high = (float(value) for value in limits)  # type: ignore[attr-defined]
+    except (TypeError, ValueError):
+        near = isinstance(limits, str)
+        hint = nearest(limits, names=words, count=1, quoted=True) if near else ""
         raise ValueError(
             f"normalise must be one of {', '.join(map(repr, words))} or a pair (low, high), "
             f"not {limits!r}{hint}"
-        )
-    try:
-        low, high = (float(value) for value in limits)  # type: ignore[attr-defined]
-    except (TypeError, ValueError):
-        raise ValueError(
-            f"normalise must be one of {', '.join(map(repr, words))} or a pair (low, high), "
-            f"not {limits!r}"
         ) from None
     if not (np.isfinite([low, high]).all() and low < high):
         raise ValueError(f"normalise=(low, high) needs finite low < high, not ({low}, {high})")
@@ -129,12 +128,19 @@ def colours(cmap: str | Colormap) -> Colormap:
         return cmap
     if cmap in matplotlib.colormaps:
         return matplotlib.colormaps[cmap]
-    near = get_close_matches(str(cmap), list(matplotlib.colormaps), n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else "."
+    hint = nearest(cmap, names=matplotlib.colormaps, count=1, quoted=True) or "."
     raise ValueError(
         f"no colour map is called {cmap!r}{hint} Perceptually uniform ones are viridis, cividis, "
         "plasma, inferno and magma"
     )
+
+
+def fitting_map(heat: Any, *, image: tuple[int, int], what: str, stretch: bool) -> Map:
+    """Read a map (`as_map`) and check that it fits an image (`check_fit`), unless stretched."""
+    values = as_map(heat, what=what)
+    if not stretch:
+        check_fit(values.shape, image=image, what=what)
+    return values
 
 
 def check_fit(shape: tuple[int, int], *, image: tuple[int, int], what: str) -> None:
