@@ -63,10 +63,7 @@ def prepare(saliency: Tensor, mask: Tensor) -> Pixels:
 
 
 def foreground(mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Read true masks.
-
-    Args:
-        mask: As for ``prepare``.
+    """Read true masks, as ``prepare`` takes them.
 
     Returns:
         Foreground (N, H, W) and the pixels that count (N, H, W), both boolean.
@@ -96,11 +93,7 @@ def foreground(mask: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def without_negatives(saliency: Tensor, *, negative: Negative) -> Tensor:
-    """Refuse negative values or set them to 0, as told.
-
-    Args:
-        saliency: Values of any shape.
-        negative: ``"refuse"`` or ``"clip"``.
+    """Refuse negative values (``"refuse"``) or set them to 0 (``"clip"``), whatever the shape.
 
     Raises:
         ValueError: If a value is negative and ``negative`` is ``"refuse"``, or on another word.
@@ -156,17 +149,13 @@ def resize_saliency(
 
 
 def read_maps(value: Tensor, *, what: str) -> Tensor:
-    """Read maps in double precision (single where the device has no double).
-
-    Args:
-        value: Maps (N, H, W) or (N, 1, H, W).
-        what: Their name in errors.
+    """Read maps (N, H, W) or (N, 1, H, W) in double precision (single if the device has no double).
 
     Returns:
         Maps (N, H, W), detached.
 
     Raises:
-        TypeError: If ``value`` is no tensor or complex.
+        TypeError: If ``value``, called ``what``, is no tensor or complex.
         ValueError: If its shape is another.
     """
     planes = _planes(value, what=what).detach()

@@ -154,14 +154,7 @@ def pointing_game(saliency: Tensor, mask: Tensor, *, tolerance: float = 0) -> Te
 
 
 def top_area_hits(pixels: Pixels) -> Tensor:
-    """Number of the ``|M|`` highest pixels that lie on M, ties shared evenly.
-
-    Args:
-        pixels: Maps and masks in rows.
-
-    Returns:
-        Numbers (N,) in [0, ``|M|``]; NaN where M is empty.
-    """
+    """Number (N,) of the ``|M|`` highest pixels that lie on M, ties shared; NaN if M is empty."""
     area = pixels.mask.sum(1)
     values = pixels.saliency.masked_fill(~pixels.valid, -torch.inf)
     last = values.sort(1, descending=True).values.gather(1, (area - 1).clamp(min=0)[:, None])

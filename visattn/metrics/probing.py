@@ -1,7 +1,7 @@
 """Asking a classifier about changed images: the class of the whole image, and its probability."""
 
 from collections.abc import Callable
-from typing import Literal, final
+from typing import Literal, final, get_args
 
 import torch
 from torch import Tensor, nn
@@ -11,8 +11,6 @@ from visattn.metrics.inputs import check_finite, check_size, read_maps
 
 Model = Callable[[Tensor], Tensor]
 Baseline = Literal["zero", "mean", "blur"]
-
-BASELINES = ("zero", "mean", "blur")
 
 
 @final
@@ -155,7 +153,7 @@ def baseline_images(images: Tensor, baseline: Baseline | Tensor) -> Tensor:
         return images.mean((2, 3), keepdim=True).expand_as(images)
     if baseline == "blur":
         return _blurred(images, deviation=min(images.shape[2:]) / 16)
-    known = ", ".join(map(repr, BASELINES))
+    known = ", ".join(map(repr, get_args(Baseline)))
     raise ValueError(f"baseline must be one of {known}, or images, not {baseline!r}")
 
 

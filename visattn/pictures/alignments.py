@@ -92,11 +92,7 @@ def _cells(values: Any, source: Sequence[str], target: Sequence[str], *, what: s
 
 
 def text_width(text: str, *, size: float) -> float:
-    """Inches that a line takes, a little more for how its letters are rounded to pixels.
-
-    Args:
-        text: The line.
-        size: Of its letters, in points.
+    """Inches that a line takes in letters of a size in points, a little more for their rounding.
 
     Example:
         >>> 0.2 < text_width("buri", size=10) < 0.5

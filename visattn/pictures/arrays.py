@@ -125,15 +125,8 @@ def naming(what: str) -> Iterator[None]:
 def as_numbers(value: Any, *, what: str) -> NDArray[Any]:
     """Read a tensor of any device, an array, a Pillow image or nested lists as an array.
 
-    Args:
-        value: What to read.
-        what: Its name in errors.
-
-    Returns:
-        An array of real numbers or booleans.
-
     Raises:
-        TypeError: If it does not hold real numbers.
+        TypeError: If it does not hold real numbers or booleans; ``what`` is its name there.
     """
     if hasattr(value, "detach"):
         value = value.detach().cpu()
@@ -153,10 +146,7 @@ def as_numbers(value: Any, *, what: str) -> NDArray[Any]:
 
 
 def channels_last(image: Any) -> NDArray[Any]:
-    """Read one picture as (H, W, 3) or (H, W, 1) with its own values.
-
-    Args:
-        image: As for ``as_image``.
+    """Read one picture, as `as_image` takes it, as (H, W, 3) or (H, W, 1) with its own values.
 
     Raises:
         TypeError: If the picture cannot be read as numbers.

@@ -66,9 +66,6 @@ def scale_over(maps: Iterable[Map]) -> Scale:
 def scale_as_is(maps: Iterable[Map]) -> Scale:
     """The scale from 0 to 1 for maps that are gates or masks already.
 
-    Args:
-        maps: Maps with values in [0, 1].
-
     Raises:
         ValueError: If a value lies outside [0, 1].
     """
@@ -83,14 +80,10 @@ def scale_as_is(maps: Iterable[Map]) -> Scale:
 
 
 def scale_between(limits: object, *, words: Iterable[str]) -> Scale:
-    """The scale between two given values.
-
-    Args:
-        limits: The pair (low, high).
-        words: The words that could have been given instead, for the error.
+    """The scale between two given values, a pair (low, high).
 
     Raises:
-        ValueError: If it is no rising pair of finite numbers.
+        ValueError: If it is no rising pair of finite numbers; ``words`` could have been given.
     """
     words = list(words)
     try:
@@ -110,10 +103,7 @@ def scale_between(limits: object, *, words: Iterable[str]) -> Scale:
 
 
 def colours(cmap: str | Colormap) -> Colormap:
-    """Find a colour map.
-
-    Args:
-        cmap: A Matplotlib colour map, or the name of one.
+    """A Matplotlib colour map, by its name or as it is.
 
     Raises:
         ValueError: If there is none of this name; the nearest names are given.

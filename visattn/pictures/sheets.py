@@ -45,12 +45,7 @@ _EAST_ASIAN = (
 
 
 class Sheet:
-    """A white Matplotlib figure with places in inches from the top left corner.
-
-    Args:
-        width: Width in inches.
-        height: Height in inches.
-    """
+    """A white Matplotlib figure with places, and its own size, in inches from the top left."""
 
     def __init__(self, *, width: float, height: float) -> None:
         self.width = width
@@ -136,14 +131,7 @@ class Sheet:
     def legend(
         self, entries: Sequence[tuple[str, str]], *, x: float, y: float, width: float
     ) -> None:
-        """Explain the lines, one below the other, right-aligned at ``x``.
-
-        Args:
-            entries: Kind of line ("target" or "contour") and what it shows.
-            x: Right edge.
-            y: Upper edge.
-            width: Room to the left of ``x``.
-        """
+        """Explain lines, one below the other, right-aligned at ``x``: their kinds and words."""
         for row, (kind, words) in enumerate(entries):
             middle = y + 0.09 + LINE * row
             sample = Line2D(
@@ -163,13 +151,10 @@ def tallness(scene: NDArray[Any]) -> float:
 
 
 def outline(axes: Axes, field: Map, *, level: float, kind: str) -> None:
-    """Draw the line where a field crosses a level, as vectors.
+    """Draw the line where a field (H, W) crosses a level, as vectors; none runs through NaN.
 
-    Args:
-        axes: Axes that show a picture of the field's size.
-        field: Values (H, W); no line runs through NaN.
-        level: The value to follow.
-        kind: ``"target"`` (white, whole) or ``"contour"`` (red, dashed).
+    The axes show a picture of the field's size. Its ``kind`` is ``"target"`` (white, whole) or
+    ``"contour"`` (red, dashed).
     """
     known = field[~np.isnan(field)]
     if min(field.shape) < 2 or not known.size or not known.min() < level <= known.max():

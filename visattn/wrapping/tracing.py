@@ -7,19 +7,8 @@ from torch import nn
 
 from visattn.basics.suggestions import did_you_mean
 from visattn.wrapping.anatomy import Block, Passage
-from visattn.wrapping.observing import Layout, Map, Node, observe
+from visattn.wrapping.observing import Layout as Layout, Map as Map, Node, observe
 from visattn.wrapping.stages import Stage, find_blocks, find_stages, find_stem, with_stages
-
-__all__ = [
-    "Block",
-    "Layout",
-    "Map",
-    "Stage",
-    "Trace",
-    "default_input_size",
-    "model_from_name",
-    "trace",
-]
 
 
 @dataclass

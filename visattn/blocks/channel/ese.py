@@ -58,9 +58,6 @@ class HardGate(nn.Module):
     """Hard sigmoid of logits (N, C, 1, 1) times a factor, seen by a tap.
 
     ``hardsigmoid(0)`` is exactly 1/2, so with a factor of 2 logits of 0 give exactly 1.
-
-    Args:
-        scale: The factor.
     """
 
     def __init__(self, *, scale: float) -> None:

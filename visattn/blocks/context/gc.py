@@ -101,13 +101,7 @@ class GlobalContext(nn.Module):
 
 
 class ContextMLP(nn.Module):
-    """Two layers with a layer normalisation and a ReLU between them, (N, C, 1, 1) to the same.
-
-    Args:
-        channels: C of the map.
-        hidden: Width between the layers.
-        eps: Of the layer normalisation.
-    """
+    """Two layers with a layer normalisation and a ReLU between them, (N, C, 1, 1) to the same."""
 
     def __init__(self, channels: int, *, hidden: int, eps: float) -> None:
         super().__init__()

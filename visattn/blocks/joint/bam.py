@@ -90,12 +90,7 @@ class BAM(nn.Module):
 
 
 class ChannelBranch(nn.Module):
-    """Logits (N, C, 1, 1) from the mean of each channel.
-
-    Args:
-        channels: C of the map.
-        hidden: Width between the two layers.
-    """
+    """Logits (N, C, 1, 1) from the mean of each channel, by two layers."""
 
     def __init__(self, channels: int, *, hidden: int) -> None:
         super().__init__()
@@ -112,13 +107,7 @@ class ChannelBranch(nn.Module):
 
 
 class SpatialBranch(nn.Module):
-    """Logits (N, 1, H, W) from a wide neighbourhood of each place.
-
-    Args:
-        channels: C of the map.
-        hidden: Width inside.
-        dilation: Of the two 3x3 convolutions.
-    """
+    """Logits (N, 1, H, W) from a wide neighbourhood of each place, by two dilated convolutions."""
 
     def __init__(self, channels: int, *, hidden: int, dilation: int) -> None:
         super().__init__()

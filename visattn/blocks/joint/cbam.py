@@ -89,14 +89,7 @@ class CBAM(nn.Module):
 
 
 class ChannelGate(nn.Module):
-    """Gate (N, C, 1, 1) from the mean and the maximum of each channel, by one shared MLP.
-
-    Args:
-        channels: C of the map.
-        reduction: The hidden layer has ``C // reduction`` units, at least 1.
-        bias: Biases on both layers.
-        init: See `CBAM`.
-    """
+    """Gate (N, C, 1, 1) from the mean and the maximum of each channel, by one shared MLP."""
 
     def __init__(self, channels: int, *, reduction: int, bias: bool, init: Init) -> None:
         super().__init__()
@@ -117,13 +110,7 @@ class ChannelGate(nn.Module):
 
 
 class SpatialGate(nn.Module):
-    """Gate (N, 1, H, W) from the mean and the maximum over the channels of each place.
-
-    Args:
-        kernel_size: Of the convolution, odd.
-        variant: See `CBAM`.
-        init: See `CBAM`.
-    """
+    """Gate (N, 1, H, W) from the mean and the maximum over the channels of each place."""
 
     def __init__(self, *, kernel_size: int, variant: Variant, init: Init) -> None:
         super().__init__()

@@ -75,12 +75,7 @@ class TripletAttention(nn.Module):
 
 
 class PlaneBranch(nn.Module):
-    """Logits for a plane of a map from the maximum and the mean along the axis across it.
-
-    Args:
-        kernel_size: Of the convolution, odd.
-        init: See `TripletAttention`.
-    """
+    """Logits for a plane of a map from the maximum and the mean along the axis across it."""
 
     def __init__(self, *, kernel_size: int, init: Init) -> None:
         super().__init__()
