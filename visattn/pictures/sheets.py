@@ -45,7 +45,7 @@ _EAST_ASIAN = (
 
 
 class Sheet:
-    """A white Matplotlib figure with places, and its own size, in inches from the top left."""
+    """A white Matplotlib figure; its size and all places are in inches from the top left corner."""
 
     def __init__(self, *, width: float, height: float) -> None:
         self.width = width

@@ -129,10 +129,6 @@ class Latents(nn.Module):
 class LatentLayer(nn.Module):
     """Self-attention and an MLP of twice the width, each after a layer norm and beside a shortcut.
 
-    Args:
-        width: Channels of the latents.
-        heads: A divisor of them.
-
     Shapes:
         (N, L, width) to the same.
     """
