@@ -1,11 +1,16 @@
-"""Models as training would leave them, and their outputs."""
+"""Models as training would leave them, their outputs, and what must not change these."""
 
+import copy
+import io
+from contextlib import suppress
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-_NORMALISATIONS = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.LayerNorm)
+from visattn.recording import find_taps, record
+from visattn.wrapping.building import NORMALISATIONS
+
 _ALMOST_ZERO = 1e-4
 
 
@@ -35,7 +40,7 @@ def enliven(model: nn.Module, *, seed: int = 0) -> nn.Module:
                 tensor.copy_(values)
 
     for module in model.modules():
-        if isinstance(module, _NORMALISATIONS):
+        if isinstance(module, NORMALISATIONS):
             fill(module.weight, 0.5, 1.5)
             fill(module.bias, -0.5, 0.5)
             fill(getattr(module, "running_mean", None), -0.5, 0.5)
@@ -60,3 +65,39 @@ def close(ours: Tensor, expected: Tensor, what: str) -> None:
     torch.testing.assert_close(
         ours.float(), expected.float(), atol=1e-4, rtol=1e-3, msg=lambda text: f"{what}: {text}"
     )
+
+
+def check_copies(model: nn.Module, x: Tensor) -> None:
+    """``copy.deepcopy`` and ``torch.save`` (pickle) must give a model with the same outputs."""
+    expected = seeded(model, x)
+    buffer = io.BytesIO()
+    torch.save(model, buffer)
+    buffer.seek(0)
+    for name, double in {
+        "copy.deepcopy": copy.deepcopy(model),
+        "torch.save and load": torch.load(buffer, weights_only=False),
+    }.items():
+        assert torch.equal(seeded(double, x), expected), f"{name} changes the output"
+
+
+def check_recording(model: nn.Module, x: Tensor) -> None:
+    """Recording must change no output, and leave no hook, after an exception either."""
+    if not list(find_taps(model)):
+        return
+    expected = seeded(model, x)
+    with record(model) as maps:
+        recorded = seeded(model, x)
+    assert torch.equal(recorded, expected), "recording changes the output"
+    assert len(maps) > 0, "nothing was recorded"
+    with suppress(InterruptedError), record(model):
+        raise InterruptedError
+    assert not any(tap._forward_hooks for _, _, tap in find_taps(model)), "a hook is left"
+
+
+def check_images_alone(model: nn.Module, x: Tensor) -> None:
+    """Neither the other images of a batch nor the layout in memory may change an output."""
+    expected = seeded(model, x)
+    last = x.contiguous(memory_format=torch.channels_last)
+    close(seeded(model, last), expected, "channels_last")
+    alone = torch.cat([seeded(model, image) for image in x.split(1)])
+    close(alone, expected, "images one by one")

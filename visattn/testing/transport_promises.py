@@ -1,7 +1,6 @@
 """The promises of a wrapped model about copies, files and parallel training."""
 
 import copy
-import io
 import sys
 import tempfile
 import warnings
@@ -16,23 +15,15 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from visattn.recording import find_taps
 from visattn.testing.keys import attention_keys
-from visattn.testing.lively import close, seeded
 from visattn.testing.model_case import ModelCase
+from visattn.testing.outputs import check_copies, close, seeded
 from visattn.wrapping.insertion import attention_parameters
 from visattn.wrapping.weights import load_attention, save_attention
 
 
 def survives_copies(case: ModelCase) -> None:
     """``copy.deepcopy`` and ``torch.save`` (pickle) give a model with the same outputs."""
-    expected = seeded(case.live, case.images)
-    buffer = io.BytesIO()
-    torch.save(case.live, buffer)
-    buffer.seek(0)
-    for name, double in {
-        "copy.deepcopy": copy.deepcopy(case.live),
-        "torch.save and load": torch.load(buffer, weights_only=False),
-    }.items():
-        assert torch.equal(seeded(double, case.images), expected), f"{name} changes the output"
+    check_copies(case.live, case.images)
 
 
 def survives_safetensors(case: ModelCase) -> None:

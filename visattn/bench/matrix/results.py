@@ -9,15 +9,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import visattn
+from visattn.basics.files import whole_file
 from visattn.bench.matrix.architectures import VERSIONS
 
 Result = TypeVar("Result")
-_BESIDE = {"auditing", "commands", "data", "evaluation", "experiments", "metrics", "networks"} | {
-    "pictures",
-    "report_page",
-    "sequence",
-    "tasks",
-    "training",
+_BESIDE = {
+    *("auditing", "commands", "data", "evaluation", "experiments", "metrics", "networks"),
+    *("pictures", "report_page", "sequence", "tasks", "training"),
 }
 """Parts of the package that no result of the matrix depends on."""
 
@@ -40,10 +38,8 @@ def kept(function: Callable[[Any], Result], item: Any, *, folder: Path | None) -
         found: Result = pickle.loads(path.read_bytes())
         return found
     found = function(item)
-    folder.mkdir(parents=True, exist_ok=True)
-    written = path.with_suffix(".part")
-    written.write_bytes(pickle.dumps(found))
-    written.replace(path)
+    with whole_file(path) as part:
+        part.write_bytes(pickle.dumps(found))
     return found
 
 

@@ -7,11 +7,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from visattn.recording import find_taps, record
-from visattn.testing.keys import attention_keys, displaced_keys, module_paths, units
-from visattn.testing.lively import close, enliven, seeded
+from visattn.blocks.attended import attended
+from visattn.recording import record
+from visattn.testing.keys import attention_keys, module_paths
 from visattn.testing.model_case import ModelCase
-from visattn.testing.transport import TRANSPORT_PROMISES
+from visattn.testing.outputs import check_images_alone, check_recording, close, enliven, seeded
+from visattn.testing.transport_promises import TRANSPORT_PROMISES
 from visattn.wrapping.insertion import (
     attention_parameters,
     backbone_parameters,
@@ -20,6 +21,7 @@ from visattn.wrapping.insertion import (
     wrap,
 )
 from visattn.wrapping.planning import Block
+from visattn.wrapping.weights import attention_units, displaced_keys
 
 
 def check_wrapped(
@@ -64,7 +66,7 @@ def takes_plain_checkpoints(case: ModelCase) -> None:
     """The backbone's keys are its own: plain weights go in, and come out for a plain model."""
     for model in (copy.deepcopy(case.start), copy.deepcopy(case.live)):
         before, after = case.plain.state_dict(), model.state_dict()
-        displaced = displaced_keys(model)
+        displaced = displaced_keys(attention_units(model))
         lost = [key for key in before if key not in after and key not in displaced]
         assert not lost, f"the backbone's keys changed: {lost[:3]} are gone"
         other = {k: v + 1 if v.is_floating_point() else v for k, v in before.items()}
@@ -91,34 +93,20 @@ def is_unwrapped(case: ModelCase) -> None:
     types = [(path, type(m)) for path, m in case.plain.named_modules()]
     assert [(path, type(m)) for path, m in bare.named_modules()] == types, "other modules"
     assert torch.equal(seeded(bare, case.images), expected), "unwrap changes the output"
-    assert list(units(case.live)), "unwrap of a copy touched the original"
+    assert list(attended(case.live)), "unwrap of a copy touched the original"
 
 
 def is_recorded(case: ModelCase) -> None:
     """Recording changes no output, and leaves no hook, after an exception either."""
-    if not list(find_taps(case.live)):
-        return
-    expected = seeded(case.live, case.images)
-    with record(case.live) as maps:
-        recorded = seeded(case.live, case.images)
-    assert torch.equal(recorded, expected), "recording changes the output"
-    assert len(maps) > 0, "nothing was recorded"
-    try:
-        with record(case.live):
-            raise InterruptedError
-    except InterruptedError:
-        pass
-    assert not any(tap._forward_hooks for _, _, tap in find_taps(case.live)), "a hook is left"
+    check_recording(case.live, case.images)
 
 
 def runs_on_any_size(case: ModelCase) -> None:
     """One image, odd and non-square sizes, ``channels_last``: as the definition says."""
-    expected = seeded(case.live, case.images)
-    alone = torch.cat([seeded(case.live, image) for image in case.images.split(1)])
-    close(alone, expected, "images one by one")
+    check_images_alone(case.live, case.images)
     turned = copy.deepcopy(case.live).to(memory_format=torch.channels_last)
     last = case.images.contiguous(memory_format=torch.channels_last)
-    close(seeded(turned, last), expected, "channels_last")
+    close(seeded(turned, last), seeded(case.live, case.images), "channels_last")
     height, width = case.images.shape[2:]
     odd = torch.randn(1, case.images.shape[1], height + 7, width + 21)
     start, plain = copy.deepcopy(case.start).eval(), case.plain.eval()
@@ -168,9 +156,9 @@ def refuses_or_stacks_a_second_block(case: ModelCase) -> None:
         assert list(model.state_dict()) == keys, "a refused wrap changes the model"
     else:
         raise AssertionError("a second block at the same place is not refused")
-    before = len(list(units(model)))
+    before = len(list(attended(model)))
     wrap(model, "se", at=taken, input_size=size, stack=True)
-    assert len(list(units(model))) == before + len(taken), "the second block isn't there"
+    assert len(list(attended(model))) == before + len(taken), "the second block isn't there"
     expected = seeded(case.plain.eval(), case.images)
     assert torch.equal(seeded(model, case.images), expected), "two blocks are no identity"
     with record(model) as maps:

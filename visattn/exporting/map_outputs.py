@@ -1,12 +1,12 @@
 """Gates and masks as further outputs of a model."""
 
-import difflib
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from visattn.basics.suggestions import did_you_mean
 from visattn.recording import Recording, find_taps, record
 
 
@@ -50,10 +50,9 @@ class Answering(nn.Module):
 
 def map_names(model: nn.Module, example: Tensor, masks: bool | Sequence[str]) -> list[str]:
     """Names of the maps to give, after one run that shows which there are."""
-    if masks is False or (not isinstance(masks, bool) and not masks):
+    if not masks:
         with torch.no_grad():
-            answers = model(example)
-        _check_answers(model, answers)
+            _check_answers(model, model(example))
         return []
     if not list(find_taps(model)):
         raise ValueError(
@@ -64,11 +63,10 @@ def map_names(model: nn.Module, example: Tensor, masks: bool | Sequence[str]) ->
         _check_answers(model, model(example))
     known = list(output_maps(maps))
     chosen: list[str] = known if masks is True else []
-    for name in [] if isinstance(masks, bool) else masks:
+    for name in () if isinstance(masks, bool) else masks:
         fitting = [key for key in known if key == name or key.startswith(f"{name}.")]
         if not fitting:
-            near = difflib.get_close_matches(name, [*known, *maps], n=3)
-            hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+            hint = did_you_mean(name, names=[*known, *maps], cutoff=0.6)
             raise ValueError(f"No mask or gate at {name!r}.{hint} There are {', '.join(known)}.")
         chosen += [key for key in fitting if key not in chosen]
     if not chosen:

@@ -1,7 +1,7 @@
 import pytest
 
-from visattn.bench.matrix import keeping
-from visattn.bench.matrix.keeping import fingerprint, kept
+from visattn.bench.matrix import results
+from visattn.bench.matrix.results import fingerprint, kept
 
 CALLS = []
 
@@ -39,7 +39,7 @@ def test_an_error_is_raised_and_not_kept(tmp_path):
 
 def test_other_code_counts_for_nothing(tmp_path, monkeypatch):
     kept(double, 3, folder=tmp_path)
-    monkeypatch.setattr(keeping, "fingerprint", lambda: "other")
+    monkeypatch.setattr(results, "fingerprint", lambda: "other")
     kept(double, 3, folder=tmp_path)
     assert CALLS == [3, 3]
 

@@ -2,6 +2,7 @@
 
 import gc
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ from visattn.bench.matrix.architectures import Architecture
 from visattn.blocks import block_entry
 from visattn.wrapping.building import builds
 from visattn.wrapping.placement import PLACES, find_sites, own_place
-from visattn.wrapping.tracing import trace
+from visattn.wrapping.tracing import Trace, trace
 
 
 @dataclass(frozen=True)
@@ -59,12 +60,7 @@ def survey(architecture: Architecture) -> Surveyed:
         for path, given in traced.outputs.items()
         if isinstance(modules[path], nn.Conv2d) and given.size != (1, 1)
     }
-    sites = {}
-    for place in PLACES:
-        try:
-            sites[place] = len(find_sites(traced, place))
-        except ValueError:
-            continue
+    sites = site_counts(traced)
     own, reason = None, ""
     try:
         own = own_place(traced, "branch")
@@ -74,6 +70,15 @@ def survey(architecture: Architecture) -> Surveyed:
         own, reason = None, str(error)
     count = len(traced.stages)
     return Surveyed(architecture, parameters, len(resolutions), count, sites, own, reason)
+
+
+def site_counts(traced: Trace) -> dict[str, int]:
+    """The places that a model has, and the number of sites of each."""
+    counts = {}
+    for place in PLACES:
+        with suppress(ValueError):
+            counts[place] = len(find_sites(traced, place))
+    return counts
 
 
 def examples(surveyed: Iterable[Surveyed]) -> list[Surveyed]:

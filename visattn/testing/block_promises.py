@@ -1,17 +1,20 @@
 """The promises of a block alone."""
 
-import copy
 import inspect
-import io
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from visattn.recording import find_taps, record
-from visattn.testing.lively import close, enliven, seeded
+from visattn.testing.outputs import (
+    check_copies,
+    check_images_alone,
+    check_recording,
+    enliven,
+    seeded,
+)
 
 SIZES = ((2, 8, 8), (1, 9, 5), (3, 1, 7), (1, 16, 3), (2, 1, 1), (1, 1, 1))
 """Batch, height and width of the maps that a block must take."""
@@ -19,21 +22,13 @@ SIZES = ((2, 8, 8), (1, 9, 5), (3, 1, 7), (1, 16, 3), (2, 1, 1), (1, 1, 1))
 
 @dataclass(frozen=True)
 class BlockCase:
-    """A block to check.
-
-    Attributes:
-        factory: The block class, or a function of channels and ``options``.
-        channels: Widths to try.
-        sizes: Batch, height and width to try.
-        learns_at_once: Whether the identity must pass a gradient to its parameters.
-        options: For the factory.
-    """
+    """A block to check, with the arguments of `check_block`."""
 
     factory: Callable[..., nn.Module]
-    channels: Sequence[int] = (1, 3, 16, 24)
-    sizes: Sequence[tuple[int, int, int]] = SIZES
-    learns_at_once: bool = True
-    options: dict[str, Any] = field(default_factory=dict)
+    channels: Sequence[int]
+    sizes: Sequence[tuple[int, int, int]]
+    learns_at_once: bool
+    options: dict[str, Any]
 
     @property
     def offers_identity(self) -> bool:
@@ -120,26 +115,14 @@ def learns_from_the_identity(case: BlockCase) -> None:
 
 def survives_copies(case: BlockCase) -> None:
     """``copy.deepcopy`` and ``torch.save`` give a block with the same outputs."""
-    block, x = case.live()
-    expected = seeded(block, x)
-    buffer = io.BytesIO()
-    torch.save(block, buffer)
-    buffer.seek(0)
-    for name, double in {
-        "copy.deepcopy": copy.deepcopy(block),
-        "torch.save and load": torch.load(buffer, weights_only=False),
-    }.items():
-        assert torch.equal(seeded(double, x), expected), f"{name} changes the output"
+    check_copies(*case.live())
 
 
 def treats_each_image_alone(case: BlockCase) -> None:
     """In evaluation the batch doesn't matter, the layout in memory doesn't, nothing is changed."""
     block, x = case.live()
     state = {name: value.clone() for name, value in block.state_dict().items()}
-    expected = seeded(block, x)
-    close(seeded(block, x.to(memory_format=torch.channels_last)), expected, "channels_last")
-    alone = torch.cat([seeded(block, row) for row in x.split(1)])
-    close(alone, expected, "images one by one")
+    check_images_alone(block, x)
     for name, value in block.state_dict().items():
         assert torch.equal(value, state[name]), f"evaluation changes {name}"
 
@@ -157,15 +140,7 @@ def runs_under_autocast(case: BlockCase) -> None:
 
 def is_recorded(case: BlockCase) -> None:
     """Recording a block with taps changes no output and leaves no hook."""
-    block, x = case.live()
-    if not list(find_taps(block)):
-        return
-    expected = seeded(block, x)
-    with record(block) as maps:
-        recorded = seeded(block, x)
-    assert torch.equal(recorded, expected), "recording changes the output"
-    assert len(maps) > 0, "nothing was recorded"
-    assert not any(tap._forward_hooks for _, _, tap in find_taps(block)), "a hook is left"
+    check_recording(*case.live())
 
 
 BLOCK_PROMISES: tuple[Callable[[BlockCase], None], ...] = (
