@@ -11,7 +11,7 @@ from visattn.data import FolderDataset, Item, split_names
 from visattn.data.decoding import Decoded, Decoder
 from visattn.data.layout import scan_split
 from visattn.data.public.finding import choose_split
-from visattn.data.public.recognising import published_data
+from visattn.data.public.recognition import published_data
 
 RENDERS = {
     "mixed-same": "mixed_same",

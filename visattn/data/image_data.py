@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 from visattn.data.augmentation import DEFAULT_AUGMENTATION, Augmentation, Augmenter
 from visattn.data.folders import IMAGENET_MEAN, IMAGENET_STD, FolderDataset, PictureDataset
 from visattn.data.layout import Item
-from visattn.data.loading import evaluation_loader, training_loader
+from visattn.data.loaders import evaluation_loader, training_loader
 from visattn.data.masks import SOFT, MaskValues
 from visattn.data.optional import lightning as L
 from visattn.data.swap_transform import PictureBackgrounds, RemovedForegrounds

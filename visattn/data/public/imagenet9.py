@@ -14,7 +14,7 @@ from visattn.data.image_data import ImageData
 from visattn.data.layout import PICTURE_SUFFIXES, Item, raise_problems
 from visattn.data.masks import MaskValues
 from visattn.data.public.finding import choose_split, require
-from visattn.data.public.recognising import IMAGENET9_TEST
+from visattn.data.public.recognition import IMAGENET9_TEST
 
 PAGE = "https://github.com/MadryLab/backgrounds_challenge"
 

@@ -10,7 +10,7 @@ from typing import Any, final
 from visattn.data.image_data import ImageData
 from visattn.data.layout import Item, raise_problems
 from visattn.data.public.finding import choose_split, require
-from visattn.data.public.recognising import WATERBIRDS_COLUMNS
+from visattn.data.public.recognition import WATERBIRDS_COLUMNS
 
 PAGE = "https://github.com/kohpangwei/group_DRO#waterbirds"
 SEGMENTATIONS_PAGE = "https://www.vision.caltech.edu/datasets/cub_200_2011/"

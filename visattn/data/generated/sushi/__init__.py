@@ -11,13 +11,13 @@ and chopsticks lie about at random; they belong to the background.
 (64, 64, 3)
 """
 
+from visattn.data.generated.sushi.composition import Scene, compose, render_scene
 from visattn.data.generated.sushi.drawing.shading import Light, sample_light
 from visattn.data.generated.sushi.folder import sushi_cache
 from visattn.data.generated.sushi.food.pieces import foreground
 from visattn.data.generated.sushi.names import HELD_OUT_STYLES, KINDS, STYLES, own_style
 from visattn.data.generated.sushi.plan import TEST_VARIANTS, SushiParameters
 from visattn.data.generated.sushi.rendering import render_sushi
-from visattn.data.generated.sushi.scene import Scene, compose, render_scene
 from visattn.data.generated.sushi.sheet import contact_sheet, save_contact_sheet
 from visattn.data.generated.sushi.table.styles import background
 

@@ -6,9 +6,9 @@ import os
 import shutil
 from pathlib import Path
 
+from visattn.data.generated.sushi.composition import Picture
 from visattn.data.generated.sushi.opencv import opencv
 from visattn.data.generated.sushi.plan import Shot, SushiParameters, plan_shots
-from visattn.data.generated.sushi.scene import Picture
 
 PARAMETERS_FILE = "sushi.json"
 METADATA_FILE = "metadata.csv"

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from visattn.data.generated.sushi.composition import Scene
 from visattn.data.generated.sushi.food.pieces import check_size
 from visattn.data.generated.sushi.names import HELD_OUT_STYLES, KINDS, check_name, own_style
-from visattn.data.generated.sushi.scene import Scene
 
 RENDERER_VERSION = 2
 """Raised whenever the same seed gives other pixels, so that no old cache is taken for a new one."""

@@ -20,6 +20,7 @@ from rich.progress import (
 )
 
 from visattn.basics.lock import exclusive
+from visattn.data.generated.sushi.composition import Picture, assemble
 from visattn.data.generated.sushi.drawing.shading import sample_light
 from visattn.data.generated.sushi.folder import (
     is_complete,
@@ -39,7 +40,6 @@ from visattn.data.generated.sushi.plan import (
     names,
     plan_shots,
 )
-from visattn.data.generated.sushi.scene import Picture, assemble
 from visattn.data.generated.sushi.table.styles import background
 
 _BATCH = 12  # foregrounds handed to a worker at once

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 
+from visattn.data.generated.sushi.composition import Picture, Scene, render_scene
 from visattn.data.generated.sushi.food.pieces import check_size
 from visattn.data.generated.sushi.names import HELD_OUT_STYLES, KINDS, STYLES
 from visattn.data.generated.sushi.opencv import opencv
 from visattn.data.generated.sushi.plan import Shot, SushiParameters, plan_shots
 from visattn.data.generated.sushi.rendering import render_shots
-from visattn.data.generated.sushi.scene import Picture, Scene, render_scene
 
 GAP = 4
 CAPTION = 18

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from visattn.data.generated.sushi.composition import Picture, camera_noise, cast_shadow
 from visattn.data.generated.sushi.drawing.noise import Field
 from visattn.data.generated.sushi.drawing.shading import Light, sample_light
 from visattn.data.generated.sushi.food.pieces import check_size, foreground
 from visattn.data.generated.sushi.names import KINDS, STYLES
-from visattn.data.generated.sushi.scene import Picture, camera_noise, cast_shadow
 from visattn.data.generated.sushi.table.styles import background
 
 RELATIONS = ("left", "above")

@@ -5,11 +5,11 @@
 [(1,), (0,), (0,), (1,)]
 """
 
+from visattn.data.generated.tasty.composition import TastyScene, tasty_scenes
 from visattn.data.generated.tasty.folder import CLASSES, TastyParameters, render_tasty, tasty_cache
 from visattn.data.generated.tasty.layout import Layout
 from visattn.data.generated.tasty.palette import COLOURS
 from visattn.data.generated.tasty.plan import Plan, draw_group, draw_independent
-from visattn.data.generated.tasty.scenes import TastyScene, tasty_scenes
 from visattn.data.generated.tasty.sheet import tasty_sheet
 
 __all__ = [

@@ -14,9 +14,9 @@ from rich.progress import track
 
 from visattn.basics.lock import exclusive
 from visattn.data.generated.sushi.folder import CACHE_VARIABLE
+from visattn.data.generated.tasty.composition import tasty_scenes
 from visattn.data.generated.tasty.folder import RENDERER_VERSION
 from visattn.data.generated.tasty.layout import Layout
-from visattn.data.generated.tasty.scenes import tasty_scenes
 
 
 @dataclass(frozen=True)

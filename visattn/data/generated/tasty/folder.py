@@ -14,12 +14,12 @@ from pathlib import Path
 from rich.progress import track
 
 from visattn.basics.lock import exclusive
+from visattn.data.generated.sushi.composition import Picture
 from visattn.data.generated.sushi.folder import CACHE_VARIABLE, write_png
-from visattn.data.generated.sushi.scene import Picture
+from visattn.data.generated.tasty.composition import TastyScene, tasty_scenes
 from visattn.data.generated.tasty.layout import Layout
 from visattn.data.generated.tasty.palette import NAMES
 from visattn.data.generated.tasty.plan import GROUP
-from visattn.data.generated.tasty.scenes import TastyScene, tasty_scenes
 
 RENDERER_VERSION = 2
 """Raised whenever the same seed gives other pixels, so that no old cache is taken for a new one."""

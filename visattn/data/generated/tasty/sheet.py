@@ -2,12 +2,12 @@
 
 import numpy as np
 
+from visattn.data.generated.sushi.composition import Picture
 from visattn.data.generated.sushi.opencv import opencv
-from visattn.data.generated.sushi.scene import Picture
 from visattn.data.generated.sushi.sheet import CAPTION, GAP, INK, PAPER
+from visattn.data.generated.tasty.composition import TastyScene, tasty_scenes
 from visattn.data.generated.tasty.folder import CLASSES
 from visattn.data.generated.tasty.layout import Layout
-from visattn.data.generated.tasty.scenes import TastyScene, tasty_scenes
 
 TILES = 6  # in a row
 

@@ -7,8 +7,8 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from visattn.data.generated.sushi.composition import Picture, camera_noise, cast_shadow
 from visattn.data.generated.sushi.drawing.noise import Field
-from visattn.data.generated.sushi.scene import Picture, camera_noise, cast_shadow
 from visattn.data.generated.tasty.cutouts import Cutout
 from visattn.data.generated.tasty.layout import Corners, Layout, place
 from visattn.data.generated.tasty.palette import check_colours
