@@ -5,11 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from visattn.data.generated.sushi.composition import Picture, camera_noise, cast_shadow
+from visattn.data.generated.pictures import Picture, to_bytes
+from visattn.data.generated.sushi.composition import camera_noise, cast_shadow
 from visattn.data.generated.sushi.drawing.noise import Field
 from visattn.data.generated.sushi.drawing.shading import Light, sample_light
-from visattn.data.generated.sushi.food.pieces import check_size, foreground
-from visattn.data.generated.sushi.names import KINDS, STYLES
+from visattn.data.generated.sushi.food.pieces import foreground
+from visattn.data.generated.sushi.names import KINDS, STYLES, check_size
 from visattn.data.generated.sushi.table.styles import background
 
 RELATIONS = ("left", "above")
@@ -128,8 +129,4 @@ def _compose(
         share = mattes[number][..., None]
         picture = shown * share + picture * (1 - share)
     picture = picture + camera_noise(int(rng.integers(2**40)), picture.shape)
-    return _bytes(picture), _bytes(mattes)
-
-
-def _bytes(values: Field) -> Picture:
-    return (np.clip(values, 0, 1) * 255 + 0.5).astype(np.uint8)
+    return to_bytes(picture), to_bytes(mattes)

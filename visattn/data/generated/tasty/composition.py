@@ -7,7 +7,8 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from visattn.data.generated.sushi.composition import Picture, camera_noise, cast_shadow
+from visattn.data.generated.pictures import Picture, to_bytes
+from visattn.data.generated.sushi.composition import camera_noise, cast_shadow
 from visattn.data.generated.sushi.drawing.noise import Field
 from visattn.data.generated.tasty.cutouts import Cutout
 from visattn.data.generated.tasty.layout import Corners, Layout, place
@@ -209,11 +210,11 @@ def _compose(
             share = cutout.alpha[..., None]
             picture[box] = cutout.rgb * share + picture[box] * (1 - share)
     return TastyScene(
-        image=_bytes(picture + noise),
-        buri=_bytes(buri),
-        plates=_bytes(dishes),
-        faces=_bytes(faces),
-        rings=_bytes(framed),
+        image=to_bytes(picture + noise),
+        buri=to_bytes(buri),
+        plates=to_bytes(dishes),
+        faces=to_bytes(faces),
+        rings=to_bytes(framed),
         plan=plan,
     )
 
@@ -224,7 +225,3 @@ def _put(alpha: Field, corner: tuple[int, int], size: int) -> Field:
     row, column = corner
     out[row : row + alpha.shape[0], column : column + alpha.shape[1]] = alpha
     return out
-
-
-def _bytes(values: Field) -> Picture:
-    return (np.clip(values, 0, 1) * 255 + 0.5).astype(np.uint8)

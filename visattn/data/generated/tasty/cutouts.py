@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from visattn.data.generated.pictures import Colour
 from visattn.data.generated.sushi.drawing.canvas import Canvas
 from visattn.data.generated.sushi.drawing.noise import Field
 from visattn.data.generated.sushi.drawing.shading import Finish, Light, develop, linear, shade
 from visattn.data.generated.sushi.drawing.shapes import coverage
-from visattn.data.generated.sushi.opencv import opencv
-from visattn.data.generated.sushi.table.tables import Colour
+from visattn.data.optional import cv2
 
 SUPERSAMPLING = 3
 
@@ -63,7 +63,6 @@ class Sheet:
 
 def finish_cutout(canvas: Canvas, part: Field, light: Light, *, shape: tuple[int, int]) -> Cutout:
     """Develop a canvas, then average it down to its size."""
-    cv2 = opencv()
     colours = canvas.premultiplied / np.maximum(canvas.alpha, np.float32(1e-4))
     shown = np.concatenate([develop(colours, light) * canvas.alpha, canvas.alpha[None], part[None]])
     packed = np.ascontiguousarray(shown.transpose(1, 2, 0).astype(np.float32))

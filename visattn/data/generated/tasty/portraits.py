@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from visattn.data.generated.pictures import Colour
 from visattn.data.generated.sushi.drawing.noise import Field, smoothstep
 from visattn.data.generated.sushi.drawing.shading import Finish, Light
 from visattn.data.generated.sushi.drawing.shapes import coverage, disc, lobed_disc, oval
-from visattn.data.generated.sushi.table.tables import Colour
 from visattn.data.generated.tasty.cutouts import SUPERSAMPLING, Cutout, Sheet, finish_cutout
 from visattn.data.generated.tasty.palette import CLOTHES, CUSHION, HAIRS, RGB, SKINS
 

@@ -8,10 +8,10 @@ import numpy as np
 from visattn.data.generated.sushi.drawing.noise import Field
 from visattn.data.generated.sushi.drawing.shading import Light, develop, sample_light
 from visattn.data.generated.sushi.food.pieces import foreground
-from visattn.data.generated.sushi.opencv import opencv
 from visattn.data.generated.sushi.table import tables
 from visattn.data.generated.sushi.table.tables import Ground
 from visattn.data.generated.tasty.cutouts import Cutout
+from visattn.data.optional import cv2
 
 TABLES = (
     tables.wood((0.72, 0.52, 0.33), (0.47, 0.29, 0.16)),
@@ -56,7 +56,6 @@ def render_setting(number: int, seed: int, *, size: int, plate: int, pieces: int
         plate: diameter of a plate in pixels.
         pieces: how many buri.
     """
-    cv2 = opencv()
     drawn = sample_light(seed)
     # The colour of the light is held back, since it is by colour that diners are told apart.
     red, green, blue = (factor**0.5 for factor in drawn.white_balance)
@@ -83,7 +82,6 @@ def render_setting(number: int, seed: int, *, size: int, plate: int, pieces: int
 
 def _cut(seed: int, light: Light, *, length: int) -> Cutout:
     """A buri, cut out and brought to a length."""
-    cv2 = opencv()
     rgb, alpha = foreground("buri", seed, size=_DRAWN_AT, light=light)
     rows, columns = (np.flatnonzero((alpha > 0).any(axis)) for axis in (1, 0))
     box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)

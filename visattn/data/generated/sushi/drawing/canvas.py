@@ -94,8 +94,7 @@ class Canvas:
 
 def mix(below: Planes, above: Planes, share: Field) -> Planes:
     """Blend two colours field by field: ``below`` where ``share`` is 0."""
-    out: Planes = below + (above - below) * share
-    return out
+    return below + (above - below) * share
 
 
 def dome(distance: Field, width: float) -> Field:

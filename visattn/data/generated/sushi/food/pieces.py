@@ -10,30 +10,12 @@ from visattn.data.generated.sushi.drawing.noise import Field
 from visattn.data.generated.sushi.drawing.shading import Light, develop, sample_light
 from visattn.data.generated.sushi.food.nigiri import draw_nigiri
 from visattn.data.generated.sushi.food.rolls import draw_ikura, draw_kappa_maki
-from visattn.data.generated.sushi.names import KINDS, check_name
-from visattn.data.generated.sushi.opencv import opencv
+from visattn.data.generated.sushi.names import KINDS, check_name, check_size
+from visattn.data.optional import cv2
 
 SUPERSAMPLING = 2
-SMALLEST_SIZE = 32
 REACH, REACH_UP, REACH_TAIL = 1.30, 1.56, 1.60
 """Half-lengths from a piece's centre that its canvas covers: around, upwards, with a tail."""
-
-
-def check_size(size: int) -> int:
-    """Return ``size`` if a scene can be rendered so small.
-
-    Raises:
-        TypeError: if it is no whole number.
-        ValueError: if it is below 32.
-    """
-    if isinstance(size, bool) or not isinstance(size, int | np.integer):
-        raise TypeError(f"size must be a whole number of pixels, got {size!r}")
-    if size < SMALLEST_SIZE:
-        raise ValueError(
-            f"size must be at least {SMALLEST_SIZE} pixels, got {size}: on fewer, "
-            "the kinds of sushi can't be told apart"
-        )
-    return int(size)
 
 
 def foreground(
@@ -63,7 +45,6 @@ def foreground(
     """
     check_name(kind, KINDS, what="kind of sushi")
     size = check_size(size)
-    cv2 = opencv()
     light = sample_light(seed) if light is None else light
     rng = np.random.default_rng([seed, 0xF06E])
     angle = rng.uniform(0, 2 * np.pi)

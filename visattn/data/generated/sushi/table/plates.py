@@ -5,12 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from visattn.data.generated.pictures import Colour
 from visattn.data.generated.sushi import variety
 from visattn.data.generated.sushi.drawing.canvas import mix
 from visattn.data.generated.sushi.drawing.noise import Field, lines, smoothstep, stretched_noise
 from visattn.data.generated.sushi.drawing.shading import Finish, Planes
-from visattn.data.generated.sushi.opencv import opencv
-from visattn.data.generated.sushi.table.tables import Colour, Ground
+from visattn.data.generated.sushi.table.tables import Ground
+from visattn.data.optional import cv2
 
 Shape = Callable[[Field, Field], Field]
 Glaze = Callable[[Ground, "Place"], Planes]
@@ -62,7 +63,6 @@ SLAB = ((0.0, 0.0), (0.008, 0.006), (0.020, 0.008), (1.0, 0.008))
 
 def lay(ground: Ground, table: Planes, plate: Plate) -> Planes:
     """Put a plate on a table: linear light of both, with the plate's shadow."""
-    cv2 = opencv()
     rng = ground.rng
     angle = np.deg2rad(rng.uniform(-plate.turn, plate.turn))
     scale = rng.uniform(*variety.PLATE_SCALE)
@@ -89,8 +89,7 @@ def lay(ground: Ground, table: Planes, plate: Plate) -> Planes:
     )
     contact = soft_shadow(alpha, (0.0, 0.0), blur=0.010 * ground.pixels)
     shaded = table * ((1 - 0.62 * shadow) * (1 - 0.35 * contact))
-    out: Planes = shaded + (planes - shaded) * alpha
-    return out
+    return mix(shaded, planes, alpha)
 
 
 def _profile(depth: Field, positions: Field, heights: Field) -> Field:
@@ -107,7 +106,6 @@ def _profile(depth: Field, positions: Field, heights: Field) -> Field:
 
 def soft_shadow(alpha: Field, shift: tuple[float, float], *, blur: float, shrink: int = 4) -> Field:
     """A shape's alpha moved by (x, y) pixels and blurred, at a lower resolution."""
-    cv2 = opencv()
     rows, columns = alpha.shape
     small_rows, small_columns = max(rows // shrink, 8), max(columns // shrink, 8)
     small = cv2.resize(alpha, (small_columns, small_rows), interpolation=cv2.INTER_AREA)
@@ -119,8 +117,7 @@ def soft_shadow(alpha: Field, shift: tuple[float, float], *, blur: float, shrink
         small, move, (small_columns, small_rows), borderMode=cv2.BORDER_REPLICATE
     )
     small = cv2.GaussianBlur(small, (0, 0), max(blur * small_rows / rows, 0.35))
-    out: Field = cv2.resize(small, (columns, rows), interpolation=cv2.INTER_LINEAR)
-    return out
+    return cv2.resize(small, (columns, rows), interpolation=cv2.INTER_LINEAR)
 
 
 def plain(tone: Colour, *, edge: Colour | None = None, edge_width: float = 0.012) -> Glaze:
@@ -154,7 +151,6 @@ def pooled(tone: Colour, pool: Colour, *, speckles: float = 0.0) -> Glaze:
 
 def _dots(ground: Ground) -> Field:
     """Small round spots, scattered."""
-    cv2 = opencv()
     spots = np.zeros((ground.pixels, ground.pixels), np.float32)
     places = ground.rng.uniform(0, ground.pixels, (110, 2))
     radii = ground.pixels * (0.002 + 0.005 * ground.rng.uniform(size=110) ** 3)
@@ -162,8 +158,7 @@ def _dots(ground: Ground) -> Field:
     for (x, y), radius in zip(places.tolist(), radii.tolist(), strict=True):
         where = (round(x * 2**fraction), round(y * 2**fraction))
         cv2.circle(spots, where, round(radius * 2**fraction), 1.0, -1, cv2.LINE_8, fraction)
-    out: Field = cv2.GaussianBlur(spots, (0, 0), 0.7)
-    return out
+    return cv2.GaussianBlur(spots, (0, 0), 0.7)
 
 
 def grained(tone: Colour, dark: Colour) -> Glaze:

@@ -9,14 +9,13 @@ from visattn.data.generated.sushi import variety
 from visattn.data.generated.sushi.drawing import shapes
 from visattn.data.generated.sushi.drawing.noise import Field
 from visattn.data.generated.sushi.drawing.shading import Finish, Light, develop, sample_light
-from visattn.data.generated.sushi.food.pieces import check_size
-from visattn.data.generated.sushi.names import HELD_OUT_STYLES, STYLES, check_name
-from visattn.data.generated.sushi.opencv import opencv
+from visattn.data.generated.sushi.names import HELD_OUT_STYLES, STYLES, check_name, check_size
 from visattn.data.generated.sushi.table import plates, tables
 from visattn.data.generated.sushi.table.chopsticks import lay_chopsticks
 from visattn.data.generated.sushi.table.garnish import lay_garnish
 from visattn.data.generated.sushi.table.plates import Plate
 from visattn.data.generated.sushi.table.tables import Ground, Table
+from visattn.data.optional import cv2
 
 SUPERSAMPLING = 1.5
 """Enough where edges are anti-aliased by their distance already."""
@@ -180,7 +179,6 @@ def background(style: str, seed: int, *, size: int = 96, light: Light | None = N
     """
     check_name(style, STYLES + HELD_OUT_STYLES, what="style")
     size = check_size(size)
-    cv2 = opencv()
     light = sample_light(seed) if light is None else light
     fine = round(size * SUPERSAMPLING)
     axis = ((np.arange(fine, dtype=np.float32) + 0.5) / fine - 0.5).astype(np.float32)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from visattn.data.generated.pictures import Colour
 from visattn.data.generated.sushi import variety
 from visattn.data.generated.sushi.drawing.canvas import mix
 from visattn.data.generated.sushi.drawing.noise import (
@@ -15,8 +16,6 @@ from visattn.data.generated.sushi.drawing.noise import (
     stretched_noise,
 )
 from visattn.data.generated.sushi.drawing.shading import Finish, Light, Planes, linear, shade
-
-Colour = tuple[float, float, float]
 
 
 @dataclass
