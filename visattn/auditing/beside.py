@@ -9,8 +9,7 @@ from visattn.auditing.opening import SUSHI, Preparation
 from visattn.auditing.scenes import Pictures, Renders
 from visattn.data import FolderDataset, Item, split_names
 from visattn.data.decoding import Decoded, Decoder
-from visattn.data.layout import scan_split
-from visattn.data.public.finding import choose_split
+from visattn.data.layout import known_split, scan_split
 from visattn.data.public.recognition import published_data
 
 RENDERS = {
@@ -123,7 +122,7 @@ def of_module(data: Any, *, split: str | None) -> tuple[Any, str | None]:
     tests = [name for name in known if name.startswith("test")]
     originals = [name for name in tests if name.endswith(f"_{_ORIGINAL}")]
     wanted = split or (originals or tests or known)[-1]
-    return OfModule(data, split=choose_split(wanted, splits=known, root=data.locate())), None
+    return OfModule(data, split=known_split(wanted, splits=known, root=data.locate())), None
 
 
 def find_beside(pictures: Pictures) -> Beside | None:
