@@ -98,17 +98,6 @@ def render_sushi(
         train_random=train_random,
         adversarial=adversarial,
     )
-    return sushi_folder(parameters, root, workers=workers, progress=progress)
-
-
-def sushi_folder(
-    parameters: SushiParameters,
-    root: str | Path | None = None,
-    *,
-    workers: int | None = None,
-    progress: bool = True,
-) -> Path:
-    """The same as `render_sushi`, from parameters."""
     if workers is not None and workers < 1:
         raise ValueError(f"workers must be at least 1, got {workers}")
 

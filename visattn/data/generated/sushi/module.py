@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, final
 
 from visattn.data.folder_data import GenericLayout
-from visattn.data.generated.sushi.folder import sushi_folder
+from visattn.data.generated.sushi.folder import render_sushi
 from visattn.data.generated.sushi.names import KINDS
 from visattn.data.generated.sushi.parameters import TEST_VARIANTS, SushiParameters
 
@@ -82,4 +82,4 @@ class SushiData(GenericLayout):
 
     def locate(self) -> Path:
         """The folder of the scenes, rendered if it is not there."""
-        return sushi_folder(self.parameters, self.root, workers=self.render_workers)
+        return render_sushi(self.root, **vars(self.parameters), workers=self.render_workers)

@@ -9,7 +9,7 @@ from visattn.data.generated.pictures import Picture, to_bytes
 from visattn.data.generated.sushi.composition import camera_noise, cast_shadow
 from visattn.data.generated.sushi.drawing.noise import Field
 from visattn.data.generated.sushi.drawing.shading import Light, sample_light
-from visattn.data.generated.sushi.food.pieces import foreground
+from visattn.data.generated.sushi.food.pieces import cut_piece
 from visattn.data.generated.sushi.names import KINDS, STYLES, check_size
 from visattn.data.generated.sushi.table.styles import background
 
@@ -94,11 +94,9 @@ Piece = tuple[Field, Field]
 def _cut(kind: str, rng: np.random.Generator, *, size: int) -> Piece:
     """Colours and alpha of a piece, cut out; one that fits into half of the picture."""
     while True:
-        rgb, alpha = foreground(kind, int(rng.integers(2**40)), size=size)
-        rows, columns = (np.flatnonzero((alpha > 0).any(axis)) for axis in (1, 0))
-        box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-        if max(alpha[box].shape) <= size // 2:
-            return rgb[box], alpha[box]
+        rgb, alpha = cut_piece(kind, int(rng.integers(2**40)), size=size)
+        if max(alpha.shape) <= size // 2:
+            return rgb, alpha
 
 
 def _compose(
@@ -124,9 +122,7 @@ def _compose(
         )
         mattes[number][box] = alpha
         picture = picture * cast_shadow(mattes[number], light)[..., None]
-        shown = np.zeros_like(picture)
-        shown[box] = rgb
-        share = mattes[number][..., None]
-        picture = shown * share + picture * (1 - share)
+        share = alpha[..., None]
+        picture[box] = rgb * share + picture[box] * (1 - share)
     picture = picture + camera_noise(int(rng.integers(2**40)), picture.shape)
     return to_bytes(picture), to_bytes(mattes)
