@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import ClassVar
 
@@ -97,18 +97,25 @@ def rendered_folder(
     from visattn.data.optional import cv2  # noqa: F401  # all pictures need it
 
     render = renderer()
-    lock = folder.with_name(f".{folder.name}.lock")
-    with exclusive(lock):
+    with only_writer(folder):
         if not _is_complete(folder, parameters):  # another process may just have done it
             partial = _open_partial(folder, parameters)
             render(partial)
             if folder.exists():
                 folder.rmdir()  # empty, or _is_complete would have complained
             partial.rename(folder)
-    # Who still waits on this lock finds the data set whole and has no need of it.
+    return folder
+
+
+@contextlib.contextmanager
+def only_writer(path: Path) -> Iterator[None]:
+    """Hold the lock of a file or folder that may have been written by the time it is held."""
+    lock = path.with_name(f".{path.name}.lock")
+    with exclusive(lock):
+        yield
+    # Who still waits on this lock finds all whole and has no need of it.
     with contextlib.suppress(OSError):  # some systems keep a file that another process has open
         lock.unlink()
-    return folder
 
 
 def _is_complete(folder: Path, parameters: SceneParameters) -> bool:

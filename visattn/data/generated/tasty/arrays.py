@@ -1,6 +1,5 @@
 """Scenes as arrays: pictures, where everything stands, and an answer for each sushi."""
 
-import contextlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,8 +9,7 @@ from numpy.typing import NDArray
 from rich.progress import track
 
 from visattn.basics.files import whole_file
-from visattn.basics.lock import exclusive
-from visattn.data.generated.folder import cache_root, digest
+from visattn.data.generated.folder import cache_root, digest, only_writer
 from visattn.data.generated.tasty.composition import tasty_scenes
 from visattn.data.generated.tasty.layout import Layout
 from visattn.data.generated.tasty.parameters import TastyParameters
@@ -19,19 +17,7 @@ from visattn.data.generated.tasty.parameters import TastyParameters
 
 @dataclass(frozen=True)
 class SceneSet:
-    """Scenes that are rendered alike; see `tasty_scenes`.
-
-    Args:
-        count: Number of scenes, a multiple of 4.
-        seed: Of everything.
-        size: Side of the pictures in pixels.
-        diners: Number of diners, even.
-        sushi: Number of plates.
-        distance: Rows of bare table between rings and plates.
-        without_faces: Leave the rings empty.
-        balanced: As many smiles as not in each; by chance if False.
-        colours: Of how many colours a scene's are drawn.
-    """
+    """Scenes that are rendered alike, by the arguments of `tasty_scenes`."""
 
     count: int
     seed: int
@@ -113,15 +99,12 @@ def cached_arrays(
     folder = cache_root("tasty") / "arrays" if root is None else Path(root).expanduser()
     named = {"renderer": TastyParameters.renderer_version, **asdict(scenes)}
     path = folder / f"{digest(named, size=8)}.npz"
-    lock = path.with_suffix(".lock")
     if not path.exists():
-        with exclusive(lock):
+        with only_writer(path):
             if not path.exists():  # another process may just have done it
                 found = render_arrays(scenes, progress=progress)
                 with whole_file(path) as part:
                     np.savez(part, **vars(found))
-        with contextlib.suppress(OSError):
-            lock.unlink()
     with np.load(path) as arrays:
         return SceneArrays(**{name: arrays[name] for name in arrays.files})
 

@@ -13,7 +13,6 @@ from visattn.data.generated.sushi.food.slices import SLICES
 from visattn.data.optional import cv2
 
 RICE_HEIGHT = 0.30
-THICKNESS = 0.10
 
 
 def draw_nigiri(frame: Frame, kind: str) -> Canvas:
