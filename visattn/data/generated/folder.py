@@ -143,18 +143,15 @@ def _open_partial(folder: Path, parameters: SceneParameters) -> Path:
     """The folder of the work in progress: taken up if it is of these parameters, else fresh."""
     partial = folder.with_name(folder.name + ".partial")
     marker = partial / parameters.file
+    text = json.dumps(parameters.as_json(), indent=2) + "\n"
     if partial.exists():
-        try:
-            begun = json.loads(marker.read_text())
-        except (FileNotFoundError, json.JSONDecodeError):
-            if any(path != marker for path in partial.iterdir()):
-                raise FileExistsError(
-                    f"{partial} is in the way: unfinished scenes are kept under this name, and "
-                    f"what it holds is none (no {parameters.file}). Move it or name another folder."
-                ) from None
-            begun = None
-        if begun == parameters.as_json():
+        if not marker.is_file() and any(partial.iterdir()):
+            raise FileExistsError(
+                f"{partial} is in the way: unfinished scenes are kept under this name, and "
+                f"what it holds is none (no {parameters.file}). Move it or name another folder."
+            )
+        if marker.is_file() and marker.read_text() == text:
             return partial
         shutil.rmtree(partial)
-    write_whole(marker, json.dumps(parameters.as_json(), indent=2) + "\n")
+    write_whole(marker, text)
     return partial
