@@ -10,9 +10,8 @@ from visattn.auditing.opening import READ, Preparation
 from visattn.auditing.options import AuditOptions
 from visattn.data import FolderDataset, Item, PictureDataset, split_names
 from visattn.data.decoding import Decoded, Decoder
-from visattn.data.layout import scan_split
-from visattn.data.public.finding import choose_split
-from visattn.data.public.recognising import published_data
+from visattn.data.layout import known_split, scan_split
+from visattn.data.public.recognition import published_data
 from visattn.data.sources import SUSHI, find_source, last_test
 
 _VARIANTS = (*v.MIXED, v.ONLY_FG, "only-fg-grey", "only-bg", v.ONLY_BG_T, v.ONLY_BG_B, v.NO_FG)
@@ -96,7 +95,7 @@ def open_pictures(
     if _is_module(module):
         known = tuple(module.splits)
         wanted = options.split or last_test(known, prefer=[_ORIGINAL])
-        split = choose_split(wanted, splits=known, root=module.locate())
+        split = known_split(wanted, splits=known, root=module.locate())
         pictures = module.dataset(split)
         _check_reading(pictures, options)
         return pictures, module

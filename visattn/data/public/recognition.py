@@ -1,9 +1,10 @@
-"""Which public data set a folder holds, told by what lies in it; Lightning is not needed for that.
+"""Which public data set a folder holds, and whether it is whole; Lightning is not needed for that.
 
 Each ``find_...`` gives the folder that the data set's own module takes as its root, or None.
 """
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,3 +72,30 @@ def published_data(root: Path, **options: Any) -> "ImageData | None":
 
             return getattr(visattn.data, name)(folder, **options)
     return None
+
+
+def require(root: Path, *, names: Sequence[str], data_set: str, page: str) -> None:
+    """Make sure that all files and folders are there.
+
+    Args:
+        root: The folder.
+        names: Paths under it.
+        data_set: What it should be, for the message.
+        page: Where the data set is published.
+
+    Raises:
+        FileNotFoundError: One of them is missing.
+    """
+    missing = [name for name in names if not (root / name).exists()]
+    if not missing:
+        return
+    if root.is_dir():
+        inside = sorted(path.name for path in root.iterdir())
+        found = f"a folder with {', '.join(inside[:8])}" if inside else "an empty folder"
+        found += f" and {len(inside) - 8} more" if len(inside) > 8 else ""
+    else:
+        found = "a file" if root.exists() else "nothing"
+    raise FileNotFoundError(
+        f"expected {data_set} at {root}: missing {', '.join(missing)}; found {found}. "
+        f"Get it from {page} and unpack it as it is"
+    )

@@ -11,7 +11,7 @@ import torch
 from visattn import audit
 from visattn.cli import main
 from visattn.data import FoodPixData, ImageNet9Data, PetData, WaterbirdsData
-from visattn.data.public.recognising import published_data
+from visattn.data.public.recognition import published_data
 
 SETS = {
     "waterbirds": WaterbirdsData,
@@ -132,7 +132,7 @@ def test_the_command_takes_the_folder(waterbirds, tmp_path, capsys, monkeypatch)
 
 def test_telling_sets_apart_loads_no_lightning(tmp_path):
     code = (
-        "import sys, pathlib; from visattn.data.public.recognising import published_data; "
+        "import sys, pathlib; from visattn.data.public.recognition import published_data; "
         f"assert published_data(pathlib.Path({str(tmp_path)!r})) is None; "
         "sys.exit('lightning' in sys.modules)"
     )

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from visattn.data.image_data import ImageData
-from visattn.data.layout import Item
-from visattn.data.public.finding import choose_split
+from visattn.data.layout import Item, known_split
 
 
 def hold_out(
@@ -91,7 +90,7 @@ class HeldOutData(ImageData, ABC):
 
     def items(self, split: str) -> tuple[Item, ...]:
         """The pictures of a split."""
-        choose_split(split, splits=self.splits, root=self.locate())
+        known_split(split, splits=self.splits, root=self.locate())
         if split in ("trainval", "test"):
             return self.published(split)
         train, val = hold_out(self.published("trainval"), share=self.val_share)

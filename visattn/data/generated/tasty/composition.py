@@ -1,14 +1,15 @@
 """Scenes: diners along the top, sushi far below, and whose it is."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from visattn.data.generated.pictures import Picture, to_bytes
+from visattn.data.generated.sushi.composition import camera_noise, cast_shadow
 from visattn.data.generated.sushi.drawing.noise import Field
-from visattn.data.generated.sushi.scene import Picture, camera_noise, cast_shadow
 from visattn.data.generated.tasty.cutouts import Cutout
 from visattn.data.generated.tasty.layout import Corners, Layout, place
 from visattn.data.generated.tasty.palette import check_colours
@@ -125,50 +126,53 @@ def tasty_scenes(
         raise ValueError(f"seed must not be negative, got {seed}")
     layout = Layout(size, diners, sushi, distance)
     settings = min(settings, count // GROUP)
-    draw = partial(draw_group if balanced else draw_independent, colours=colours)
-    return _render(count // GROUP, layout, without_faces, draw, seed, settings)
+    draw = draw_group if balanced else draw_independent
+
+    def render() -> Iterator[TastyScene]:
+        pool = [
+            render_setting(
+                number + seed,
+                int(np.random.default_rng([seed, 0x5E77, number]).integers(2**40)),
+                size=size,
+                plate=layout.plate,
+                pieces=sushi,
+            )
+            for number in range(settings)
+        ]
+        for group in range(count // GROUP):
+            rng = np.random.default_rng([seed, 0x7A57E, group])
+            plans = draw(rng, diners=diners, sushi=sushi, colours=colours)
+            yield from _render_group(
+                plans, pool[group % settings], layout, rng, without_faces=without_faces
+            )
+
+    return render()
 
 
-def _render(
-    groups: int,
+def _render_group(
+    plans: tuple[Plan, ...],
+    setting: Setting,
     layout: Layout,
+    rng: np.random.Generator,
+    *,
     without_faces: bool,
-    draw: Callable[..., tuple[Plan, ...]],
-    seed: int,
-    settings: int,
 ) -> Iterator[TastyScene]:
-    pool = [
-        render_setting(
-            number + seed,
-            int(np.random.default_rng([seed, 0x5E77, number]).integers(2**40)),
-            size=layout.size,
-            plate=layout.plate,
-            pieces=layout.sushi,
+    """Scenes of the same people in the same places; what several show is drawn once."""
+    people = [sample_person(rng) for _ in range(layout.diners)]
+    corners = place(layout, rng)
+    noise = camera_noise(int(rng.integers(2**40)), (layout.size, layout.size, 3))
+
+    @cache
+    def portrait(diner: int, smiles: bool, colour: int) -> Cutout:
+        person = None if without_faces else people[diner]
+        return draw_portrait(
+            person, colour=colour, smiles=smiles, diameter=layout.ring, light=setting.light
         )
-        for number in range(settings)
-    ]
-    for group in range(groups):
-        rng = np.random.default_rng([seed, 0x7A57E, group])
-        plans = draw(rng, diners=layout.diners, sushi=layout.sushi)
-        people = [sample_person(rng) for _ in range(layout.diners)]
-        corners = place(layout, rng)
-        noise = camera_noise(int(rng.integers(2**40)), (layout.size, layout.size, 3))
-        setting = pool[group % settings]
-        drawn: dict[tuple[int, bool, int], Cutout] = {}
-        for plan in plans:
-            rings = []
-            for diner, smiles in enumerate(plan.smiles):
-                looks = diner, smiles, plan.colours[diner]
-                if looks not in drawn:
-                    drawn[looks] = draw_portrait(
-                        None if without_faces else people[diner],
-                        colour=plan.colours[diner],
-                        smiles=smiles,
-                        diameter=layout.ring,
-                        light=setting.light,
-                    )
-                rings.append(drawn[looks])
-            yield _compose(plan, rings, setting, corners, layout, noise)
+
+    for plan in plans:
+        looks = zip(range(layout.diners), plan.smiles, plan.colours, strict=True)
+        rings = [portrait(*look) for look in looks]
+        yield _compose(plan, rings, setting, corners, layout, noise)
 
 
 def _compose(
@@ -192,39 +196,34 @@ def _compose(
         )
         for (row, column), piece in zip(corners.plates, setting.buri, strict=True)
     ]
-    faces = np.stack([_put(r.part, c, size) for r, c in zip(rings, corners.rings, strict=True)])
-    framed = np.stack([_put(r.alpha, c, size) for r, c in zip(rings, corners.rings, strict=True)])
-    dishes = np.stack([_put(p.alpha, c, size) for p, c in zip(plates, corners.plates, strict=True)])
-    buri = np.stack([_put(b.alpha, c, size) for b, c in zip(setting.buri, served, strict=True)])
+    faces = _masks([ring.part for ring in rings], corners.rings, size)
+    framed = _masks([ring.alpha for ring in rings], corners.rings, size)
+    dishes = _masks([plate.alpha for plate in plates], corners.plates, size)
+    buri = _masks([piece.alpha for piece in setting.buri], served, size)
     picture = setting.table
-    for cutouts, places in (
-        ([*rings, *plates], [*corners.rings, *corners.plates]),
-        (setting.buri, served),
+    for cutouts, places, masks in (
+        ([*rings, *plates], [*corners.rings, *corners.plates], np.concatenate([framed, dishes])),
+        (setting.buri, served, buri),
     ):
-        alphas = [_put(c.alpha, p, size) for c, p in zip(cutouts, places, strict=True)]
-        picture = picture * cast_shadow(np.max(alphas, axis=0), setting.light)[..., None]
+        picture = picture * cast_shadow(masks.max(axis=0), setting.light)[..., None]
         for cutout, (row, column) in zip(cutouts, places, strict=True):
             height, width = cutout.alpha.shape
             box = slice(row, row + height), slice(column, column + width)
             share = cutout.alpha[..., None]
             picture[box] = cutout.rgb * share + picture[box] * (1 - share)
     return TastyScene(
-        image=_bytes(picture + noise),
-        buri=_bytes(buri),
-        plates=_bytes(dishes),
-        faces=_bytes(faces),
-        rings=_bytes(framed),
+        image=to_bytes(picture + noise),
+        buri=to_bytes(buri),
+        plates=to_bytes(dishes),
+        faces=to_bytes(faces),
+        rings=to_bytes(framed),
         plan=plan,
     )
 
 
-def _put(alpha: Field, corner: tuple[int, int], size: int) -> Field:
-    """A small mask in its place in the picture."""
-    out = np.zeros((size, size), np.float32)
-    row, column = corner
-    out[row : row + alpha.shape[0], column : column + alpha.shape[1]] = alpha
+def _masks(alphas: list[Field], corners: Sequence[tuple[int, int]], size: int) -> Field:
+    """Small masks in their places in the picture (number, size, size)."""
+    out = np.zeros((len(alphas), size, size), np.float32)
+    for mask, alpha, (row, column) in zip(out, alphas, corners, strict=True):
+        mask[row : row + alpha.shape[0], column : column + alpha.shape[1]] = alpha
     return out
-
-
-def _bytes(values: Field) -> Picture:
-    return (np.clip(values, 0, 1) * 255 + 0.5).astype(np.uint8)

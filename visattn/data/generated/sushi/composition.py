@@ -1,52 +1,18 @@
-"""A scene: a piece of sushi in front of a background, with its shadow, and its matte."""
-
-from dataclasses import dataclass
+"""A piece of sushi in front of a background, with its shadow, and its matte."""
 
 import numpy as np
-from numpy.typing import NDArray
 
+from visattn.data.generated.pictures import Picture, to_bytes
 from visattn.data.generated.sushi import variety
 from visattn.data.generated.sushi.drawing.noise import Field
 from visattn.data.generated.sushi.drawing.shading import Light, sample_light
 from visattn.data.generated.sushi.food.pieces import foreground
-from visattn.data.generated.sushi.names import HELD_OUT_STYLES, KINDS, STYLES, check_name
+from visattn.data.generated.sushi.plan import Scene
 from visattn.data.generated.sushi.table.plates import soft_shadow
 from visattn.data.generated.sushi.table.styles import background
 
-Picture = NDArray[np.uint8]
-
-SHOWN = ("whole", "only_fg", "only_fg_grey", "only_bg", "no_fg")
-"""What a scene shows: all; the sushi on black, on grey; all but the sushi; a hole in its place."""
-
 GREY = 0.5
 SHADOW_LENGTH = 0.055
-
-
-@dataclass(frozen=True)
-class Scene:
-    """All that decides a picture but its size.
-
-    Args:
-        kind: of sushi, one of :data:`~visattn.data.generated.sushi.KINDS`.
-        style: of plate and table; needed by what shows a background.
-        foreground_seed: of the sushi, its place, the light and the camera's noise.
-        background_seed: of plate and table.
-        shows: one of :data:`SHOWN`.
-
-    Raises:
-        ValueError: for an unknown name.
-    """
-
-    kind: str
-    style: str
-    foreground_seed: int
-    background_seed: int
-    shows: str = "whole"
-
-    def __post_init__(self) -> None:
-        check_name(self.kind, KINDS, what="kind of sushi")
-        check_name(self.style, STYLES + HELD_OUT_STYLES, what="style")
-        check_name(self.shows, SHOWN, what="part of a scene")
 
 
 def compose(
@@ -75,11 +41,7 @@ def compose(
     picture = rgb * share + behind * (1 - share)
     if noise_seed is not None:
         picture = picture + camera_noise(noise_seed, picture.shape)
-    return _to_bytes(picture), _to_bytes(alpha)
-
-
-def _to_bytes(values: Field) -> Picture:
-    return (np.clip(values, 0, 1) * 255 + 0.5).astype(np.uint8)
+    return to_bytes(picture), to_bytes(alpha)
 
 
 def camera_noise(seed: int, shape: tuple[int, ...]) -> Field:
@@ -145,5 +107,5 @@ def assemble(
         return compose(rgb, np.zeros_like(alpha), behind, noise_seed=seed)
     if scene.shows == "no_fg":
         picture, matte = compose(rgb, alpha, behind, light=light, noise_seed=seed)
-        return _to_bytes(picture * (1 - alpha[..., None]) / 255), matte
+        return to_bytes(picture * (1 - alpha[..., None]) / 255), matte
     return compose(rgb, alpha, behind, light=light, noise_seed=seed)
