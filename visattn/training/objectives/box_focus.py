@@ -14,9 +14,9 @@ from visattn.training.objectives.base import (
     masks_must_come,
     zero_loss,
 )
+from visattn.training.objectives.focus_step import SwapStep, averaged
 from visattn.training.objectives.labelled_bank import Labelled
 from visattn.training.objectives.labelled_supply import LabelledSupply
-from visattn.training.objectives.swapping import SwapStep, averaged
 
 
 @final

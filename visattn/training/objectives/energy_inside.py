@@ -12,8 +12,8 @@ from visattn.basics.suggestions import nearest
 from visattn.training.losses.attribution_losses import attribution_of, energy_loss
 from visattn.training.objectives.base import Objective, check_in, masks_must_come
 from visattn.training.objectives.cross_entropy import CrossEntropy
+from visattn.training.objectives.focus_step import averaged
 from visattn.training.objectives.labelled_supply import LabelledSupply
-from visattn.training.objectives.swapping import averaged
 
 
 @final

@@ -10,8 +10,8 @@ from visattn.data.background_swap import composite, remove_foreground
 from visattn.networks.mask_pass import predict_mask
 from visattn.training.losses.mask_losses import mask_loss
 from visattn.training.objectives.base import Objective, check_in, masks_must_come
+from visattn.training.objectives.focus_step import SwapStep, averaged
 from visattn.training.objectives.labelled_bank import LabelledBank
-from visattn.training.objectives.swapping import SwapStep, averaged
 
 
 @final

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from visattn.blocks import SpatialMask
-from visattn.training.objectives.swapping import SwapStep, averaged, complete_masks, resized
+from visattn.training.objectives.focus_step import SwapStep, averaged, complete_masks, resized
 
 
 @pytest.fixture
