@@ -8,13 +8,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from visattn.networks.mask_pass import find_mask_block, predict_with_mask
+from visattn.training.checks import check_in
 from visattn.training.losses.mask_losses import (
     area_loss,
     border_loss,
     total_variation,
     undecided_loss,
 )
-from visattn.training.objectives.base import Objective, check_in
+from visattn.training.objectives.base import Objective
 
 
 @final
@@ -27,7 +28,7 @@ class AreaFocus(Objective):
               + w_d\,\text{entropy},
 
     with the area a falling from 1 to ``area`` along a line over the first ``shrink`` of the
-    training, the other terms those of `visattn.training.losses.mask_losses`, and the last one
+    training, the other terms those of `visattn.training.losses`, and the last one
     growing from 0 along with it. The mask keeps what the classifier reads. So it finds the object
     only where the class cannot be read from the background; where it can, as in biased data, the
     mask settles on the background as well. `LabelFocus` is for such data.

@@ -6,7 +6,8 @@ from typing import final
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from visattn.training.objectives.base import Objective, check_in
+from visattn.training.checks import check_in
+from visattn.training.objectives.base import Objective
 
 
 @final

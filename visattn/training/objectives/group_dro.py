@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from visattn.training.checks import check_in
 from visattn.training.losses.group_losses import group_means, raised_weights
-from visattn.training.objectives.base import Objective, check_in
+from visattn.training.objectives.base import Objective
 from visattn.training.objectives.groups import GroupNumbers
 
 

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from visattn.training.objectives.base import Objective, check_in
+from visattn.training.checks import check_in
+from visattn.training.objectives.base import Objective
 from visattn.training.objectives.groups import GroupNumbers
 
 

@@ -6,7 +6,8 @@ from typing import final
 
 from torch import Tensor, nn
 
-from visattn.training.objectives.base import Objective, check_in
+from visattn.training.checks import check_in
+from visattn.training.objectives.base import Objective
 from visattn.training.objectives.last_layer import LastLayerRefit
 
 
