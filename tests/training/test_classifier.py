@@ -199,6 +199,20 @@ def test_outcomes_are_what_the_network_predicts(tiny_folder, tmp_path, attention
         assert outcome.chance == pytest.approx(true.mean())
 
 
+def test_a_test_without_the_callback_logs_the_same(tiny_folder, tmp_path):
+    model, outcomes = ImageClassifier(Tiny, num_classes=2, attention=MASK), Outcomes()
+    logged = []
+    for callbacks in ([outcomes], []):
+        run = trainer(tmp_path, callbacks=callbacks)
+        run.test(model, datamodule=data(tiny_folder), verbose=False)
+        logged.append({name: value.item() for name, value in run.callback_metrics.items()})
+    names = [f"test/test_{n}/{m}" for n in ("rand", "same") for m in ("accuracy", "mask_iou")]
+    assert sorted(logged[0]) == sorted(names)
+    assert logged[0] == logged[1]
+    for name, outcome in outcomes.splits.items():
+        assert outcome.accuracy.value == logged[0][f"test/{name}/accuracy"]
+
+
 def split(labels, predictions, names):
     nothing = torch.full((len(labels),), torch.nan)
     return SplitOutcome(

@@ -9,6 +9,8 @@ import lightning as L
 import torch
 from rich.table import Table
 from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
 
 from visattn.basics.terminal_table import terminal_table
 from visattn.metrics import (
@@ -18,18 +20,19 @@ from visattn.metrics import (
     WorstGroup,
     accuracy,
     background_gap,
-    chance_level,
     summarise,
     worst_group,
 )
 from visattn.training.adversarial import foreground_ids, is_adversarial, right_on_all
-from visattn.training.data_facts import names_of_tests
 
 BACKGROUND = "style"
 """Column of a data set's ``metadata.csv`` that names what an image's object lies on."""
 
 GROUP_MINIMUM = 10
 """Images from which on a (class, background) group counts."""
+
+COLUMNS = ("label", "prediction", "mask_iou", "mask_share", "index")
+"""What is measured of each image."""
 
 
 @dataclass(frozen=True)
@@ -93,8 +96,58 @@ class SplitOutcome:
 
 
 @final
+class Columns(Metric):
+    """Columns of `SplitOutcome` by name, batch after batch; in distributed tests, of all processes.
+
+    Example:
+        >>> columns = Columns()
+        >>> columns.update({name: torch.tensor([1, 0]) for name in COLUMNS})
+        >>> columns.compute()["label"]
+        tensor([1, 0])
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        for name in COLUMNS:
+            self.add_state(name, [], dist_reduce_fx="cat")
+
+    def update(self, found: Mapping[str, Tensor]) -> None:
+        """Keep those of one batch, (N,) each."""
+        for name in COLUMNS:
+            getattr(self, name).append(found[name].detach())
+
+    def compute(self) -> dict[str, Tensor]:
+        """Those of all batches."""
+        return {name: dim_zero_cat(getattr(self, name)) for name in COLUMNS}
+
+
+def split_outcome(
+    columns: Mapping[str, Tensor], *, split: str, dataset: Any = None
+) -> SplitOutcome:
+    """What was found on a split, with what its dataset says of the images.
+
+    Args:
+        columns: The tensors of a `SplitOutcome` by name.
+        split: Its name.
+        dataset: Its ``items`` and ``class_names`` are looked at, if it has them.
+    """
+    columns = {name: values.cpu().flatten() for name, values in columns.items()}
+    items = getattr(dataset, "items", None)
+    rows = columns["index"].tolist() if isinstance(items, (list, tuple)) else []
+    shown = [items[row] for row in rows] if items is not None else []
+    behind = [getattr(item, "metadata", {}).get(BACKGROUND, "") for item in shown]
+    return SplitOutcome(
+        **columns,
+        names=tuple(_foreground(item) for item in shown),
+        backgrounds=tuple(behind) if all(behind) else (),
+        class_names=tuple(getattr(dataset, "class_names", ())),
+        foregrounds=foreground_ids(shown) if is_adversarial(split) else (),
+    )
+
+
+@final
 class Outcomes(L.Callback):
-    """Gathers what ``ImageClassifier.test_step`` gives, by split.
+    """Takes over what `ImageClassifier` found in a test.
 
     Attributes:
         splits: From split to outcome, filled by ``trainer.test``.
@@ -102,50 +155,10 @@ class Outcomes(L.Callback):
 
     def __init__(self) -> None:
         self.splits: dict[str, SplitOutcome] = {}
-        self._batches: dict[str, list[dict[str, Tensor]]] = {}
-
-    def on_test_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Begin anew."""
-        self.splits = {}
-        self._batches = {name: [] for name in names_of_tests(trainer)}
-
-    def on_test_batch_end(
-        self,
-        trainer: L.Trainer,
-        pl_module: L.LightningModule,
-        outputs: Tensor | Mapping[str, Any] | None,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        """Keep one batch's outcome."""
-        if not isinstance(outputs, Mapping):
-            raise TypeError(f"test_step must return a mapping, it returned {type(outputs)}")
-        name = list(self._batches)[dataloader_idx]
-        kept = {key: value.detach().cpu() for key, value in outputs.items()}
-        self._batches[name].append({**kept, "mask_share": chance_level(batch["mask"]).cpu()})
 
     def on_test_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Put the batches together."""
-        loaders = trainer.test_dataloaders
-        datasets = [loader.dataset for loader in loaders] if isinstance(loaders, list) else []
-        for position, (name, batches) in enumerate(self._batches.items()):
-            if not batches:
-                continue
-            columns = {key: torch.cat([batch[key] for batch in batches]) for key in batches[0]}
-            dataset = datasets[position] if datasets else None
-            items = getattr(dataset, "items", None)
-            rows = columns["index"].tolist() if isinstance(items, (list, tuple)) else []
-            shown = [items[row] for row in rows] if items is not None else []
-            behind = [getattr(item, "metadata", {}).get(BACKGROUND, "") for item in shown]
-            self.splits[name] = SplitOutcome(
-                **columns,
-                names=tuple(_foreground(item) for item in shown),
-                backgrounds=tuple(behind) if all(behind) else (),
-                class_names=tuple(getattr(dataset, "class_names", ())),
-                foregrounds=foreground_ids(shown) if is_adversarial(name) else (),
-            )
-        self._batches = {}
+        """Take it."""
+        self.splits = dict(pl_module.outcomes)  # type: ignore[arg-type]
 
     def results(self) -> "Results":
         """The results of the last test."""
