@@ -11,9 +11,11 @@ from lightning.pytorch.utilities.seed import isolate_rng
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from visattn.basics.modes import evaluating
 from visattn.pictures import frames, grid, save, training_frames
 from visattn.recording import find_taps
 from visattn.recording.network_maps import maps_of
+from visattn.training.checks import check_in
 from visattn.training.data_facts import data_facts
 
 _DPI = 120
@@ -72,13 +74,9 @@ class OverlayLogger(Callback):
         seconds: float = 0.5,
     ) -> None:
         super().__init__()
-        for name, value in (("every_n_epochs", every_n_epochs), ("images", images)):
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
-        if not 0 <= alpha <= 1:
-            raise ValueError(f"alpha must be in [0, 1], got {alpha}")
-        if not 0.02 <= seconds <= 600:
-            raise ValueError(f"seconds must be from 0.02 to 600, got {seconds}")
+        check_in("[1, inf)", every_n_epochs=every_n_epochs, images=images)
+        check_in("[0, 1]", alpha=alpha)
+        check_in("[0.02, 600]", seconds=seconds)
         self.every_n_epochs = every_n_epochs
         self.images = images
         self.layers = layers
@@ -149,15 +147,9 @@ class OverlayLogger(Callback):
         """One sheet, to a file and to the loggers."""
         if self._batch is None:
             return
-        modes = {module: module.training for module in pl_module.modules()}
-        pl_module.eval()
-        try:
-            with isolate_rng(), torch.inference_mode(False):
-                images = self._batch.to(pl_module.device)
-                found = maps_of(pl_module, images, layers=self.layers or _default(pl_module))
-        finally:
-            for module, mode in modes.items():
-                module.training = mode
+        with evaluating(pl_module), isolate_rng(), torch.inference_mode(False):
+            images = self._batch.to(pl_module.device)
+            found = maps_of(pl_module, images, layers=self.layers or _default(pl_module))
         maps = {_short(name): heat for name, heat in found.maps.items()}
         if self.normalise is None and self._drawn_as != "image":  # which then stays
             self._drawn_as = found.normalise

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
-import yaml
 
 from visattn.basics.suggestions import nearest
+from visattn.training.command_line.recipes import read_recipe
 
 OPTION = "task"
 DEFAULT = "classification"
@@ -134,7 +134,7 @@ def task_of(words: Sequence[str]) -> Task:
     The last one to say so counts: ``--task NAME``, or ``task: NAME`` in a file after ``-c``.
 
     Raises:
-        ValueError: There is no such task.
+        ValueError: There is no such task, or a file cannot be read.
 
     Example:
         >>> task_of(["fit", "--task=translation"]).name, task_of(["fit"]).name
@@ -148,8 +148,7 @@ def task_of(words: Sequence[str]) -> Task:
         if option == f"--{OPTION}":
             found = value
         elif option in ("-c", "--config") and Path(value).is_file():
-            content = yaml.safe_load(Path(value).read_text(encoding="utf-8"))
-            found = content.get(OPTION, found) if isinstance(content, dict) else found
+            found = read_recipe(Path(value)).get(OPTION, found)
     return find_task(found)
 
 
