@@ -164,8 +164,7 @@ class ImageClassifier(L.LightningModule):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (N, num_classes) of normalised images (N, 3, H, W)."""
-        logits: Tensor = self.model(self._laid_out(images))
-        return logits
+        return self.model(self._laid_out(images))
 
     def masked_forward(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         """Logits, and the spatial mask (N, H, W) that was used, or None without one."""

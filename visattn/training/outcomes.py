@@ -244,8 +244,7 @@ def gap_of(splits: Mapping[str, SplitOutcome]) -> Difference | None:
 
 def _foreground(item: Any) -> str:
     """What tells an image's object from others: its id where the data give one, else the file."""
-    told: str = getattr(item, "metadata", {}).get("foreground", item.path.name)
-    return told
+    return getattr(item, "metadata", {}).get("foreground", item.path.name)
 
 
 def percent(value: float) -> str:

@@ -130,8 +130,7 @@ class TaskCLI(LightningCLI):
             validated = getattr(self.datamodule, "val_split", "") is not None
             callbacks += checkpoints(best=self._task.best if validated else None)
         config["callbacks"] = [*_listed(config.get("callbacks")), *callbacks]
-        trainer: L.Trainer = super().instantiate_trainer(**kwargs)
-        return trainer
+        return super().instantiate_trainer(**kwargs)
 
     def after_fit(self) -> None:
         """Say where the run is."""

@@ -5,11 +5,11 @@ out of that, with its place; for an unknown option, an unknown class and a value
 is looked up what could have been meant.
 """
 
-import importlib
 import inspect
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pkgutil import resolve_name
 
 import lightning as L
 from jsonargparse import ArgumentError, ArgumentParser
@@ -76,11 +76,11 @@ def explain(message: str, *, model: type) -> str:
         name = next(filter(None, option.groups()))
         if not owners:
             return f"unknown option {name}{nearest(name, names=_options(model), count=1)}"
-        names = _class_options(_load(owners[-1]))
+        names = _class_options(resolve_name(owners[-1]))
         known = nearest(name, names=names) or f"; it has {', '.join(names)}"
         return f"{at}{owners[-1].rpartition('.')[2]} has no option {name!r}{known}"
     if bases and (unknown := _CLASS.search(cause)):
-        names = sorted(_final_subclasses(_load(bases[-1])))
+        names = sorted(_final_subclasses(resolve_name(bases[-1])))
         return (
             f"{at}unknown class {unknown[1]!r}{nearest(unknown[1], names=names)}\n"
             f"Known are {', '.join(names)}; a class of your own goes by its import path"
@@ -101,12 +101,6 @@ def _class_options(owner: type) -> list[str]:
     """Names of a class's options, those that it passes on to its base too."""
     names = ArgumentParser().add_class_arguments(owner, "owner", fail_untyped=False)
     return [name.removeprefix("owner.") for name in names]
-
-
-def _load(path: str) -> type:
-    module, _, name = path.rpartition(".")
-    found: type = getattr(importlib.import_module(module), name)
-    return found
 
 
 def _final_subclasses(base: type) -> Iterator[str]:

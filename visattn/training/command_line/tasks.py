@@ -1,9 +1,9 @@
 """What can be trained from the command line: a model, its data, and what its test gives."""
 
-import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import lightning as L
@@ -39,18 +39,15 @@ class Task:
 
     def load_model(self) -> type[L.LightningModule]:
         """The class of the model."""
-        found: type[L.LightningModule] = _load(self.model)
-        return found
+        return _load(self.model)
 
     def load_data(self) -> type[L.LightningDataModule]:
         """The class of the data module."""
-        found: type[L.LightningDataModule] = _load(self.data)
-        return found
+        return _load(self.data)
 
     def load_outcomes(self) -> Callable[[], Any]:
         """The class of the callback."""
-        found: Callable[[], Any] = _load(self.outcomes)
-        return found
+        return _load(self.outcomes)
 
 
 TASKS = {
@@ -153,5 +150,4 @@ def task_of(words: Sequence[str]) -> Task:
 
 
 def _load(path: str) -> Any:
-    module, _, name = path.rpartition(".")
-    return getattr(importlib.import_module(module), name)
+    return resolve_name(":".join(path.rsplit(".", 1)))

@@ -1,10 +1,9 @@
 """Let the class loss find the mask, under what is known of masks in general."""
 
-from collections.abc import Mapping
 from typing import final
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F
 
 from visattn.networks.mask_pass import find_mask_block, predict_with_mask
@@ -15,7 +14,7 @@ from visattn.training.losses.mask_losses import (
     total_variation,
     undecided_loss,
 )
-from visattn.training.objectives.base import Objective
+from visattn.training.objectives.base import Batch, Loss, Objective
 
 
 @final
@@ -85,9 +84,7 @@ class AreaFocus(Objective):
         self.shrink = shrink
         self.site = site
 
-    def __call__(
-        self, model: nn.Module, batch: Mapping[str, Tensor], progress: float
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def __call__(self, model: nn.Module, batch: Batch, progress: float) -> Loss:
         """See `Objective`."""
         block = find_mask_block(model, site=self.site)
         if block is not None and block.detach:

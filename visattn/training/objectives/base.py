@@ -10,6 +10,10 @@ _LONGEST = 2000
 """After so many images in vain it is not by chance: what 1 % of them have, once in 5e8."""
 
 
+Batch = Mapping[str, Tensor]
+Loss = tuple[Tensor, dict[str, Tensor]]
+
+
 class Objective(ABC):
     """Turns a batch into a loss; may pass the model several times, and may keep a state.
 
@@ -20,9 +24,7 @@ class Objective(ABC):
     """
 
     @abstractmethod
-    def __call__(
-        self, model: nn.Module, batch: Mapping[str, Tensor], progress: float
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def __call__(self, model: nn.Module, batch: Batch, progress: float) -> Loss:
         """Compute the loss of one step.
 
         Args:

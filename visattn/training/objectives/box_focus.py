@@ -1,6 +1,5 @@
 """Learn the object's mask from a few boxes, and the class behind that mask."""
 
-from collections.abc import Mapping
 from typing import Any, final
 
 from torch import Tensor, nn
@@ -9,7 +8,7 @@ from visattn.networks.mask_pass import predict_mask
 from visattn.training.checks import check_in
 from visattn.training.losses.box_losses import alike_loss, inside_loss, projection_loss
 from visattn.training.losses.mask_losses import mask_loss
-from visattn.training.objectives.base import Objective
+from visattn.training.objectives.base import Batch, Loss, Objective
 from visattn.training.objectives.focus_step import FocusStep, averaged
 from visattn.training.objectives.labelled_bank import Labelled, LabelledSupply
 
@@ -86,9 +85,7 @@ class BoxFocus(Objective):
             kind="box",
         )
 
-    def __call__(
-        self, model: nn.Module, batch: Mapping[str, Tensor], progress: float
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def __call__(self, model: nn.Module, batch: Batch, progress: float) -> Loss:
         """See `Objective`."""
         self.step.begin(model, progress)
         if not self.supply.keep(batch):

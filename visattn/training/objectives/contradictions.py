@@ -51,8 +51,7 @@ class LocalClassifier(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits of every place."""
-        logits: Tensor = self.layers(images)
-        return logits
+        return self.layers(images)
 
 
 def contradictions(

@@ -1,6 +1,5 @@
 """Cross-entropy, and the attribution inside of the object on the images that have a mask."""
 
-from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import final
 
@@ -11,7 +10,7 @@ from torch.nn import functional as F
 from visattn.basics.suggestions import nearest
 from visattn.training.checks import check_in
 from visattn.training.losses.attribution_losses import attribution_of, energy_loss
-from visattn.training.objectives.base import Objective
+from visattn.training.objectives.base import Batch, Loss, Objective
 from visattn.training.objectives.cross_entropy import CrossEntropy
 from visattn.training.objectives.focus_step import averaged
 from visattn.training.objectives.labelled_bank import LabelledSupply
@@ -63,9 +62,7 @@ class EnergyInside(Objective):
             "EnergyInside", labelled=labelled, bank=bank, without="it is cross-entropy alone"
         )
 
-    def __call__(
-        self, model: nn.Module, batch: Mapping[str, Tensor], progress: float
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def __call__(self, model: nn.Module, batch: Batch, progress: float) -> Loss:
         """See `Objective`."""
         if not self.supply.keep(batch):
             loss, parts = self.plain(model, batch, progress)

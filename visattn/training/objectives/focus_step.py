@@ -4,7 +4,7 @@ Complete the masks, swap the backgrounds, classify.
 """
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import final
 
@@ -23,6 +23,7 @@ from visattn.networks.mask_pass import (
 )
 from visattn.training.checks import check_in
 from visattn.training.losses.mask_losses import consistency_loss, mask_loss
+from visattn.training.objectives.base import Batch
 
 
 @final
@@ -102,7 +103,7 @@ class FocusStep:
         self.check(model)
         set_leaks(model, leak=max(0.0, 1 - 2 * progress) if self.anneal else 1.0)
 
-    def complete(self, model: nn.Module, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    def complete(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
         """A batch's masks without NaN, and how far each pixel is trusted.
 
         Missing pixels are predicted. A given one is trusted by 1, a predicted one by
@@ -124,7 +125,7 @@ class FocusStep:
         return masks, torch.where(missing, confidence, 1)
 
     def classify(
-        self, model: nn.Module, batch: Mapping[str, Tensor], masks: Tensor, trust: Tensor
+        self, model: nn.Module, batch: Batch, masks: Tensor, trust: Tensor
     ) -> tuple[list[Tensor], dict[str, Tensor]]:
         """Losses on images with swapped backgrounds.
 

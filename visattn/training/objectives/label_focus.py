@@ -1,7 +1,6 @@
 """Learn the object's mask from labels alone, and the class behind that mask."""
 
 import math
-from collections.abc import Mapping
 from typing import Any, final
 
 import torch
@@ -10,7 +9,7 @@ from torch import Tensor, nn
 from visattn.basics.modes import evaluating
 from visattn.training.checks import check_in
 from visattn.training.losses.group_losses import generalised_cross_entropy
-from visattn.training.objectives.base import Objective, Patience
+from visattn.training.objectives.base import Batch, Loss, Objective, Patience
 from visattn.training.objectives.contradictions import (
     LocalClassifier,
     contradicted_masks,
@@ -94,9 +93,7 @@ class LabelFocus(Objective):
             "and take MaskedFocus, or CrossEntropy if no background goes with a class."
         )
 
-    def __call__(
-        self, model: nn.Module, batch: Mapping[str, Tensor], progress: float
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def __call__(self, model: nn.Module, batch: Batch, progress: float) -> Loss:
         """See `Objective`."""
         if self._began is None:
             self._began = progress
@@ -112,7 +109,7 @@ class LabelFocus(Objective):
         loss, parts = self.focus(model, unlabelled, (done - self.start) / (1 - self.start))
         return loss, {**parts, "contradicted": share}
 
-    def _learn(self, model: nn.Module, batch: Mapping[str, Tensor], done: float) -> Tensor:
+    def _learn(self, model: nn.Module, batch: Batch, done: float) -> Tensor:
         """One step of the local classifier, which is so far with its training; its loss."""
         images = batch["image"]
         if self._local is None or self._optimizer is None:
@@ -132,9 +129,7 @@ class LabelFocus(Objective):
         self._optimizer.step()
         return loss.detach()
 
-    def _contradicted(
-        self, local: LocalClassifier, batch: Mapping[str, Tensor]
-    ) -> tuple[Tensor, Tensor]:
+    def _contradicted(self, local: LocalClassifier, batch: Batch) -> tuple[Tensor, Tensor]:
         """Masks of the contradicted images, NaN for the others, and their share."""
         images, labels = batch["image"], batch["label"]
         local.eval()

@@ -1,6 +1,5 @@
 """The labelled images seen so far, to train on in every step however few they are."""
 
-from collections.abc import Mapping
 from typing import NamedTuple, final
 
 import torch
@@ -8,7 +7,7 @@ from torch import Tensor
 
 from visattn.training.checks import check_in
 from visattn.training.losses.mask_losses import labelled_images
-from visattn.training.objectives.base import Patience
+from visattn.training.objectives.base import Batch, Patience
 
 
 class Labelled(NamedTuple):
@@ -109,7 +108,7 @@ class LabelledSupply:
             "its share of masks), or take another objective, such as CrossEntropy."
         )
 
-    def keep(self, batch: Mapping[str, Tensor]) -> bool:
+    def keep(self, batch: Batch) -> bool:
         """Keep what a batch brings; whether there is anything to draw.
 
         Raises:

@@ -1,6 +1,5 @@
 """Learn the object's mask from few labelled images, and the class behind that mask."""
 
-from collections.abc import Mapping
 from typing import Any, final
 
 import torch
@@ -10,7 +9,7 @@ from visattn.data.background_swap import composite, remove_foreground
 from visattn.networks.mask_pass import predict_mask
 from visattn.training.checks import check_in
 from visattn.training.losses.mask_losses import mask_loss
-from visattn.training.objectives.base import Objective
+from visattn.training.objectives.base import Batch, Loss, Objective
 from visattn.training.objectives.focus_step import FocusStep, averaged
 from visattn.training.objectives.labelled_bank import LabelledSupply
 
@@ -60,9 +59,7 @@ class MaskedFocus(Objective):
             without="nothing can be learned",
         )
 
-    def __call__(
-        self, model: nn.Module, batch: Mapping[str, Tensor], progress: float
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def __call__(self, model: nn.Module, batch: Batch, progress: float) -> Loss:
         """See `Objective`."""
         self.step.begin(model, progress)
         known = self.supply.keep(batch)

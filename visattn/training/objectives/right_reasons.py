@@ -1,13 +1,12 @@
 """Cross-entropy, and no reasons outside of the object on the images that have a mask."""
 
-from collections.abc import Mapping
 from typing import final
 
-from torch import Tensor, nn
+from torch import nn
 
 from visattn.training.checks import check_in
 from visattn.training.losses.attribution_losses import right_reasons_loss
-from visattn.training.objectives.base import Objective
+from visattn.training.objectives.base import Batch, Loss, Objective
 from visattn.training.objectives.cross_entropy import CrossEntropy
 from visattn.training.objectives.labelled_bank import LabelledSupply
 
@@ -54,9 +53,7 @@ class RightReasons(Objective):
             "RightReasons", labelled=labelled, bank=bank, without="it is cross-entropy alone"
         )
 
-    def __call__(
-        self, model: nn.Module, batch: Mapping[str, Tensor], progress: float
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def __call__(self, model: nn.Module, batch: Batch, progress: float) -> Loss:
         """See `Objective`."""
         shown = self.supply.draw() if self.supply.keep(batch) else None
         loss, parts = self.plain(model, batch, progress)
