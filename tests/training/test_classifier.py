@@ -13,7 +13,8 @@ from visattn.training.classifier import ImageClassifier
 from visattn.training.command_line.quiet import quiet_lightning
 from visattn.training.command_line.runs import claim_run, find_checkpoint, resolve_checkpoint
 from visattn.training.objectives import CrossEntropy, Objective
-from visattn.training.outcomes import Outcomes, Results, SplitOutcome, gap_of
+from visattn.training.outcomes import SplitOutcome
+from visattn.training.results import Outcomes, Results, gap_of
 from visattn.training.schedule import warmup_cosine
 
 MASK = {"block": "spatial_mask", "at": "image", "init": "paper", "width": 4, "depth": 2}

@@ -9,7 +9,8 @@ import pytest
 import torch
 from rich.console import Console
 
-from visattn.training.outcomes import Results, SplitOutcome, split_outcome
+from visattn.training.outcomes import SplitOutcome, split_outcome
+from visattn.training.results import Results
 
 
 def outcome(groups, *, backgrounds=True):

@@ -17,11 +17,10 @@ from visattn.networks.backbone import build_backbone, classifier_paths, load_wei
 from visattn.networks.loading import STANDS_ALONE
 from visattn.networks.weight_files import FACTS
 from visattn.recording import record
-from visattn.training.adversarial import is_adversarial
 from visattn.training.checks import check_finite, check_in
 from visattn.training.data_facts import data_facts, names_of_tests
 from visattn.training.objectives import CrossEntropy, Objective
-from visattn.training.outcomes import Columns, SplitOutcome, split_outcome
+from visattn.training.outcomes import Columns, SplitOutcome, is_adversarial, split_outcome
 from visattn.training.schedule import training_steps, warmup_cosine
 from visattn.wrapping.finetuning import freeze_backbone, parameter_groups
 

@@ -58,7 +58,7 @@ TASKS = {
             "visattn.training.classifier.ImageClassifier",
             "visattn.data.modules.ImageData",
             best="val/accuracy",
-            outcomes="visattn.training.outcomes.Outcomes",
+            outcomes="visattn.training.results.Outcomes",
             links=("num_classes",),
             many_data=True,
         ),
