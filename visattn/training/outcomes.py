@@ -96,6 +96,7 @@ class Columns(Metric):
     """Columns of `SplitOutcome` by name, batch after batch; in distributed tests, of all processes.
 
     Example:
+        >>> import torch
         >>> columns = Columns()
         >>> columns.update({name: torch.tensor([1, 0]) for name in COLUMNS})
         >>> columns.compute()["label"]

@@ -1,6 +1,7 @@
 """Overlays of the same images while a network trains."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, final
 
@@ -22,6 +23,7 @@ _DPI = 120
 
 
 @final
+@dataclass(kw_only=True, eq=False)
 class OverlayLogger(Callback):
     """Draws what a network marks in the same validation images, every few epochs.
 
@@ -60,37 +62,25 @@ class OverlayLogger(Callback):
         >>> trainer = L.Trainer(callbacks=[OverlayLogger(every_n_epochs=5)], logger=False)
     """
 
-    def __init__(
-        self,
-        *,
-        every_n_epochs: int = 1,
-        images: int = 6,
-        layers: list[str] | None = None,
-        seed: int = 0,
-        normalise: Literal["image", "layer", "global", "none"] | None = None,
-        alpha: float = 0.5,
-        folder: str = "overlays",
-        gif: bool = True,
-        seconds: float = 0.5,
-    ) -> None:
-        super().__init__()
-        check_in("[1, inf)", every_n_epochs=every_n_epochs, images=images)
-        check_in("[0, 1]", alpha=alpha)
-        check_in("[0.02, 600]", seconds=seconds)
-        self.every_n_epochs = every_n_epochs
-        self.images = images
-        self.layers = layers
-        self.seed = seed
-        self.normalise = normalise
-        self.alpha = alpha
-        self.folder = folder
-        self.gif = gif
-        self.seconds = seconds
+    every_n_epochs: int = 1
+    images: int = 6
+    layers: list[str] | None = None
+    seed: int = 0
+    normalise: Literal["image", "layer", "global", "none"] | None = None
+    alpha: float = 0.5
+    folder: str = "overlays"
+    gif: bool = True
+    seconds: float = 0.5
+
+    def __post_init__(self) -> None:
+        check_in("[1, inf)", every_n_epochs=self.every_n_epochs, images=self.images)
+        check_in("[0, 1]", alpha=self.alpha)
+        check_in("[0.02, 600]", seconds=self.seconds)
         self._batch: Tensor | None = None
         self._captions: list[str] = []
         self._statistics: dict[str, Any] = {}
         self._history: dict[str, Mapping[str, Tensor]] = {}
-        self._drawn_as: Any = normalise
+        self._drawn_as: Any = self.normalise
         self._drawn = -1
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

@@ -17,7 +17,6 @@ from visattn.basics.files import write_whole
 from visattn.networks.loading import standing_alone
 from visattn.networks.weight_files import FACTS, read_file
 from visattn.training.command_line.mistakes import explained
-from visattn.training.command_line.predictions import write_predictions
 from visattn.training.command_line.progress import progress_callback
 from visattn.training.command_line.quiet import quiet_lightning
 from visattn.training.command_line.recipes import PARSER_MODE, find_recipe
@@ -32,10 +31,10 @@ class TaskCLI(LightningCLI):
     """Lightning's command line for the model and the data of a task.
 
     Beside Lightning's options there are ``--task``, which the recipes give as ``task:``, ``--name``
-    and ``--runs``: a training leaves its CSV logs
-    (and TensorBoard's, if that is installed), ``config.yaml``, ``checkpoints/last.ckpt`` and
-    ``checkpoints/best.ckpt`` in ``RUNS/NAME/version_K``, and never overwrites an earlier one.
-    ``--ckpt_path last`` and ``best`` mean the newest run of that name.
+    and ``--runs``: a training leaves its CSV logs (and TensorBoard's, if that is installed),
+    ``config.yaml``, ``checkpoints/last.ckpt`` and ``checkpoints/best.ckpt`` in
+    ``RUNS/NAME/version_K``, and never overwrites an earlier one. ``--ckpt_path last`` and ``best``
+    mean the newest run of that name.
 
     Args:
         arguments: Words of the command line, or the same as a mapping. ``-c`` takes a YAML file or
@@ -129,7 +128,7 @@ class TaskCLI(LightningCLI):
         elif training and not quick and config.get("enable_checkpointing") is not False:
             validated = getattr(self.datamodule, "val_split", "") is not None
             callbacks += checkpoints(best=self._task.best if validated else None)
-        config["callbacks"] = [*_listed(config.get("callbacks")), *callbacks]
+        self.trainer_defaults["callbacks"] = callbacks  # after those of the configuration
         return super().instantiate_trainer(**kwargs)
 
     def after_fit(self) -> None:
@@ -152,6 +151,8 @@ class TaskCLI(LightningCLI):
 
     def predict(self, **kwargs: Any) -> None:
         """Predict and write ``predictions.csv`` beside the checkpoints."""
+        from visattn.training.command_line.predictions import write_predictions
+
         if self._task.name != DEFAULT:
             raise ValueError(f"predict is for the classification of images, not {self._task.name}")
         batches = self.trainer.predict(**{**kwargs, "return_predictions": True}) or []
@@ -173,12 +174,11 @@ class TaskCLI(LightningCLI):
             for key, value in kept.items()
             if not key.startswith("_") and key not in self._task.links
         }
-        names = saved.get(FACTS, {}).get("class_names")
         model.update(standing_alone(model))
         if model:
             update = {self.subcommand: {"model": model}}
             self.config = self.parser.parse_object(update, self.config)
-        self._trained_classes = names
+        self._trained_classes = saved.get(FACTS, {}).get("class_names")
 
     def after_instantiate_classes(self) -> None:
         """Refuse data whose classes are others than those that the network was trained on."""
@@ -254,12 +254,6 @@ def checkpoints(*, best: str | None) -> list[Callback]:
     if best is None:
         return [last]
     return [ModelCheckpoint(filename="best", monitor=best, mode="max", **common), last]
-
-
-def _listed(callbacks: Any) -> list[Callback]:
-    if callbacks is None:
-        return []
-    return list(callbacks) if isinstance(callbacks, list) else [callbacks]
 
 
 @rank_zero_only
