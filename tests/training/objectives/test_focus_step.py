@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from visattn.blocks import SpatialMask
-from visattn.training.objectives.swapping import SwapStep, averaged, complete_masks, resized
+from visattn.training.objectives.focus_step import FocusStep, averaged, resized
 
 
 @pytest.fixture
@@ -15,7 +15,8 @@ def model():
 def test_missing_pixels_are_predicted_sharpened_and_trusted_by_their_confidence(model):
     images, given = torch.randn(2, 3, 8, 8), torch.full((2, 1, 8, 8), torch.nan)
     given[0, :, :4] = 1.0
-    masks, trust = complete_masks(model, images, given, weight=0.5)
+    step = FocusStep(predicted_weight=0.5)
+    masks, trust = step.complete(model, {"image": images, "mask": given})
     logits = model[0].logits(images).detach()
     known = ~given.isnan()
     assert (masks[known] == 1).all()
@@ -33,13 +34,13 @@ def test_without_a_swap_it_is_the_loss_of_the_images(model):
     batch = {"image": torch.randn(3, 3, 8, 8), "label": torch.tensor([0, 1, 0])}
     options = {"rim": 0, "shift": 0.0, "label_smoothing": 0.0, "predicted_weight": 0.5}
     trust = torch.ones(3, 1, 8, 8)
-    step = SwapStep(swap=0, mask_weight=0.25, **options)
+    step = FocusStep(swap=0, mask_weight=0.25, **options)
     (entropy, mask), parts = step.classify(model, batch, masks, trust)
     expected = nn.functional.cross_entropy(model(batch["image"]), batch["label"])
     torch.testing.assert_close(entropy, expected)
     torch.testing.assert_close(parts["cross_entropy"], entropy.detach())
     torch.testing.assert_close(0.25 * parts["mask"], mask.detach())
-    (swapped, other), _ = SwapStep(swap=1.0, mask_weight=0.25, **options).classify(
+    (swapped, other), _ = FocusStep(swap=1.0, mask_weight=0.25, **options).classify(
         model, batch, masks, trust
     )
     assert swapped != entropy

@@ -1,7 +1,11 @@
-"""Steps that objectives with a mask share: complete the masks, swap backgrounds, classify."""
+"""What the objectives with a mask share: options, and the steps that the options belong to.
+
+Complete the masks, swap the backgrounds, classify.
+"""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import final
 
 import torch
@@ -17,87 +21,59 @@ from visattn.networks.mask_pass import (
     set_leaks,
     sharpened,
 )
+from visattn.training.checks import check_in
 from visattn.training.losses.mask_losses import consistency_loss, mask_loss
-from visattn.training.objectives.base import check_in
-
-
-def complete_masks(
-    model: nn.Module, images: Tensor, given: Tensor, *, weight: float, site: str | None = None
-) -> tuple[Tensor, Tensor]:
-    """Masks without NaN, the missing pixels predicted, and how far each pixel is trusted.
-
-    Args:
-        model: Has a spatial mask.
-        images: (N, 3, H, W).
-        given: (N, 1, H, W), NaN where unlabelled.
-        weight: Trust in a predicted pixel of which the model is certain; it falls with the
-            confidence |2 m - 1|. A given pixel is trusted by 1.
-        site: The mask's site, where the model has several.
-
-    Returns:
-        Masks in [0, 1] and trust, both (N, 1, H, W), without a graph.
-    """
-    missing = given.isnan()
-    if not missing.any():
-        return given, torch.ones_like(given)
-    # Not under no_grad: there, autocast of older PyTorch (issue 158232) keeps weights that it
-    # casts without their graph, and the later passes of this step would take them.
-    logits = predict_mask(model, images, site=site).detach().float()
-    logits = resized(logits, given.shape[-2:])
-    confidence = (2 * torch.sigmoid(logits) - 1).abs() * weight
-    masks = torch.where(missing, sharpened(logits), given)
-    return masks, torch.where(missing, confidence, 1)
+from visattn.training.objectives.base import Batch
 
 
 @final
-class SwapStep:
-    """Puts objects on the backgrounds of other images, and classifies: the step with its options.
+@dataclass(kw_only=True)
+class FocusStep:
+    """A step that puts objects on the backgrounds of other images, and classifies, by its options.
 
     Args:
-        label_smoothing: Of the cross-entropy, in [0, 1).
+        label_smoothing: Share of the target that is spread evenly over the classes, in [0, 1).
+        warmup: Share of the training, in [0, 1), in which only the mask learns, while images
+            without a mask are about.
         swap: How likely an image gets another background, in [0, 1].
         mask_weight: Weight of the mask loss beside the cross-entropy.
-        predicted_weight: Trust in a predicted pixel, see `complete_masks`.
-        rim: See `visattn.data.background_swap.swap_backgrounds`.
-        shift: See there; in [0, 1).
-        anneal: Whether masks of the annealed form close during the first half of the training.
-        consistency_weight: Weight of `visattn.training.losses.mask_losses.consistency_loss` between
-        the answers
-            for an image as it is and with its new background. Above 0 it takes one more pass, on
-            the images as they are, which the statistics of batch normalisation follow too.
+        predicted_weight: Weight of a pixel of a predicted mask beside one of a given mask.
+        labelled: Labelled images from the bank in each step.
+        bank: Most labelled images to hold, see `LabelledBank`.
+        rim: Pixels at the edge of a mask whose colours are not trusted in swapping, see
+            `visattn.data.background_swap.swap_backgrounds`.
+        shift: Largest shift of a background along each axis, as a share of the side.
+        anneal: Whether a mask of the annealed form closes.
         site: The mask's site, where the model has several.
+        consistency_weight: Weight of the divergence between the answers for an image as it is and
+            on its new background, `visattn.training.losses.consistency_loss`. Above 0 it takes a
+            pass more in step 4; 0 leaves it out.
 
     Raises:
         ValueError: If an argument is out of its range.
     """
 
-    def __init__(
-        self,
-        *,
-        label_smoothing: float,
-        swap: float,
-        mask_weight: float,
-        predicted_weight: float,
-        rim: int,
-        shift: float,
-        anneal: bool = True,
-        consistency_weight: float = 0.0,
-        site: str | None = None,
-    ) -> None:
-        check_in("[0, 1)", label_smoothing=label_smoothing, shift=shift)
-        check_in("[0, 1]", swap=swap)
-        check_in("[0, inf)", mask_weight=mask_weight, predicted_weight=predicted_weight, rim=rim)
-        check_in("[0, inf)", consistency_weight=consistency_weight)
-        self.label_smoothing = label_smoothing
-        self.swap = swap
-        self.mask_weight = mask_weight
-        self.predicted_weight = predicted_weight
-        self.rim = rim
-        self.shift = shift
-        self.anneal = anneal
-        self.consistency_weight = consistency_weight
-        self.site = site
-        self._checked = False
+    label_smoothing: float = 0.1
+    warmup: float = 0.15
+    swap: float = 1.0
+    mask_weight: float = 1.0
+    predicted_weight: float = 0.5
+    labelled: int = 16
+    bank: int = 512
+    rim: int = 1
+    shift: float = 0.3
+    anneal: bool = True
+    site: str | None = None
+    consistency_weight: float = 0.0
+    _checked: bool = field(default=False, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        check_in(
+            "[0, 1)", label_smoothing=self.label_smoothing, warmup=self.warmup, shift=self.shift
+        )
+        check_in("[0, 1]", swap=self.swap)
+        for name in ("mask_weight", "predicted_weight", "rim", "consistency_weight"):
+            check_in("[0, inf)", **{name: getattr(self, name)})
 
     def check(self, model: nn.Module) -> None:
         """Find the mask, and warn, once, if the class loss can widen it.
@@ -120,20 +96,41 @@ class SwapStep:
             )
 
     def begin(self, model: nn.Module, progress: float) -> None:
-        """Check the model in the first step, and close its masks in every one."""
+        """Check the model in the first step, and close its masks in every one.
+
+        Masks of the annealed form close during the first half of the training.
+        """
         self.check(model)
         set_leaks(model, leak=max(0.0, 1 - 2 * progress) if self.anneal else 1.0)
 
-    def complete(self, model: nn.Module, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """A batch's masks without NaN, and their trust, see `complete_masks`."""
-        return complete_masks(
-            model, batch["image"], batch["mask"], weight=self.predicted_weight, site=self.site
-        )
+    def complete(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
+        """A batch's masks without NaN, and how far each pixel is trusted.
+
+        Missing pixels are predicted. A given one is trusted by 1, a predicted one by
+        ``predicted_weight`` times the model's confidence |2 m - 1|.
+
+        Returns:
+            Masks in [0, 1] and trust, both (N, 1, H, W), without a graph.
+        """
+        given = batch["mask"]
+        missing = given.isnan()
+        if not missing.any():
+            return given, torch.ones_like(given)
+        # Not under no_grad: there, autocast of older PyTorch (issue 158232) keeps weights that it
+        # casts without their graph, and the later passes of this step would take them.
+        logits = predict_mask(model, batch["image"], site=self.site).detach().float()
+        logits = resized(logits, given.shape[-2:])
+        confidence = (2 * torch.sigmoid(logits) - 1).abs() * self.predicted_weight
+        masks = torch.where(missing, sharpened(logits), given)
+        return masks, torch.where(missing, confidence, 1)
 
     def classify(
-        self, model: nn.Module, batch: Mapping[str, Tensor], masks: Tensor, trust: Tensor
+        self, model: nn.Module, batch: Batch, masks: Tensor, trust: Tensor
     ) -> tuple[list[Tensor], dict[str, Tensor]]:
         """Losses on images with swapped backgrounds.
+
+        With a consistency, the statistics of batch normalisation follow the images as they are,
+        too.
 
         Args:
             model: Has a spatial mask.
