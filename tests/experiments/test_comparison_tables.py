@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from visattn.cli import main
-from visattn.experiments.comparison.comparing import write_tables
+from visattn.experiments.comparison.comparison import write_tables
 from visattn.experiments.comparison.page import command_of
 from visattn.experiments.comparison.records import Record, add_records, read_records
 from visattn.experiments.comparison.summary import Statistic, summarise_records

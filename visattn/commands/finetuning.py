@@ -17,6 +17,6 @@ def compare_starts(
     from visattn.training.command_line.process import tune_process
 
     tune_process()
-    from visattn.experiments.finetuning import run_finetuning
+    from visattn.experiments.starts import run_finetuning
 
     run_finetuning(seeds=(0, 1, 2) if seeds is None else seeds, out=out, quick=quick)

@@ -80,7 +80,7 @@ def compare_recipes(
     """
     from pathlib import Path
 
-    from visattn.experiments.comparison.comparing import compare, write_tables
+    from visattn.experiments.comparison.comparison import compare, write_tables
 
     named = {"baseline": baseline, "oracle": oracle}
     if tables_only:

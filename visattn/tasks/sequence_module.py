@@ -7,8 +7,8 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
 from visattn.tasks.batched import Batch
-from visattn.training.measured import SplitMeans
-from visattn.training.optimisation import adamw_with_cosine
+from visattn.tasks.optimisation import adamw_with_cosine
+from visattn.tasks.split_means import SplitMeans
 
 
 class SequenceModule(L.LightningModule, ABC):

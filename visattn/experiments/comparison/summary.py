@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from visattn.experiments.comparison.numbers import RANDOM
+from visattn.experiments.comparison.columns import RANDOM
 from visattn.experiments.comparison.records import Record
 from visattn.metrics import gap_recovery
 

@@ -33,7 +33,7 @@ class Task:
     model: str
     data: str
     best: str
-    outcomes: str = "visattn.training.measured.Measured"
+    outcomes: str = "visattn.tasks.split_means.Measured"
     links: tuple[str, ...] = field(default=())
     many_data: bool = False
 

@@ -14,7 +14,7 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from visattn.experiments.finetuning_figure import Curve, draw_curves
+from visattn.experiments.starts_figure import Curve, draw_curves
 from visattn.metrics import mean_std
 from visattn.training.command_line.command import TaskCLI
 from visattn.training.command_line.quiet import quiet_lightning

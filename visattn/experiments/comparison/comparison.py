@@ -9,12 +9,12 @@ from pathlib import Path
 from rich.console import Console
 
 from visattn.basics.suggestions import nearest
+from visattn.experiments.comparison.columns import RANDOM
 from visattn.experiments.comparison.figure import draw_section
-from visattn.experiments.comparison.numbers import RANDOM
 from visattn.experiments.comparison.page import tables_text, write_page
 from visattn.experiments.comparison.plan import Run, code_hash, find_recipes, plan_runs
+from visattn.experiments.comparison.processes import Machine, Place, finished, run_all
 from visattn.experiments.comparison.records import Record, add_records, read_records
-from visattn.experiments.comparison.running import Machine, Place, finished, run_all
 from visattn.experiments.comparison.summary import BASELINE, ORACLE, summarise_records
 from visattn.experiments.markdown import fill_readme
 
@@ -79,7 +79,7 @@ def compare(
     )
     _say_other_code(runs, records, console, same_code=same_code)
     if missing:
-        from visattn.experiments.comparison.checking import prepare
+        from visattn.experiments.comparison.preparation import prepare
 
         prepare(dict.fromkeys(run.recipe for run in missing), words=words)
     if new:

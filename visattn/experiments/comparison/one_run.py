@@ -39,8 +39,8 @@ def train_and_test(fit: list[str], test: list[str]) -> dict[str, Any]:
     import torch
 
     from visattn.experiments.comparison.clock import RunClock
-    from visattn.experiments.comparison.energy import energy_inside
-    from visattn.experiments.comparison.numbers import numbers_of
+    from visattn.experiments.comparison.columns import numbers_of
+    from visattn.experiments.comparison.grad_cam_energy import energy_inside
     from visattn.training.command_line.command import TaskCLI, with_recipes
     from visattn.training.command_line.quiet import quiet_lightning
 
