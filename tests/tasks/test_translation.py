@@ -146,7 +146,7 @@ def test_alignment_is_counted_on_the_diagonal_off_it_and_for_questions(monkeypat
 
 
 def test_means_weigh_batches_by_their_size():
-    means = SplitMeans()
+    means = SplitMeans({})
     means.add(1, "exact", torch.ones(3))
     means.add(1, "exact", torch.zeros(1))
     means.add(0, "nothing", torch.ones(0))
