@@ -1,6 +1,5 @@
 """Train and test recipes with several seeds, and tell how they compare."""
 
-import os
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -8,6 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from visattn.basics.files import write_whole
 from visattn.basics.suggestions import nearest
 from visattn.experiments.comparison.columns import RANDOM
 from visattn.experiments.comparison.figure import draw_section
@@ -153,14 +153,11 @@ def write_tables(
         draw_section(section, table.with_name(f"{stem}.png"))
         for section, stem in zip(sections, stems, strict=True)
     ]
-    page = table.with_suffix(".md")
-    temporary = page.with_name(f".{page.name}.{os.getpid()}.part")
-    text = write_page(sections, pictures=[path.name for path in pictures])
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(page)
+    page = write_page(sections, pictures=[path.name for path in pictures])
+    written = write_whole(table.with_suffix(".md"), page)
     if readme is not None:
         fill_readme(readme, tables_text(sections, folder=Path(readme).parent))
-    return [table, page, *pictures]
+    return [table, written, *pictures]
 
 
 def _is_missing(run: Run, records: dict[str, Record], *, same_code: bool) -> bool:
