@@ -36,7 +36,7 @@ _OTHERS = {
     "training.caption_data": "tasks.captioning.data",
     "training.captioning": "tasks.captioning.module",
     "training.clause_data": "tasks.translation.data",
-    "training.copying": "tasks.copying.module",
+    "training.copying": "tasks.copying",
     "training.review_data": "tasks.review_data",
     "training.sentiment": "tasks.sentiment.module",
     "training.smile_data": "tasks.smiles.data",

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import nn
 
 from visattn.data import FolderData, Item
-from visattn.experiments.comparison.numbers import numbers_of
+from visattn.experiments.comparison.columns import numbers_of
 from visattn.training.classifier import ImageClassifier
 from visattn.training.command_line.quiet import quiet_lightning
 from visattn.training.outcomes import foreground_ids

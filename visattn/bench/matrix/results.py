@@ -8,16 +8,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-import visattn
 from visattn.basics.files import whole_file
+from visattn.basics.fingerprint import source_fingerprint
 from visattn.bench.matrix.architectures import VERSIONS
 
 Result = TypeVar("Result")
-_BESIDE = {
-    *("auditing", "commands", "data", "evaluation", "experiments", "metrics", "networks"),
-    *("pictures", "report_page", "sequence", "tasks", "training"),
-}
-"""Parts of the package that no result of the matrix depends on."""
 
 
 def kept(function: Callable[[Any], Result], item: Any, *, folder: Path | None) -> Result:
@@ -46,10 +41,5 @@ def kept(function: Callable[[Any], Result], item: Any, *, folder: Path | None) -
 @cache
 def fingerprint() -> str:
     """Of the libraries' versions and of the source code that the matrix tries."""
-    package = Path(visattn.__file__).parent
-    found = hashlib.sha256(json.dumps(VERSIONS, sort_keys=True).encode())
-    for path in sorted(package.rglob("*.py")):
-        inside = path.relative_to(package)
-        if inside.parts[0] not in _BESIDE:
-            found.update(str(inside).encode() + b"\0" + path.read_bytes())
-    return found.hexdigest()
+    code = source_fingerprint("visattn.bench.matrix", "visattn.blocks")
+    return f"{json.dumps(VERSIONS, sort_keys=True)} {code}"

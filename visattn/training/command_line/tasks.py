@@ -33,7 +33,7 @@ class Task:
     model: str
     data: str
     best: str
-    outcomes: str = "visattn.training.measured.Measured"
+    outcomes: str = "visattn.tasks.split_means.Measured"
     links: tuple[str, ...] = field(default=())
     many_data: bool = False
 
@@ -72,21 +72,21 @@ TASKS = {
         Task(
             "sentiment",
             "visattn.tasks.sentiment.module.SentimentModule",
-            "visattn.tasks.review_data.ReviewData",
+            "visattn.tasks.sentiment.data.ReviewData",
             best="val/accuracy",
             links=("words",),
         ),
         Task(
             "tagging",
             "visattn.tasks.tagging.module.TaggingModule",
-            "visattn.tasks.review_data.TaggingData",
+            "visattn.tasks.tagging.data.TaggingData",
             best="val/nouns",
             links=("words", "tags"),
         ),
         Task(
             "copying",
             "visattn.tasks.copying.module.CopyingModule",
-            "visattn.tasks.copying.module.CopyingData",
+            "visattn.tasks.copying.data.CopyingData",
             best="val/symbols",
             links=("length", "symbols"),
         ),

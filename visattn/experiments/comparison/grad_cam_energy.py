@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 
-from visattn.experiments.comparison.numbers import RANDOM, split_name
+from visattn.experiments.comparison.columns import RANDOM, split_name
 from visattn.metrics import chance_level, energy_pointing, resize_saliency, summarise
 from visattn.recording.cam import cam_layer, grad_cam
 

@@ -3,7 +3,9 @@
 import json
 import sys
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
+
+from visattn.basics.files import write_whole
 
 
 def main(order: str) -> None:
@@ -18,11 +20,7 @@ def main(order: str) -> None:
     tune_process()  # before PyTorch is imported
     given = json.loads(order)
     found = train_and_test(given["fit"], given["test"])
-    path = Path(given["result"])
-    temporary = path.with_suffix(".part")
-    text = json.dumps({**given["about"], **found}, indent=2)
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    write_whole(given["result"], json.dumps({**given["about"], **found}, indent=2))
 
 
 def train_and_test(fit: list[str], test: list[str]) -> dict[str, Any]:
@@ -39,8 +37,8 @@ def train_and_test(fit: list[str], test: list[str]) -> dict[str, Any]:
     import torch
 
     from visattn.experiments.comparison.clock import RunClock
-    from visattn.experiments.comparison.energy import energy_inside
-    from visattn.experiments.comparison.numbers import numbers_of
+    from visattn.experiments.comparison.columns import numbers_of
+    from visattn.experiments.comparison.grad_cam_energy import energy_inside
     from visattn.training.command_line.command import TaskCLI
     from visattn.training.command_line.quiet import quiet_lightning
 
@@ -68,10 +66,7 @@ def train_and_test(fit: list[str], test: list[str]) -> dict[str, Any]:
         "threads": str(torch.get_num_threads()),
         "device": str(trained.trainer.strategy.root_device.type),
     }
-    return cast(
-        dict[str, Any],
-        {"facts": facts, "numbers": {**numbers, **measured, **energy}, "run": folder},
-    )
+    return {"facts": facts, "numbers": {**numbers, **measured, **energy}, "run": folder}
 
 
 if __name__ == "__main__":

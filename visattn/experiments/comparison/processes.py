@@ -216,9 +216,9 @@ def _start(
 def start_process(
     order: str, *, log: TextIOWrapper, environment: Mapping[str, str]
 ) -> subprocess.Popen[bytes]:
-    """Begin one run, see `visattn.experiments.comparison.single`."""
+    """Begin one run, see `visattn.experiments.comparison.one_run`."""
     return subprocess.Popen(
-        [sys.executable, "-m", "visattn.experiments.comparison.single", order],
+        [sys.executable, "-m", "visattn.experiments.comparison.one_run", order],
         stdin=subprocess.DEVNULL,
         stdout=log,
         stderr=subprocess.STDOUT,

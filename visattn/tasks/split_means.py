@@ -1,61 +1,65 @@
 """Means of what is measured on each test split, and their table."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, final
 
 import lightning as L
+import torch
 from rich.table import Table
 from torch import Tensor
 
 from visattn.training.data_facts import names_of_tests
 
+Reductions = Mapping[str, Callable[[Tensor], Tensor]]
+"""From a measure to what takes the place of the mean over its values."""
+
 
 @final
 class SplitMeans:
-    """Sums of what is measured, by split and measure.
+    """What is measured, by split and measure.
+
+    Args:
+        reductions: For what isn't a mean.
 
     Example:
-        >>> import torch
-        >>> means = SplitMeans()
+        >>> means = SplitMeans({"milliseconds": torch.median})
         >>> means.add(0, "exact", torch.tensor([True, False]))
         >>> means.add(0, "exact", torch.tensor([True, True]))
+        >>> means.add(0, "milliseconds", torch.tensor([3.0, 9.0, 4.0]))
         >>> means.of(0)
-        {'exact': 0.75}
+        {'exact': 0.75, 'milliseconds': 4.0}
     """
 
-    def __init__(self) -> None:
-        self._sums: dict[tuple[int, str], list[float]] = defaultdict(lambda: [0.0, 0.0])
+    def __init__(self, reductions: Reductions) -> None:
+        self._reductions = reductions
+        self._values: dict[tuple[int, str], list[Tensor]] = defaultdict(list)
 
     def reset(self) -> None:
         """Forget everything."""
-        self._sums.clear()
+        self._values.clear()
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing was added yet."""
+        return not self._values
 
     def add(self, split: int, measure: str, values: Tensor) -> None:
         """Values of one batch, a number for each of what is counted."""
-        entry = self._sums[split, measure]
-        entry[0] += float(values.detach().double().sum())
-        entry[1] += values.numel()
-
-    def replace(self, split: int, measure: str, value: float) -> None:
-        """A value of the whole split, in place of a mean of what was added.
-
-        Example:
-            >>> means = SplitMeans()
-            >>> means.replace(0, "milliseconds", 3.0)
-            >>> means.replace(0, "milliseconds", 2.0)
-            >>> means.of(0)
-            {'milliseconds': 2.0}
-        """
-        self._sums[split, measure] = [value, 1.0]
+        self._values[split, measure].append(values.detach().cpu())
 
     def of(self, split: int) -> dict[str, float]:
-        """The means of one split."""
+        """The means of one split, in single precision, as they are logged."""
+        joined = {
+            measure: torch.cat(values).double()
+            for (place, measure), values in self._values.items()
+            if place == split
+        }
         return {
-            measure: total / count
-            for (place, measure), (total, count) in self._sums.items()
-            if place == split and count
+            measure: self._reductions.get(measure, torch.mean)(values).float().item()
+            for measure, values in joined.items()
+            if len(values)
         }
 
     def compute(self, trainer: L.Trainer) -> dict[str, float]:
@@ -79,7 +83,7 @@ class MeasuredResults:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return {"splits": {name: dict(found) for name, found in self.splits.items()}}
+        return {"splits": self.splits}
 
     def table(self, *, title: str) -> Table:
         """A row a split, a column a measure."""

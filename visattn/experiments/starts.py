@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, final
 
@@ -14,9 +15,10 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from visattn.experiments.finetuning_figure import Curve, draw_curves
-from visattn.metrics import mean_std
-from visattn.training.command_line.command import TaskCLI
+from visattn.basics.files import write_whole
+from visattn.experiments.recipe_run import build_recipe, timed
+from visattn.experiments.starts_figure import Curve, draw_curves
+from visattn.metrics.statistic import Statistic
 from visattn.training.command_line.quiet import quiet_lightning
 from visattn.training.command_line.recipes import find_recipe
 from visattn.training.command_line.runs import find_checkpoint
@@ -36,6 +38,7 @@ _QUICK = {
     "data.batch_size": 8,
     "data.workers": 0,
 }
+_NO_BAR = {"trainer.enable_progress_bar": False}
 _QUICK_STEPS = {"trainer.max_steps": 4, "trainer.val_check_interval": 2}
 
 
@@ -99,7 +102,6 @@ def run_finetuning(
     """
     console = Console(highlight=False, soft_wrap=True)
     out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
     if not seeds:
         raise ValueError("seeds must name at least one seed, such as [0, 1, 2]")
     curves: list[Curve] = []
@@ -114,8 +116,7 @@ def run_finetuning(
         "recipes": {"base": BASE, "attention": TUNED},
         "curves": [asdict(curve) for curve in curves],
     }
-    written = out / "results.json"
-    written.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    written = write_whole(out / "results.json", json.dumps(found, indent=2) + "\n")
     picture = draw_curves(curves, out / "curves.png")
     for kind in (NEW, OLD):
         console.print(_table([curve for curve in curves if curve.kinds == kind], kind))
@@ -128,14 +129,13 @@ def _base(seed: int, out: Path, *, quick: bool, console: Console) -> tuple[Path,
     name = f"base-seed{seed}" + ("-quick" if quick else "")
     changes: dict[str, Any] = {"seed_everything": seed, "data.seed": seed}
     changes |= {**_QUICK, "trainer.max_epochs": 1} if quick else {}
-    cli = _build(BASE, out, name, changes)
+    build = partial(build_recipe, BASE, runs=out, name=name, changes={**_NO_BAR, **changes})
+    cli = build(logs=False)
     if not _is_whole(out, name, epochs=cli.trainer.max_epochs):
-        begun = time.monotonic()
-        console.print(f"Training {name} on {', '.join(cli.datamodule.class_names)}")
-        cli = _build(BASE, out, name, changes, logs=True)
-        with quiet_lightning():
-            cli.trainer.fit(cli.model, datamodule=cli.datamodule)
-        console.print(f"  {time.monotonic() - begun:.0f} s")
+        with timed(console, f"Training {name} on {', '.join(cli.datamodule.class_names)}"):
+            cli = build()
+            with quiet_lightning():
+                cli.trainer.fit(cli.model, datamodule=cli.datamodule)
     return find_checkpoint(out, name=name), list(cli.datamodule.class_names)
 
 
@@ -162,7 +162,9 @@ def _curve(arm: Arm, seed: int, base: Path, out: Path, *, quick: bool, console: 
         if saved["settings"] == settings:
             return Curve(**saved["curve"])
     points = _Points()
-    cli = _build(TUNED, out, name, changes, callbacks=[points])
+    cli = build_recipe(
+        TUNED, runs=out, name=name, changes={**_NO_BAR, **changes}, logs=False, callbacks=[points]
+    )
     trained = sum(p.numel() for p in cli.model.parameters() if p.requires_grad)
     begun = time.monotonic()
     with quiet_lightning():
@@ -173,30 +175,8 @@ def _curve(arm: Arm, seed: int, base: Path, out: Path, *, quick: bool, console: 
         f"{arm.kinds}, {arm.name}, seed {seed}: {curve.accuracies[0]:.1%} to "
         f"{curve.accuracies[-1]:.1%} in {curve.steps[-1]} steps, {time.monotonic() - begun:.0f} s"
     )
-    file.parent.mkdir(exist_ok=True)
-    file.write_text(json.dumps({"settings": settings, "curve": asdict(curve)}, indent=2))
+    write_whole(file, json.dumps({"settings": settings, "curve": asdict(curve)}, indent=2))
     return curve
-
-
-def _build(
-    recipe: str,
-    out: Path,
-    name: str,
-    changes: Mapping[str, Any],
-    *,
-    logs: bool = False,
-    callbacks: Sequence[L.Callback] = (),
-) -> TaskCLI:
-    """A recipe's network, data and trainer, with some values changed."""
-    words = [f"--config={find_recipe(recipe)}", f"--runs={out}", f"--name={name}"]
-    words += ["--trainer.enable_progress_bar=false"]
-    words += [f"--{key}={_word(value)}" for key, value in changes.items()]
-    with quiet_lightning():
-        return TaskCLI(words, run=False, logs=logs, callbacks=callbacks)
-
-
-def _word(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 @final
@@ -240,5 +220,4 @@ def _spread(values: Sequence[float]) -> str:
     """Mean and standard deviation in per cent; the mean alone of fewer than three."""
     if len(values) < 3:
         return f"{100 * sum(values) / len(values):.1f}"
-    found = mean_std(values)
-    return f"{100 * found.mean:.1f} ± {100 * found.std:.1f}"
+    return Statistic.of(values).text(scale=100, digits=1)

@@ -1,6 +1,5 @@
 """Train and test recipes with several seeds, and tell how they compare."""
 
-import os
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -8,13 +7,14 @@ from pathlib import Path
 
 from rich.console import Console
 
+from visattn.basics.files import write_whole
 from visattn.basics.suggestions import nearest
+from visattn.experiments.comparison.columns import RANDOM
 from visattn.experiments.comparison.figure import draw_section
-from visattn.experiments.comparison.numbers import RANDOM
 from visattn.experiments.comparison.page import tables_text, write_page
 from visattn.experiments.comparison.plan import Run, code_hash, find_recipes, plan_runs
+from visattn.experiments.comparison.processes import Machine, Place, finished, run_all
 from visattn.experiments.comparison.records import Record, add_records, read_records
-from visattn.experiments.comparison.running import Machine, Place, finished, run_all
 from visattn.experiments.comparison.summary import BASELINE, ORACLE, summarise_records
 from visattn.experiments.markdown import fill_readme
 
@@ -79,7 +79,7 @@ def compare(
     )
     _say_other_code(runs, records, console, same_code=same_code)
     if missing:
-        from visattn.experiments.comparison.checking import prepare
+        from visattn.experiments.comparison.preparation import prepare
 
         prepare(dict.fromkeys(run.recipe for run in missing), words=words)
     if new:
@@ -153,14 +153,11 @@ def write_tables(
         draw_section(section, table.with_name(f"{stem}.png"))
         for section, stem in zip(sections, stems, strict=True)
     ]
-    page = table.with_suffix(".md")
-    temporary = page.with_name(f".{page.name}.{os.getpid()}.part")
-    text = write_page(sections, pictures=[path.name for path in pictures])
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(page)
+    page = write_page(sections, pictures=[path.name for path in pictures])
+    written = write_whole(table.with_suffix(".md"), page)
     if readme is not None:
         fill_readme(readme, tables_text(sections, folder=Path(readme).parent))
-    return [table, page, *pictures]
+    return [table, written, *pictures]
 
 
 def _is_missing(run: Run, records: dict[str, Record], *, same_code: bool) -> bool:
