@@ -8,7 +8,7 @@ from pathlib import Path
 from visattn.experiments.comparison.records import Record
 from visattn.experiments.comparison.summary import Row, Section, Statistic, random_split
 from visattn.experiments.markdown import recipe_link, table_text
-from visattn.training.adversarial import is_adversarial
+from visattn.training.outcomes import is_adversarial
 
 _NONE = "–"
 _MINUS = "−"
