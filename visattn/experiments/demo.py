@@ -24,7 +24,8 @@ from visattn.pictures import panels, save
 from visattn.training.classifier import ImageClassifier
 from visattn.training.command_line.command import TaskCLI
 from visattn.training.command_line.quiet import quiet_lightning
-from visattn.training.outcomes import Results, SplitOutcome, interval, percent, points
+from visattn.training.outcomes import SplitOutcome
+from visattn.training.results import Results, interval, percent, points
 
 RECIPES = ("plain", "mask")
 SPLITS = ("original", "mixed_same", "mixed_rand", "mixed_new", "only_bg")

@@ -1,40 +1,18 @@
-"""Which entries of a wrapped model's state dict are whose."""
-
-from collections.abc import Iterator
+"""Which entries and modules of a wrapped model are attention."""
 
 from torch import nn
 
-from visattn.blocks.attended import Attended, attended, natural_paths
-
-
-def units(model: nn.Module) -> Iterator[tuple[str, Attended]]:
-    """(path, unit) for every unit, with the path that state dicts use."""
-    for path, module in natural_paths(model):
-        if isinstance(module, Attended):
-            yield path, module
+from visattn.blocks.attended import attended
+from visattn.wrapping.weights import attention_units
 
 
 def attention_keys(model: nn.Module) -> set[str]:
-    """Entries that `wrap` added."""
-    prefixes = tuple(_join(path, f"{unit.child}.") for path, unit in units(model))
+    """Entries of the state dict that `wrap` added."""
+    prefixes = tuple(f"{key}." for key in attention_units(model))
     return {key for key in model.state_dict() if key.startswith(prefixes)}
-
-
-def displaced_keys(model: nn.Module) -> set[str]:
-    """Entries of modules whose place a block has taken."""
-    return {
-        _join(path, name)
-        for path, unit in units(model)
-        if unit.where == "instead"
-        for name in unit.original.state_dict()
-    }
 
 
 def module_paths(model: nn.Module) -> list[str]:
     """Paths of the units, as ``get_submodule`` takes them."""
     paths = {id(module): path for path, module in model.named_modules()}
     return [paths[id(unit)] for unit in attended(model)]
-
-
-def _join(path: str, name: str) -> str:
-    return f"{path}.{name}" if path else name

@@ -6,7 +6,13 @@ from typing import Any
 
 from torch import nn
 
-from visattn.blocks.attended import Attended, attended, replace_module, strip
+from visattn.blocks.attended import (
+    Attended,
+    attended,
+    attended_units,
+    replace_module,
+    strip,
+)
 from visattn.blocks.gates import Init
 from visattn.wrapping.building import Placed
 from visattn.wrapping.placement import Rule
@@ -86,8 +92,7 @@ def unwrap(model: nn.Module) -> nn.Module:
     Raises:
         ValueError: There is none.
     """
-    if not any(True for _ in attended(model)):
-        raise ValueError(f"{type(model).__name__} has no attention that wrap put in.")
+    attended_units(model)
     return strip(model)
 
 
@@ -97,9 +102,7 @@ def attention_parameters(model: nn.Module) -> list[nn.Parameter]:
     Raises:
         ValueError: The model has no attention that `wrap` put in.
     """
-    added = {id(p): p for unit in attended(model) for p in unit.block.parameters()}
-    if not any(True for _ in attended(model)):
-        raise ValueError(f"{type(model).__name__} has no attention that wrap put in.")
+    added = {id(p): p for unit in attended_units(model) for p in unit.block.parameters()}
     return list(added.values())
 
 
@@ -124,9 +127,7 @@ def disabled(model: nn.Module) -> Iterator[nn.Module]:
         ...     next(attended(model)).enabled
         False
     """
-    units = [(unit, unit.enabled) for unit in attended(model)]
-    if not units:
-        raise ValueError(f"{type(model).__name__} has no attention that wrap put in.")
+    units = [(unit, unit.enabled) for unit in attended_units(model)]
     try:
         for unit, _ in units:
             unit.enabled = False

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from visattn.blocks.attended import Attended, natural_paths
+from visattn.basics.files import whole_file, write_whole
+from visattn.blocks.attended import Attended, attended_units, natural_paths
 
 
 def save_attention(model: nn.Module, path: str | Path) -> Path:
@@ -29,14 +30,11 @@ def save_attention(model: nn.Module, path: str | Path) -> Path:
     units = attention_units(model)
     from safetensors.torch import save_file
 
-    state = {
-        f"{key}.{name}": tensor.detach().contiguous().cpu()
-        for key, unit in units.items()
-        for name, tensor in unit.block.state_dict().items()
-    }
-    target.parent.mkdir(parents=True, exist_ok=True)
-    save_file(state, target)
-    target.with_suffix(".json").write_text(json.dumps(_layout(units), indent=1) + "\n")
+    own = attention_state(units)
+    state = {name: tensor.detach().contiguous().cpu() for name, tensor in own.items()}
+    with whole_file(target) as part:
+        save_file(state, part)
+    write_whole(target.with_suffix(".json"), json.dumps(_layout(units), indent=1) + "\n")
     return target
 
 
@@ -72,11 +70,7 @@ def load_attention(model: nn.Module, path: str | Path) -> nn.Module:
                 " as the saved one was."
             )
     state = load_file(source)
-    own = {
-        f"{key}.{name}": tensor
-        for key, unit in units.items()
-        for name, tensor in unit.block.state_dict().items()
-    }
+    own = attention_state(units)
     for name in [*state, *own]:
         shapes = [tuple(s[name].shape) if name in s else "nothing" for s in (state, own)]
         if shapes[0] != shapes[1]:
@@ -103,14 +97,31 @@ def attention_units(model: nn.Module) -> dict[str, Attended]:
     Raises:
         ValueError: The model has no attention that `wrap` put in.
     """
-    units = {
+    attended_units(model)
+    return {
         f"{path}.{unit.child}": unit
         for path, unit in natural_paths(model)
         if isinstance(unit, Attended)
     }
-    if not units:
-        raise ValueError(f"{type(model).__name__} has no attention that wrap put in.")
-    return units
+
+
+def attention_state(units: Mapping[str, Attended]) -> dict[str, Tensor]:
+    """The entries of some units' attention in the model's state dict."""
+    return {
+        f"{key}.{name}": tensor
+        for key, unit in units.items()
+        for name, tensor in unit.block.state_dict().items()
+    }
+
+
+def displaced_keys(units: Mapping[str, Attended]) -> set[str]:
+    """Entries of the modules whose place attention has taken."""
+    return {
+        key.removesuffix(unit.child) + name
+        for key, unit in units.items()
+        if unit.where == "instead"
+        for name in unit.original.state_dict()
+    }
 
 
 def _layout(units: Mapping[str, Attended]) -> dict[str, dict[str, Any]]:

@@ -1,6 +1,6 @@
 """From what a test found to the columns of a comparison."""
 
-from visattn.training.outcomes import Results
+from visattn.training.results import Results
 
 RANDOM = ("mixed_rand", "rand")
 NEW = ("mixed_new", "new")

@@ -39,12 +39,12 @@ def train_and_test(fit: list[str], test: list[str]) -> dict[str, Any]:
     from visattn.experiments.comparison.clock import RunClock
     from visattn.experiments.comparison.columns import numbers_of
     from visattn.experiments.comparison.grad_cam_energy import energy_inside
-    from visattn.training.command_line.command import TaskCLI, with_recipes
+    from visattn.training.command_line.command import TaskCLI
     from visattn.training.command_line.quiet import quiet_lightning
 
     clock = RunClock()
     with quiet_lightning():
-        trained = TaskCLI(with_recipes(fit), callbacks=[clock])
+        trained = TaskCLI(fit, callbacks=[clock])
         folder = trained.trainer.log_dir
         if folder is None:
             raise ValueError("the run has no folder: a comparison needs Lightning's logger")
@@ -54,7 +54,7 @@ def train_and_test(fit: list[str], test: list[str]) -> dict[str, Any]:
             "epochs": float(trained.trainer.current_epoch),
             "parameters": float(sum(p.numel() for p in trained.model.parameters())),
         }
-        tested = TaskCLI(with_recipes([*test, f"--ckpt_path={last}"]))
+        tested = TaskCLI([*test, f"--ckpt_path={last}"])
         measured, facts = numbers_of(
             tested.outcomes.results(), classes=tested.datamodule.num_classes
         )

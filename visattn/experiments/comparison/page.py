@@ -10,7 +10,7 @@ from visattn.experiments.comparison.records import Record
 from visattn.experiments.comparison.summary import Row, Section, random_split
 from visattn.experiments.markdown import recipe_link, table_text
 from visattn.metrics.statistic import Statistic
-from visattn.training.adversarial import is_adversarial
+from visattn.training.outcomes import is_adversarial
 
 _NONE = "–"
 _MINUS = "−"

@@ -7,7 +7,6 @@ from jsonargparse import ArgumentError
 
 from visattn.experiments.comparison.plan import Recipe
 from visattn.training.command_line.command import TaskCLI
-from visattn.training.command_line.mistakes import explained
 from visattn.training.command_line.quiet import quiet_lightning
 from visattn.training.command_line.tasks import DEFAULT, task_of
 
@@ -45,5 +44,5 @@ def _data(recipe: Recipe, *, words: Sequence[str]) -> Any:
     task = task_of(["--config", str(recipe.path)])
     if task.name != DEFAULT:
         raise ValueError(f"the task is {task.name}; only {DEFAULT} of images can be compared")
-    with explained(task.load_model()), quiet_lightning():
+    with quiet_lightning():
         return TaskCLI(given, run=False, logs=False, task=task).datamodule

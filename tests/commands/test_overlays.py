@@ -1,0 +1,211 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+from PIL import Image
+from torch import nn
+
+from visattn import block_names, grad_cam, record, wrap
+from visattn.cli import main
+from visattn.commands import overlays
+from visattn.recording.network_maps import layer_table, maps_of
+from visattn.testing import enliven
+
+ADDED = {
+    "spatial": "",
+    "gate": ", gates",
+    "spatial_logits": ", from logits",
+    "pairwise": ", received",
+}
+"""What follows the name of a site, by what its map is made of."""
+
+
+@pytest.fixture
+def images():
+    return torch.rand(2, 3, 64, 64)
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pictures")
+    for number, name in enumerate(("a/1.jpg", "b/1.png", "b/1.jpg", "b/2.PNG")):
+        pixels = np.random.default_rng(number).integers(0, 255, (40, 50, 3), dtype=np.uint8)
+        (folder / name).parent.mkdir(exist_ok=True)
+        Image.fromarray(pixels).save(folder / name)
+    (folder / "b" / "notes.txt").write_text("no picture")
+    return folder
+
+
+def wrapped(block):
+    options = {"num_classes": 5} if block == "abn" else {}
+    return enliven(wrap(torchvision.models.resnet18(num_classes=5), block, **options)).eval()
+
+
+@pytest.mark.parametrize("block", block_names())
+def test_every_block_is_drawn_or_says_that_it_knows_nothing_of_places(block, images):
+    network = wrapped(block)
+    table = layer_table(network, images)
+    with torch.no_grad(), record(network) as maps:
+        logits = network(images)
+    if all(site.heat_kind is None for site in maps.values()):
+        with pytest.raises(ValueError, match=r"says nothing of places: .* layers grad_cam"):
+            maps_of(network, images)
+        with pytest.raises(ValueError, match=r"computes channel, nothing of places"):
+            maps_of(network, images, layers=["layer4.*"])
+        assert "no: nothing of places" in table
+        assert list(maps_of(network, images, layers=["grad_cam"]).maps) == ["Grad-CAM, layer4"]
+        return
+    found = maps_of(network, images)
+    torch.testing.assert_close(found.logits, logits)
+    assert list(found.maps) == [
+        f"{name}, mask" if name == "image" else f"{name}{ADDED[site.heat_kind]}"
+        for name, site in maps.items()
+    ]
+    for heat, site in zip(found.maps.values(), maps.values(), strict=True):
+        torch.testing.assert_close(heat, site.heat)
+    assert "nothing of places" not in table
+    assert len(table.splitlines()) == len(maps) + 2  # the head, Grad-CAM
+
+
+def test_layers_by_name_end_glob_and_grad_cam(images):
+    network = nn.Sequential(wrapped("cbam"))
+
+    def names(*layers):
+        return list(maps_of(network, images, layers=layers).maps)
+
+    assert names("0.layer4.1", "layer3.0") == ["0.layer4.1", "0.layer3.0"]
+    assert names("layer4.*") == names("*4.0", "*4.1") == ["0.layer4.0", "0.layer4.1"]
+    assert names("layer4.1", "layer4.*") == ["0.layer4.1", "0.layer4.0"]
+    found = maps_of(network, images, layers=["grad_cam:0.layer3", "grad_cam"])
+    assert list(found.maps) == ["Grad-CAM, 0.layer3", "Grad-CAM, 0.layer4"]
+    expected = grad_cam(network, images, layer="0.layer3")
+    torch.testing.assert_close(found.maps["Grad-CAM, 0.layer3"], expected)
+    assert found.normalise == "image"
+    assert maps_of(network, images).normalise == "image"  # gates up to 2
+    paper = wrap(torchvision.models.resnet18(num_classes=5), "cbam", init="paper")
+    assert maps_of(enliven(paper).eval(), images).normalise == "none"
+    with pytest.raises(ValueError, match=r"(?s)no map at 'layer4.7'; did you mean .*grad_cam"):
+        names("layer4.7")
+    with pytest.raises(KeyError, match=r"no layer '0\.layer7'"):
+        names("grad_cam:0.layer7")
+    with pytest.raises(ValueError, match="layers is empty"):
+        names()
+
+
+def test_a_block_that_runs_twice_is_drawn_twice():
+    from visattn.blocks import CBAM
+
+    class Twice(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.block, self.fc = enliven(CBAM(3)), nn.Linear(3, 2)
+
+        def forward(self, x):
+            return self.fc(self.block(self.block(x)).mean((2, 3)))
+
+    network, images = Twice().eval(), torch.rand(1, 3, 8, 8)
+    assert list(maps_of(network, images).maps) == ["block, call 1", "block, call 2"]
+    assert len(maps_of(network, images, layers=["block"]).maps) == 2
+    assert list(maps_of(network, images, layers=["block, call 2"]).maps) == ["block, call 2"]
+    assert "2 calls" in layer_table(network, images)
+
+
+def width(path):
+    with Image.open(path) as image:
+        return image.width
+
+
+def run(*words):
+    return main(["overlay", *map(str, words)])
+
+
+SMALL = ("--model", "resnet10t", "--size", "48")
+
+
+@pytest.fixture(scope="module")
+def network():
+    from visattn.networks.backbone import build_backbone
+
+    return enliven(wrap(build_backbone("resnet10t", num_classes=5), "cbam", stages=[3, 4])).eval()
+
+
+@pytest.fixture
+def attentive(monkeypatch, network):
+    """``resnet10t`` with attention in it."""
+    monkeypatch.setattr(overlays, "load_classifier", lambda model, pretrained=False: (network, {}))
+
+
+@pytest.mark.usefixtures("attentive")
+def test_a_folder_a_glob_and_one_picture(tmp_path, pictures, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run(pictures, *SMALL) == 0
+    written = ["a/1.png", "b/1.jpg.png", "b/1.png.png", "b/2.png"]
+    assert capsys.readouterr().out.split() == [f"overlays/{name}" for name in written]
+    assert (
+        sorted(str(p.relative_to("overlays")) for p in Path("overlays").rglob("*.png")) == written
+    )
+    assert run(f"{pictures}/*/1.*", *SMALL, "--out", tmp_path / "new", "--layers", "layer4.0") == 0
+    assert len(capsys.readouterr().out.split()) == 3
+    wide, narrow = (width(Path(folder) / "a" / "1.png") for folder in ("overlays", "new"))
+    assert wide > narrow  # one layer less
+    assert run(pictures / "a" / "1.jpg", *SMALL) == 0
+    assert capsys.readouterr().out.split() == ["overlay.png"]
+    assert run(pictures / "a", *SMALL, "--out=x/sheet.pdf", "--layers=[layer4.0,grad_cam]") == 0
+    assert Path("x/sheet.pdf").read_bytes().startswith(b"%PDF")
+    assert run(pictures / "a" / "1.jpg", *SMALL, "--out=x") == 0
+    assert Path("x/1.png").is_file()
+
+
+def test_grad_cam_of_a_plain_cnn(tmp_path, pictures, capsys):
+    out = tmp_path / "cam.png"
+    assert run(pictures / "a" / "1.jpg", *SMALL, "--layers=grad_cam", "--out", out) == 0
+    assert out.is_file()
+    assert run(pictures / "a" / "1.jpg", *SMALL, "--out", out) == 1
+    assert "ask for Grad-CAM, layers grad_cam" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("attentive")
+def test_the_table_of_layers(pictures, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run(pictures, *SMALL, "--list_layers") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["layer", "records", "drawn"]
+    assert lines[1].split("  ")[0] == "layer3.0"
+    assert "channel 256; spatial 3 x 3" in lines[1]
+    assert lines[-1].startswith("grad_cam")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["{}/a/2.jpg"], "no picture at {}/a/2.jpg; did you mean 1.jpg?"),
+        (["{}/*/*.webp"], "no picture fits {}/*/*.webp"),
+        (["{}/b/notes.txt"], "notes.txt"),
+        (["{}", "--out=all.png"], "4 pictures have a sheet each: out must be a folder"),
+        (["{}/b/2.PNG", "--out={}/b/2.PNG"], "is one of the pictures and would be lost"),
+        (["{}/b", "--layers=layer4.7"], "no map at 'layer4.7'; did you mean layer4.0"),
+        (["{}/b", "--alpha=2"], "alpha is the opacity"),
+    ],
+)
+@pytest.mark.usefixtures("attentive")
+def test_mistakes_are_told(words, message, pictures, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run(*(word.format(pictures) for word in words), *SMALL) == 1
+    assert message.format(pictures) in " ".join(capsys.readouterr().err.split())
+    assert not list(tmp_path.iterdir())
+
+
+def test_untrained_weights_are_said(tmp_path, pictures, monkeypatch, network):
+    titles = []
+    monkeypatch.setattr(overlays, "load_classifier", lambda model, pretrained=False: (network, {}))
+    monkeypatch.setattr(overlays, "save", lambda figure, path: path)
+    drawn = overlays.grid
+    monkeypatch.setattr(
+        overlays, "grid", lambda *a, **k: titles.append(k["title"]) or drawn(*a, **k)
+    )
+    for pretrained in (False, True):
+        overlays.draw_maps(pictures / "a", model="x", size=48, pretrained=pretrained)
+    assert titles == ["1.jpg (untrained weights)", "1.jpg"]

@@ -1,0 +1,148 @@
+"""Draw what a trained network marks in pictures: what ``visattn overlay`` does."""
+
+import glob
+from collections import Counter
+from collections.abc import Sequence
+from os.path import commonpath
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from visattn.basics.suggestions import nearest
+from visattn.data.checking import check_items
+from visattn.data.folders import PictureDataset
+from visattn.data.layout import PICTURE_SUFFIXES, Item, raise_problems, scan_pictures
+from visattn.data.preparation import preparation
+from visattn.networks.loading import load_classifier
+from visattn.pictures import grid, save
+from visattn.pictures.saving import SUFFIXES
+from visattn.recording.network_maps import layer_table, maps_of
+
+Normalise = Literal["image", "layer", "global", "none"]
+_BATCH = 16
+
+
+def draw_maps(
+    images: str | Path,
+    *,
+    model: str | Path,
+    layers: Sequence[str] | None = None,
+    out: str | Path | None = None,
+    size: int | None = None,
+    normalise: Normalise | None = None,
+    alpha: float = 0.5,
+    interpolation: Literal["bilinear", "nearest"] = "bilinear",
+    pretrained: bool = False,
+) -> list[Path]:
+    """Lay a network's maps over pictures, and write a sheet a picture.
+
+    The arguments are those that ``visattn overlay --help`` explains, ``layers`` a list.
+
+    Returns:
+        The files.
+
+    Raises:
+        FileNotFoundError: If there is no such picture or checkpoint.
+        KeyError: If Grad-CAM is asked of a layer that there is none of.
+        ValueError: If a picture cannot be read, there is nothing to draw, or files would be lost.
+    """
+    network, facts = load_classifier(model, pretrained=pretrained)
+    paths = find_pictures(images)
+    places = _places(paths, out=out)
+    prepared = preparation(facts, size=size)
+    names = facts.get("class_names")
+    known = bool(facts) or pretrained
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    network.to(device)
+    for start in range(0, len(paths), _BATCH):
+        part = paths[start : start + _BATCH]
+        batch = torch.stack([_read(path, prepared) for path in part])
+        found = maps_of(network, batch.to(device), layers=layers)
+        for row, path in enumerate(part):
+            share, place = found.logits[row].softmax(0).max(0)
+            label = names[int(place)] if names else f"class {int(place)}"
+            figure = grid(
+                batch[row : row + 1],
+                {name: heat[row : row + 1] for name, heat in found.maps.items()},
+                captions=[f"{label}, p = {share.item():.2f}"],
+                title=path.name if known else f"{path.name} (untrained weights)",
+                normalise=normalise or found.normalise,
+                alpha=alpha,
+                interpolation=interpolation,
+                mean=prepared["mean"],
+                std=prepared["std"],
+            )
+            save(figure, places[start + row])
+    return places
+
+
+def list_layers(
+    images: str | Path, *, model: str | Path, size: int | None = None, pretrained: bool = False
+) -> str:
+    """A table of what can be drawn of a network, found on the first of the pictures.
+
+    The arguments and errors are those of `draw_maps`.
+    """
+    network, facts = load_classifier(model, pretrained=pretrained)
+    picture = _read(find_pictures(images)[0], preparation(facts, size=size))
+    return layer_table(network, picture[None])
+
+
+def find_pictures(where: str | Path) -> list[Path]:
+    """The pictures that a path, a folder or a glob means, sorted, each looked at.
+
+    Raises:
+        FileNotFoundError: If there is none.
+        ValueError: If one cannot be read.
+    """
+    path = Path(where)
+    if path.is_file():
+        items = [Item(path)]
+    elif path.is_dir():
+        items = list(scan_pictures(path))
+    elif glob.has_magic(str(where)):
+        matches = sorted(Path(name) for name in glob.glob(str(where), recursive=True))
+        items = [Item(p) for p in matches if p.suffix.lower() in PICTURE_SUFFIXES and p.is_file()]
+        if not items:
+            raise FileNotFoundError(
+                f"no picture fits {where}: {len(matches)} files and folders do, none with one of"
+                f" the suffixes {', '.join(PICTURE_SUFFIXES)}"
+            )
+    else:
+        beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise FileNotFoundError(f"no picture at {path}{nearest(path.name, names=beside)}")
+    raise_problems(check_items(items), where=str(where))
+    return [item.path for item in items]
+
+
+def _read(path: Path, prepared: dict[str, Any]) -> Tensor:
+    """One picture (3, H, W), normalised."""
+    return torch.as_tensor(PictureDataset(path, **prepared)[0]["image"])
+
+
+def _places(paths: Sequence[Path], *, out: str | Path | None) -> list[Path]:
+    """Where the sheet of each picture goes; no two to one file, none over a picture."""
+    several = len(paths) > 1
+    target = Path(out) if out is not None else Path("overlays" if several else "overlay.png")
+    is_file = target.suffix.lower() in SUFFIXES and not target.is_dir()
+    if several and is_file:
+        raise ValueError(
+            f"{len(paths)} pictures have a sheet each: out must be a folder, not the file {target}"
+        )
+    root = Path(commonpath([path.parent for path in paths]))
+    inside = [path.relative_to(root) for path in paths]
+    stems = Counter(path.with_suffix("") for path in inside)
+    names = [
+        path.with_suffix(".png")
+        if stems[path.with_suffix("")] == 1
+        else path.with_name(f"{path.name}.png")
+        for path in inside
+    ]
+    places = [target] if is_file else [target / name for name in names]
+    given = {path.resolve() for path in paths}
+    lost = [place for place in places if place.resolve() in given]
+    if lost:
+        raise ValueError(f"{lost[0]} is one of the pictures and would be lost: give another out")
+    return places

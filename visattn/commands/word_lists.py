@@ -1,0 +1,70 @@
+"""Words of a command that takes many things at once and passes options on: to words of a parser."""
+
+import inspect
+import json
+from collections.abc import Callable, Sequence
+
+from jsonargparse import ArgumentError
+
+from visattn.basics.suggestions import nearest
+
+
+def gathered(
+    words: Sequence[str],
+    *,
+    command: Callable[..., None],
+    things: str,
+    options: str,
+    heads: Sequence[str],
+) -> list[str]:
+    """The same words with all things in one list, and all options to pass on in another.
+
+    Args:
+        words: What stands behind the command's name.
+        command: Its function; what it takes itself stays as it is.
+        things: Its argument for the words without dashes.
+        options: Its argument for the options to pass on, each as ``--KEY=VALUE``.
+        heads: What the options to pass on begin with.
+
+    Raises:
+        ArgumentError: An option that is neither, or has no value.
+
+    Example:
+        >>> def compare(recipes: list[str], *, passed: list[str], seeds: int = 5) -> None: ...
+        >>> gathered(
+        ...     ["a.yaml", "--data.rho", "1.0", "b.yaml", "--seeds", "3"],
+        ...     command=compare, things="recipes", options="passed", heads=["data"],
+        ... )
+        ['--seeds', '3', '--recipes=["a.yaml", "b.yaml"]', '--passed=["--data.rho=1.0"]']
+    """
+    parameters = inspect.signature(command).parameters.values()
+    own = {p.name.replace("_", "-"): p.annotation is bool for p in parameters}
+    own |= {"help": True, "h": True}
+    found: list[str] = []
+    passed: list[str] = []
+    kept: list[str] = []
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        name, equals, value = word.partition("=")
+        bare = name.lstrip("-").replace("_", "-")
+        if not word.startswith("-"):
+            found.append(word)
+        elif bare in own:
+            kept.append(word)
+            if not (own[bare] or equals) and rest:
+                kept.append(rest.pop(0))
+        elif name.removeprefix("--").partition(".")[0] in heads:
+            if not equals:
+                if not rest or rest[0].startswith("--"):
+                    raise ArgumentError(None, f"{name} needs a value: {name} VALUE")
+                value = rest.pop(0)
+            passed.append(f"{name}={value}")
+        else:
+            hint = nearest(f"--{bare}", names=[f"--{known}" for known in own], count=1)
+            listed = ", ".join(f"--{head}.*" for head in heads)
+            raise ArgumentError(
+                None, f"unknown option {name}{hint}\nPassed on to the runs are {listed}"
+            )
+    kept += [f"--{things}={json.dumps(found)}"] if found else []
+    return [*kept, *([f"--{options}={json.dumps(passed)}"] if passed else [])]

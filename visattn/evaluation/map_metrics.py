@@ -1,0 +1,232 @@
+"""Every metric on every map of a network."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from visattn.evaluation.scores import MapScores, Score
+from visattn.evaluation.sources import BASELINES, MapsOf, baseline_maps, network_maps
+from visattn.metrics import (
+    BOX_OVERLAPS,
+    Baseline,
+    best_over_thresholds,
+    box_hits,
+    chance_level,
+    deletion,
+    energy_pointing,
+    insertion,
+    masked_confidence,
+    mean_over_classes,
+    pixel_average_precision,
+    pointing_game,
+    randomisation_test,
+    resize_saliency,
+    road,
+    top_area_iou,
+    whole_image_accuracy,
+)
+
+_BOX_THRESHOLDS = 100
+_FAITHFULNESS = ("deletion", "insertion", "drop", "increase", "road")
+
+
+def evaluate_maps(
+    model: nn.Module,
+    batches: Iterable[Mapping[str, Any]],
+    *,
+    maps_of: MapsOf | None = None,
+    layer: str | None = None,
+    tolerance: float = 0,
+    steps: int = 10,
+    deletion_baseline: Baseline = "zero",
+    insertion_baseline: Baseline = "blur",
+    shares: Sequence[float] = (0.25, 0.5, 0.75),
+    randomised_images: int = 32,
+    randomisation_steps: int = 8,
+    seed: int = 0,
+    batch_size: int = 64,
+) -> dict[str, MapScores]:
+    """Measure where each map of a network lies, and whether the network depends on it.
+
+    Maps are resized to the images. The class is the one that the network predicts for the whole
+    image, for Grad-CAM too and while the weights are randomised. Beside the network's maps stand
+    two that see no image, ``"random"`` and ``"centre"``: what they get is what the others have to
+    beat. PxAP and MaxBoxAcc bring each map to [0, 1] by its own range first.
+
+    Args:
+        model: Images to logits, in evaluation mode.
+        batches: Mappings with ``image`` (N, C, H, W), ``mask`` (N, H, W) or (N, 1, H, W), NaN where
+            nothing is known, and ``label`` (N,), over whose classes the pointing game is averaged;
+            a loader over `visattn.data.FolderDataset` gives them.
+        maps_of: Makes the maps; `network_maps`, the network's own and Grad-CAM, if None.
+        layer: Grad-CAM's layer; the last maps before the global pooling if None.
+        tolerance: Of the pointing game, in pixels.
+        steps: Steps of deletion and insertion.
+        deletion_baseline: What stands in the place of a deleted pixel.
+        insertion_baseline: On what pixels are revealed.
+        shares: Shares of the pixels that ROAD removes.
+        randomised_images: How many of the images serve the randomisation test; 0 leaves it out.
+        randomisation_steps: In how many steps the layers are randomised.
+        seed: Of the random map and of the randomised weights.
+        batch_size: Images a call of the network.
+
+    Returns:
+        Scores by map.
+
+    Raises:
+        ValueError: If there is no image, or the network is in training mode.
+
+    Example:
+        >>> import torchvision, visattn
+        >>> model = visattn.wrap(torchvision.models.resnet18(), "cbam", stages=[4]).eval()
+        >>> batch = {"image": torch.randn(2, 3, 64, 64), "mask": torch.rand(2, 64, 64).round()}
+        >>> batch["label"] = torch.tensor([0, 1])
+        >>> found = evaluate_maps(model, [batch], steps=2, randomised_images=0)
+        >>> list(found)
+        ['layer4.0', 'layer4.1', 'Grad-CAM, layer4', 'Grad-CAM, layer2', 'random', 'centre']
+        >>> found["random"].localisation["mass_inside"].images
+        2
+    """
+    if steps < 1:
+        raise ValueError(f"steps must be at least 1, not {steps}")
+    if model.training:
+        raise ValueError("the network is in training mode: call model.eval() first")
+    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    generator = torch.Generator().manual_seed(seed)
+    truth: list[dict[str, Tensor]] = []
+    kept: list[tuple[Tensor, Tensor]] = []
+    gathered: dict[str, list[dict[str, Tensor]]] = defaultdict(list)
+    for batch in batches:
+        images = torch.as_tensor(batch["image"]).to(device)
+        with torch.no_grad():
+            classes = torch.cat([model(part).argmax(1) for part in images.split(batch_size)])
+        maps_of = maps_of or network_maps(model, images, layer=layer)
+        size = (images.shape[2], images.shape[3])
+        found = {
+            **_resized(maps_of(model, images, classes), size),
+            **baseline_maps(len(images), size=size, generator=generator),
+        }
+        mask = torch.as_tensor(batch["mask"]).cpu()
+        mask = mask[:, 0] if mask.ndim == 4 else mask
+        truth.append({"masks": mask, "labels": torch.as_tensor(batch["label"]).cpu()})
+        options: dict[str, Any] = {"classes": classes, "batch_size": batch_size}
+        path: dict[str, Any] = {**options, "step": -(-size[0] * size[1] // steps)}
+        for name, maps in found.items():
+            given = (model, images, maps)
+            shown = masked_confidence(*given, **options)
+            gathered[name].append(
+                {
+                    **_places(maps.cpu(), mask, tolerance=tolerance),
+                    "deletion": deletion(*given, baseline=deletion_baseline, **path).area,
+                    "insertion": insertion(*given, baseline=insertion_baseline, **path).area,
+                    "drop": shown.drop,
+                    "increase": shown.increase,
+                    "road": road(*given, shares=shares, seed=seed, **options).combined,
+                }
+            )
+        left = randomised_images - sum(len(held) for held, _ in kept)
+        if left > 0:
+            kept.append((images[:left], classes[:left]))
+    if maps_of is None:
+        raise ValueError("there is no image to evaluate on")
+    tests: dict[str, dict[float, Score]] = {}
+    if kept:
+        tests = _randomised(model, maps_of, kept, steps=randomisation_steps, seed=seed)
+    true = _joined(truth)
+    measured = {name: _joined(parts) for name, parts in gathered.items()}
+    return {
+        name: MapScores(
+            localisation=_localisation(values, **true),
+            faithfulness={metric: Score.mean(values[metric]) for metric in _FAITHFULNESS},
+            randomisation=tests.get(name, {}),
+        )
+        for name, values in measured.items()
+    }
+
+
+def _joined(parts: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """The values of all batches by name."""
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+
+def _places(maps: Tensor, mask: Tensor, *, tolerance: float) -> dict[str, Tensor]:
+    """Where each map of a batch lies, one value an image, and the map over its own range."""
+    share = chance_level(mask)
+    empty = share == 0
+    lowest = maps.amin((1, 2), keepdim=True)
+    width = maps.amax((1, 2), keepdim=True) - lowest
+    mass = energy_pointing(maps, mask, negative="clip")
+    return {
+        "pointing": pointing_game(maps, mask, tolerance=tolerance),
+        "pointing_chance": chance_level(mask, tolerance=tolerance),
+        "iou": top_area_iou(maps, mask),
+        "share": share.masked_fill(empty, torch.nan),
+        "mass_inside": mass.masked_fill(empty, torch.nan),
+        "boxes": box_hits(maps, mask, overlaps=BOX_OVERLAPS, thresholds=_BOX_THRESHOLDS),
+        "scaled": ((maps - lowest) / width).nan_to_num(0).float(),
+    }
+
+
+def _localisation(
+    found: Mapping[str, Tensor], *, masks: Tensor, labels: Tensor
+) -> dict[str, Score]:
+    """The scores of all images from `_places`, with their chance levels."""
+    hits, mass, share = found["pointing"], found["mass_inside"], found["share"]
+    nothing = found["pointing_chance"].masked_fill(hits.isnan(), torch.nan)
+    boxes = best_over_thresholds(found["boxes"], overlaps=BOX_OVERLAPS)
+    known = ~masks.isnan()
+    counted = int(known.flatten(1).any(1).sum())
+    precision = pixel_average_precision(found["scaled"], masks)
+    pooled = float((masks[known] >= 0.5).double().mean()) if counted else float("nan")
+    return {
+        "pointing": Score.of(
+            mean_over_classes(hits, labels), chance=mean_over_classes(nothing, labels).mean
+        ),
+        "mass_inside": Score.mean(mass, chance=share.masked_fill(mass.isnan(), torch.nan)),
+        "iou": Score.mean(found["iou"], chance=share / (2 - share)),
+        "pxap": Score(precision, counted, len(masks) - counted, pooled),
+        "max_box_acc": Score(
+            boxes.mean, boxes.images, boxes.left_out, whole_image_accuracy(masks).mean
+        ),
+    }
+
+
+def _randomised(
+    model: nn.Module,
+    maps_of: MapsOf,
+    kept: Sequence[tuple[Tensor, Tensor]],
+    *,
+    steps: int,
+    seed: int,
+) -> dict[str, dict[float, Score]]:
+    """The randomisation test of all maps in one go: they stand below each other as one batch."""
+    images, classes = (torch.cat(parts) for parts in zip(*kept, strict=True))
+    size = (images.shape[2], images.shape[3])
+    names: list[str] = []
+
+    def stacked(network: nn.Module) -> Tensor:
+        found = _resized(maps_of(network, images, classes), size)
+        names[:] = found
+        return torch.cat(list(found.values()))
+
+    test = randomisation_test(model, stacked, steps=steps, seed=seed)
+    total = sum(map(len, test.layers))
+    ends = torch.tensor([len(layers) for layers in test.layers]).cumsum(0) / total
+    parts = test.correlations.unflatten(1, (len(names), len(images)))
+    found = {
+        name: {
+            round(share, 3): Score.mean(values)
+            for share, values in zip(ends.tolist(), parts[:, place], strict=True)
+        }
+        for place, name in enumerate(names)
+    }
+    for name in BASELINES:  # they never change
+        found[name] = {share: Score(1.0, len(images), 0) for share in found[names[0]]}
+    return found
+
+
+def _resized(found: Mapping[str, Tensor], size: tuple[int, int]) -> dict[str, Tensor]:
+    return {name: resize_saliency(maps, size=size) for name, maps in found.items()}

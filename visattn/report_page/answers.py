@@ -1,0 +1,76 @@
+"""What a model says to the pictures, the objects alone and the backgrounds alone."""
+
+import torch
+from torch import Tensor, nn
+
+from visattn.report_page.contents import Answer
+from visattn.report_page.subjects import Scenes, Subject
+
+LISTED = 5
+"""So many of the likeliest classes are kept where there are many."""
+
+
+def answers_of(
+    subject: Subject, scenes: Scenes, logits: Tensor, *, batch_size: int
+) -> list[Answer]:
+    """What the model says to the pictures, the objects alone and the backgrounds alone.
+
+    ``logits`` (N, K) are its answers to the whole pictures.
+
+    Raises:
+        ValueError: If a label is none of the model's classes.
+    """
+    highest = int(scenes.labels.max())
+    if highest >= max(2, logits.shape[1]):
+        raise ValueError(
+            f"labels go up to {highest}, but {type(subject.model).__name__} knows the classes 0 to"
+            f" {max(2, logits.shape[1]) - 1}"
+        )
+    masked, whole = scenes.masked, _shares(logits)
+    shares = {"whole": whole}
+    for kind, images in (("object", scenes.objects), ("background", scenes.backgrounds)):
+        shares[kind] = whole.clone()
+        if masked.any():
+            batches = images[masked].split(batch_size)
+            found = [logits_of(subject.model, subject.normalised(batch)) for batch in batches]
+            shares[kind][masked] = _shares(torch.cat(found))
+    few = whole.shape[1] if whole.shape[1] <= 2 * LISTED else LISTED
+    answers = []
+    for row, label in enumerate(scenes.labels.tolist()):
+        of_row = {
+            kind: rows[row] for kind, rows in shares.items() if kind == "whole" or masked[row]
+        }
+        top = {place for rows in of_row.values() for place in rows.topk(few).indices.tolist()}
+        if label >= 0:
+            top.add(label)
+        classes = sorted(top, key=lambda place: -float(whole[row, place]))
+        listed = {kind: rows[classes].tolist() for kind, rows in of_row.items()}
+        answers.append(
+            Answer(classes, listed["whole"], listed.get("object"), listed.get("background"))
+        )
+    return answers
+
+
+def _shares(logits: Tensor) -> Tensor:
+    """Probabilities; of a single logit those of no and yes."""
+    if logits.shape[1] == 1:
+        yes = logits.sigmoid()
+        return torch.cat([1 - yes, yes], 1)
+    return logits.softmax(1)
+
+
+def logits_of(model: nn.Module, images: Tensor) -> Tensor:
+    """Logits (N, K) on the CPU, in single precision.
+
+    Raises:
+        TypeError: If the model returns something else.
+    """
+    with torch.inference_mode():
+        logits = model(images)
+    if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(images):
+        shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        raise TypeError(
+            f"a model of a report must return logits (N, K) for images (N, 3, H, W); for"
+            f" {tuple(images.shape)} {type(model).__name__} returned {shape}"
+        )
+    return logits.float().cpu().clone()
