@@ -5,7 +5,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from visattn.blocks.checks import check_choice, check_numbers
+from visattn.basics.checks import check_choice, check_numbers
 from visattn.blocks.taps import Tap
 
 Init = Literal["identity", "paper"]

@@ -5,7 +5,8 @@ from typing import Literal, get_args
 
 from torch import Tensor, nn
 
-from visattn.blocks.checks import check_choice, check_numbers, check_odd
+from visattn.basics.checks import check_choice, check_numbers
+from visattn.blocks.checks import check_odd
 from visattn.blocks.gates import Gate, Init, zero_
 
 Padding = Literal["zeros", "circular"]

@@ -3,7 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from visattn.blocks.checks import check_numbers
+from visattn.basics.checks import check_numbers
 from visattn.blocks.gates import Init, check_init, zero_
 from visattn.blocks.taps import Tap
 

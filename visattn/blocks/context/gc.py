@@ -4,7 +4,7 @@ from typing import ClassVar, Literal, get_args
 
 from torch import Tensor, nn
 
-from visattn.blocks.checks import check_choice
+from visattn.basics.checks import check_choice
 from visattn.blocks.gates import Gate, Init, check_init, reduced_channels, zero_
 from visattn.blocks.taps import Tap
 

@@ -4,8 +4,8 @@ from typing import Literal, get_args
 
 from torch import Tensor, nn
 
+from visattn.basics.checks import check_choice, check_numbers
 from visattn.blocks.batch_norm import SafeBatchNorm2d
-from visattn.blocks.checks import check_choice, check_numbers
 from visattn.blocks.gates import Gate, Init, reduced_channels, zero_
 from visattn.blocks.taps import Tap
 

@@ -5,7 +5,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from visattn.blocks.checks import check_choice
+from visattn.basics.checks import check_choice
 from visattn.blocks.gates import Gate, Init, check_init, reduced_channels, zero_
 
 Combine = Literal["sum", "max"]

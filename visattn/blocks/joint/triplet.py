@@ -3,8 +3,9 @@
 import torch
 from torch import Tensor, nn
 
+from visattn.basics.checks import check_numbers
 from visattn.blocks.batch_norm import SafeBatchNorm2d
-from visattn.blocks.checks import check_numbers, check_odd
+from visattn.blocks.checks import check_odd
 from visattn.blocks.gates import Gate, Init
 
 

@@ -5,8 +5,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from visattn.basics.checks import check_numbers
 from visattn.blocks.batch_norm import with_norm
-from visattn.blocks.checks import check_numbers
 from visattn.blocks.taps import Tap
 
 

@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from visattn.basics.checks import check_numbers
 from visattn.blocks.batch_norm import SafeBatchNorm2d, with_norm
-from visattn.blocks.checks import check_numbers
 from visattn.blocks.gates import Gate, Init, zero_
 from visattn.blocks.taps import Tap
 

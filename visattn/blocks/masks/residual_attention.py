@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from visattn.basics.checks import check_choice, check_numbers
 from visattn.blocks.batch_norm import SafeBatchNorm2d
-from visattn.blocks.checks import check_choice, check_numbers
 from visattn.blocks.gates import Gate, Init, check_init, zero_
 from visattn.blocks.taps import Tap
 

@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from visattn.attention import scaled_softmax
-from visattn.blocks.checks import check_numbers, check_odd
+from visattn.basics.checks import check_numbers
+from visattn.blocks.checks import check_odd
 from visattn.blocks.self_attention.positions import (
     RelativePositions,
     even_softmax_attention,

@@ -5,7 +5,7 @@ from functools import partial
 from torch import Tensor, nn
 
 from visattn.attention import axial_weights, column_attention, row_attention, with_places
-from visattn.blocks.checks import check_choice, check_numbers
+from visattn.basics.checks import check_choice, check_numbers
 from visattn.blocks.gates import Init, check_init
 from visattn.blocks.self_attention.positions import ABSOLUTE, Position, absolute_positions
 from visattn.blocks.self_attention.readout import Readout, head_width

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from visattn.attention import criss_cross_attention, criss_cross_weights, with_places
-from visattn.blocks.checks import check_numbers
+from visattn.basics.checks import check_numbers
 from visattn.blocks.gates import Init, check_init
 from visattn.blocks.taps import PairwiseTap
 

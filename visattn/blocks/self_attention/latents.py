@@ -10,7 +10,7 @@ from visattn.attention import (
     softmax_weights,
     split_heads,
 )
-from visattn.blocks.checks import check_choice, check_numbers
+from visattn.basics.checks import check_choice, check_numbers
 from visattn.blocks.gates import Init, check_init
 from visattn.blocks.self_attention.positions import (
     ABSOLUTE,

@@ -10,7 +10,7 @@ from visattn.attention import (
     product_attention,
     product_weights,
 )
-from visattn.blocks.checks import check_numbers
+from visattn.basics.checks import check_numbers
 from visattn.blocks.gates import Init, check_init
 from visattn.blocks.self_attention.positions import heads_map, map_heads
 from visattn.blocks.self_attention.readout import Readout, head_width

@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from visattn.attention import neighbourhood_attention, neighbourhood_weights, with_places
-from visattn.blocks.checks import check_numbers, check_odd, head_count
+from visattn.basics.checks import check_numbers
+from visattn.blocks.checks import check_odd, head_count
 from visattn.blocks.self_attention.positions import mean_of_windows
 from visattn.blocks.taps import PairwiseTap
 

@@ -5,7 +5,8 @@ from typing import ClassVar, get_args
 from torch import Tensor, nn
 
 from visattn.attention import scaled_softmax
-from visattn.blocks.checks import check_choice, check_numbers, head_count
+from visattn.basics.checks import check_choice, check_numbers
+from visattn.blocks.checks import head_count
 from visattn.blocks.self_attention.positions import (
     Position,
     RelativePositions,

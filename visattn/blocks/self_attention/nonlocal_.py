@@ -13,8 +13,8 @@ from visattn.attention import (
     relu_sum_weights,
     scaled_softmax,
 )
+from visattn.basics.checks import check_choice, check_numbers
 from visattn.blocks.batch_norm import SafeBatchNorm2d
-from visattn.blocks.checks import check_choice, check_numbers
 from visattn.blocks.gates import Init, check_init, zero_
 from visattn.blocks.self_attention.positions import even_softmax_attention
 from visattn.blocks.taps import PairwiseTap
