@@ -10,7 +10,7 @@ from torch import Tensor
 from visattn.auditing import variants as v
 from visattn.auditing.opening import MasksOf
 from visattn.auditing.options import AuditOptions, Fit
-from visattn.auditing.pictures import DataModule, Pictures, Unlabelled, VariantFiles, find_variants
+from visattn.auditing.pictures import DataModule, Pictures, VariantFiles, find_variants
 from visattn.auditing.scenes import AuditItems, Lenders
 from visattn.basics.suggestions import nearest
 from visattn.data import FolderDataset, Item, PictureDataset
@@ -180,7 +180,7 @@ def _check_files(
     """
     pictures, chosen = items.pictures, set(items.rows)
     found: list[Item] = []
-    if isinstance(pictures, (FolderDataset, Unlabelled)):
+    if isinstance(pictures, FolderDataset):
         rows = chosen.union(_lender_rows(items, count=count))
         found.extend(pictures.items[row] for row in sorted(rows))
     if items.backgrounds is not None:

@@ -76,7 +76,7 @@ def sum_up(
         settings={
             **settings,
             "data": data if root is None else str(root),
-            "split": getattr(pictures, "split", None),
+            "split": getattr(pictures, "split", None) or None,
             "size": int(arranged.items[0]["image"].shape[-1]),
             "resamples": RESAMPLES,
             "notes": [*notes, *_notes(arranged)],

@@ -59,7 +59,7 @@ def measure_maps(
         data,
         split=wanted,
         size=prepared["size"],
-        scenes=limit or 100,
+        scenes=max(limit or 100, 8),
         variants=[str(wanted).removeprefix("test_")],  # of the scenes; no others are rendered
     )
     if chosen is None:
