@@ -43,14 +43,7 @@ def sum_up(
     """All numbers of some answers.
 
     With a model's masks only the accuracy on the originals, which needs none, and the flip rates
-    are given.
-
-    Args:
-        answers: The answers.
-        arranged: What was asked.
-        settings: Of the audit; what is known of the data, and the notes, are added.
-        notes: What is to be said of the classifier.
-        cases: Pictures to show.
+    are given. What is known of the data, and the notes, are added to the settings.
     """
     pictures, labels, told = arranged.pictures, answers["label"], answers.by_variant
     root, data = getattr(pictures, "root", None), type(pictures).__name__

@@ -141,7 +141,7 @@ def declare_options(
         without: Options that it does not take.
     """
     signature = inspect.signature(function)
-    own = [one for one in signature.parameters.values() if one.kind is not one.VAR_KEYWORD]
+    *own, _ = signature.parameters.values()
     options = [
         inspect.Parameter(
             field.name,

@@ -30,18 +30,9 @@ def show_plan(
         input_size: Channels, height and width of the images.
         options: For the block, such as '{"reduction": 8}'.
     """
-    print(
-        visattn.plan(
-            model,
-            block,
-            at=at,
-            stages=stages,
-            every=every,
-            init=init,
-            input_size=input_size,
-            **(options or {}),
-        )
-    )
+    given = locals()
+    of_block = given.pop("options") or {}
+    print(visattn.plan(given.pop("model"), given.pop("block"), **given, **of_block))
 
 
 def list_blocks(*, channels: int = 256) -> None:

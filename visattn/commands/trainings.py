@@ -134,31 +134,21 @@ def compare_recipes(
             <!-- end -->.
         options: Options for all runs; simply those that begin with --trainer, --model or --data.
     """
+    given = locals()
     from pathlib import Path
 
     from visattn.experiments.comparison.comparison import compare, write_tables
 
-    named = {"baseline": baseline, "oracle": oracle}
-    if tables_only:
+    if given.pop("tables_only"):
         table = Path(out) / "results.csv" if results is None else Path(results)
+        named = {"baseline": baseline, "oracle": oracle}
         for path in write_tables(table, recipes=recipes or [], readme=readme, **named):
             print(path)
         return
     if not recipes:
         raise ValueError("name the recipes: visattn compare recipes/foreground/*.yaml")
-    compare(
-        recipes,
-        seeds=seeds,
-        words=options or [],
-        out=out,
-        results=results,
-        jobs=jobs,
-        threads=threads,
-        skip=_listed(skip),
-        same_code=same_code,
-        readme=readme,
-        **named,
-    )
+    given |= {"skip": _listed(skip), "words": given.pop("options") or []}
+    compare(given.pop("recipes"), **given)
 
 
 def gather_comparison(words: Sequence[str]) -> list[str]:
