@@ -46,7 +46,6 @@ def sum_up(
     are given. What is known of the data, and the notes, are added to the settings.
     """
     pictures, labels, told = arranged.pictures, answers["label"], answers.by_variant
-    root, data = getattr(pictures, "root", None), type(pictures).__name__
     shown = {name: given for name, given in told.items() if name not in NOISE.values()}
     if not arranged.whole:
         shown = {v.ORIGINAL: told[v.ORIGINAL]} if arranged.labelled else {}
@@ -68,7 +67,7 @@ def sum_up(
     return Audit(
         settings={
             **settings,
-            "data": data if root is None else str(root),
+            "data": str(getattr(pictures, "root", None) or type(pictures).__name__),
             "split": getattr(pictures, "split", None) or None,
             "size": int(arranged.items[0]["image"].shape[-1]),
             "resamples": RESAMPLES,

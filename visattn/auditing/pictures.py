@@ -59,12 +59,6 @@ def open_pictures(
 ) -> tuple[Pictures, DataModule | None]:
     """The pictures of a split, and the data module that they are from, if they are.
 
-    Args:
-        data: A folder with splits and classes, that of a public data set, a folder of pictures,
-            scenes of sushi, a data module, or a data set.
-        options: Which split, and what is asked of the pictures.
-        prepared: How files are read.
-
     Raises:
         FileNotFoundError: There is no such folder, or a public data set that is not whole.
         TypeError: It is something else.
