@@ -10,7 +10,8 @@ from torch import nn
 from visattn import record, wrap
 from visattn.cli import main
 from visattn.data.generated.tasty import tasty_scenes
-from visattn.data.generated.tasty.arrays import SceneSet, cached_arrays, joined, render_arrays
+from visattn.data.generated.tasty.arrays import cached_arrays, joined, render_arrays
+from visattn.data.generated.tasty.parameters import SceneSet
 from visattn.tasks.smiles.data import MEAN, STD, SmileData
 from visattn.tasks.smiles.local_cnn import LocalCNN, receptive_field
 from visattn.tasks.smiles.maps import diner_cells, diner_shares, disc_cells, plate_rows

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from visattn.data.generated.tasty.arrays import SceneArrays, SceneSet, cached_arrays, joined
+from visattn.data.generated.tasty.arrays import SceneArrays, cached_arrays, joined
 from visattn.data.generated.tasty.palette import check_colours
+from visattn.data.generated.tasty.parameters import SceneSet
 from visattn.data.generated.tasty.plan import GROUP
 from visattn.tasks.split_data import Batch, SplitData, check_sizes
 
