@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from visattn.basics.suggestions import nearest
-from visattn.data.layout import split_names
+from visattn.data.layout import known_split, split_names
 
 SUSHI = "sushi"
 """In the place of a folder: scenes that are rendered."""
@@ -48,12 +47,7 @@ def find_source(
             )
         return root, None
     wanted = split or last_test(known, prefer=prefer)
-    if wanted not in known:
-        raise ValueError(
-            f"no split {wanted!r} in {root}{nearest(wanted, names=known)}; there are "
-            f"{', '.join(known)}"
-        )
-    return root, wanted
+    return root, known_split(wanted, splits=known, root=root)
 
 
 def last_test(splits: Sequence[str], *, prefer: Sequence[str] = ()) -> str:
