@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from visattn.data.layout import known_split, split_names
+from visattn.data.layout import known_split
 
 SUSHI = "sushi"
 """In the place of a folder: scenes that are rendered."""
@@ -39,7 +39,12 @@ def find_source(
         from visattn.data.generated.sushi.module import SushiData
 
         root = SushiData(size=size, train=8, val=0, test=max(scenes, 8), **scene_options).locate()
-    known = _splits(root)
+    if not root.exists():
+        raise FileNotFoundError(
+            f"expected pictures at {root}, found nothing; they stand in SPLIT/images/CLASS/ID.*, "
+            "their masks in SPLIT/masks/CLASS/ID.png"
+        )
+    known = sorted(images.parent.name for images in root.glob("*/images") if images.is_dir())
     if not known:
         if split is not None:
             raise ValueError(
@@ -67,15 +72,3 @@ def last_test(splits: Sequence[str], *, prefer: Sequence[str] = ()) -> str:
         if fitting:
             return fitting[-1]
     return (tests or list(splits))[-1]
-
-
-def _splits(root: Path) -> list[str]:
-    """The splits of a folder; none for a folder of pictures, or a file."""
-    if not root.exists():
-        raise FileNotFoundError(
-            f"expected pictures at {root}, found nothing; they stand in SPLIT/images/CLASS/ID.*, "
-            "their masks in SPLIT/masks/CLASS/ID.png"
-        )
-    if not root.is_dir() or not any((child / "images").is_dir() for child in root.iterdir()):
-        return []
-    return list(split_names(root))

@@ -30,6 +30,12 @@ class Light:
     white_balance: tuple[float, float, float] = (1.0, 1.0, 1.0)
     softness: float = 1.0
 
+    def shadow(self, height: float) -> tuple[float, float]:
+        """How far, (right, down), the shadow of something so high falls from its foot."""
+        x, y, z = self.direction
+        reach = height / z
+        return -x * reach, -y * reach
+
 
 def sample_light(seed: int) -> Light:
     """Draw the light of a scene, within the ranges of :mod:`visattn.data.generated.sushi.variety`.

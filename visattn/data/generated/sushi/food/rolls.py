@@ -26,7 +26,7 @@ def draw_ikura(frame: Frame) -> Canvas:
         bent = v + bend * u * u
         return rounded_box(u, bent, a=0.90, b=0.48 * wide, radius=0.45 * wide) + wobble
 
-    wall = swept(frame, outline, low=0.0, high=high)
+    wall = swept(frame, outline, high=high)
     canvas.add(nori_surface(frame, 0.30 * dome(wall, 0.22)), coverage(wall, frame.unit))
     inside = outline(*frame.at(high)) + 0.055
     canvas.add(rice_surface(frame, 0.05 * dome(inside, 0.2)) * 0.55, coverage(inside, frame.unit))
@@ -137,7 +137,7 @@ def _draw_roll(
     def outline(u: Field, v: Field) -> Field:
         return disc((u - u0) * oval, (v - v0) / oval, radius=radius) + wobble
 
-    wall = swept(frame, outline, low=0.0, high=high)
+    wall = swept(frame, outline, high=high)
     canvas.add(nori_surface(frame, 0.35 * dome(wall, 0.24)), coverage(wall, frame.unit))
     u, v = frame.at(high)
     face = outline(u, v) + 0.035 * radius / 0.5 + 0.012
