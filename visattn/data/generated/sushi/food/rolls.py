@@ -47,12 +47,9 @@ def _roe_places(
         if not fits.any():
             continue
         u, v = u[fits], v[fits]
-        if places:
-            taken = np.asarray(places)
-            gaps = (u[:, None] - taken[:, 0]) ** 2 + (v[:, None] - taken[:, 1]) ** 2
-            best = int(gaps.min(1).argmax())
-        else:
-            best = 0
+        taken = np.reshape(places, (-1, 2))
+        gaps = (u[:, None] - taken[:, 0]) ** 2 + (v[:, None] - taken[:, 1]) ** 2
+        best = int(gaps.min(1, initial=np.inf).argmax())
         places.append((float(u[best]), float(v[best])))
     return [(u, v - bend * u * u) for u, v in places]
 
