@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from visattn.data.layout import known_split
+from visattn.basics.suggestions import nearest
 
 SUSHI = "sushi"
 """In the place of a folder: scenes that are rendered."""
@@ -52,7 +52,12 @@ def find_source(
             )
         return root, None
     wanted = split or last_test(known, prefer=prefer)
-    return root, known_split(wanted, splits=known, root=root)
+    if wanted not in known:
+        raise ValueError(
+            f"no split {wanted!r} in {root}{nearest(wanted, names=known)}; there are "
+            f"{', '.join(known)}"
+        )
+    return root, wanted
 
 
 def last_test(splits: Sequence[str], *, prefer: Sequence[str] = ()) -> str:
