@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from visattn.basics.suggestions import nearest
-from visattn.data.layout import split_names
 
 SUSHI = "sushi"
 """In the place of a folder: scenes that are rendered."""
@@ -40,7 +39,13 @@ def find_source(
         from visattn.data.generated.sushi.module import SushiData
 
         root = SushiData(size=size, train=8, val=0, test=scenes, **scene_options).locate()
-    known = _splits(root)
+    if not root.exists():
+        raise FileNotFoundError(
+            f"expected pictures at {root}, found nothing; they stand in SPLIT/images/CLASS/ID.*, "
+            "their masks in SPLIT/masks/CLASS/ID.png"
+        )
+    inside = (images.parent.name for images in root.glob("*/images") if images.is_dir())
+    known = sorted(name for name in inside if not name.startswith("."))
     if not known:
         if split is not None:
             raise ValueError(
@@ -73,15 +78,3 @@ def last_test(splits: Sequence[str], *, prefer: Sequence[str] = ()) -> str:
         if fitting:
             return fitting[-1]
     return (tests or list(splits))[-1]
-
-
-def _splits(root: Path) -> list[str]:
-    """The splits of a folder; none for a folder of pictures, or a file."""
-    if not root.exists():
-        raise FileNotFoundError(
-            f"expected pictures at {root}, found nothing; they stand in SPLIT/images/CLASS/ID.*, "
-            "their masks in SPLIT/masks/CLASS/ID.png"
-        )
-    if not root.is_dir() or not any((child / "images").is_dir() for child in root.iterdir()):
-        return []
-    return list(split_names(root))

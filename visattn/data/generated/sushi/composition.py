@@ -57,12 +57,9 @@ def camera_noise(seed: int, shape: tuple[int, ...]) -> Field:
 def cast_shadow(alpha: Field, light: Light) -> Field:
     """Factor on the background: the piece's shadow away from the lamp, and where it stands."""
     size = alpha.shape[0]
-    lx, ly, lz = light.direction
-    reach = SHADOW_LENGTH * size / lz
+    x, y = light.shadow(SHADOW_LENGTH * size)
     # What is seen of a piece rises above its foot, so the shadow starts a little lower.
-    far = soft_shadow(
-        alpha, (-lx * reach, -ly * reach + 0.014 * size), blur=0.020 * size * light.softness
-    )
+    far = soft_shadow(alpha, (x, y + 0.014 * size), blur=0.020 * size * light.softness)
     near = soft_shadow(alpha, (0.0, 0.012 * size), blur=0.012 * size)
     return (1 - 0.46 * far) * (1 - 0.42 * near)
 

@@ -7,13 +7,7 @@ import numpy as np
 from visattn.data.generated.pictures import Colour
 from visattn.data.generated.sushi.drawing.noise import Field, smoothstep
 from visattn.data.generated.sushi.drawing.shading import Finish, Light
-from visattn.data.generated.sushi.drawing.shapes import (
-    coverage,
-    disc,
-    lobed_disc,
-    oval,
-    turned,
-)
+from visattn.data.generated.sushi.drawing.shapes import coverage, disc, lobed_disc, oval, turned
 from visattn.data.generated.tasty.cutouts import SUPERSAMPLING, Cutout, Sheet
 from visattn.data.generated.tasty.palette import CLOTHES, CUSHION, HAIRS, RGB, SKINS
 

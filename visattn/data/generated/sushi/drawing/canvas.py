@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 
@@ -136,19 +137,7 @@ def dome(distance: Field, width: float) -> Field:
     return np.sqrt(np.maximum(1 - t * t, 0))
 
 
-def swept(
-    frame: Frame,
-    outline: Outline,
-    *,
-    low: float,
-    high: float,
-    steps: int = 5,
-) -> Field:
-    """Signed distance of a flat shape pulled upwards from height ``low`` to ``high``."""
-    distance = None
-    for elevation in np.linspace(low, high, steps):
-        here = outline(*frame.at(float(elevation)))
-        distance = here if distance is None else np.minimum(distance, here)
-    if distance is None:
-        raise ValueError(f"steps must be at least 1, got {steps}")
-    return distance
+def swept(frame: Frame, outline: Outline, *, high: float) -> Field:
+    """Signed distance of a flat shape pulled upwards from the plate to a height."""
+    heights = np.linspace(0.0, high, 5).tolist()
+    return reduce(np.minimum, (outline(*frame.at(height)) for height in heights))

@@ -38,6 +38,12 @@ def rounded_box(x: Field, y: Field, *, a: float, b: float, radius: float) -> Fie
     return np.sqrt(px * px + py * py) + np.minimum(np.maximum(qx, qy), 0) - np.float32(radius)
 
 
+def octagon(x: Field, y: Field, *, radius: float) -> Field:
+    """Regular octagon around a circle of the given radius."""
+    ax, ay = np.abs(x), np.abs(y)
+    return np.maximum(np.maximum(ax, ay), (ax + ay) * np.float32(0.70711)) - np.float32(radius)
+
+
 def leaf(x: Field, y: Field, *, a: float, b: float) -> Field:
     """Two arcs that meet in points at x = -a and x = a, with half-height ``b``."""
     offset = (a * a - b * b) / (2.0 * b)

@@ -46,7 +46,7 @@ def draw_nigiri(frame: Frame, kind: str) -> Canvas:
 
     # Rice.
     cut = grains(frame)
-    rice = swept(frame, rice_outline, low=0.0, high=RICE_HEIGHT - 0.04) - 0.07 * (cut[0] - 0.5)
+    rice = swept(frame, rice_outline, high=RICE_HEIGHT - 0.04) - 0.07 * (cut[0] - 0.5)
     rice_alpha = coverage(rice, frame.unit)
     canvas.add(rice_surface(frame, 0.34 * dome(rice, 0.30), cut), rice_alpha)
 

@@ -26,7 +26,7 @@ def draw_ikura(frame: Frame) -> Canvas:
         bent = v + bend * u * u
         return rounded_box(u, bent, a=0.90, b=0.48 * wide, radius=0.45 * wide) + wobble
 
-    wall = swept(frame, outline, low=0.0, high=high)
+    wall = swept(frame, outline, high=high)
     canvas.add(nori_surface(frame, 0.30 * dome(wall, 0.22)), coverage(wall, frame.unit))
     inside = outline(*frame.at(high)) + 0.055
     canvas.add(rice_surface(frame, 0.05 * dome(inside, 0.2)) * 0.55, coverage(inside, frame.unit))
@@ -47,12 +47,9 @@ def _roe_places(
         if not fits.any():
             continue
         u, v = u[fits], v[fits]
-        if places:
-            taken = np.asarray(places)
-            gaps = (u[:, None] - taken[:, 0]) ** 2 + (v[:, None] - taken[:, 1]) ** 2
-            best = int(gaps.min(1).argmax())
-        else:
-            best = 0
+        taken = np.reshape(places, (-1, 2))
+        gaps = (u[:, None] - taken[:, 0]) ** 2 + (v[:, None] - taken[:, 1]) ** 2
+        best = int(gaps.min(1, initial=np.inf).argmax())
         places.append((float(u[best]), float(v[best])))
     return [(u, v - bend * u * u) for u, v in places]
 
@@ -137,7 +134,7 @@ def _draw_roll(
     def outline(u: Field, v: Field) -> Field:
         return disc((u - u0) * oval, (v - v0) / oval, radius=radius) + wobble
 
-    wall = swept(frame, outline, low=0.0, high=high)
+    wall = swept(frame, outline, high=high)
     canvas.add(nori_surface(frame, 0.35 * dome(wall, 0.24)), coverage(wall, frame.unit))
     u, v = frame.at(high)
     face = outline(u, v) + 0.035 * radius / 0.5 + 0.012

@@ -25,9 +25,8 @@ def lay_chopsticks(ground: Ground, behind: Planes) -> Planes:
     away, spread, slip = rng.uniform(0.42, 0.46), rng.uniform(0.034, 0.046), rng.uniform(-0.2, 0.2)
     distance, height, along = _rods(ground, place, turn, away=away, spread=spread, slip=slip)
     alpha = coverage(distance, ground.pixels)
-    lx, ly, lz = ground.light.direction
-    reach = 0.016 * ground.pixels / lz
-    shadow = soft_shadow(alpha, (-lx * reach, -ly * reach), blur=0.007 * ground.pixels)
+    far = ground.light.shadow(0.016 * ground.pixels)
+    shadow = soft_shadow(alpha, far, blur=0.007 * ground.pixels)
     albedo: Planes = ground.colour(wood) * np.ones_like(distance)
     ring = smoothstep(0.014, 0.008, np.abs(along - np.float32(0.30 * LENGTH)))
     albedo = mix(albedo, ground.colour(GOLD), 0.8 * ring)

@@ -235,9 +235,8 @@ def _lay(
     pixels = radius * side
     alpha = coverage(piece.distance, pixels)
     shaded = shade(piece.albedo, piece.height * np.float32(pixels), ground.light, piece.finish)
-    lx, ly, lz = ground.light.direction
-    far = 0.16 * pixels / lz
-    shadow = soft_shadow(alpha, (-lx * far, -ly * far), blur=0.14 * pixels, shrink=2)
+    far = ground.light.shadow(0.16 * pixels)
+    shadow = soft_shadow(alpha, far, blur=0.14 * pixels, shrink=2)
     here = planes[:, top:bottom, left:right]
     here *= 1 - 0.5 * shadow
     here += (shaded - here) * alpha

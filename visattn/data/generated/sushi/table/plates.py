@@ -93,11 +93,8 @@ def lay(ground: Ground, table: Planes, plate: Plate) -> Planes:
         height = height + plate.relief * ground.noise(cells=(6, 6), octaves=4)
     planes = ground.shade(albedo, height, plate.finish)
 
-    lx, ly, lz = ground.light.direction
-    reach = plate.thickness * ground.pixels / lz
-    shadow = soft_shadow(
-        alpha, (-lx * reach, -ly * reach), blur=0.016 * ground.pixels * ground.light.softness
-    )
+    far = ground.light.shadow(plate.thickness * ground.pixels)
+    shadow = soft_shadow(alpha, far, blur=0.016 * ground.pixels * ground.light.softness)
     contact = soft_shadow(alpha, (0.0, 0.0), blur=0.010 * ground.pixels)
     shaded = table * ((1 - 0.62 * shadow) * (1 - 0.35 * contact))
     return mix(shaded, planes, alpha)
