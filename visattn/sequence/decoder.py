@@ -177,12 +177,11 @@ class Decoder(nn.Module):
         if self.query == "input":
             asked = torch.cat((embedded, last.state[0]), -1)
             found = self.attention(asked.unsqueeze(1), memory, start=place)
-            context = found.context.squeeze(1)
-            state = self._update(torch.cat((embedded, context), -1), last.state)
+            state = self._update(torch.cat((embedded, found.context.squeeze(1)), -1), last.state)
         else:
             state = self._update(torch.cat((embedded, last.context), -1), last.state)
             found = self.attention(state[0].unsqueeze(1), memory, start=place)
-            context = found.context.squeeze(1)
+        context = found.context.squeeze(1)
         features = torch.cat((state[0], context), -1)
         return _Step(features, state, context, found.weights, found.log_probability)
 
