@@ -9,7 +9,8 @@ from torch.utils.data import DataLoader, StackDataset, default_collate
 from visattn.data.generated.sushi import KINDS
 from visattn.data.generated.sushi.two_dishes import RELATIONS, TwoDishes, render_two_dishes
 from visattn.sequence import END, PAD, Vocabulary
-from visattn.tasks.split_data import Batch, SplitData, check_sizes
+from visattn.tasks.split_data import Batch, SplitData
+from visattn.training.checks import check_in
 
 CAPTION_RELATIONS = {"left": ("left", "of"), "above": ("above",)}
 """How a caption says a relation."""
@@ -52,7 +53,8 @@ class CaptionData(SplitData):
         seed: int = 0,
     ) -> None:
         super().__init__(train=train, val=val, test=test, batch_size=batch_size, seed=seed)
-        check_sizes(size=(size, 32), pieces=(pieces, 1))
+        check_in("[32, inf)", size=size)
+        check_in("[1, inf)", pieces=pieces)
         self.size = size
         self.pieces = {"train": pieces, "val": 10, "test": 20}
         texts = [word for relation in RELATIONS for word in CAPTION_RELATIONS[relation]]
