@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from visattn.attention import Attention, Memory
+from visattn.basics.suggestions import check_name
 from visattn.sequence.encoder import CellName, Encoded
-from visattn.sequence.names import check_name
 from visattn.sequence.vocabulary import END, PAD, START
 
 CELLS: dict[str, type[nn.LSTMCell] | type[nn.GRUCell]] = {"lstm": nn.LSTMCell, "gru": nn.GRUCell}

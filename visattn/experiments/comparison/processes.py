@@ -16,6 +16,7 @@ from pathlib import Path
 
 from visattn.experiments.comparison.plan import Run, code_hash
 from visattn.experiments.comparison.records import Record
+from visattn.training.checks import check_in
 
 _POLL = 0.2
 _PATIENCE = 5.0
@@ -78,9 +79,7 @@ class Machine:
         if threads is None:
             given = os.environ.get("OMP_NUM_THREADS", "")
             threads = (int(given) if given.isdigit() else 0) or max(1, cores // max(jobs, 1))
-        for name, value in (("jobs", jobs), ("threads", threads)):
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
+        check_in("[1, inf)", jobs=jobs, threads=threads)
         return cls(jobs, threads, cores, _processor())
 
 

@@ -32,6 +32,9 @@ class CaptionData(SplitData):
         batch_size: Scenes a batch.
         seed: Of the scenes.
 
+    Attributes:
+        reading: How pictures are read.
+
     Raises:
         ValueError: A number is out of its range.
 
@@ -55,17 +58,12 @@ class CaptionData(SplitData):
         super().__init__(train=train, val=val, test=test, batch_size=batch_size, seed=seed)
         check_in("[32, inf)", size=size)
         check_in("[1, inf)", pieces=pieces)
-        self.size = size
+        self.size, self.reading = size, {"size": size}
         self.pieces = {"train": pieces, "val": 10, "test": 20}
         texts = [word for relation in RELATIONS for word in CAPTION_RELATIONS[relation]]
         self.vocabulary = Vocabulary([*KINDS, *texts])
         self.words = len(self.vocabulary)
         self._sets: dict[str, StackDataset[Any]] = {}
-
-    @property
-    def reading(self) -> dict[str, int]:
-        """How pictures are read."""
-        return {"size": self.size}
 
     def caption(self, first: int, second: int, relation: int) -> list[int]:
         """Numbers of a caption's words, with the end."""
