@@ -84,7 +84,6 @@ def batch_loader(
         shuffle: Batches in a new order each epoch.
 
     Example:
-        >>> import torch
         >>> found = batch_loader([[1, 2, 3], [4]], batch_size=2, collate=lambda x: {"x": x})
         >>> [batch["x"] for batch in found]
         [[1, 2], [3], [4]]
