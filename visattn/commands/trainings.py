@@ -71,9 +71,9 @@ def show_smiles(names: list[str], *, runs: str = "runs", out: str | None = None)
 
     found = {name: load_runs(runs, name=name) for name in names}
     tests = [
-        examine_run(module, data, name=name, seed=seed)
+        examine_run(module, data, name=name)
         for name, trained in found.items()
-        for module, data, seed in trained
+        for module, data in trained
     ]
     console = Console(highlight=False)
     for field in sorted({test.field for test in tests}):
@@ -82,7 +82,7 @@ def show_smiles(names: list[str], *, runs: str = "runs", out: str | None = None)
     folder = Path(runs if out is None else out)
     folder.mkdir(parents=True, exist_ok=True)
     print(draw_distances(tests, folder / "distances.png"))
-    looking = {name: trained[0][:2] for name, trained in found.items()}
+    looking = {name: trained[0] for name, trained in found.items()}
     if any("mass" in test.means["test"] for test in tests):
         print(draw_queries(looking, folder / "queries.png"))
 

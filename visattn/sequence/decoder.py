@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from visattn.attention import Attention, Memory
+from visattn.basics.suggestions import check_name
 from visattn.sequence.encoder import CellName, Encoded
-from visattn.sequence.names import check_name
 from visattn.sequence.vocabulary import END, PAD, START
 
 CELLS: dict[str, type[nn.LSTMCell] | type[nn.GRUCell]] = {"lstm": nn.LSTMCell, "gru": nn.GRUCell}
@@ -177,12 +177,11 @@ class Decoder(nn.Module):
         if self.query == "input":
             asked = torch.cat((embedded, last.state[0]), -1)
             found = self.attention(asked.unsqueeze(1), memory, start=place)
-            context = found.context.squeeze(1)
-            state = self._update(torch.cat((embedded, context), -1), last.state)
+            state = self._update(torch.cat((embedded, found.context.squeeze(1)), -1), last.state)
         else:
             state = self._update(torch.cat((embedded, last.context), -1), last.state)
             found = self.attention(state[0].unsqueeze(1), memory, start=place)
-            context = found.context.squeeze(1)
+        context = found.context.squeeze(1)
         features = torch.cat((state[0], context), -1)
         return _Step(features, state, context, found.weights, found.log_probability)
 

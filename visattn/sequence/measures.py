@@ -1,6 +1,6 @@
 """How right a translation is, and how right its attention."""
 
-import torch.nn.functional as F
+import torch
 from torch import Tensor
 
 from visattn.sequence.vocabulary import END, PAD
@@ -21,8 +21,8 @@ def exact_match(tokens: Tensor, target: Tensor) -> Tensor:
         tensor([True])
     """
     missing = target.shape[1] - tokens.shape[1]
-    tokens = F.pad(tokens, (0, max(missing, 0)), value=PAD)
-    target = F.pad(target, (0, max(-missing, 0)), value=PAD)
+    tokens = torch.nn.functional.pad(tokens, (0, max(missing, 0)), value=PAD)
+    target = torch.nn.functional.pad(target, (0, max(-missing, 0)), value=PAD)
     return (tokens == target).all(1)
 
 

@@ -15,6 +15,7 @@ from visattn.sequence import (
     review_vocabulary,
 )
 from visattn.tasks.split_data import SplitData, batch_loader
+from visattn.training.checks import check_in
 
 
 @final
@@ -54,8 +55,7 @@ class ReviewData(SplitData):
         seed: int = 0,
     ) -> None:
         super().__init__(train=train, val=val, test=test, batch_size=batch_size, seed=seed)
-        if not 0 <= negated <= 1:
-            raise ValueError(f"negated is a share, in [0, 1], got {negated}")
+        check_in("[0, 1]", negated=negated)
         self.negated = negated
         self.vocabulary = review_vocabulary()
         self.words = len(self.vocabulary)

@@ -8,6 +8,8 @@ import lightning as L
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from visattn.training.checks import check_in
+
 Batch = dict[str, Tensor]
 Item = TypeVar("Item")
 
@@ -34,8 +36,8 @@ class SplitData(L.LightningDataModule, ABC):
     def __init__(self, *, train: int, val: int, test: int, batch_size: int, seed: int) -> None:
         super().__init__()
         self.sizes = {"train": train, "val": val, "test": test}
-        check_sizes(**{name: (size, 1) for name, size in self.sizes.items()})
-        check_sizes(batch_size=(batch_size, 1), seed=(seed, 0))
+        check_in("[1, inf)", **self.sizes, batch_size=batch_size)
+        check_in("[0, inf)", seed=seed)
         self.batch_size = batch_size
         self.seed = seed
 
@@ -82,7 +84,6 @@ def batch_loader(
         shuffle: Batches in a new order each epoch.
 
     Example:
-        >>> import torch
         >>> found = batch_loader([[1, 2, 3], [4]], batch_size=2, collate=lambda x: {"x": x})
         >>> [batch["x"] for batch in found]
         [[1, 2], [3], [4]]
@@ -93,17 +94,3 @@ def batch_loader(
         for i in range(0, len(items), batch_size)
     ]
     return DataLoader(batches, batch_size=None, shuffle=shuffle)  # type: ignore[arg-type]
-
-
-def check_sizes(**sizes: tuple[int, int]) -> None:
-    """Refuse what is below its least value.
-
-    Raises:
-        ValueError: It says which.
-
-    Example:
-        >>> check_sizes(train=(4, 1))
-    """
-    for name, (size, least) in sizes.items():
-        if size < least:
-            raise ValueError(f"{name} must be at least {least}, got {size}")

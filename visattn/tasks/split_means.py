@@ -53,10 +53,9 @@ class SplitMeans:
         """The means of one split, in single precision, as they are logged."""
         found = {}
         for (place, measure), parts in self._values.items():
-            values = torch.cat(parts).double()
-            if place == split and len(values):
+            if place == split and any(map(len, parts)):
                 reduction = self._reductions.get(measure, torch.mean)
-                found[measure] = reduction(values).float().item()
+                found[measure] = reduction(torch.cat(parts).double()).float().item()
         return found
 
     def compute(self, trainer: L.Trainer) -> dict[str, float]:

@@ -60,7 +60,7 @@ def compare(
         ValueError: A recipe or an option that cannot be run; before anything is trained.
         ChildProcessError: Runs that failed; after all others were done.
     """
-    console = Console(highlight=False, soft_wrap=True)
+    say = partial(Console(highlight=False, soft_wrap=True).print, markup=False)
     place, machine = Place(Path(out)), Machine.of(jobs=jobs, threads=threads)
     table = place.out / "results.csv" if results is None else Path(results)
     if table.suffix != ".csv":
@@ -73,17 +73,15 @@ def compare(
     known = [run for run in runs if run.key in records]
     other = [run for run in known if records[run.key].fact("code") != code_hash()]
     missing = [run for run in runs if run not in known or (same_code and run in other)]
-    console.print(
+    say(
         f"Runs: {len(runs)}, finished earlier: {len(runs) - len(missing)}; "
         f"at a time: {machine.jobs}, threads of each: {machine.threads}; "
-        f"logs in {place.out / 'logs'}",
-        markup=False,
+        f"logs in {place.out / 'logs'}"
     )
     if other and not same_code:
-        console.print(
+        say(
             f"Measured by another state of visattn's code, and kept: {len(other)} (--same-code "
-            "runs them again)",
-            markup=False,
+            "runs them again)"
         )
     if missing:
         from visattn.experiments.comparison.preparation import prepare
@@ -103,11 +101,11 @@ def compare(
             written = tables()
         left = (time.monotonic() - begun) / count * (len(missing) - count) / 60
         text = f"[{count}/{len(missing)}] {run.recipe.name}, seed {run.seed}: {_outcome(record)}"
-        console.print(f"{text}; about {left:.0f} min left" if left else text, markup=False)
+        say(f"{text}; about {left:.0f} min left" if left else text)
     if read_records(table) and not written:
         written = tables()
     for path in written:
-        console.print(f"{path}", markup=False)
+        say(f"{path}")
     if failed:
         raise ChildProcessError(
             f"{len(failed)} of {len(missing)} runs failed; the same command runs these again:\n"

@@ -20,7 +20,7 @@ _PERCENT = partial(Statistic.text, scale=100, digits=1)
 _POINTS = partial(_PERCENT, sign="+")
 
 
-def write_page(sections: Sequence[Section], *, pictures: Sequence[str] = ()) -> str:
+def write_page(sections: Sequence[Section], *, pictures: Sequence[str]) -> str:
     """Markdown with two tables a section: accuracies, and what else was measured.
 
     Args:
@@ -31,12 +31,11 @@ def write_page(sections: Sequence[Section], *, pictures: Sequence[str] = ()) -> 
         The text.
     """
     parts = ["# Comparison of recipes", _legend(sections)]
-    for place, section in enumerate(sections):
+    for section, picture in zip(sections, pictures, strict=True):
         parts += _title(section, sections, level=2)
         parts.append(f"```\n{command_of(section)}\n```")
         parts += _body(section, link=str)
-        if place < len(pictures):
-            parts.append(f"![Accuracy by recipe and variant]({pictures[place]})")
+        parts.append(f"![Accuracy by recipe and variant]({picture})")
     return "\n\n".join(parts) + "\n"
 
 

@@ -15,6 +15,7 @@ import yaml
 
 from visattn.basics.fingerprint import source_fingerprint
 from visattn.basics.suggestions import nearest
+from visattn.training.checks import check_in
 from visattn.training.command_line.recipes import find_recipe, recipe_folder, recipe_names
 from visattn.training.command_line.tasks import DEFAULT, TASKS
 
@@ -129,8 +130,7 @@ def plan_runs(recipes: Sequence[Recipe], *, seeds: int, words: Sequence[str] = (
     Raises:
         ValueError: No seed, or an option that the comparison sets itself or cannot pass on.
     """
-    if seeds < 1:
-        raise ValueError(f"seeds must be at least 1, got {seeds}")
+    check_in("[1, inf)", seeds=seeds)
     for word in words:
         check_option(word)
     return [Run(recipe, seed, tuple(words)) for seed in range(seeds) for recipe in recipes]

@@ -16,9 +16,11 @@ from pathlib import Path
 
 from visattn.experiments.comparison.plan import Run, code_hash
 from visattn.experiments.comparison.records import Record
+from visattn.training.checks import check_in
 
 _POLL = 0.2
 _PATIENCE = 5.0
+_Child = tuple[subprocess.Popen[bytes], TextIOWrapper]
 
 
 @dataclass(frozen=True)
@@ -76,12 +78,8 @@ class Machine:
         cores = cores or os.cpu_count() or 1
         if threads is None:
             given = os.environ.get("OMP_NUM_THREADS", "")
-            threads = (
-                int(given) if given.isdigit() and int(given) else max(1, cores // max(jobs, 1))
-            )
-        for name, value in (("jobs", jobs), ("threads", threads)):
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
+            threads = (int(given) if given.isdigit() else 0) or max(1, cores // max(jobs, 1))
+        check_in("[1, inf)", jobs=jobs, threads=threads)
         return cls(jobs, threads, cores, _processor())
 
 
@@ -159,13 +157,10 @@ def run_all(
                 time.sleep(_POLL)
 
 
-_Going = dict[Run, tuple[subprocess.Popen[bytes], TextIOWrapper]]
-
-
 @contextmanager
-def _children() -> Iterator[_Going]:
+def _children() -> Iterator[dict[Run, _Child]]:
     """Processes that don't outlive this context."""
-    going: _Going = {}
+    going: dict[Run, _Child] = {}
     try:
         yield going
     finally:
@@ -180,9 +175,7 @@ def _children() -> Iterator[_Going]:
             log.close()
 
 
-def _start(
-    run: Run, *, place: Place, machine: Machine
-) -> tuple[subprocess.Popen[bytes], TextIOWrapper]:
+def _start(run: Run, *, place: Place, machine: Machine) -> _Child:
     place.recipe(run).write_text(run.recipe.text, encoding="utf-8")
     place.result(run).unlink(missing_ok=True)
     fit, test = words_of(run, place=place, machine=machine)
@@ -196,13 +189,8 @@ def _start(
             "date": datetime.now().astimezone().isoformat(timespec="seconds"),
         },
     }
-    threads = str(machine.threads)
-    environment = {
-        **os.environ,
-        "OMP_NUM_THREADS": threads,
-        "MKL_NUM_THREADS": threads,
-        "PYTHONUNBUFFERED": "1",
-    }
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(machine.threads))
+    environment = {**os.environ, **threads, "PYTHONUNBUFFERED": "1"}
     log = place.log(run).open("w", encoding="utf-8")
     return start_process(json.dumps(order), log=log, environment=environment), log
 

@@ -73,12 +73,11 @@ def summarise_records(
         baseline: Name of the plain recipe.
         oracle: Name of the recipe that is given the true mask.
     """
-    sections = []
-    known = dict.fromkeys(record.options for record in records)
-    for options in sorted(known, key=lambda options: f" {options}".count(" --")):
-        own = [record for record in records if record.options == options]
-        sections.append(_section(options, own, baseline=baseline, oracle=oracle))
-    return sections
+    groups: dict[str, list[Record]] = {}
+    for record in records:
+        groups.setdefault(record.options, []).append(record)
+    fewest_first = sorted(groups, key=lambda options: f" {options}".count(" --"))
+    return [_section(o, groups[o], baseline=baseline, oracle=oracle) for o in fewest_first]
 
 
 def _section(options: str, records: Sequence[Record], *, baseline: str, oracle: str) -> Section:

@@ -6,7 +6,8 @@ import torch
 from torch.utils.data import DataLoader
 
 from visattn.sequence import copying_batch
-from visattn.tasks.split_data import SplitData, check_sizes
+from visattn.tasks.split_data import SplitData
+from visattn.training.checks import check_in
 
 
 @final
@@ -39,7 +40,7 @@ class CopyingData(SplitData):
         seed: int = 0,
     ) -> None:
         super().__init__(train=train, val=val, test=test, batch_size=batch_size, seed=seed)
-        check_sizes(length=(length, 1), symbols=(symbols, 1))
+        check_in("[1, inf)", length=length, symbols=symbols)
         self.length, self.symbols = length, symbols
 
     def loader(self, split: str, *, shuffle: bool = False) -> DataLoader[Any]:

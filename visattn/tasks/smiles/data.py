@@ -12,7 +12,8 @@ from visattn.data.generated.tasty.arrays import SceneArrays, cached_arrays, join
 from visattn.data.generated.tasty.palette import check_colours
 from visattn.data.generated.tasty.parameters import SceneSet
 from visattn.data.generated.tasty.plan import GROUP
-from visattn.tasks.split_data import Batch, SplitData, check_sizes
+from visattn.tasks.split_data import Batch, SplitData
+from visattn.training.checks import check_in
 
 MEAN, STD = 0.45, 0.25
 _POOLS = 5  # of seeds: train, val, test, and the two without faces
@@ -81,8 +82,8 @@ class SmileData(SplitData):
         flip: bool = True,
         root: str | Path | None = None,
     ) -> None:
-        check_sizes(train=(train, 4), val=(val, 4), test=(test, 4), batch_size=(batch_size, 4))
-        check_sizes(train_without_faces=(train_without_faces, 0), scene_seed=(scene_seed, 0))
+        check_in("[4, inf)", train=train, val=val, test=test, batch_size=batch_size)
+        check_in("[0, inf)", train_without_faces=train_without_faces, scene_seed=scene_seed)
         check_colours(colours)
         counts = {"train": train, "train_without_faces": train_without_faces}
         counts |= {"val": val, "test": test, "batch_size": batch_size}
