@@ -33,16 +33,9 @@ def view_of(
     batch_size: int,
     largest: tuple[int, int],
 ) -> ModelView:
-    """Everything that the page shows of one model; the options are those of the report.
+    """Everything that the page shows of one model; options are those of `visattn.report`.
 
-    Args:
-        name: What the page calls it.
-        subject: The model.
-        scenes: The pictures.
-        cam: As for `visattn.report_page.report`.
-        curves: Likewise.
-        batch_size: Likewise.
-        largest: Height and width to which larger maps are brought.
+    Maps above ``largest``, height and width, are brought to that.
 
     Raises:
         TypeError: If the model returns no logits.
