@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from torch import nn
 
-from visattn.blocks.attended import Attended, attended, natural_paths
+from visattn.blocks.attended import Attended, attended, base_of, natural_paths
 
 
 def units(model: nn.Module) -> Iterator[tuple[str, Attended]]:
@@ -16,7 +16,7 @@ def units(model: nn.Module) -> Iterator[tuple[str, Attended]]:
 
 def attention_keys(model: nn.Module) -> set[str]:
     """Entries that `wrap` added."""
-    prefixes = tuple(_join(path, f"{unit.child}.") for path, unit in units(model))
+    prefixes = tuple(_join(path, f"{unit.visattn.child}.") for path, unit in units(model))
     return {key for key in model.state_dict() if key.startswith(prefixes)}
 
 
@@ -25,8 +25,8 @@ def displaced_keys(model: nn.Module) -> set[str]:
     return {
         _join(path, name)
         for path, unit in units(model)
-        if unit.where == "instead"
-        for name in unit.original.state_dict()
+        if unit.visattn.where == "instead"
+        for name in base_of(unit).state_dict()
     }
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from visattn.blocks.attended import Attended
+from visattn.blocks.attended import Attended, base_of, block_of
 from visattn.wrapping.weights import attention_units
 
 
@@ -125,7 +125,7 @@ def from_published(state: Mapping[str, Any], model: nn.Module) -> dict[str, Tens
     own = {
         f"{key}.{name}": value
         for key, unit in units.items()
-        for name, value in unit.block.state_dict().items()
+        for name, value in block_of(unit).state_dict().items()
     }
     _check_keys(renamed, own, model)
     if not any(name in own for name in renamed):
@@ -160,20 +160,20 @@ def _slots(units: Mapping[str, Attended]) -> dict[str, tuple[Naming, Attended, s
     slots = {}
     numbers: dict[str, int] = {}
     for key, unit in units.items():
-        kind = type(unit.block).__name__
+        kind = type(block_of(unit)).__name__
         numbers[kind] = numbers.get(kind, 0) + 1
         for naming in NAMINGS:
             if naming.block in ("", kind):
-                slot = naming.slot.format(site=unit.site, number=numbers[kind])
-                for theirs, ours in naming.inside(unit.block).items():
+                slot = naming.slot.format(site=unit.visattn.site, number=numbers[kind])
+                for theirs, ours in naming.inside(block_of(unit)).items():
                     slots[slot + theirs] = naming, unit, f"{key}.{ours}"
     return slots
 
 
 def _turned(tensor: Tensor, name: str, naming: Naming, unit: Attended) -> Tensor:
     """CBAM's kernel over the planes of mean and maximum, in the order of the model's variant."""
-    spatial = getattr(unit.block, "spatial", None)
-    if type(unit.block).__name__ != "CBAM" or not name.endswith("conv.weight"):
+    spatial = getattr(block_of(unit), "spatial", None)
+    if type(block_of(unit)).__name__ != "CBAM" or not name.endswith("conv.weight"):
         return tensor
     their_max_first = naming.block == "CBAM"
     return tensor if getattr(spatial, "max_first", None) == their_max_first else tensor.flip(1)
@@ -182,13 +182,13 @@ def _turned(tensor: Tensor, name: str, naming: Naming, unit: Attended) -> Tensor
 def _add_zero_biases(renamed: dict[str, Tensor], units: Mapping[str, Attended]) -> None:
     """Give a CBAM with biases zeros for them if the checkpoint's has none."""
     for key, unit in units.items():
-        if type(unit.block).__name__ == "CBAM":
+        if type(block_of(unit)).__name__ == "CBAM":
             for layer in ("channel.fc1", "channel.fc2"):
                 weight, bias = f"{key}.{layer}.weight", f"{key}.{layer}.bias"
                 if (
                     weight in renamed
                     and bias not in renamed
-                    and bias[len(key) + 1 :] in dict(unit.block.named_parameters())
+                    and bias[len(key) + 1 :] in dict(block_of(unit).named_parameters())
                 ):
                     renamed[bias] = renamed[weight].new_zeros(len(renamed[weight]))
 
@@ -197,12 +197,12 @@ def _check_keys(renamed: Mapping[str, Tensor], own: Mapping[str, Tensor], model:
     """Raise a ValueError for entries that fit nothing in the model."""
     known = {*model.state_dict(), *own}
     for key, unit in attention_units(model).items():
-        if unit.where == "instead":
-            path = key.removesuffix(unit.child)
-            known |= {path + name for name in unit.original.state_dict()}
+        if unit.visattn.where == "instead":
+            path = key.removesuffix(unit.visattn.child)
+            known |= {path + name for name in base_of(unit).state_dict()}
     foreign = [name for name in renamed if name not in known]
     if foreign:
-        blocks = sorted({type(unit.block).__name__ for unit in attention_units(model).values()})
+        blocks = sorted({type(block_of(unit)).__name__ for unit in attention_units(model).values()})
         raise ValueError(
             f"{len(foreign)} entries of the checkpoint fit nothing in a model with"
             f" {' and '.join(blocks)}: {', '.join(foreign[:3])}"

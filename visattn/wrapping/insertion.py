@@ -6,7 +6,8 @@ from typing import Any
 
 from torch import nn
 
-from visattn.blocks.attended import Attended, attended, replace_module, strip
+from visattn.blocks.attended import Attended, attended, block_of, replace_module, strip
+from visattn.blocks.folding import guard_folding
 from visattn.blocks.gates import Init
 from visattn.wrapping.building import Placed
 from visattn.wrapping.placement import Rule
@@ -68,7 +69,7 @@ def wrap(
             f"There is attention at {taken[0]!r} already (and {len(taken) - 1} more places)."
             " Call unwrap first, choose other places, or pass stack=True."
         )
-    names = {unit.site for unit in attended(built)}
+    names = {unit.visattn.site for unit in attended(built)}
     for placed, module in prepared:
         name = _free(placed.site.name, f"{placed.site.name}:{placed.block}", names)
         names.add(name)
@@ -97,7 +98,7 @@ def attention_parameters(model: nn.Module) -> list[nn.Parameter]:
     Raises:
         ValueError: The model has no attention that `wrap` put in.
     """
-    added = {id(p): p for unit in attended(model) for p in unit.block.parameters()}
+    added = {id(p): p for unit in attended(model) for p in block_of(unit).parameters()}
     if not any(True for _ in attended(model)):
         raise ValueError(f"{type(model).__name__} has no attention that wrap put in.")
     return list(added.values())
@@ -121,19 +122,19 @@ def disabled(model: nn.Module) -> Iterator[nn.Module]:
         >>> import torchvision
         >>> model = wrap(torchvision.models.resnet18(), "se")
         >>> with disabled(model):
-        ...     next(attended(model)).enabled
+        ...     next(attended(model)).visattn.enabled
         False
     """
-    units = [(unit, unit.enabled) for unit in attended(model)]
+    units = [(unit, unit.visattn.enabled) for unit in attended(model)]
     if not units:
         raise ValueError(f"{type(model).__name__} has no attention that wrap put in.")
     try:
         for unit, _ in units:
-            unit.enabled = False
+            unit.visattn.enabled = False
         yield model
     finally:
         for unit, before in units:
-            unit.enabled = before
+            unit.visattn.enabled = before
 
 
 def _has_attention(model: nn.Module, path: str) -> bool:
@@ -144,17 +145,16 @@ def _attach(model: nn.Module, placed: Placed, module: nn.Module, name: str) -> N
     """Put a built block at its site."""
     base = model.get_submodule(placed.site.path)
     origin = {"block": placed.block, "path": placed.site.path}
-    names = {key.partition(".")[0] for key in base.state_dict()} | set(dict(base.named_children()))
     unit = Attended(
         base,
         module,
         where=placed.site.where,
         site=name,
         layout=placed.site.layout,
-        child=_free("attention", "attention", names),
         origin=origin,
     )
     replace_module(model, base, unit)
+    guard_folding(model, placed.site.path)
 
 
 def _free(name: str, other: str, taken: set[str]) -> str:

@@ -134,7 +134,7 @@ def _fake_copy(model: nn.Module, fake: FakeTensorMode) -> nn.Module:
     memo: dict[int, Any] = {id(tensor): fake.from_tensor(tensor) for tensor in tensors}
     double = copy.deepcopy(model, memo).eval()
     for unit in attended(double):
-        unit.enabled = False
+        unit.visattn.enabled = False
     return double
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from visattn.blocks.attended import Attended, natural_paths
+from visattn.blocks.attended import Attended, block_of, natural_paths
 
 
 def save_attention(model: nn.Module, path: str | Path) -> Path:
@@ -32,7 +32,7 @@ def save_attention(model: nn.Module, path: str | Path) -> Path:
     state = {
         f"{key}.{name}": tensor.detach().contiguous().cpu()
         for key, unit in units.items()
-        for name, tensor in unit.block.state_dict().items()
+        for name, tensor in block_of(unit).state_dict().items()
     }
     target.parent.mkdir(parents=True, exist_ok=True)
     save_file(state, target)
@@ -75,7 +75,7 @@ def load_attention(model: nn.Module, path: str | Path) -> nn.Module:
     own = {
         f"{key}.{name}": tensor
         for key, unit in units.items()
-        for name, tensor in unit.block.state_dict().items()
+        for name, tensor in block_of(unit).state_dict().items()
     }
     for name in [*state, *own]:
         shapes = [tuple(s[name].shape) if name in s else "nothing" for s in (state, own)]
@@ -104,7 +104,7 @@ def attention_units(model: nn.Module) -> dict[str, Attended]:
         ValueError: The model has no attention that `wrap` put in.
     """
     units = {
-        f"{path}.{unit.child}": unit
+        f"{path}.{unit.visattn.child}": unit
         for path, unit in natural_paths(model)
         if isinstance(unit, Attended)
     }
@@ -116,6 +116,10 @@ def attention_units(model: nn.Module) -> dict[str, Attended]:
 def _layout(units: Mapping[str, Attended]) -> dict[str, dict[str, Any]]:
     """What stands where, as plain values."""
     return {
-        key: {"site": unit.site, "block": type(unit.block).__name__, "where": unit.where}
+        key: {
+            "site": unit.visattn.site,
+            "block": type(block_of(unit)).__name__,
+            "where": unit.visattn.where,
+        }
         for key, unit in units.items()
     }
