@@ -276,6 +276,18 @@ def attended(model: nn.Module) -> Iterator[Attended]:
     return (module for module in model.modules() if isinstance(module, Attended))
 
 
+def attended_units(model: nn.Module) -> list[Attended]:
+    """The units in a model, at least one.
+
+    Raises:
+        ValueError: There is none.
+    """
+    units = list(attended(model))
+    if not units:
+        raise ValueError(f"{type(model).__name__} has no attention that wrap put in.")
+    return units
+
+
 def natural_paths(module: nn.Module, path: str = "") -> Iterator[tuple[str, nn.Module]]:
     """(path, module) for all modules, with the paths that state dicts use.
 

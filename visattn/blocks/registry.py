@@ -120,8 +120,6 @@ def register_block(
 
     Example:
         >>> from torch import nn
-
-    from visattn.basics.suggestions import did_you_mean
         >>> _ = register_block("example_scale", lambda channels: nn.Conv2d(channels, channels, 1))
         >>> block_entry("example_scale").at
         'branch'

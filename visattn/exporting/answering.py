@@ -1,12 +1,12 @@
 """Gates and masks as further outputs of a model."""
 
-import difflib
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from visattn.basics.suggestions import did_you_mean
 from visattn.recording import Recording, find_taps, record
 
 
@@ -67,8 +67,7 @@ def map_names(model: nn.Module, example: Tensor, masks: bool | Sequence[str]) ->
     for name in [] if isinstance(masks, bool) else masks:
         fitting = [key for key in known if key == name or key.startswith(f"{name}.")]
         if not fitting:
-            near = difflib.get_close_matches(name, [*known, *maps], n=3)
-            hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+            hint = did_you_mean(name, names=[*known, *maps], cutoff=0.6)
             raise ValueError(f"No mask or gate at {name!r}.{hint} There are {', '.join(known)}.")
         chosen += [key for key in fitting if key not in chosen]
     if not chosen:

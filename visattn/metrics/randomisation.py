@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from visattn.basics.hooks import hooked
 from visattn.metrics.inputs import read_maps
 
 
@@ -74,16 +75,17 @@ def randomisation_test(
         raise ValueError(f"steps must be at least 1, not {steps}")
     double = copy.deepcopy(model)
     names: list[str] = []
-    hooks = [
-        module.register_forward_hook(_noting(name, names))
+    layers_inside = {
+        module: name
         for name, module in double.named_modules()
         if any(True for _ in module.parameters(recurse=False))
-    ]
-    try:
+    }
+
+    def note(module: nn.Module, inputs: Any, output: Any) -> None:
+        names.append(layers_inside[module])
+
+    with hooked((module, note) for module in layers_inside):
         before = _read(maps_of(double))
-    finally:
-        for hook in hooks:
-            hook.remove()
     if not names:
         raise ValueError(
             "no layer with parameters ran while maps_of made the maps: it must call the model that "
@@ -135,13 +137,6 @@ def rank_correlation(first: Tensor, second: Tensor) -> Tensor:
     ranks = [_ranks(maps.flatten(1)) for maps in (first, second)]
     a, b = (rank - rank.mean(1, keepdim=True) for rank in ranks)
     return (a * b).sum(1) / (a.square().sum(1) * b.square().sum(1)).sqrt()
-
-
-def _noting(name: str, names: list[str]) -> Callable[..., None]:
-    def note(module: nn.Module, inputs: Any, output: Any) -> None:
-        names.append(name)
-
-    return note
 
 
 def _read(maps: Tensor) -> Tensor:

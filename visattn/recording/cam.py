@@ -4,15 +4,17 @@ Selvaraju et al., "Grad-CAM: visual explanations from deep networks via gradient
 localization", 2017, arXiv:1610.02391.
 """
 
-import difflib
-import sys
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from visattn.basics.hooks import hooked, uncompiled
+from visattn.basics.modes import evaluating
+from visattn.basics.suggestions import did_you_mean
 
 _PASSED_OVER = (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, nn.Identity)
 
@@ -122,17 +124,9 @@ def cam_layer(model: nn.Module, images: Tensor, *, least: int = 1) -> str:
     with _undisturbed(model):
         image = images[:1].detach().clone()
         names = {module: name for name, module in model.named_modules() if name}
-        handles = [
-            module.register_forward_hook(note)
-            for module in names
-            if not isinstance(module, _PASSED_OVER)
-        ]
-        try:
-            with torch.no_grad():
-                model(image)
-        finally:
-            for handle in handles:
-                handle.remove()
+        watched = [module for module in names if not isinstance(module, _PASSED_OVER)]
+        with hooked((module, note) for module in watched), torch.no_grad():
+            model(image)
         for module in dict.fromkeys(reversed(finished)):
             maps, logits = _forward(model, image, module)
             if _slopes(logits.sum(), maps) is not None:
@@ -168,12 +162,8 @@ def _forward(model: nn.Module, images: Tensor, layer: nn.Module) -> tuple[Tensor
         found[:] = [leaf]
         return leaf.clone()  # may be changed in place by what follows
 
-    handle = layer.register_forward_hook(begin)
-    try:
-        with torch.no_grad():
-            logits = model(images)
-    finally:
-        handle.remove()
+    with hooked([(layer, begin)]), torch.no_grad():
+        logits = model(images)
     if not found:
         raise ValueError(f"{_name(model, layer)} doesn't run when the model does")
     if not isinstance(logits, Tensor) or logits.ndim != 2:
@@ -192,20 +182,8 @@ def _slopes(score: Tensor, maps: Tensor) -> Tensor | None:
 @contextmanager
 def _undisturbed(model: nn.Module) -> Iterator[None]:
     """Evaluation mode, gradients possible, nothing compiled; all as before at the end."""
-    modes = {module: module.training for module in model.modules()}
-    with ExitStack() as stack:
-        if "torch._dynamo" in sys.modules:
-            stack.enter_context(torch.compiler.set_stance("force_eager"))
-        stack.enter_context(torch.inference_mode(False))
-        stack.enter_context(torch.enable_grad())
-        stack.callback(_set_modes, modes)
-        model.eval()
+    with uncompiled(), torch.inference_mode(False), torch.enable_grad(), evaluating(model):
         yield
-
-
-def _set_modes(modes: dict[nn.Module, bool]) -> None:
-    for module, mode in modes.items():
-        module.training = mode
 
 
 def _module(model: nn.Module, layer: str | nn.Module) -> nn.Module:
@@ -218,8 +196,7 @@ def _module(model: nn.Module, layer: str | nn.Module) -> nn.Module:
         raise TypeError(f"layer must be a name or a module, not {type(layer).__name__}")
     if layer in names:
         return names[layer]
-    near = difflib.get_close_matches(layer, names, n=3, cutoff=0.5)
-    hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+    hint = did_you_mean(layer, names=names)
     top = ", ".join(name for name, _ in model.named_children())
     raise KeyError(f"{type(model).__name__} has no layer {layer!r}.{hint} At the top are {top}.")
 

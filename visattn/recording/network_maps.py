@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from visattn.basics.suggestions import nearest
 from visattn.recording import Recording, find_taps, record
 from visattn.recording.cam import cam_layer, grad_cam
-from visattn.recording.site_maps import PairwiseMap, SiteMaps
+from visattn.recording.site_maps import PairwiseMap, SiteMaps, kind_names
 
 GRAD_CAM = "grad_cam"
 _ADDED = {"gate": ", gates", "spatial_logits": ", from logits", "pairwise": ", received"}
@@ -135,7 +135,8 @@ def _chosen(recorded: Recording, *, names: list[str], layers: Sequence[str] | No
             silent = [site for site in recorded if _fits(site, layer)]
             if silent:
                 raise ValueError(
-                    f"{', '.join(silent)} computes {_kinds(recorded[silent[0]])}, nothing of places"
+                    f"{', '.join(silent)} computes {kind_names(recorded[silent[0]])}, nothing of"
+                    " places"
                 )
             raise ValueError(
                 f"there is no map at {layer!r}{nearest(layer, names=names)}\n"
@@ -167,10 +168,6 @@ def _site(recorded: Recording, name: str) -> SiteMaps:
     return recorded[max(begins, key=len)]
 
 
-def _kinds(maps: SiteMaps) -> str:
-    return ", ".join(sorted(set(maps.kinds.values())))
-
-
 def _size(value: Tensor | PairwiseMap) -> str:
     """Sizes for the table: channels, places, or both grids."""
     if isinstance(value, PairwiseMap):
@@ -178,16 +175,12 @@ def _size(value: Tensor | PairwiseMap) -> str:
         heads = f"{value.heads} head{'s' if value.heads > 1 else ''}"
         return f"{heads}, queries {a} x {b}, keys {c} x {d}"
     shape = value.shape[1:]
-    if len(shape) == 3:
-        places = f"{shape[1]} x {shape[2]}"
-        return (
-            str(shape[0])
-            if shape[1:] == (1, 1)
-            else places
-            if shape[0] == 1
-            else (f"{shape[0]} of {places}")
-        )
-    return " x ".join(map(str, shape))
+    if len(shape) != 3:
+        return " x ".join(map(str, shape))
+    if shape[1:] == (1, 1):
+        return str(shape[0])
+    places = f"{shape[1]} x {shape[2]}"
+    return places if shape[0] == 1 else f"{shape[0]} of {places}"
 
 
 def _said(value: object) -> str:

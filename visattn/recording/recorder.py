@@ -1,17 +1,16 @@
 """What a forward pass computed: every gate, map and attention row, by site."""
 
-import difflib
-import sys
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
+from visattn.basics.hooks import hooked, uncompiled
+from visattn.basics.suggestions import did_you_mean
 from visattn.blocks import PairwiseTap, Tap
 from visattn.blocks.attended import Attended, is_transparent, joined
-from visattn.recording.site_maps import PairwiseMap, SiteMaps, over_places
+from visattn.recording.site_maps import PairwiseMap, SiteMaps, kind_names, over_places
 
 
 class Recording(Mapping[str, SiteMaps]):
@@ -30,8 +29,7 @@ class Recording(Mapping[str, SiteMaps]):
         ends = [site for site in self._sites if site.endswith(f".{name}")]
         if len(ends) == 1:
             return self._sites[ends[0]]
-        near = ends or difflib.get_close_matches(name, self._sites, n=3, cutoff=0.4)
-        hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+        hint = did_you_mean(name, names=ends or self._sites, cutoff=0.0 if ends else 0.4)
         raise KeyError(f"Nothing was recorded at {name!r}.{hint} Sites: {', '.join(self._sites)}.")
 
     def __iter__(self) -> Iterator[str]:
@@ -41,8 +39,7 @@ class Recording(Mapping[str, SiteMaps]):
         return len(self._sites)
 
     def __repr__(self) -> str:
-        sites = (f"{name}: {', '.join(sorted(set(m.kinds.values())))}" for name, m in self.items())
-        return f"Recording({'; '.join(sites)})"
+        return f"Recording({'; '.join(f'{name}: {kind_names(m)}' for name, m in self.items())})"
 
     def heats(self) -> dict[str, Tensor]:
         """What every site says of places, (N, H, W) by name, in the order in which they ran.
@@ -112,12 +109,8 @@ def record(model: nn.Module, *, graph: bool = False) -> Iterator[Recording]:
             " visattn.wrap; an exported program has none left."
         )
     maps = Recording()
-    with ExitStack() as stack:
-        if "torch._dynamo" in sys.modules:
-            stack.enter_context(torch.compiler.set_stance("force_eager"))
-        for site, name, tap in taps:
-            hook = _recorder(maps, site, name, tap, graph=graph)
-            stack.callback(tap.register_forward_hook(hook).remove)
+    hooks = [(tap, _recorder(maps, site, name, tap, graph=graph)) for site, name, tap in taps]
+    with uncompiled(), hooked(hooks):
         yield maps
     if not maps:
         raise RuntimeError(

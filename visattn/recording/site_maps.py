@@ -186,9 +186,9 @@ class SiteMaps:
         """
         kind = self.heat_kind
         if kind is None:
-            present = ", ".join(sorted(set(self.kinds.values())))
             raise AttributeError(
-                f"The block at {self.name!r} says nothing of places; it computes {present} only."
+                f"The block at {self.name!r} says nothing of places; it computes"
+                f" {kind_names(self)} only."
             )
         if kind == "pairwise":
             return self.pairwise.received()
@@ -205,9 +205,8 @@ class SiteMaps:
         """The one value of a kind, or an error that says what there is."""
         taps = [tap for tap in self.values if self.kinds[tap] == kind]
         if not taps:
-            present = ", ".join(sorted(set(self.kinds.values())))
             raise AttributeError(
-                f"The block at {self.name!r} computes no {kind}; it has {present}."
+                f"The block at {self.name!r} computes no {kind}; it has {kind_names(self)}."
             )
         if len(taps) > 1:
             raise AttributeError(
@@ -225,6 +224,11 @@ class SiteMaps:
 
 
 _HEAT_KINDS = ("spatial", "gate", "spatial_logits", "pairwise")
+
+
+def kind_names(maps: SiteMaps) -> str:
+    """The kinds of a site's maps, in words."""
+    return ", ".join(sorted(set(maps.kinds.values())))
 
 
 def over_places(value: Tensor, *, kind: str) -> Tensor:

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from torch import nn
 
-from visattn.blocks.attended import Attended, attended, base_of, natural_paths
+from visattn.blocks.attended import Attended, attended, natural_paths
+from visattn.wrapping.weights import backbone_names, backbone_state_dict
 
 
 def units(model: nn.Module) -> Iterator[tuple[str, Attended]]:
@@ -16,25 +17,15 @@ def units(model: nn.Module) -> Iterator[tuple[str, Attended]]:
 
 def attention_keys(model: nn.Module) -> set[str]:
     """Entries that `wrap` added."""
-    prefixes = tuple(_join(path, f"{unit.visattn.child}.") for path, unit in units(model))
-    return {key for key in model.state_dict() if key.startswith(prefixes)}
+    return set(model.state_dict()) - set(backbone_names(model).values())
 
 
 def displaced_keys(model: nn.Module) -> set[str]:
-    """Entries of modules whose place a block has taken."""
-    return {
-        _join(path, name)
-        for path, unit in units(model)
-        if unit.visattn.where == "instead"
-        for name in base_of(unit).state_dict()
-    }
+    """Entries, by their plain names, of modules whose place a block has taken."""
+    return set(backbone_state_dict(model)) - set(backbone_names(model))
 
 
 def module_paths(model: nn.Module) -> list[str]:
     """Paths of the units, as ``get_submodule`` takes them."""
     paths = {id(module): path for path, module in model.named_modules()}
     return [paths[id(unit)] for unit in attended(model)]
-
-
-def _join(path: str, name: str) -> str:
-    return f"{path}.{name}" if path else name

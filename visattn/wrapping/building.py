@@ -1,7 +1,6 @@
 """One block for one site: made with what the site knows, and tried before anything is changed."""
 
 import copy
-import difflib
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -9,12 +8,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils.flop_counter import FlopCounterMode
 
+from visattn.basics.suggestions import did_you_mean
 from visattn.blocks import BlockEntry
 from visattn.blocks.attended import ZeroStart, strip
 from visattn.blocks.gates import Init
+from visattn.wrapping.fakes import fake_run
 from visattn.wrapping.placement import Site, base_input, following_stage
 from visattn.wrapping.tracing import Trace
 
@@ -99,8 +98,7 @@ def _check_options(
         return
     unknown = [name for name in options if name not in known]
     if unknown:
-        near = difflib.get_close_matches(unknown[0], known, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
+        hint = did_you_mean(unknown[0], names=known, count=1, cutoff=0.6)
         raise ValueError(
             f"The block {entry.name!r} has no option {unknown[0]!r}.{hint}"
             f" Options: {', '.join(name for name in list(known)[1:] if name != 'init')}."
@@ -200,27 +198,16 @@ def _multiply_adds(
 ) -> int:
     """Run a block on fake maps; its multiply-adds, or a ValueError if it can't stand there."""
     taken, given = shapes
-    with FakeTensorMode(allow_non_fake_inputs=True) as fake, torch.no_grad():
-        memo: dict[int, Any] = {
-            id(t): fake.from_tensor(t) for t in [*module.parameters(), *module.buffers()]
-        }
-        double = copy.deepcopy(module, memo).eval()
-        maps = [
-            torch.empty(shape, device=reference.device, dtype=reference.dtype)
-            for shape in (shapes if both else shapes[:1])
-        ]
-        counter = FlopCounterMode(display=False)
-        try:
-            with counter:
-                y = double(*maps)
-        except Exception as error:
-            raise ValueError(
-                f"The block {entry.name!r} cannot run at {site.name!r} on a map {taken}: {error}"
-            ) from error
+    try:
+        y, multiply_adds = fake_run(module, shapes if both else shapes[:1], like=reference)
+    except Exception as error:
+        raise ValueError(
+            f"The block {entry.name!r} cannot run at {site.name!r} on a map {taken}: {error}"
+        ) from error
     if not isinstance(y, Tensor) or tuple(y.shape) != given:
         got = tuple(y.shape) if isinstance(y, Tensor) else type(y).__name__
         raise ValueError(
             f"The block {entry.name!r} must give a map {given} at {site.name!r}: it got {taken} and"
             f" gave {got}."
         )
-    return counter.get_total_flops() // 2
+    return multiply_adds

@@ -6,8 +6,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from visattn.blocks.attended import Attended, base_of, block_of
-from visattn.wrapping.weights import attention_units
+from visattn.blocks.attended import Attended, block_of
+from visattn.wrapping.weights import (
+    attention_state,
+    attention_units,
+    backbone_state_dict,
+)
 
 
 @dataclass(frozen=True)
@@ -122,12 +126,8 @@ def from_published(state: Mapping[str, Any], model: nn.Module) -> dict[str, Tens
             continue
         naming, unit, ours = slots[slot]
         renamed[ours + name.removeprefix(slot)] = _turned(tensor, name, naming, unit)
-    own = {
-        f"{key}.{name}": value
-        for key, unit in units.items()
-        for name, value in block_of(unit).state_dict().items()
-    }
-    _check_keys(renamed, own, model)
+    own = attention_state(units)
+    _check_keys(renamed, model, units)
     if not any(name in own for name in renamed):
         return renamed | own
     _add_zero_biases(renamed, units)
@@ -182,27 +182,21 @@ def _turned(tensor: Tensor, name: str, naming: Naming, unit: Attended) -> Tensor
 def _add_zero_biases(renamed: dict[str, Tensor], units: Mapping[str, Attended]) -> None:
     """Give a CBAM with biases zeros for them if the checkpoint's has none."""
     for key, unit in units.items():
-        if type(block_of(unit)).__name__ == "CBAM":
-            for layer in ("channel.fc1", "channel.fc2"):
-                weight, bias = f"{key}.{layer}.weight", f"{key}.{layer}.bias"
-                if (
-                    weight in renamed
-                    and bias not in renamed
-                    and bias[len(key) + 1 :] in dict(block_of(unit).named_parameters())
-                ):
-                    renamed[bias] = renamed[weight].new_zeros(len(renamed[weight]))
+        biases = [name for name in block_of(unit).state_dict() if name.endswith(".bias")]
+        for name in biases if type(block_of(unit)).__name__ == "CBAM" else ():
+            weight = renamed.get(f"{key}.{name.removesuffix('bias')}weight")
+            if weight is not None and name.startswith("channel."):
+                renamed.setdefault(f"{key}.{name}", weight.new_zeros(len(weight)))
 
 
-def _check_keys(renamed: Mapping[str, Tensor], own: Mapping[str, Tensor], model: nn.Module) -> None:
+def _check_keys(
+    renamed: Mapping[str, Tensor], model: nn.Module, units: Mapping[str, Attended]
+) -> None:
     """Raise a ValueError for entries that fit nothing in the model."""
-    known = {*model.state_dict(), *own}
-    for key, unit in attention_units(model).items():
-        if unit.visattn.where == "instead":
-            path = key.removesuffix(unit.visattn.child)
-            known |= {path + name for name in base_of(unit).state_dict()}
+    known = {*backbone_state_dict(model), *attention_state(units)}
     foreign = [name for name in renamed if name not in known]
     if foreign:
-        blocks = sorted({type(block_of(unit)).__name__ for unit in attention_units(model).values()})
+        blocks = sorted({type(block_of(unit)).__name__ for unit in units.values()})
         raise ValueError(
             f"{len(foreign)} entries of the checkpoint fit nothing in a model with"
             f" {' and '.join(blocks)}: {', '.join(foreign[:3])}"

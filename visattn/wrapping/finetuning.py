@@ -1,13 +1,13 @@
 """Fine-tuning: what trains, and at which learning rate."""
 
-import difflib
 import fnmatch
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, final
 
 from torch import nn
 
-from visattn.blocks.attended import attended, block_of, natural_paths
+from visattn.basics.suggestions import did_you_mean
+from visattn.blocks.attended import attended, block_of, joined, natural_paths
 from visattn.wrapping.building import NORMALISATIONS
 from visattn.wrapping.insertion import attention_parameters
 
@@ -228,7 +228,7 @@ def _named_parameters(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
     """Parameters by the names that they have in state dicts."""
     for path, module in natural_paths(model):
         for name, parameter in module.named_parameters(recurse=False):
-            yield f"{path}.{name}" if path else name, parameter
+            yield joined(path, name), parameter
 
 
 def _is_named(path: str, names: Sequence[str]) -> bool:
@@ -244,8 +244,7 @@ def _check_name(model: nn.Module, name: str) -> None:
     paths |= dict.fromkeys(path for path, _ in _named_parameters(model))
     if any(fnmatch.fnmatchcase(path, name) for path in paths):
         return
-    near = difflib.get_close_matches(name, paths, n=3, cutoff=0.5)
-    hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+    hint = did_you_mean(name, names=paths)
     children = [child for child, _ in model.named_children()]
     raise ValueError(
         f"train={name!r} matches no module or parameter of {type(model).__name__}.{hint} Its"

@@ -6,7 +6,15 @@ from typing import Any
 
 from torch import nn
 
-from visattn.blocks.attended import Attended, attended, block_of, replace_module, strip
+from visattn.blocks.attended import (
+    Attended,
+    attended,
+    attended_units,
+    block_of,
+    free_name,
+    replace_module,
+    strip,
+)
 from visattn.blocks.folding import guard_folding
 from visattn.blocks.gates import Init
 from visattn.wrapping.building import Placed
@@ -71,7 +79,9 @@ def wrap(
         )
     names = {unit.visattn.site for unit in attended(built)}
     for placed, module in prepared:
-        name = _free(placed.site.name, f"{placed.site.name}:{placed.block}", names)
+        name = placed.site.name
+        if name in names:
+            name = free_name(f"{name}:{placed.block}", names)
         names.add(name)
         _attach(built, placed, module, name)
     return built
@@ -87,8 +97,7 @@ def unwrap(model: nn.Module) -> nn.Module:
     Raises:
         ValueError: There is none.
     """
-    if not any(True for _ in attended(model)):
-        raise ValueError(f"{type(model).__name__} has no attention that wrap put in.")
+    attended_units(model)
     return strip(model)
 
 
@@ -98,9 +107,7 @@ def attention_parameters(model: nn.Module) -> list[nn.Parameter]:
     Raises:
         ValueError: The model has no attention that `wrap` put in.
     """
-    added = {id(p): p for unit in attended(model) for p in block_of(unit).parameters()}
-    if not any(True for _ in attended(model)):
-        raise ValueError(f"{type(model).__name__} has no attention that wrap put in.")
+    added = {id(p): p for unit in attended_units(model) for p in block_of(unit).parameters()}
     return list(added.values())
 
 
@@ -125,9 +132,7 @@ def disabled(model: nn.Module) -> Iterator[nn.Module]:
         ...     next(attended(model)).visattn.enabled
         False
     """
-    units = [(unit, unit.visattn.enabled) for unit in attended(model)]
-    if not units:
-        raise ValueError(f"{type(model).__name__} has no attention that wrap put in.")
+    units = [(unit, unit.visattn.enabled) for unit in attended_units(model)]
     try:
         for unit, _ in units:
             unit.visattn.enabled = False
@@ -155,15 +160,3 @@ def _attach(model: nn.Module, placed: Placed, module: nn.Module, name: str) -> N
     )
     replace_module(model, base, unit)
     guard_folding(model, placed.site.path)
-
-
-def _free(name: str, other: str, taken: set[str]) -> str:
-    """``name`` if it is free, else ``other``, else ``other`` with the first free number."""
-    if name not in taken:
-        return name
-    if other not in taken:
-        return other
-    number = 2
-    while f"{other}_{number}" in taken:
-        number += 1
-    return f"{other}_{number}"

@@ -3,21 +3,19 @@
 Nothing is computed or allocated, and the model itself isn't touched.
 """
 
-import copy
 import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.overrides import TorchFunctionMode
 
-from visattn.blocks.attended import attended
-
-Layout = Literal["NCHW", "NHWC"]
+from visattn.blocks.attended import Layout, attended
+from visattn.wrapping.fakes import fake_copy, reference_tensor
 
 
 @dataclass(frozen=True)
@@ -103,10 +101,12 @@ class Observation:
 
 
 def observe(model: nn.Module, input_size: tuple[int, int, int]) -> Observation:
-    """Run a fake copy of a model on one image (C, H, W) and note what happens."""
+    """Run a fake copy of a model, its attention off, on one image (C, H, W); note what happens."""
     with FakeTensorMode(allow_non_fake_inputs=True) as fake, torch.no_grad():
-        double = _fake_copy(model, fake)
-        reference = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
+        double = fake_copy(model, fake)
+        for unit in attended(double):  # its own sums and maps are not the model's
+            unit.visattn.enabled = False
+        reference = reference_tensor(model)
         image = torch.empty(1, *input_size, device=reference.device, dtype=reference.dtype)
         observer = _Observer(double, image)
         with _quiet(), observer.watching(), observer:
@@ -123,19 +123,6 @@ def _quiet() -> Iterator[None]:
         yield
     finally:
         log.disabled = before
-
-
-def _fake_copy(model: nn.Module, fake: FakeTensorMode) -> nn.Module:
-    """A copy in evaluation mode whose parameters and buffers are fakes: no memory, no data.
-
-    Attention that `wrap` put in is off: its own sums and maps are not the model's.
-    """
-    tensors = [*model.parameters(), *model.buffers()]
-    memo: dict[int, Any] = {id(tensor): fake.from_tensor(tensor) for tensor in tensors}
-    double = copy.deepcopy(model, memo).eval()
-    for unit in attended(double):
-        unit.visattn.enabled = False
-    return double
 
 
 class _Observer(TorchFunctionMode):

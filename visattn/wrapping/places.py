@@ -1,11 +1,11 @@
 """The named places of a model, and the sites that a name stands for."""
 
-import difflib
 import fnmatch
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from visattn.basics.suggestions import did_you_mean
 from visattn.wrapping.tracing import Layout, Map, Trace
 
 PLACES = ("branch", "conv", "block", "stage", "stem", "image")
@@ -60,8 +60,7 @@ def named_sites(traced: Trace, name: str) -> list[Site]:
             f" {_shortened(traced.outputs)}."
         )
     if name not in traced.outputs:
-        near = difflib.get_close_matches(name, [*PLACES, *traced.outputs], n=3)
-        hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+        hint = did_you_mean(name, names=[*PLACES, *traced.outputs], cutoff=0.6)
         raise ValueError(
             f"at={name!r} is neither a place ({', '.join(PLACES)}) nor a module that gives a map"
             f" (N, C, H, W).{hint}"

@@ -1,6 +1,5 @@
 """What wrap would do: the blocks, built and tried, for the sites of a model."""
 
-import copy
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -8,13 +7,12 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils.flop_counter import FlopCounterMode
 
 from visattn.blocks import BlockEntry, block_entry
 from visattn.blocks.attended import Attended
 from visattn.blocks.gates import Init, check_init
 from visattn.wrapping.building import Placed, builds
+from visattn.wrapping.fakes import fake_run, reference_tensor
 from visattn.wrapping.placement import Rule, Site, find_sites, own_place
 from visattn.wrapping.tracing import Trace, default_input_size, model_from_name, trace
 
@@ -116,27 +114,13 @@ def plan(
     with torch.random.fork_rng(devices=[]):
         prepared = prepare(built, block, at, stages, every, init, input_size, block_options)
     size = input_size or default_input_size(built)
+    _, multiply_adds = fake_run(built, [(1, *size)], like=reference_tensor(built))
     return Plan(
         placed=tuple(placed for placed, _ in prepared),
         parameters=sum(p.numel() for p in built.parameters()),
-        multiply_adds=_multiply_adds(built, size),
+        multiply_adds=multiply_adds,
         input_size=size,
     )
-
-
-def _multiply_adds(model: nn.Module, size: tuple[int, int, int]) -> int:
-    """Of a model, for one image; counted on fakes, which compute nothing."""
-    reference = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
-    with FakeTensorMode(allow_non_fake_inputs=True) as fake, torch.no_grad():
-        memo: dict[int, Any] = {
-            id(t): fake.from_tensor(t) for t in [*model.parameters(), *model.buffers()]
-        }
-        double = copy.deepcopy(model, memo).eval()
-        image = torch.empty(1, *size, device=reference.device, dtype=reference.dtype)
-        counter = FlopCounterMode(display=False)
-        with counter:
-            double(image)
-    return counter.get_total_flops() // 2
 
 
 def build_model(model: Model) -> nn.Module:

@@ -1,11 +1,11 @@
 """What a model does with an image: its maps, blocks, stages and stem."""
 
-import difflib
 from dataclasses import dataclass, field
 
 import torch
 from torch import nn
 
+from visattn.basics.suggestions import did_you_mean
 from visattn.wrapping.anatomy import Block, Passage
 from visattn.wrapping.observing import Layout, Map, Node, observe
 from visattn.wrapping.stages import Stage, find_blocks, find_stages, find_stem, with_stages
@@ -76,8 +76,7 @@ def model_from_name(name: str) -> nn.Module:
     import timm
 
     if not timm.is_model(name):
-        near = difflib.get_close_matches(name, timm.list_models(), n=3)
-        hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+        hint = did_you_mean(name, names=timm.list_models(), cutoff=0.6)
         raise ValueError(
             f"timm has no model {name!r}.{hint} Give a timm name, or a model of your own as a"
             " module or a function that builds it."

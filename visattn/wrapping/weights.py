@@ -6,9 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from visattn.blocks.attended import Attended, block_of, natural_paths
+from visattn.basics.files import whole_file, write_whole
+from visattn.blocks.attended import (
+    Attended,
+    attended_units,
+    base_of,
+    block_of,
+    joined,
+    natural_paths,
+)
 
 
 def save_attention(model: nn.Module, path: str | Path) -> Path:
@@ -29,14 +37,11 @@ def save_attention(model: nn.Module, path: str | Path) -> Path:
     units = attention_units(model)
     from safetensors.torch import save_file
 
-    state = {
-        f"{key}.{name}": tensor.detach().contiguous().cpu()
-        for key, unit in units.items()
-        for name, tensor in block_of(unit).state_dict().items()
-    }
-    target.parent.mkdir(parents=True, exist_ok=True)
-    save_file(state, target)
-    target.with_suffix(".json").write_text(json.dumps(_layout(units), indent=1) + "\n")
+    own = attention_state(units)
+    state = {name: tensor.detach().contiguous().cpu() for name, tensor in own.items()}
+    with whole_file(target) as part:
+        save_file(state, part)
+    write_whole(target.with_suffix(".json"), json.dumps(_layout(units), indent=1) + "\n")
     return target
 
 
@@ -72,11 +77,7 @@ def load_attention(model: nn.Module, path: str | Path) -> nn.Module:
                 " as the saved one was."
             )
     state = load_file(source)
-    own = {
-        f"{key}.{name}": tensor
-        for key, unit in units.items()
-        for name, tensor in block_of(unit).state_dict().items()
-    }
+    own = attention_state(units)
     for name in [*state, *own]:
         shapes = [tuple(s[name].shape) if name in s else "nothing" for s in (state, own)]
         if shapes[0] != shapes[1]:
@@ -88,6 +89,53 @@ def load_attention(model: nn.Module, path: str | Path) -> nn.Module:
         for name, tensor in own.items():
             tensor.copy_(state[name])
     return model
+
+
+def backbone_state_dict(model: nn.Module) -> dict[str, Tensor]:
+    """The state dict of the plain model: its own names, without attention.
+
+    What `wrap` put aside, a convolution that a block takes the place of, is in it too.
+
+    Args:
+        model: A wrapped model, or any other.
+
+    Example:
+        >>> import torchvision, visattn
+        >>> plain, model = (torchvision.models.resnet18() for _ in range(2))
+        >>> plain.load_state_dict(backbone_state_dict(visattn.wrap(model, "cbam")))
+        <All keys matched successfully>
+    """
+    state = model.state_dict()
+    found = {plain: state[own] for plain, own in backbone_names(model).items()}
+    for path, unit in natural_paths(model):
+        if isinstance(unit, Attended) and unit.visattn.where == "instead":
+            inside = base_of(unit).state_dict()
+            found |= {joined(path, name): tensor for name, tensor in inside.items()}
+    return found
+
+
+def backbone_names(model: nn.Module) -> dict[str, str]:
+    """From the plain model's names of parameters and buffers to those that they have here.
+
+    By these any file that goes by names, such as a plain model's optimiser state, fits a wrapped
+    one. Attention has no part in it, nor what is kept aside.
+
+    Example:
+        >>> import torchvision, visattn
+        >>> backbone_names(visattn.wrap(torchvision.models.resnet18(), "se"))["layer1.0.bn2.bias"]
+        'layer1.0.bn2.base.bias'
+    """
+    names = {key: key for key in model.state_dict()}
+    inner_first = reversed(list(model.named_modules()))
+    for path, unit in ((path, m) for path, m in inner_first if isinstance(m, Attended)):
+        prefix = joined(path, "")
+        attention, base = (f"{prefix}{part}." for part in (unit.visattn.child, unit.visattn.inner))
+        names = {
+            f"{prefix}{plain.removeprefix(base)}" if plain.startswith(base) else plain: own
+            for plain, own in names.items()
+            if not plain.startswith(attention)
+        }
+    return names
 
 
 def _checked(path: str | Path) -> Path:
@@ -103,14 +151,21 @@ def attention_units(model: nn.Module) -> dict[str, Attended]:
     Raises:
         ValueError: The model has no attention that `wrap` put in.
     """
-    units = {
+    attended_units(model)
+    return {
         f"{path}.{unit.visattn.child}": unit
         for path, unit in natural_paths(model)
         if isinstance(unit, Attended)
     }
-    if not units:
-        raise ValueError(f"{type(model).__name__} has no attention that wrap put in.")
-    return units
+
+
+def attention_state(units: Mapping[str, Attended]) -> dict[str, Tensor]:
+    """The entries of some units' attention in the model's state dict."""
+    return {
+        f"{key}.{name}": tensor
+        for key, unit in units.items()
+        for name, tensor in block_of(unit).state_dict().items()
+    }
 
 
 def _layout(units: Mapping[str, Attended]) -> dict[str, dict[str, Any]]:
