@@ -191,7 +191,7 @@ def _natural(model: nn.Module, name: str) -> str:
     module: nn.Module | None = model
     parts = []
     for part in name.split("."):
-        if not (isinstance(module, Attended) and part == "base"):
+        if not (isinstance(module, Attended) and part == module.visattn.inner):
             parts.append(part)
         module = dict(module.named_children()).get(part) if module is not None else None
     return ".".join(parts)
