@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from torch import nn
 
 from visattn.blocks.attended import Attended, attended, natural_paths
-from visattn.wrapping.weights import backbone_names, backbone_state_dict
+from visattn.wrapping.weights import backbone_names
 
 
 def units(model: nn.Module) -> Iterator[tuple[str, Attended]]:
@@ -18,11 +18,6 @@ def units(model: nn.Module) -> Iterator[tuple[str, Attended]]:
 def attention_keys(model: nn.Module) -> set[str]:
     """Entries that `wrap` added."""
     return set(model.state_dict()) - set(backbone_names(model).values())
-
-
-def displaced_keys(model: nn.Module) -> set[str]:
-    """Entries, by their plain names, of modules whose place a block has taken."""
-    return set(backbone_state_dict(model)) - set(backbone_names(model))
 
 
 def module_paths(model: nn.Module) -> list[str]:
