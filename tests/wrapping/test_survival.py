@@ -78,9 +78,8 @@ def test_distributed_data_parallel(model, images, tmp_path):
             torch.testing.assert_close(parallel(images), model(images))
         assert maps["layer1.0"].calls == 2
         parallel(images).square().sum().backward()
-        assert all(
-            p.grad is not None for unit in attended(model) for p in block_of(unit).parameters()
-        )
+        blocks = [block_of(unit) for unit in attended(model)]
+        assert all(p.grad is not None for block in blocks for p in block.parameters())
     finally:
         torch.distributed.destroy_process_group()
 
