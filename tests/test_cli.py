@@ -4,8 +4,8 @@ import sys
 import pytest
 
 import visattn
-from visattn import cli
-from visattn.cli import COMMANDS, LIGHTNING, main
+from visattn.cli import LIGHTNING, main
+from visattn.commands import COMMANDS
 
 
 def run(code):
@@ -22,6 +22,15 @@ def test_help_names_every_command_and_loads_no_torch():
     assert found.returncode == 0, found.stderr
     for name in (*COMMANDS, *LIGHTNING):
         assert f"\n    {name} " in found.stdout
+
+
+def test_fit_loads_no_module_of_the_other_commands():
+    code = (
+        "import sys; from visattn.cli import main; code = main(['fit', '--help'])\n"
+        "sys.exit(code or len([m for m in sys.modules if m.startswith('visattn.commands')]))"
+    )
+    found = run(code)
+    assert found.returncode == 0, found.stderr
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))
@@ -75,7 +84,7 @@ def test_a_fault_of_ours_is_not_hidden(monkeypatch):
     def broken():
         raise ZeroDivisionError("ours")
 
-    monkeypatch.setitem(cli.COMMANDS, "blocks", broken)
+    monkeypatch.setitem(COMMANDS, "blocks", broken)
     with pytest.raises(ZeroDivisionError):
         main(["blocks"])
 
@@ -84,7 +93,7 @@ def test_an_interruption_has_its_own_code(monkeypatch):
     def interrupted():
         raise KeyboardInterrupt
 
-    monkeypatch.setitem(cli.COMMANDS, "blocks", interrupted)
+    monkeypatch.setitem(COMMANDS, "blocks", interrupted)
     assert main(["blocks"]) == 130
 
 

@@ -3,14 +3,13 @@
 import inspect
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import docstring_parser
 from jsonargparse import ArgumentError, ArgumentParser
 from rich.console import Console
 
 import visattn
-from visattn.commands import COMMANDS, GATHERED
 
 DEBUG = "VISATTN_DEBUG"
 LIGHTNING = {
@@ -66,7 +65,9 @@ def _dispatch(words: list[str]) -> None:
 
         run_command(words)
         return
-    parser = _parser()
+    from visattn.commands import COMMANDS, GATHERED
+
+    parser = _parser(COMMANDS)
     if not words:
         parser.print_help()
         raise SystemExit(2)
@@ -76,7 +77,7 @@ def _dispatch(words: list[str]) -> None:
     COMMANDS[given.subcommand](**given[given.subcommand].as_dict())
 
 
-def _parser() -> ArgumentParser:
+def _parser(functions: Mapping[str, Callable[..., None]]) -> ArgumentParser:
     parser = ArgumentParser(
         prog="visattn",
         description=(visattn.__doc__ or "").partition("\n")[0]
@@ -87,7 +88,7 @@ def _parser() -> ArgumentParser:
     commands = parser.add_subcommands(dest="subcommand")
     for name, text in LIGHTNING.items():
         commands.add_subcommand(name, ArgumentParser(description=text), help=text)
-    for name, function in COMMANDS.items():
+    for name, function in functions.items():
         text = (function.__doc__ or "").partition("\n")[0]
         command = ArgumentParser(description=text, exit_on_error=False)
         parameters = inspect.signature(function).parameters.values()

@@ -10,7 +10,8 @@ from pathlib import Path
 def whole_file(path: str | Path) -> Iterator[Path]:
     """A path to write to; what stands there takes the place of ``path`` at the end, at once.
 
-    Folders above are made. After an exception ``path`` is as it was.
+    Folders above are made. After an exception ``path`` is as it was. A link stays, and what it
+    points to is written; a device such as ``/dev/stdout`` is written to as it comes.
 
     Args:
         path: The file; what is written in its place has its suffix, too.
@@ -23,7 +24,10 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         ...     [found.name for found in Path(folder, "new").iterdir()]
         ['a.json']
     """
-    target = Path(path)
+    target = Path(path).resolve()
+    if target.exists() and not target.is_file():
+        yield target
+        return
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{target.stem}.{os.getpid()}.part{target.suffix}")
     try:

@@ -1,18 +1,23 @@
 """What the command line offers: one function a command, its docstring the help text.
 
-Only a command that needs PyTorch imports it, inside the function.
+Only a command that needs PyTorch imports it, inside the function. Where ``options = locals()`` is
+the first line, all arguments are handed on as they are.
 """
 
 from collections.abc import Callable, Sequence
 
 from visattn.commands.auditing import audit_classifier
-from visattn.commands.finetuning import compare_starts
 from visattn.commands.maps import draw_overlay, measure_maps, write_report
 from visattn.commands.models import list_blocks, show_plan, write_model
-from visattn.commands.results import compare_recipes, gather_comparison, show_spread
 from visattn.commands.scenes import compare_on_scenes, render_scenes
 from visattn.commands.sentences import caption_picture, highlight_words, translate_text
-from visattn.commands.smiles import show_smiles
+from visattn.commands.trainings import (
+    compare_recipes,
+    compare_starts,
+    gather_comparison,
+    show_smiles,
+    show_spread,
+)
 
 __all__ = ["COMMANDS", "GATHERED"]
 

@@ -33,24 +33,15 @@ def draw_overlay(
         pretrained: Load the weights of a timm model; without, they are random.
         list_layers: Draw nothing; list what can be drawn.
     """
-    from visattn.commands import look
+    options = locals()
+    from visattn.commands import overlays
 
-    if list_layers:
-        print(look.list_layers(images, model=model, size=size, pretrained=pretrained))
+    if options.pop("list_layers"):
+        print(overlays.list_layers(images, model=model, size=size, pretrained=pretrained))
         return
-    written = look.draw_maps(
-        images,
-        model=model,
-        layers=[part.strip() for part in layers.split(",")] if isinstance(layers, str) else layers,
-        out=out,
-        size=size,
-        normalise=normalise,
-        alpha=alpha,
-        interpolation=interpolation,
-        pretrained=pretrained,
-    )
-    for path in written:
-        print(path)
+    if isinstance(layers, str):
+        options["layers"] = [part.strip() for part in layers.split(",")]
+    print(*overlays.draw_maps(options.pop("images"), **options), sep="\n")
 
 
 def write_report(
@@ -79,7 +70,7 @@ def write_report(
         size: Side to which the pictures are scaled; that of the training if not given.
         title: Heading of the page.
     """
-    from visattn.training import report_on
+    from visattn.commands.report import report_on
 
     page = report_on(
         [checkpoint, *(compare or ())],
@@ -127,22 +118,10 @@ def measure_maps(
         seed: Of the drawing, the random map and the randomised weights.
         out: A JSON file to write the numbers to.
     """
+    options = locals()
     from visattn.training.command_line.process import tune_process
 
     tune_process()
-    from visattn.training import measure_maps as measure
+    from visattn.evaluation import map_scores
 
-    measure(
-        checkpoint,
-        data=data,
-        split=split,
-        limit=limit,
-        layer=layer,
-        size=size,
-        tolerance=tolerance,
-        steps=steps,
-        deletion_baseline=deletion_baseline,
-        insertion_baseline=insertion_baseline,
-        seed=seed,
-        out=out,
-    )
+    map_scores.measure_maps(options.pop("checkpoint"), **options)

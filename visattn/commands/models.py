@@ -91,17 +91,27 @@ def write_model(
         dynamic: What may differ from the example: all (batch, height and width), batch or none.
         opset: Of ONNX; PyTorch's default if not given.
     """
-    from visattn.commands.write_program import write_program
+    from pathlib import Path
 
+    from visattn.networks.loading import load_classifier
+
+    if pretrained and Path(model).is_file():
+        raise ValueError(f"{model} is a checkpoint with weights of its own: leave pretrained out.")
+    network, known = load_classifier(model, pretrained=pretrained)
+    settings = getattr(network, "pretrained_cfg", None) or {}
+    facts = {name: settings[name] for name in ("mean", "std") if settings.get(name)}
+    names = {"class_names": "classes", "mean": "mean", "std": "std", "size": "size", "fit": "fit"}
+    facts |= {new: known[old] for old, new in names.items() if old in known}
+    if block is not None:
+        visattn.wrap(network, block)
     print(
-        write_program(
-            model,
-            out=out,
-            block=block,
-            pretrained=pretrained,
+        visattn.export_model(
+            network,
+            out,
+            size=size or facts.get("size"),
             masks=sites or masks,
-            size=size,
             dynamic=dynamic,
             opset=opset,
+            facts=facts,
         )
     )

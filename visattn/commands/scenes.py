@@ -51,17 +51,7 @@ def render_scenes(
         seed: Of the scenes.
         workers: Processes; one a processor if not given.
     """
+    options = locals()
     from visattn.data.generated.sushi import render_sushi
 
-    folder = render_sushi(
-        out,
-        size=size,
-        rho=rho,
-        train=train,
-        val=val,
-        test=test,
-        adversarial=adversarial,
-        seed=seed,
-        workers=workers,
-    )
-    print(folder)
+    print(render_sushi(options.pop("out"), **options))

@@ -1,5 +1,7 @@
 """Commands about sentences."""
 
+from pathlib import Path
+
 
 def translate_text(sentence: str, *, model: str, out: str | None = None) -> None:
     """Translate a sentence of the generated language, and draw which word looked at which.
@@ -11,10 +13,7 @@ def translate_text(sentence: str, *, model: str, out: str | None = None) -> None
     """
     from visattn.tasks.translation.translate import translate_sentence
 
-    translation, picture = translate_sentence(sentence, model=model, out=out)
-    print(translation)
-    if picture is not None:
-        print(picture)
+    _print(*translate_sentence(sentence, model=model, out=out))
 
 
 def caption_picture(
@@ -38,10 +37,7 @@ def caption_picture(
     """
     from visattn.tasks.captioning.caption import caption_scene
 
-    caption, written = caption_scene(model=model, picture=picture, seed=seed, size=size, out=out)
-    print(caption)
-    if written is not None:
-        print(written)
+    _print(*caption_scene(model=model, picture=picture, seed=seed, size=size, out=out))
 
 
 def highlight_words(sentence: str, *, model: str, out: str | None = None) -> None:
@@ -56,7 +52,10 @@ def highlight_words(sentence: str, *, model: str, out: str | None = None) -> Non
     """
     from visattn.tasks.highlight import highlight_sentence
 
-    answer, picture = highlight_sentence(sentence, model=model, out=out)
+    _print(*highlight_sentence(sentence, model=model, out=out))
+
+
+def _print(answer: str, picture: Path | None) -> None:
     print(answer)
     if picture is not None:
         print(picture)

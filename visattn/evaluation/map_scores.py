@@ -1,8 +1,6 @@
 """Measure the maps of a trained network: what ``visattn evaluate-maps`` does."""
 
 import json
-import math
-from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -10,34 +8,19 @@ from typing import Any
 import torch
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 from torch.utils.data import DataLoader, Subset
 
-from visattn.basics.suggestions import nearest
-from visattn.basics.terminal_table import terminal_table
-from visattn.data.folders import IMAGENET_MEAN, IMAGENET_STD, FolderDataset
-from visattn.data.layout import split_names
-from visattn.data.modules import SushiData
-from visattn.evaluation import MapScores, evaluate_maps
+from visattn.basics.files import write_whole
+from visattn.data.folders import FolderDataset
+from visattn.data.preparation import preparation
+from visattn.data.sources import SUSHI, find_source
+from visattn.evaluation.map_metrics import evaluate_maps
+from visattn.evaluation.score_tables import left_out, score_tables
+from visattn.evaluation.scores import MapScores
 from visattn.metrics import Baseline
 from visattn.networks.loading import load_classifier
 
-SUSHI, SUSHI_SPLIT = "sushi", "test_mixed_rand"
 _BATCH = 10
-_WHERE = {
-    "pointing": "pointing",
-    "mass_inside": "mass inside",
-    "iou": "IoU",
-    "pxap": "PxAP",
-    "max_box_acc": "MaxBoxAcc",
-}
-_WHY = {
-    "deletion": "deletion ↓",
-    "insertion": "insertion ↑",
-    "drop": "drop ↓",
-    "increase": "increase ↑",
-    "road": "ROAD ↑",
-}
 
 
 def measure_maps(
@@ -57,22 +40,7 @@ def measure_maps(
 ) -> dict[str, MapScores]:
     """Measure what each site of a network says of places, and print three tables.
 
-    Args:
-        model: A checkpoint of `ImageClassifier`, or the name of a timm model.
-        data: A folder ``SPLIT/images/CLASS/ID.*`` with masks in ``SPLIT/masks/CLASS/ID.*``, or
-            ``"sushi"`` for scenes that are rendered.
-        split: Which split of ``data``; the last whose name begins with ``test``, or of the scenes
-            ``test_mixed_rand``, if None.
-        limit: How many images, drawn at random; 0 for all.
-        layer: Grad-CAM's layer; the last maps before the global pooling if None, and a finer one
-            where these are very coarse.
-        size: Side to which pictures are scaled; that of the training if None, 224 for a name.
-        tolerance: Of the pointing game, in pixels.
-        steps: Steps of deletion and insertion.
-        deletion_baseline: What stands in the place of a deleted pixel.
-        insertion_baseline: On what pixels are revealed.
-        seed: Of the drawing, the random map and the randomised weights.
-        out: A JSON file for the numbers.
+    The arguments are those that ``visattn evaluate-maps --help`` explains.
 
     Returns:
         Scores by map.
@@ -85,8 +53,21 @@ def measure_maps(
     if limit < 0:
         raise ValueError(f"limit must be a number of images, or 0 for all, got {limit}")
     network, facts = load_classifier(model)
-    side = size or facts.get("size", 224)
-    dataset = _dataset(data, split=split, side=side, facts=facts, least=limit or 100)
+    prepared = preparation(facts, size=size)
+    wanted = split or ("test_mixed_rand" if str(data) == SUSHI else None)
+    root, chosen = find_source(
+        data,
+        split=wanted,
+        size=prepared["size"],
+        scenes=limit or 100,
+        variants=[str(wanted).removeprefix("test_")],  # of the scenes; no others are rendered
+    )
+    if chosen is None:
+        raise FileNotFoundError(
+            f"no split in {root}: expected folders such as test/images/CLASS/ID.png, with masks in "
+            "test/masks/CLASS/ID.png"
+        )
+    dataset = FolderDataset(root, split=chosen, class_names=facts.get("class_names"), **prepared)
     if not dataset.masks_kept:
         raise ValueError(
             f"no image of the split {dataset.split!r} of {dataset.root} has a mask: masks stand in "
@@ -97,135 +78,36 @@ def measure_maps(
     loader = DataLoader(Subset(dataset, rows), batch_size=_BATCH)
     network.to("cuda" if torch.cuda.is_available() else "cpu")
     console = Console(highlight=False)
-    found = evaluate_maps(
-        network,
-        track(loader, description="Measuring", console=console, transient=True),
-        layer=layer,
-        tolerance=tolerance,
-        steps=steps,
-        deletion_baseline=deletion_baseline,
-        insertion_baseline=insertion_baseline,
-        seed=seed,
-    )
-    title = f"{model}: {len(rows)} images of {dataset.split}"
-    for table in (
-        _where_table(found, title=title),
-        _why_table(found, deletion=deletion_baseline, insertion=insertion_baseline),
-        _randomisation_table(found),
+    options: dict[str, Any] = {
+        "tolerance": tolerance,
+        "steps": steps,
+        "deletion_baseline": deletion_baseline,
+        "insertion_baseline": insertion_baseline,
+        "seed": seed,
+    }
+    batches = track(loader, description="Measuring", console=console, transient=True)
+    found = evaluate_maps(network, batches, layer=layer, **options)
+    for table in score_tables(
+        found,
+        title=f"{model}: {len(rows)} images of {dataset.split}",
+        deletion=deletion_baseline,
+        insertion=insertion_baseline,
     ):
         console.print(table)
         console.print()
-    _say_what_was_left_out(found, console)
+    for sentence in left_out(found):
+        console.print(sentence, soft_wrap=True, markup=False)
     if out is not None:
         settings = {
             "model": str(model),
             "data": str(dataset.root),
             "split": dataset.split,
             "images": len(rows),
-            "size": side,
-            "tolerance": tolerance,
-            "steps": steps,
-            "deletion_baseline": deletion_baseline,
-            "insertion_baseline": insertion_baseline,
-            "seed": seed,
+            "size": prepared["size"],
+            **options,
             "visattn": version("visattn"),
         }
-        _write(Path(out), {**settings, "maps": {k: v.as_dict() for k, v in found.items()}})
+        maps = {name: scores.as_dict() for name, scores in found.items()}
+        write_whole(out, json.dumps({**settings, "maps": maps}, indent=2) + "\n")
         console.print(f"written to {out}", soft_wrap=True, markup=False)
     return found
-
-
-def _dataset(
-    data: str | Path, *, split: str | None, side: int, facts: Mapping[str, Any], least: int
-) -> FolderDataset:
-    """The split to measure on, its pictures prepared as the network's were in training."""
-    classes = facts.get("class_names")
-    if str(data) == SUSHI:
-        wanted = split or SUSHI_SPLIT
-        variant = wanted.removeprefix("test_")
-        scenes = SushiData(size=side, train=8, val=0, test=max(least, 8), variants=[variant])
-        root, classes = scenes.locate(), classes or scenes.class_names
-    else:
-        root = Path(data)
-        known = split_names(root)
-        wanted = split or ([name for name in known if name.startswith("test")] or list(known))[-1]
-        if wanted not in known:
-            raise ValueError(
-                f"no split {wanted!r} in {root}{nearest(wanted, names=known)}\n"
-                f"There are {', '.join(known)}"
-            )
-    return FolderDataset(
-        root,
-        split=wanted,
-        size=side,
-        fit=facts.get("fit", "crop"),
-        class_names=classes,
-        mean=facts.get("mean", IMAGENET_MEAN),
-        std=facts.get("std", IMAGENET_STD),
-    )
-
-
-def _where_table(found: Mapping[str, MapScores], *, title: str) -> Table:
-    """Localisation, the chance level in the last row."""
-    table = terminal_table(
-        title=f"{title}\nDoes the map lie on the object?",
-        words=["map"],
-        numbers=list(_WHERE.values()),
-    )
-    for name, scores in found.items():
-        table.add_row(name, *(_number(scores.localisation[metric].value) for metric in _WHERE))
-    table.add_section()
-    first = next(iter(found.values())).localisation
-    table.add_row("chance", *(_number(first[metric].chance) for metric in _WHERE))
-    return table
-
-
-def _why_table(found: Mapping[str, MapScores], *, deletion: str, insertion: str) -> Table:
-    """Faithfulness; what sees no image stands in the last rows."""
-    table = terminal_table(
-        title="Does the prediction depend on what the map marks? (↓ low is good, ↑ high is good)",
-        words=["map"],
-        numbers=list(_WHY.values()),
-        caption=f"On {deletion} for deletion, {insertion} for insertion, zero for drop and"
-        " increase. The random map is the chance level.",
-    )
-    for name, scores in found.items():
-        table.add_row(name, *(_number(scores.faithfulness[metric].value) for metric in _WHY))
-    return table
-
-
-def _randomisation_table(found: Mapping[str, MapScores]) -> Table:
-    """The randomisation test, a column a step."""
-    shares = next(iter(found.values())).randomisation
-    table = terminal_table(
-        title="Rank correlation with the map after a share of the layers was randomised, top first",
-        words=["map"],
-        numbers=[f"{share:.0%}" for share in shares],
-        caption="At 1 the map reads nothing of these layers; empty where it became flat.",
-    )
-    for name, scores in found.items():
-        table.add_row(name, *(_number(scores.randomisation[s].value, digits=2) for s in shares))
-    return table
-
-
-def _say_what_was_left_out(found: Mapping[str, MapScores], console: Console) -> None:
-    """A line for each map and metric with undefined values."""
-    for name, scores in found.items():
-        for metric, score in {**scores.localisation, **scores.faithfulness}.items():
-            if score.left_out:
-                heading = {**_WHERE, **_WHY}[metric].rstrip(" ↓↑")
-                console.print(
-                    f"{name}: {heading} is undefined for {score.left_out} of "
-                    f"{score.images + score.left_out} images, which are left out",
-                    soft_wrap=True,
-                    markup=False,
-                )
-
-
-def _write(path: Path, content: Mapping[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-
-
-def _number(value: float | None, *, digits: int = 3) -> str:
-    return "" if value is None or math.isnan(value) else f"{value:.{digits}f}"

@@ -29,8 +29,8 @@ def network_maps(model: nn.Module, images: Tensor, *, layer: str | None = None) 
             have fewer than 7 places a side, as for small images, the last that have as many, too.
 
     Returns:
-        A function of a network, images and classes, which gives maps by name: those of
-        `place_maps`, and ``"Grad-CAM, LAYER"``.
+        A function of a network, images and classes, which gives maps by name: what every site says
+        of places (`Recording.heats`), and ``"Grad-CAM, LAYER"``.
 
     Raises:
         KeyError: If there is no such layer.
@@ -41,7 +41,11 @@ def network_maps(model: nn.Module, images: Tensor, *, layer: str | None = None) 
         grad_cam(model, images[:1], layer=chosen)  # an error now, not after the first batch
 
     def maps_of(network: nn.Module, batch: Tensor, classes: Tensor) -> dict[str, Tensor]:
-        found = place_maps(network, batch)
+        found = {}
+        if next(find_taps(network), None) is not None:
+            with torch.no_grad(), record(network) as maps:
+                network(batch)
+            found = {name: heat.float() for name, heat in maps.heats().items()}
         for chosen in layers:
             found[f"Grad-CAM, {chosen}"] = grad_cam(network, batch, layer=chosen, classes=classes)
         return found
@@ -55,19 +59,6 @@ def _cam_layers(model: nn.Module, images: Tensor) -> list[str]:
     with suppress(ValueError):
         layers.append(cam_layer(model, images, least=_FINE))
     return list(dict.fromkeys(layers))
-
-
-def place_maps(model: nn.Module, images: Tensor) -> dict[str, Tensor]:
-    """What every site says of places in a forward pass, (N, h, w) by name: `Recording.heats`.
-
-    Spatial gates and masks as they are, gates of channels and places averaged over the channels,
-    and of self-attention how much each place is looked at.
-    """
-    if next(find_taps(model), None) is None:
-        return {}
-    with torch.no_grad(), record(model) as maps:
-        model(images)
-    return {name: heat.float() for name, heat in maps.heats().items()}
 
 
 def baseline_maps(

@@ -138,9 +138,18 @@ class Contents:
         }
 
 
-def _thumbnail(pixels: NDArray[np.uint8], *, side: int = 128) -> str:
-    height, width = pixels.shape[:2]
+def shrunk(height: int, width: int, *, side: int) -> tuple[int, int]:
+    """Height and width of which neither is above ``side``, in the same proportion.
+
+    Example:
+        >>> shrunk(400, 600, side=384), shrunk(20, 30, side=384)
+        ((256, 384), (20, 30))
+    """
     scale = min(1.0, side / max(height, width))
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    small = Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR)
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def _thumbnail(pixels: NDArray[np.uint8]) -> str:
+    height, width = shrunk(*pixels.shape[:2], side=128)
+    small = Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR)
     return picture_address(np.asarray(small), quality=75)

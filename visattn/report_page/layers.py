@@ -19,9 +19,12 @@ class Layer(ABC):
 
     Attributes:
         name: What the page calls it.
+        inside: Share of each picture's map, or of its row at the object's centre, that lies on the
+            true mask (N,), NaN where undefined; None where nothing lies anywhere.
     """
 
     name: str
+    inside: NDArray[np.float64] | None = field(default=None, kw_only=True)
 
     @abstractmethod
     def as_json(self) -> dict[str, Any]:
@@ -37,13 +40,11 @@ class MapLayer(Layer):
         maps: (N, h, w), finite.
         kind: ``"spatial"``, a gate or mask of the network's; ``"gate"``, the mean over the channels
             of a gate that differs over channels and places; ``"cam"``, computed from outside.
-        inside: Share of each map's sum that lies on the true mask (N,), NaN where undefined.
-        curves: Deletion and insertion by name, see `visattn.report_page.collecting`.
+        curves: Deletion and insertion by name, see `visattn.report_page.model_views`.
     """
 
     maps: NDArray[np.float32]
     kind: Kind = "spatial"
-    inside: NDArray[np.float64] | None = None
     curves: dict[str, Any] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
@@ -92,7 +93,6 @@ class RowsLayer(Layer):
         query_size: Height and width of the query grid.
         key_size: Height and width of the key grid, S places.
         kept: The rows and the columns of the query grid that were kept.
-        inside: As in `MapLayer`, of the row at the object's centre.
         averaged: How many heads a row is the mean of.
     """
 
@@ -100,7 +100,6 @@ class RowsLayer(Layer):
     query_size: tuple[int, int]
     key_size: tuple[int, int]
     kept: tuple[list[int], list[int]]
-    inside: NDArray[np.float64] | None = None
     averaged: int = 1
 
     @property
@@ -146,7 +145,6 @@ class QueryKeyLayer(Layer):
         function: ``"softmax"``, ``"dot"`` or ``"relu_sum"``, see `visattn.attention`.
         query_size: Height and width of the query grid.
         key_size: Height and width of the key grid.
-        inside: As in `RowsLayer`.
     """
 
     queries: Sequence[NDArray[np.float16]]
@@ -155,7 +153,6 @@ class QueryKeyLayer(Layer):
     function: str
     query_size: tuple[int, int]
     key_size: tuple[int, int]
-    inside: NDArray[np.float64] | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Half-precision numbers, and the factors."""

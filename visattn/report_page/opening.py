@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from visattn.report_page.contents import Answer, ModelView
-from visattn.report_page.layers import ChannelLayer, Layer, MapLayer, QueryKeyLayer, RowsLayer
+from visattn.report_page.contents import ModelView
+from visattn.report_page.layers import ChannelLayer, Layer
 
 
 def focus_of(masks: Tensor) -> NDArray[np.float64]:
@@ -44,14 +44,12 @@ def opening_layer(layers: Sequence[Layer]) -> int:
         Its number; -1 if no layer has a map.
     """
     shown = [place for place, layer in enumerate(layers) if not isinstance(layer, ChannelLayer)]
-    if not shown:
-        return -1
-    return max(shown, key=lambda place: (mean_inside(layers[place]), place))
+    return max(shown, key=lambda place: (_mean_inside(layers[place]), place), default=-1)
 
 
-def mean_inside(layer: Layer) -> float:
+def _mean_inside(layer: Layer) -> float:
     """Mean share of a layer's maps on the objects; -1 where nothing is known."""
-    if not isinstance(layer, (MapLayer, RowsLayer, QueryKeyLayer)) or layer.inside is None:
+    if layer.inside is None:
         return -1.0
     known = layer.inside[~np.isnan(layer.inside)]
     return float(known.mean()) if len(known) else -1.0
@@ -69,18 +67,13 @@ def opening_picture(models: Sequence[ModelView], labels: Sequence[int]) -> int:
     """
     scores = []
     for row, label in enumerate(labels):
-        shares = [_share(model.answers[row], label) for model in models]
+        answers = [model.answers[row] for model in models]
+        shares = [dict(zip(a.classes, a.whole, strict=True)).get(label, 0.0) for a in answers]
         inside = 0.0
         for model in models:
             place = opening_layer(model.layers)
-            values = getattr(model.layers[place], "inside", None) if place >= 0 else None
+            values = model.layers[place].inside if place >= 0 else None
             if values is not None and not np.isnan(values[row]):
                 inside = max(inside, float(values[row]))
         scores.append((max(shares) - min(shares)) + 0.5 * max(shares) + 0.5 * inside)
     return int(np.argmax(scores))
-
-
-def _share(answer: Answer, label: int) -> float:
-    if label in answer.classes:
-        return float(answer.whole[list(answer.classes).index(label)])
-    return 0.0

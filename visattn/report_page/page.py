@@ -11,6 +11,7 @@ from typing import final
 
 import numpy as np
 
+from visattn.basics.files import write_whole
 from visattn.pictures.scales import colours
 from visattn.report_page.contents import Contents
 from visattn.report_page.packing import safe_json
@@ -39,7 +40,7 @@ class Report:
         return build_html(self.contents)
 
     def save(self, path: str | Path) -> Path:
-        """Write the file; its folder is made if it is missing.
+        """Write the file, whole or not at all; its folder is made if it is missing.
 
         Args:
             path: Where to; the usual ending is ``.html``.
@@ -47,10 +48,7 @@ class Report:
         Returns:
             The path.
         """
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(self.html, encoding="utf-8")
-        return path
+        return write_whole(path, self.html)
 
     def __repr__(self) -> str:
         pictures, models = len(self.contents.pictures), len(self.contents.models)

@@ -1,6 +1,7 @@
 """Pairwise attention in few bytes: rows, queries and keys, or fewer rows."""
 
 import math
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -64,7 +65,7 @@ def known_function(function: PairwiseFunction, *, width: int, keys: int) -> Know
 
 def pairwise_layer(
     name: str,
-    batches: list[PairwiseMap],
+    batches: Sequence[PairwiseMap],
     *,
     inside: NDArray[np.float64] | None = None,
     row_bytes: int = ROW_BYTES,
@@ -86,40 +87,34 @@ def pairwise_layer(
     first = batches[0]
     places, width = first.queries.shape[2:]
     keys = first.keys.shape[2]
-    rows = places * keys
+    weights = places * keys
     half = 2 * first.heads * width * (places + keys)
     known = known_function(first.function, width=width, keys=keys)
-    if known and half < rows * first.heads and rows > row_bytes and half <= query_key_bytes:
+    if known and half < weights * first.heads and weights > row_bytes and half <= query_key_bytes:
         found = _as_queries_and_keys(name, batches, known=known, inside=inside)
         if _exact_enough(found, batches):
             return found
     kept = _kept(first.query_size, keys=keys, limit=row_bytes)
-    every_head = first.heads == 1 or rows * first.heads <= row_bytes
-    quantised = [row for batch in batches for row in _rows(batch, kept, every_head=every_head)]
+    every_head = first.heads == 1 or weights * first.heads <= row_bytes
+    rows = _rows(batches, kept, every_head=every_head)
     averaged = 1 if every_head else first.heads
-    return RowsLayer(name, quantised, first.query_size, first.key_size, kept, inside, averaged)
+    return RowsLayer(name, rows, first.query_size, first.key_size, kept, averaged, inside=inside)
 
 
 def _as_queries_and_keys(
-    name: str, batches: list[PairwiseMap], *, known: Known, inside: NDArray[np.float64] | None
+    name: str, batches: Sequence[PairwiseMap], *, known: Known, inside: NDArray[np.float64] | None
 ) -> QueryKeyLayer:
-    queries: list[NDArray[np.float16]] = []
-    keys: list[NDArray[np.float16]] = []
-    factors: list[tuple[float, float]] = []
-    for batch in batches:
-        for query, key in zip(batch.queries, batch.keys, strict=True):
-            half_query, query_unit = _half(query)
-            half_key, key_unit = _half(key)
-            queries.append(half_query)
-            keys.append(half_key)
-            if known.name == "relu_sum":
-                factors.append((query_unit * known.scale, key_unit * known.scale))
-            else:
-                factors.append((query_unit * key_unit * known.scale, 0.0))
+    halves = [(_half(query), _half(key)) for _, query, key in _pictures(batches)]
+    queries = [query for (query, _), _ in halves]
+    keys = [key for _, (key, _) in halves]
+    units = [(query_unit, key_unit) for (_, query_unit), (_, key_unit) in halves]
+    if known.name == "relu_sum":
+        factors = [(query * known.scale, key * known.scale) for query, key in units]
+    else:
+        factors = [(query * key * known.scale, 0.0) for query, key in units]
     first = batches[0]
-    return QueryKeyLayer(
-        name, queries, keys, factors, known.name, first.query_size, first.key_size, inside
-    )
+    sizes = first.query_size, first.key_size
+    return QueryKeyLayer(name, queries, keys, factors, known.name, *sizes, inside=inside)
 
 
 def page_rows(layer: QueryKeyLayer, number: int, places: list[int]) -> NDArray[np.float64]:
@@ -137,18 +132,25 @@ def page_rows(layer: QueryKeyLayer, number: int, places: list[int]) -> NDArray[n
     return rows
 
 
-def _exact_enough(layer: QueryKeyLayer, batches: list[PairwiseMap]) -> bool:
+def _exact_enough(layer: QueryKeyLayer, batches: Sequence[PairwiseMap]) -> bool:
     """Whether rows from half precision are within half of one of 255 steps, for some places."""
-    number = 0
-    for batch in batches:
-        places = list(range(0, batch.queries.shape[2], max(1, batch.queries.shape[2] // 16)))
-        for query, key in zip(batch.queries, batch.keys, strict=True):
-            true = batch.function(query[None, :, places], key[None])[0].double().cpu().numpy()
-            error = np.abs(page_rows(layer, number, places) - true).max(-1)
-            if (error > (true.max(-1) - true.min(-1)) / 510).any():
-                return False
-            number += 1
+    count = batches[0].queries.shape[2]
+    places = list(range(0, count, max(1, count // 16)))
+    for number, (function, query, key) in enumerate(_pictures(batches)):
+        true = function(query[None, :, places], key[None])[0].double().cpu().numpy()
+        error = np.abs(page_rows(layer, number, places) - true).max(-1)
+        if (error > (true.max(-1) - true.min(-1)) / 510).any():
+            return False
     return True
+
+
+def _pictures(
+    batches: Sequence[PairwiseMap],
+) -> Iterator[tuple[PairwiseFunction, Tensor, Tensor]]:
+    """The function, the queries (heads, T, D) and the keys (heads, S, D) of each picture."""
+    for batch in batches:
+        for query, key in zip(batch.queries, batch.keys, strict=True):
+            yield batch.function, query, key
 
 
 def _half(values: Tensor) -> tuple[NDArray[np.float16], float]:
@@ -170,12 +172,12 @@ def _kept(size: tuple[int, int], *, keys: int, limit: int) -> tuple[list[int], l
 
 
 def _rows(
-    batch: PairwiseMap, kept: tuple[list[int], list[int]], *, every_head: bool
+    batches: Sequence[PairwiseMap], kept: tuple[list[int], list[int]], *, every_head: bool
 ) -> list[Quantised]:
-    places = [y * batch.query_size[1] + x for y in kept[0] for x in kept[1]]
+    places = [y * batches[0].query_size[1] + x for y in kept[0] for x in kept[1]]
     found = []
-    for query, key in zip(batch.queries, batch.keys, strict=True):
-        weights = batch.function(query[None, :, places], key[None])[0].float()
+    for function, query, key in _pictures(batches):
+        weights = function(query[None, :, places], key[None])[0].float()
         if not every_head:
             weights = weights.mean(0, keepdim=True)
         found.append(quantise(weights.cpu().numpy(), leading=2))

@@ -55,6 +55,11 @@ class Scenes(NamedTuple):
     focus: NDArray[np.float64]
 
     @property
+    def size(self) -> tuple[int, int]:
+        """Their height and width."""
+        return self.images.shape[2], self.images.shape[3]
+
+    @property
     def masked(self) -> Tensor:
         """Which pictures have a mask (N,)."""
         return ~self.masks.isnan().flatten(1).all(1)

@@ -12,9 +12,9 @@ _of_this_room, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 _MOVED = {
     "ClauseData": "visattn.tasks.translation.data",
     "Translator": "visattn.tasks.translation.module",
-    "draw_maps": "visattn.commands.look",
+    "draw_maps": "visattn.commands.overlays",
     "measure_maps": "visattn.evaluation.map_scores",
-    "report_on": "visattn.commands.report_run",
+    "report_on": "visattn.commands.report",
     "run_demo": "visattn.experiments.demo",
 }
 """Names that were here before, and where they are now."""

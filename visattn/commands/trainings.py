@@ -1,6 +1,27 @@
-"""Commands about what runs left behind, and that make many runs."""
+"""Commands that train several networks, and that show what trainings left behind."""
 
 from collections.abc import Sequence
+
+
+def compare_starts(
+    *,
+    seeds: list[int] | None = None,
+    out: str = "runs/finetuning",
+    quick: bool = False,
+) -> None:
+    """Fine-tune attention that begins as the identity and as published, and draw the curves.
+
+    Args:
+        seeds: Of the trainings; 0, 1 and 2 if not given.
+        out: Folder for results.json and curves.png; curves that are there aren't trained again.
+        quick: A few pictures and steps, to see that everything works; the numbers mean nothing.
+    """
+    from visattn.training.command_line.process import tune_process
+
+    tune_process()
+    from visattn.experiments.finetuning import run_finetuning
+
+    run_finetuning(seeds=(0, 1, 2) if seeds is None else seeds, out=out, quick=quick)
 
 
 def show_spread(
@@ -37,6 +58,41 @@ def show_spread(
         fill_readme(readme, markdown_table(tests, columns=columns, folder=Path(readme).parent))
     table = column_table(tests, columns=columns) if columns else spread_table(tests, splits=splits)
     Console().print(table)
+
+
+def show_smiles(names: list[str], *, runs: str = "runs", out: str | None = None) -> None:
+    """Test trainings of the far-away smile: a table, accuracy by distance, where the plates look.
+
+    Prints the receptive field of the layers before the attention, too.
+
+    Args:
+        names: Names of runs, such as '[longrange_plain, longrange_nonlocal]'.
+        runs: Folder of all runs.
+        out: Folder for distances.png and queries.png; the folder of all runs if not given.
+    """
+    from pathlib import Path
+
+    from rich.console import Console
+
+    from visattn.tasks.smiles.figures import draw_distances, draw_queries
+    from visattn.tasks.smiles.results import examine_run, load_runs, smile_table
+
+    found = {name: load_runs(runs, name=name) for name in names}
+    tests = [
+        examine_run(module, data, name=name, seed=seed)
+        for name, trained in found.items()
+        for module, data, seed in trained
+    ]
+    console = Console(highlight=False)
+    for field in sorted({test.field for test in tests}):
+        console.print(f"receptive field before the attention: {field} x {field} pixels")
+    console.print(smile_table(tests))
+    folder = Path(runs if out is None else out)
+    folder.mkdir(parents=True, exist_ok=True)
+    print(draw_distances(tests, folder / "distances.png"))
+    looking = {name: trained[0][:2] for name, trained in found.items()}
+    if any("mass" in test.means["test"] for test in tests):
+        print(draw_queries(looking, folder / "queries.png"))
 
 
 def compare_recipes(
@@ -107,7 +163,7 @@ def compare_recipes(
 
 def gather_comparison(words: Sequence[str]) -> list[str]:
     """The words of ``compare`` as its parser takes them."""
-    from visattn.commands.passing import gathered
+    from visattn.commands.word_lists import gathered
 
     return gathered(
         words,

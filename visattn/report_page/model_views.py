@@ -1,19 +1,20 @@
 """Running a model over the pictures, and gathering what it computed."""
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from visattn.basics.modes import evaluating
 from visattn.metrics import energy_pointing, resize_saliency
 from visattn.metrics.curves import Curve, deletion, insertion
 from visattn.recording import PairwiseMap, SiteMaps, find_taps, record
 from visattn.recording.site_maps import over_places
-from visattn.report_page.answering import answers_of, logits_of
+from visattn.report_page.answers import answers_of, logits_of
 from visattn.report_page.contents import ModelView
 from visattn.report_page.layers import ChannelLayer, Layer, MapLayer
 from visattn.report_page.pairwise import pairwise_layer, row_inside
@@ -47,14 +48,10 @@ def view_of(
         TypeError: If the model returns no logits.
         ValueError: If a map isn't finite.
     """
-    with _evaluating(subject.model):
+    with evaluating(subject.model):
         logits, recorded = _passes(subject, scenes.images, batch_size=batch_size)
-        layers = [
-            layer
-            for entry in recorded
-            for layer in [_layer(entry, scenes=scenes, largest=largest, model=name)]
-            if layer is not None
-        ]
+        found = (_layer(entry, scenes=scenes, largest=largest, model=name) for entry in recorded)
+        layers = [layer for layer in found if layer is not None]
         has_map = any(
             not isinstance(layer, ChannelLayer) and getattr(layer, "kind", "") != "gate"
             for layer in layers
@@ -125,14 +122,10 @@ def _layer(
     if entry.kind == "pairwise":
         batches: list[PairwiseMap] = entry.batches
         sizes = [len(batch.queries) for batch in batches]
-        starts = np.cumsum([0, *sizes])
+        focuses = np.split(scenes.focus, np.cumsum(sizes)[:-1])
+        parts = zip(batches, focuses, scenes.masks.split(sizes), strict=True)
         with torch.inference_mode():
-            inside = np.concatenate(
-                [
-                    row_inside(batch, scenes.focus[start:][:size], scenes.masks[start:][:size])
-                    for batch, start, size in zip(batches, starts, sizes, strict=False)
-                ]
-            )
+            inside = np.concatenate([row_inside(*part) for part in parts])
             return pairwise_layer(entry.name, batches, inside=inside)
     values = torch.cat([batch.float().cpu() for batch in entry.batches])
     if not torch.isfinite(values).all():
@@ -154,13 +147,12 @@ def _map_layer(
     largest: tuple[int, int],
     kind: Literal["spatial", "gate", "cam"] = "spatial",
 ) -> MapLayer:
-    size = tuple(scenes.images.shape[2:])
-    resized = resize_saliency(maps, size=(size[0], size[1]))
+    resized = resize_saliency(maps, size=scenes.size)
     inside = energy_pointing(resized, scenes.masks, negative="clip")
     inside = torch.where(scenes.masked, inside, torch.nan)
     if maps.shape[1] > largest[0] or maps.shape[2] > largest[1]:
         maps = resize_saliency(maps, size=largest)
-    return MapLayer(name, maps.float().numpy(), kind, inside.double().numpy())
+    return MapLayer(name, maps.float().numpy(), kind, inside=inside.double().numpy())
 
 
 def _cam(subject: Subject, scenes: Scenes, *, batch_size: int, model: str) -> MapLayer:
@@ -173,44 +165,30 @@ def _cam(subject: Subject, scenes: Scenes, *, batch_size: int, model: str) -> Ma
     maps = torch.cat(found)
     if not torch.isfinite(maps).all():
         raise ValueError(f"model {model!r}: Grad-CAM gave NaN or infinity")
-    size = (scenes.images.shape[2], scenes.images.shape[3])
-    return _map_layer("Grad-CAM", maps, scenes=scenes, largest=size, kind="cam")
+    return _map_layer("Grad-CAM", maps, scenes=scenes, largest=scenes.size, kind="cam")
 
 
 def _with_curves(
     layer: MapLayer, subject: Subject, scenes: Scenes, logits: Tensor, *, batch_size: int
 ) -> MapLayer:
-    size = (scenes.images.shape[2], scenes.images.shape[3])
-    maps = resize_saliency(torch.from_numpy(layer.maps), size=size)
-    step = max(1, math.ceil(size[0] * size[1] / _CURVE_POINTS))
+    maps = resize_saliency(torch.from_numpy(layer.maps), size=scenes.size)
+    options: dict[str, Any] = {
+        "classes": logits.argmax(1),
+        "step": max(1, math.ceil(math.prod(scenes.size) / _CURVE_POINTS)),
+        "batch_size": 4 * batch_size,
+    }
     images = subject.normalised(scenes.images)
-    found = {}
-    for name, curve in (("deletion", deletion), ("insertion", insertion)):
-        run: Callable[..., Curve] = curve
-        done = run(
-            subject.model,
-            images,
-            maps,
-            classes=logits.argmax(1),
-            step=step,
-            batch_size=4 * batch_size,
-        )
-        found[name] = {
-            "fractions": [round(value, 4) for value in done.fractions.tolist()],
-            "values": [[round(value, 4) for value in row] for row in done.probabilities.tolist()],
-            "areas": [round(value, 4) for value in done.area.tolist()],
-            "baseline": done.baseline,
-        }
-    return MapLayer(layer.name, layer.maps, layer.kind, layer.inside, found)
+    curves = {
+        "deletion": _plain(deletion(subject.model, images, maps, **options)),
+        "insertion": _plain(insertion(subject.model, images, maps, **options)),
+    }
+    return replace(layer, curves=curves)
 
 
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode, and every module's own mode again afterwards."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
+def _plain(curve: Curve) -> dict[str, Any]:
+    return {
+        "fractions": [round(value, 4) for value in curve.fractions.tolist()],
+        "values": [[round(value, 4) for value in row] for row in curve.probabilities.tolist()],
+        "areas": [round(value, 4) for value in curve.area.tolist()],
+        "baseline": curve.baseline,
+    }

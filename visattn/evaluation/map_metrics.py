@@ -2,12 +2,12 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, final
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from visattn.evaluation.results import MapScores, Score
+from visattn.evaluation.scores import MapScores, Score
 from visattn.evaluation.sources import BASELINES, MapsOf, baseline_maps, network_maps
 from visattn.metrics import (
     BOX_OVERLAPS,
@@ -30,6 +30,7 @@ from visattn.metrics import (
 )
 
 _BOX_THRESHOLDS = 100
+_FAITHFULNESS = ("deletion", "insertion", "drop", "increase", "road")
 
 
 def evaluate_maps(
@@ -95,9 +96,9 @@ def evaluate_maps(
         raise ValueError("the network is in training mode: call model.eval() first")
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     generator = torch.Generator().manual_seed(seed)
+    truth: list[dict[str, Tensor]] = []
     kept: list[tuple[Tensor, Tensor]] = []
-    truth = _Truth()
-    gathered: dict[str, _Gathered] = defaultdict(_Gathered)
+    gathered: dict[str, list[dict[str, Tensor]]] = defaultdict(list)
     for batch in batches:
         images = torch.as_tensor(batch["image"]).to(device)
         with torch.no_grad():
@@ -108,20 +109,24 @@ def evaluate_maps(
             **_resized(maps_of(model, images, classes), size),
             **baseline_maps(len(images), size=size, generator=generator),
         }
-        mask = truth.add(batch)
+        mask = torch.as_tensor(batch["mask"]).cpu()
+        mask = mask[:, 0] if mask.ndim == 4 else mask
+        truth.append({"masks": mask, "labels": torch.as_tensor(batch["label"]).cpu()})
+        options: dict[str, Any] = {"classes": classes, "batch_size": batch_size}
+        path: dict[str, Any] = {**options, "step": -(-size[0] * size[1] // steps)}
         for name, maps in found.items():
-            gathered[name].locate(maps.cpu(), mask, tolerance=tolerance)
-            options: dict[str, Any] = {"classes": classes, "batch_size": batch_size}
-            step = -(-size[0] * size[1] // steps)
-            out = deletion(model, images, maps, baseline=deletion_baseline, step=step, **options)
-            into = insertion(model, images, maps, baseline=insertion_baseline, step=step, **options)
-            shown = masked_confidence(model, images, maps, **options)
-            removed = road(model, images, maps, shares=shares, seed=seed, **options)
-            gathered[name].note("deletion", out.area)
-            gathered[name].note("insertion", into.area)
-            gathered[name].note("drop", shown.drop)
-            gathered[name].note("increase", shown.increase)
-            gathered[name].note("road", removed.combined)
+            given = (model, images, maps)
+            shown = masked_confidence(*given, **options)
+            gathered[name].append(
+                {
+                    **_places(maps.cpu(), mask, tolerance=tolerance),
+                    "deletion": deletion(*given, baseline=deletion_baseline, **path).area,
+                    "insertion": insertion(*given, baseline=insertion_baseline, **path).area,
+                    "drop": shown.drop,
+                    "increase": shown.increase,
+                    "road": road(*given, shares=shares, seed=seed, **options).combined,
+                }
+            )
         left = randomised_images - sum(len(held) for held, _ in kept)
         if left > 0:
             kept.append((images[:left], classes[:left]))
@@ -130,89 +135,63 @@ def evaluate_maps(
     tests: dict[str, dict[float, Score]] = {}
     if kept:
         tests = _randomised(model, maps_of, kept, steps=randomisation_steps, seed=seed)
+    true = _joined(truth)
+    measured = {name: _joined(parts) for name, parts in gathered.items()}
     return {
-        name: MapScores(entry.localisation(truth), entry.faithfulness(), tests.get(name, {}))
-        for name, entry in gathered.items()
+        name: MapScores(
+            localisation=_localisation(values, **true),
+            faithfulness={metric: Score.mean(values[metric]) for metric in _FAITHFULNESS},
+            randomisation=tests.get(name, {}),
+        )
+        for name, values in measured.items()
     }
 
 
-@final
-class _Truth:
-    """The true masks and labels of all images."""
-
-    def __init__(self) -> None:
-        self.masks: list[Tensor] = []
-        self.labels: list[Tensor] = []
-
-    def add(self, batch: Mapping[str, Any]) -> Tensor:
-        """Keep a batch's, and return its masks (N, H, W)."""
-        mask = torch.as_tensor(batch["mask"]).cpu()
-        mask = mask[:, 0] if mask.ndim == 4 else mask
-        self.masks.append(mask)
-        self.labels.append(torch.as_tensor(batch["label"]).cpu())
-        return mask
+def _joined(parts: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """The values of all batches by name."""
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 
-@final
-class _Gathered:
-    """What was measured of one map so far."""
+def _places(maps: Tensor, mask: Tensor, *, tolerance: float) -> dict[str, Tensor]:
+    """Where each map of a batch lies, one value an image, and the map over its own range."""
+    share = chance_level(mask)
+    empty = share == 0
+    lowest = maps.amin((1, 2), keepdim=True)
+    width = maps.amax((1, 2), keepdim=True) - lowest
+    mass = energy_pointing(maps, mask, negative="clip")
+    return {
+        "pointing": pointing_game(maps, mask, tolerance=tolerance),
+        "pointing_chance": chance_level(mask, tolerance=tolerance),
+        "iou": top_area_iou(maps, mask),
+        "share": share.masked_fill(empty, torch.nan),
+        "mass_inside": mass.masked_fill(empty, torch.nan),
+        "boxes": box_hits(maps, mask, overlaps=BOX_OVERLAPS, thresholds=_BOX_THRESHOLDS),
+        "scaled": ((maps - lowest) / width).nan_to_num(0).float(),
+    }
 
-    def __init__(self) -> None:
-        self.values: dict[str, list[Tensor]] = defaultdict(list)
-        self.scaled: list[Tensor] = []
 
-    def note(self, metric: str, values: Tensor) -> None:
-        """Keep one value an image."""
-        self.values[metric].append(values)
-
-    def locate(self, maps: Tensor, mask: Tensor, *, tolerance: float) -> None:
-        """Measure where a batch of maps lies."""
-        self.note("pointing", pointing_game(maps, mask, tolerance=tolerance))
-        self.note("pointing_chance", chance_level(mask, tolerance=tolerance))
-        self.note("iou", top_area_iou(maps, mask))
-        share = chance_level(mask)
-        self.note("share", share.masked_fill(share == 0, torch.nan))
-        mass = energy_pointing(maps, mask, negative="clip")
-        self.note("mass_inside", mass.masked_fill(share == 0, torch.nan))
-        self.note("boxes", box_hits(maps, mask, overlaps=BOX_OVERLAPS, thresholds=_BOX_THRESHOLDS))
-        lowest = maps.amin((1, 2), keepdim=True)
-        width = maps.amax((1, 2), keepdim=True) - lowest
-        self.scaled.append(((maps - lowest) / width).nan_to_num(0).float())
-
-    def localisation(self, truth: _Truth) -> dict[str, Score]:
-        """The scores of all images, with their chance levels."""
-        found = {name: torch.cat(values) for name, values in self.values.items()}
-        labels, masks = torch.cat(truth.labels), torch.cat(truth.masks)
-        share = found["share"]
-        hits = mean_over_classes(found["pointing"], labels)
-        nothing = found["pointing_chance"].masked_fill(found["pointing"].isnan(), torch.nan)
-        mass, iou = Score.mean(found["mass_inside"]), Score.mean(found["iou"])
-        boxes = best_over_thresholds(found["boxes"], overlaps=BOX_OVERLAPS)
-        known = ~masks.isnan()
-        counted = int(known.flatten(1).any(1).sum())
-        precision = pixel_average_precision(torch.cat(self.scaled), masks)
-        pooled = float((masks[known] >= 0.5).double().mean()) if counted else float("nan")
-        return {
-            "pointing": Score.of(hits, chance=mean_over_classes(nothing, labels).mean),
-            "mass_inside": Score(
-                mass.value,
-                mass.images,
-                mass.left_out,
-                Score.mean(share.masked_fill(found["mass_inside"].isnan(), torch.nan)).value,
-            ),
-            "iou": Score(
-                iou.value, iou.images, iou.left_out, Score.mean(share / (2 - share)).value
-            ),
-            "pxap": Score(precision, counted, len(masks) - counted, pooled),
-            "max_box_acc": Score(
-                boxes.mean, boxes.images, boxes.left_out, whole_image_accuracy(masks).mean
-            ),
-        }
-
-    def faithfulness(self) -> dict[str, Score]:
-        """The scores of all images."""
-        names = ("deletion", "insertion", "drop", "increase", "road")
-        return {name: Score.mean(torch.cat(self.values[name])) for name in names}
+def _localisation(
+    found: Mapping[str, Tensor], *, masks: Tensor, labels: Tensor
+) -> dict[str, Score]:
+    """The scores of all images from `_places`, with their chance levels."""
+    hits, mass, share = found["pointing"], found["mass_inside"], found["share"]
+    nothing = found["pointing_chance"].masked_fill(hits.isnan(), torch.nan)
+    boxes = best_over_thresholds(found["boxes"], overlaps=BOX_OVERLAPS)
+    known = ~masks.isnan()
+    counted = int(known.flatten(1).any(1).sum())
+    precision = pixel_average_precision(found["scaled"], masks)
+    pooled = float((masks[known] >= 0.5).double().mean()) if counted else float("nan")
+    return {
+        "pointing": Score.of(
+            mean_over_classes(hits, labels), chance=mean_over_classes(nothing, labels).mean
+        ),
+        "mass_inside": Score.mean(mass, chance=share.masked_fill(mass.isnan(), torch.nan)),
+        "iou": Score.mean(found["iou"], chance=share / (2 - share)),
+        "pxap": Score(precision, counted, len(masks) - counted, pooled),
+        "max_box_acc": Score(
+            boxes.mean, boxes.images, boxes.left_out, whole_image_accuracy(masks).mean
+        ),
+    }
 
 
 def _randomised(

@@ -1,11 +1,12 @@
 """Words of a command that takes many things at once and passes options on: to words of a parser."""
 
-import difflib
 import inspect
 import json
 from collections.abc import Callable, Sequence
 
 from jsonargparse import ArgumentError
+
+from visattn.basics.suggestions import nearest
 
 
 def gathered(
@@ -60,13 +61,10 @@ def gathered(
                 value = rest.pop(0)
             passed.append(f"{name}={value}")
         else:
-            raise ArgumentError(None, _unknown(name, own=own, heads=heads))
+            hint = nearest(f"--{bare}", names=[f"--{known}" for known in own], count=1)
+            listed = ", ".join(f"--{head}.*" for head in heads)
+            raise ArgumentError(
+                None, f"unknown option {name}{hint}\nPassed on to the runs are {listed}"
+            )
     kept += [f"--{things}={json.dumps(found)}"] if found else []
     return [*kept, *([f"--{options}={json.dumps(passed)}"] if passed else [])]
-
-
-def _unknown(name: str, *, own: Sequence[str] | dict[str, bool], heads: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name.lstrip("-"), list(own), n=1)
-    hint = f"; did you mean --{near[0]}?" if near else ""
-    passed = ", ".join(f"--{head}.*" for head in heads)
-    return f"unknown option {name}{hint}\nPassed on to the runs are {passed}"

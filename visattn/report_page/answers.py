@@ -15,11 +15,7 @@ def answers_of(
 ) -> list[Answer]:
     """What the model says to the pictures, the objects alone and the backgrounds alone.
 
-    Args:
-        subject: The model.
-        scenes: The pictures.
-        logits: Its answers to the whole pictures (N, K).
-        batch_size: Pictures a pass.
+    ``logits`` (N, K) are its answers to the whole pictures.
 
     Raises:
         ValueError: If a label is none of the model's classes.
@@ -30,36 +26,29 @@ def answers_of(
             f"labels go up to {highest}, but {type(subject.model).__name__} knows the classes 0 to"
             f" {max(2, logits.shape[1]) - 1}"
         )
-    masked = scenes.masked
-    shares = {"whole": _shares(logits)}
-    for name, images in (("object", scenes.objects), ("background", scenes.backgrounds)):
-        found = [
-            logits_of(subject.model, subject.normalised(batch))
-            for batch in images[masked].split(batch_size)
-            if len(batch)
-        ]
-        shares[name] = shares["whole"].clone()
-        if found:
-            shares[name][masked] = _shares(torch.cat(found))
+    masked, whole = scenes.masked, _shares(logits)
+    shares = {"whole": whole}
+    for kind, images in (("object", scenes.objects), ("background", scenes.backgrounds)):
+        shares[kind] = whole.clone()
+        if masked.any():
+            batches = images[masked].split(batch_size)
+            found = [logits_of(subject.model, subject.normalised(batch)) for batch in batches]
+            shares[kind][masked] = _shares(torch.cat(found))
+    few = whole.shape[1] if whole.shape[1] <= 2 * LISTED else LISTED
     answers = []
-    for row in range(len(logits)):
-        kinds = ("whole", "object", "background") if masked[row] else ("whole",)
-        top = {
-            int(place) for kind in kinds for place in shares[kind][row].topk(_few(shares)).indices
+    for row, label in enumerate(scenes.labels.tolist()):
+        of_row = {
+            kind: rows[row] for kind, rows in shares.items() if kind == "whole" or masked[row]
         }
-        if scenes.labels[row] >= 0:
-            top.add(int(scenes.labels[row]))
-        classes = sorted(top, key=lambda place: -float(shares["whole"][row, place]))
-        listed = {kind: shares[kind][row, classes].tolist() for kind in kinds}
+        top = {place for rows in of_row.values() for place in rows.topk(few).indices.tolist()}
+        if label >= 0:
+            top.add(label)
+        classes = sorted(top, key=lambda place: -float(whole[row, place]))
+        listed = {kind: rows[classes].tolist() for kind, rows in of_row.items()}
         answers.append(
             Answer(classes, listed["whole"], listed.get("object"), listed.get("background"))
         )
     return answers
-
-
-def _few(shares: dict[str, Tensor]) -> int:
-    classes = shares["whole"].shape[1]
-    return classes if classes <= 2 * LISTED else LISTED
 
 
 def _shares(logits: Tensor) -> Tensor:

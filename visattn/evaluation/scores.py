@@ -32,9 +32,10 @@ class Score:
         return cls(found.mean, found.count, found.left_out, chance)
 
     @classmethod
-    def mean(cls, values: Tensor) -> "Score":
-        """The mean of one value an image (N,), NaN where undefined."""
-        return cls.of(summarise(values))
+    def mean(cls, values: Tensor, *, chance: Tensor | None = None) -> "Score":
+        """The mean of one value an image (N,), NaN where undefined, and that of chance's."""
+        expected = None if chance is None else summarise(chance).mean
+        return cls.of(summarise(values), chance=expected)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON; undefined ones are None."""

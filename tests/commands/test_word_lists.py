@@ -4,7 +4,7 @@ import pytest
 from jsonargparse import ArgumentError
 
 from visattn.cli import main
-from visattn.commands.results import gather_comparison
+from visattn.commands.trainings import gather_comparison
 
 
 def test_things_and_options_are_gathered_wherever_they_stand():

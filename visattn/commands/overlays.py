@@ -12,13 +12,9 @@ from torch import Tensor
 
 from visattn.basics.suggestions import nearest
 from visattn.data.checking import check_items
-from visattn.data.folders import IMAGENET_MEAN, IMAGENET_STD, PictureDataset
-from visattn.data.layout import (
-    PICTURE_SUFFIXES,
-    Item,
-    raise_problems,
-    scan_pictures,
-)
+from visattn.data.folders import PictureDataset
+from visattn.data.layout import PICTURE_SUFFIXES, Item, raise_problems, scan_pictures
+from visattn.data.preparation import preparation
 from visattn.networks.loading import load_classifier
 from visattn.pictures import grid, save
 from visattn.pictures.saving import SUFFIXES
@@ -42,19 +38,7 @@ def draw_maps(
 ) -> list[Path]:
     """Lay a network's maps over pictures, and write a sheet a picture.
 
-    Args:
-        images: A picture, a folder of pictures (sub-folders too), or a glob.
-        model: A checkpoint of `ImageClassifier`, or the name of a timm model.
-        layers: Sites or globs, such as ``"layer4.*"``, ``"grad_cam"`` or ``"grad_cam:LAYER"``; all
-            sites that say something of places if None.
-        out: For one picture a file (PNG or PDF) or a folder, ``overlay.png`` if None; for several
-            a folder, ``overlays`` if None, in which the sheets lie as the pictures do.
-        size: Side to which pictures are scaled; that of the training if None, 224 for a name.
-        normalise: As for `visattn.pictures.grid`; if None, gates and masks in [0, 1] are drawn as
-            they are, and anything else each over its own range. The sheet says which.
-        alpha: Opacity of the maps' colours, in [0, 1].
-        interpolation: ``"bilinear"`` or ``"nearest"``.
-        pretrained: For a timm model by name: load its weights; otherwise they are random.
+    The arguments are those that ``visattn overlay --help`` explains, ``layers`` a list.
 
     Returns:
         The files.
@@ -67,14 +51,14 @@ def draw_maps(
     network, facts = load_classifier(model, pretrained=pretrained)
     paths = find_pictures(images)
     places = _places(paths, out=out)
-    read = _Reader(facts, size=size)
+    prepared = preparation(facts, size=size)
     names = facts.get("class_names")
     known = bool(facts) or pretrained
-    network.to("cuda" if torch.cuda.is_available() else "cpu")
-    device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    network.to(device)
     for start in range(0, len(paths), _BATCH):
         part = paths[start : start + _BATCH]
-        batch = torch.stack([read(path) for path in part])
+        batch = torch.stack([_read(path, prepared) for path in part])
         found = maps_of(network, batch.to(device), layers=layers)
         for row, path in enumerate(part):
             share, place = found.logits[row].softmax(0).max(0)
@@ -87,8 +71,8 @@ def draw_maps(
                 normalise=normalise or found.normalise,
                 alpha=alpha,
                 interpolation=interpolation,
-                mean=read.mean,
-                std=read.std,
+                mean=prepared["mean"],
+                std=prepared["std"],
             )
             save(figure, places[start + row])
     return places
@@ -99,18 +83,11 @@ def list_layers(
 ) -> str:
     """A table of what can be drawn of a network, found on the first of the pictures.
 
-    Args:
-        images: As for `draw_maps`.
-        model: As for `draw_maps`.
-        size: As for `draw_maps`.
-        pretrained: As for `draw_maps`.
-
-    Raises:
-        FileNotFoundError: If there is no such picture or checkpoint.
-        ValueError: If the picture cannot be read.
+    The arguments and errors are those of `draw_maps`.
     """
     network, facts = load_classifier(model, pretrained=pretrained)
-    return layer_table(network, _Reader(facts, size=size)(find_pictures(images)[0])[None])
+    picture = _read(find_pictures(images)[0], preparation(facts, size=size))
+    return layer_table(network, picture[None])
 
 
 def find_pictures(where: str | Path) -> list[Path]:
@@ -140,21 +117,9 @@ def find_pictures(where: str | Path) -> list[Path]:
     return [item.path for item in items]
 
 
-class _Reader:
-    """Reads pictures as the network takes them."""
-
-    def __init__(self, facts: dict[str, Any], *, size: int | None) -> None:
-        self.mean = facts.get("mean", IMAGENET_MEAN)
-        self.std = facts.get("std", IMAGENET_STD)
-        self._size = size or facts.get("size", 224)
-        self._fit = facts.get("fit", "crop")
-
-    def __call__(self, path: Path) -> Tensor:
-        """One picture (3, H, W), normalised."""
-        pictures = PictureDataset(
-            path, size=self._size, fit=self._fit, mean=self.mean, std=self.std
-        )
-        return torch.as_tensor(pictures[0]["image"])
+def _read(path: Path, prepared: dict[str, Any]) -> Tensor:
+    """One picture (3, H, W), normalised."""
+    return torch.as_tensor(PictureDataset(path, **prepared)[0]["image"])
 
 
 def _places(paths: Sequence[Path], *, out: str | Path | None) -> list[Path]:
@@ -166,18 +131,16 @@ def _places(paths: Sequence[Path], *, out: str | Path | None) -> list[Path]:
         raise ValueError(
             f"{len(paths)} pictures have a sheet each: out must be a folder, not the file {target}"
         )
-    if is_file:
-        places = [target]
-    else:
-        root = Path(commonpath([path.parent for path in paths]))
-        inside = [path.relative_to(root) for path in paths]
-        stems = Counter(path.with_suffix("") for path in inside)
-        places = [
-            target
-            / path.parent
-            / f"{path.stem if stems[path.with_suffix('')] == 1 else path.name}.png"
-            for path in inside
-        ]
+    root = Path(commonpath([path.parent for path in paths]))
+    inside = [path.relative_to(root) for path in paths]
+    stems = Counter(path.with_suffix("") for path in inside)
+    names = [
+        path.with_suffix(".png")
+        if stems[path.with_suffix("")] == 1
+        else path.with_name(f"{path.name}.png")
+        for path in inside
+    ]
+    places = [target] if is_file else [target / name for name in names]
     given = {path.resolve() for path in paths}
     lost = [place for place in places if place.resolve() in given]
     if lost:

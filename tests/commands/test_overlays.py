@@ -9,7 +9,7 @@ from torch import nn
 
 from visattn import block_names, grad_cam, record, wrap
 from visattn.cli import main
-from visattn.commands import look
+from visattn.commands import overlays
 from visattn.recording.network_maps import layer_table, maps_of
 from visattn.testing import enliven
 
@@ -134,7 +134,7 @@ def network():
 @pytest.fixture
 def attentive(monkeypatch, network):
     """``resnet10t`` with attention in it."""
-    monkeypatch.setattr(look, "load_classifier", lambda model, pretrained=False: (network, {}))
+    monkeypatch.setattr(overlays, "load_classifier", lambda model, pretrained=False: (network, {}))
 
 
 @pytest.mark.usefixtures("attentive")
@@ -200,10 +200,12 @@ def test_mistakes_are_told(words, message, pictures, capsys, tmp_path, monkeypat
 
 def test_untrained_weights_are_said(tmp_path, pictures, monkeypatch, network):
     titles = []
-    monkeypatch.setattr(look, "load_classifier", lambda model, pretrained=False: (network, {}))
-    monkeypatch.setattr(look, "save", lambda figure, path: path)
-    drawn = look.grid
-    monkeypatch.setattr(look, "grid", lambda *a, **k: titles.append(k["title"]) or drawn(*a, **k))
+    monkeypatch.setattr(overlays, "load_classifier", lambda model, pretrained=False: (network, {}))
+    monkeypatch.setattr(overlays, "save", lambda figure, path: path)
+    drawn = overlays.grid
+    monkeypatch.setattr(
+        overlays, "grid", lambda *a, **k: titles.append(k["title"]) or drawn(*a, **k)
+    )
     for pretrained in (False, True):
-        look.draw_maps(pictures / "a", model="x", size=48, pretrained=pretrained)
+        overlays.draw_maps(pictures / "a", model="x", size=48, pretrained=pretrained)
     assert titles == ["1.jpg (untrained weights)", "1.jpg"]

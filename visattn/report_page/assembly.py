@@ -1,22 +1,22 @@
 """From models and images to a page."""
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from visattn.report_page.collecting import view_of
-from visattn.report_page.contents import LARGEST_SIDE, Contents, Picture
+from visattn.report_page.contents import LARGEST_SIDE, Contents, Picture, shrunk
+from visattn.report_page.model_views import view_of
 from visattn.report_page.opening import focus_of, opening_layer, opening_picture
 from visattn.report_page.page import Report
 from visattn.report_page.subjects import Scenes, Subject
 
 
 def report(
-    models: nn.Module | Mapping[str, nn.Module],
+    models: nn.Module | Mapping[str, nn.Module | Subject],
     images: Tensor,
     *,
     masks: Tensor | None = None,
@@ -39,7 +39,8 @@ def report(
     insertion. Nothing is loaded from elsewhere, and the page may load nothing.
 
     Args:
-        models: A model, or models by name; images (N, 3, H, W) to logits (N, K).
+        models: A model, or models by name; images (N, 3, H, W) to logits (N, K). Those that take
+            their images in different ways are given as `visattn.report_page.Subject`.
         images: (N, 3, H, W) in [0, 1]; ``mean`` and ``std`` are applied here.
         masks: True masks (N, H, W) or (N, 1, H, W), boolean or in [0, 1]; NaN for pixels that
             nothing is known about, and everywhere for an image without a mask.
@@ -48,7 +49,8 @@ def report(
         names: Names of the images.
         backgrounds: The images without their objects (N, 3, H, W) in [0, 1]; the objects are
             blacked out if None.
-        mean: Per channel, taken off the images for the models; nothing if None.
+        mean: Per channel, taken off the images for the models; nothing if None. A `Subject` goes by
+            its own.
         std: Per channel, divided by after that.
         cam: Whether to add Grad-CAM; ``"auto"`` for a model that has no map of its own.
         curves: Whether to follow deletion and insertion, 17 passes each for every map.
@@ -72,61 +74,14 @@ def report(
     """
     if (mean is None) != (std is None):
         raise ValueError("mean and std belong together: give both or none")
+    statistics = () if mean is None or std is None else (mean, std)
     found = {"model": models} if isinstance(models, nn.Module) else dict(models)
+    subjects = {}
     for name, model in found.items():
-        if not isinstance(model, nn.Module):
+        if not isinstance(model, (nn.Module, Subject)):
             raise TypeError(f"models[{name!r}] must be a torch module, not {type(model).__name__}")
-    subjects = {
-        str(name): Subject(model) if mean is None or std is None else Subject(model, mean, std)
-        for name, model in found.items()
-    }
-    return build_report(
-        subjects,
-        images,
-        masks=masks,
-        labels=labels,
-        classes=classes,
-        names=names,
-        backgrounds=backgrounds,
-        cam=cam,
-        curves=curves,
-        title=title,
-        note=note,
-        batch_size=batch_size,
-    )
-
-
-def build_report(
-    subjects: Mapping[str, Subject],
-    images: Tensor,
-    *,
-    masks: Tensor | None = None,
-    labels: Tensor | Sequence[int] | None = None,
-    classes: Sequence[str] | None = None,
-    names: Sequence[str] | None = None,
-    backgrounds: Tensor | None = None,
-    cam: bool | Literal["auto"] = "auto",
-    curves: bool = True,
-    title: str = "Where the network looks",
-    note: str = "",
-    batch_size: int = 16,
-) -> Report:
-    """Make the page for models that take their images in different ways; see `report`.
-
-    Args:
-        subjects: The models by name, each with its own normalisation.
-        images: As for `report`, and so are all others.
-        masks: True masks.
-        labels: True classes.
-        classes: Names of the classes.
-        names: Names of the images.
-        backgrounds: The images without their objects.
-        cam: Whether to add Grad-CAM.
-        curves: Whether to follow deletion and insertion.
-        title: Heading of the page.
-        note: Where the images come from.
-        batch_size: Images a pass.
-    """
+        own = model if isinstance(model, Subject) else Subject(model, *statistics)
+        subjects[str(name)] = own
     if not subjects:
         raise ValueError("a report needs at least one model, got none")
     if cam not in (True, False, "auto"):
@@ -141,31 +96,34 @@ def build_report(
         raise ValueError(
             f"labels go up to {int(scenes.labels.max())}, but classes has {len(classes)} names"
         )
-    size = _page_size(scenes.images.shape[2], scenes.images.shape[3])
+    size = shrunk(*scenes.size, side=LARGEST_SIDE)
     views = [
-        view_of(
-            name,
-            subject,
-            scenes,
-            cam=cam,
-            curves=curves,
-            batch_size=batch_size,
-            largest=size,
-        )
+        view_of(name, subject, scenes, cam=cam, curves=curves, batch_size=batch_size, largest=size)
         for name, subject in subjects.items()
     ]
-    known = [str(name) for name in names] if names is not None else None
+    called = [f"image {row + 1}" for row in range(count)] if names is None else map(str, names)
     return Report(
         Contents(
             title=title,
             note=note,
-            pictures=_pictures(scenes, names=known, size=size),
+            pictures=_pictures(scenes, names=list(called), size=size),
             models=views,
             classes=classes,
             opening=opening_picture(views, scenes.labels.tolist()),
             layers=[opening_layer(view.layers) for view in views],
         )
     )
+
+
+def build_report(subjects: Mapping[str, Subject], images: Tensor, **options: Any) -> Report:
+    """Make the page for models that take their images in different ways; see `report`.
+
+    Args:
+        subjects: The models by name, each with its own normalisation.
+        images: As for `report`.
+        **options: The other arguments of `report`.
+    """
+    return report(subjects, images, **options)
 
 
 def _scenes(
@@ -178,23 +136,21 @@ def _scenes(
     """Check what was given."""
     images = _pictures_in_range(images, what="images")
     count, _, height, width = images.shape
-    if masks is None:
-        given = torch.full((count, height, width), torch.nan)
-    else:
-        given = torch.as_tensor(masks).detach().cpu().float()
-        if given.ndim == 4 and given.shape[1] == 1:
-            given = given[:, 0]
-        if given.shape != (count, height, width):
-            raise ValueError(
-                f"masks must be one an image and of its size, ({count}, {height}, {width}), not"
-                f" {tuple(given.shape)}"
-            )
-        known = given[~given.isnan()]
-        if len(known) and not 0 <= float(known.min()) <= float(known.max()) <= 1:
-            raise ValueError(
-                f"masks must be boolean or in [0, 1], but hold values from {float(known.min()):g}"
-                f" to {float(known.max()):g}; divide a mask of 0 and 255 by 255"
-            )
+    unknown = torch.full((count, height, width), torch.nan)
+    given = torch.as_tensor(unknown if masks is None else masks).detach().cpu().float()
+    if given.ndim == 4 and given.shape[1] == 1:
+        given = given[:, 0]
+    if given.shape != unknown.shape:
+        raise ValueError(
+            f"masks must be one an image and of its size, {tuple(unknown.shape)}, not"
+            f" {tuple(given.shape)}"
+        )
+    known = given[~given.isnan()]
+    if len(known) and not 0 <= float(known.min()) <= float(known.max()) <= 1:
+        raise ValueError(
+            f"masks must be boolean or in [0, 1], but hold values from {float(known.min()):g}"
+            f" to {float(known.max()):g}; divide a mask of 0 and 255 by 255"
+        )
     numbers = torch.full((count,), -1) if labels is None else torch.as_tensor(labels).cpu()
     if numbers.shape != (count,) or numbers.dtype.is_floating_point:
         raise ValueError(
@@ -202,15 +158,14 @@ def _scenes(
             f" {numbers.dtype}"
         )
     alpha = given.nan_to_num(0.0)[:, None]
-    if backgrounds is None:
-        rest = images * (1 - alpha)
-    else:
+    rest = images * (1 - alpha)
+    if backgrounds is not None:
         rest = _pictures_in_range(backgrounds, what="backgrounds")
-        if rest.shape != images.shape:
-            raise ValueError(
-                f"backgrounds must be one an image and of its size, {tuple(images.shape)}, not"
-                f" {tuple(rest.shape)}"
-            )
+    if rest.shape != images.shape:
+        raise ValueError(
+            f"backgrounds must be one an image and of its size, {tuple(images.shape)}, not"
+            f" {tuple(rest.shape)}"
+        )
     return Scenes(images, given, numbers.long(), images * alpha, rest, focus_of(given))
 
 
@@ -230,23 +185,18 @@ def _pictures_in_range(images: Tensor, *, what: str) -> Tensor:
     return images.clamp(0, 1)
 
 
-def _page_size(height: int, width: int) -> tuple[int, int]:
-    scale = min(1.0, LARGEST_SIDE / max(height, width))
-    return max(1, round(height * scale)), max(1, round(width * scale))
-
-
-def _pictures(scenes: Scenes, *, names: list[str] | None, size: tuple[int, int]) -> list[Picture]:
+def _pictures(scenes: Scenes, *, names: Sequence[str], size: tuple[int, int]) -> list[Picture]:
     """The pictures of the page, at its size."""
     found = []
-    for row in range(len(scenes.images)):
+    for row, (name, (y, x)) in enumerate(zip(names, scenes.focus.tolist(), strict=True)):
         mask = _mask(scenes.masks[row], size=size) if scenes.masked[row] else None
         label = int(scenes.labels[row])
         found.append(
             Picture(
-                name=names[row] if names else f"image {row + 1}",
+                name=name,
                 pixels=_bytes(scenes.images[row], size=size),
                 mask=mask,
-                focus=(float(scenes.focus[row, 0]), float(scenes.focus[row, 1])),
+                focus=(y, x),
                 label=label if label >= 0 else None,
                 background=None if mask is None else _bytes(scenes.backgrounds[row], size=size),
             )

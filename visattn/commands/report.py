@@ -1,0 +1,108 @@
+"""The page of trained networks on pictures: what ``visattn report`` does."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch.utils.data import default_collate
+
+from visattn.data.background_swap import remove_foreground
+from visattn.data.folders import FolderDataset, PictureDataset
+from visattn.data.preparation import preparation
+from visattn.data.sources import SUSHI, find_source
+from visattn.networks.loading import load_classifier
+from visattn.report_page import Report, Subject, build_report
+
+
+def report_on(
+    checkpoints: Sequence[str | Path],
+    *,
+    data: str | Path = SUSHI,
+    split: str | None = None,
+    count: int = 24,
+    seed: int = 0,
+    size: int | None = None,
+    curves: bool = True,
+    title: str = "Where the network looks",
+) -> Report:
+    """Make a page of networks on pictures of a folder, which are drawn at random.
+
+    The pictures are shown with their masks where there are some, and classes where the checkpoint
+    says which it knows. What isn't said here ``visattn report --help`` explains.
+
+    Args:
+        checkpoints: Checkpoints of `ImageClassifier`, or names of timm models. Checkpoints must
+            know the same classes.
+        data: As for the command, or one picture.
+        split: As for the command.
+        count: How many pictures.
+        seed: Which ones.
+        size: As for the command.
+        curves: Whether to follow deletion and insertion.
+        title: Heading of the page.
+
+    Raises:
+        FileNotFoundError: If a checkpoint or the pictures are missing.
+        ValueError: If the networks know other classes, or an option is out of its range.
+    """
+    if not checkpoints:
+        raise ValueError("expected at least one checkpoint, got none")
+    if count < 1:
+        raise ValueError(f"a page needs at least 1 picture, got {count}")
+    names = _names([Path(checkpoint) for checkpoint in checkpoints])
+    networks = dict(zip(names, map(load_classifier, checkpoints), strict=True))
+    facts = networks[names[0]][1]
+    classes = facts.get("class_names")
+    for name, (_, other) in networks.items():
+        if other.get("class_names") != classes:
+            raise ValueError(
+                f"{name} was trained on the classes {other.get('class_names')}, {names[0]} on"
+                f" {classes}: a page compares networks that know the same classes"
+            )
+    prepared = {**preparation(facts, size=size), "mean": (0, 0, 0), "std": (1, 1, 1)}
+    wanted = split or ("test_mixed_rand" if str(data) == SUSHI else None)
+    root, chosen = find_source(data, split=wanted, size=prepared["size"], scenes=count)
+    dataset: FolderDataset | PictureDataset
+    if chosen is None:
+        dataset = PictureDataset(root, **prepared)
+    else:
+        dataset = FolderDataset(root, split=chosen, class_names=classes, **prepared)
+    order = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(seed))
+    rows = sorted(order[:count].tolist())
+    drawn = default_collate([dataset[row] for row in rows])
+    where = f"pictures of {chosen or root.name}"
+    note = f"{len(rows)} of {len(dataset)} {where}, drawn at random (seed {seed})"
+    subjects = {}
+    for name, (network, known) in networks.items():
+        own = preparation(known)
+        subjects[name] = Subject(network, own["mean"], own["std"])
+    return build_report(
+        subjects,
+        drawn["image"],
+        masks=drawn["mask"],
+        labels=drawn["label"] if classes else None,
+        classes=classes,
+        names=[dataset.items[row].path.name for row in rows],
+        backgrounds=remove_foreground(drawn["image"], drawn["mask"].nan_to_num(0)).clamp(0, 1),
+        curves=curves,
+        title=title,
+        note=f"all {len(rows)} {where}" if len(rows) == len(dataset) else note,
+    )
+
+
+def _names(paths: Sequence[Path]) -> list[str]:
+    """Short names that differ: the run's for RUNS/NAME/version_K/checkpoints/last.ckpt.
+
+    Example:
+        >>> _names([Path("runs/mask/version_0/checkpoints/last.ckpt"), Path("resnet18")])
+        ['mask', 'resnet18']
+    """
+    names = []
+    for path in paths:
+        run = path.parent.name == "checkpoints" and path.parent.parent.name.startswith("version_")
+        names.append(path.parents[2].name if run and len(path.parents) > 3 else path.stem)
+    if len(set(names)) < len(names):
+        names = [str(path) for path in paths]
+    if len(set(names)) < len(names):
+        names = [f"{name} ({number + 1})" for number, name in enumerate(names)]
+    return names
