@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 import torch
 from torch import Tensor, nn
 
-from visattn.blocks.folding import allow_folding
+from visattn.blocks.folding import guard_folding
 
 Where = Literal["after", "before", "around", "instead"]
 Layout = Literal["NCHW", "NHWC"]
@@ -325,7 +325,7 @@ def strip(model: nn.Module) -> nn.Module:
     while units := list(attended(model)):
         for unit in units:
             replace_module(model, unit, base_of(unit))
-    allow_folding(model)
+    guard_folding(model, ())
     return model
 
 

@@ -1,5 +1,6 @@
 """Tools that fold a block into one convolution: they must not lose the attention inside."""
 
+from collections.abc import Iterable
 from typing import Any, final
 
 from torch import nn
@@ -30,19 +31,15 @@ class Refusal:
         )
 
 
-def guard_folding(model: nn.Module, path: str) -> None:
-    """Have the modules around a path refuse to be folded."""
-    while path:
-        path = path.rpartition(".")[0]
-        module = model.get_submodule(path)
-        for method in FOLDING:
-            if callable(getattr(type(module), method, None)):
-                vars(module)[method] = Refusal(method, path=path)
-
-
-def allow_folding(model: nn.Module) -> None:
-    """Undo what `guard_folding` did."""
+def guard_folding(model: nn.Module, paths: Iterable[str]) -> None:
+    """Have the modules around some paths refuse to be folded, and no others."""
     for module in model.modules():
         for method in FOLDING:
             if isinstance(vars(module).get(method), Refusal):
                 del vars(module)[method]
+    around = {path[:place] for path in paths for place, sign in enumerate(path) if sign == "."}
+    for path in around:
+        module = model.get_submodule(path)
+        for method in FOLDING:
+            if callable(getattr(type(module), method, None)):
+                vars(module)[method] = Refusal(method, path=path)
