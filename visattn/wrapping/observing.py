@@ -188,6 +188,8 @@ class _Observer(TorchFunctionMode):
         """Hooks on all modules, removed at the end."""
         handles = []
         for module in self.paths:
+            if isinstance(module, torch.jit.ScriptModule):
+                continue  # it calls its parts in compiled code
             handles.append(module.register_forward_pre_hook(self._enter, with_kwargs=True))
             handles.append(module.register_forward_hook(self._leave))
         try:

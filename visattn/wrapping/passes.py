@@ -31,8 +31,7 @@ class Inputs:
         like = reference_tensor(model)
         generator = torch.Generator(device="cpu").manual_seed(0)
         image = torch.rand(1, *size, generator=generator, device="cpu")
-        device = "cpu" if like.is_meta else like.device
-        return cls((image.to(device=device, dtype=like.dtype),))
+        return cls((image.to(device=like.device, dtype=like.dtype),))
 
     @classmethod
     def example(cls, model: nn.Module, given: Example) -> "Inputs":

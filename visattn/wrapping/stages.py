@@ -59,7 +59,8 @@ def find_encoder(passage: Passage) -> Passage:
     least = min((_area(node) for node in maps), default=0)
     lowest = next((node.index for node in maps if _area(node) == least), 0)
     results = [root.given] if root.given else root.several
-    if not any(_area(node) > least and node.index > lowest for node in results):
+    several_scales = any(_area(node) == least for node in results)  # HRNet's features
+    if several_scales or not any(_area(n) > least and n.index > lowest for n in results):
         return passage
     inner = [call for call in seen.calls[:-1] if any(_area(node) > 1 for node in call.several)]
     if inner:
