@@ -17,8 +17,7 @@ _ALIKE = {
     " planning stages tracing weights",
     "recording": "cam site_maps",
     "blocks.channel": "blocks.eca blocks.ese blocks.se",
-    "blocks.joint": "blocks.bam blocks.cbam blocks.coord blocks.joint_gates blocks.scse"
-    " blocks.simam blocks.triplet",
+    "blocks.joint": "blocks.bam blocks.cbam blocks.coord blocks.scse blocks.simam blocks.triplet",
     "blocks.context": "blocks.gc",
     "blocks.self_attention": "blocks.augmented blocks.axial blocks.criss_cross blocks.latents"
     " blocks.linear blocks.local blocks.mhsa blocks.nonlocal_ blocks.positions blocks.readout",
@@ -32,11 +31,12 @@ _ALIKE = {
 """From a folder to the modules that moved there and kept the last part of their names."""
 
 _OTHERS = {
+    "blocks.joint_gates": "blocks.gates",
     "data.sushi_data": "data.generated.sushi.module",
     "training.caption_data": "tasks.captioning.data",
     "training.captioning": "tasks.captioning.module",
     "training.clause_data": "tasks.translation.data",
-    "training.copying": "tasks.copying.module",
+    "training.copying": "tasks.copying",
     "training.review_data": "tasks.review_data",
     "training.sentiment": "tasks.sentiment.module",
     "training.smile_data": "tasks.smiles.data",

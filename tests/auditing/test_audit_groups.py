@@ -20,7 +20,7 @@ from coloured_squares import (
 )
 
 import visattn
-from visattn.auditing.lending import Lenders
+from visattn.auditing.scenes import Lenders
 from visattn.data import FolderDataset
 from visattn.metrics import bootstrap_sensitivity
 

@@ -8,7 +8,7 @@ from coloured_squares import BACKGROUNDS, EACH, NAMES, OBJECTS, Nearest
 from rich.console import Console
 
 import visattn
-from visattn.auditing.lending import Lenders
+from visattn.auditing.scenes import Lenders
 from visattn.data import FolderDataset
 from visattn.metrics import adversarial_accuracy
 

@@ -7,7 +7,7 @@ from coloured_squares import BACKGROUNDS, FIRST, LAST, OBJECTS, mask, picture
 
 from visattn.auditing import variants
 from visattn.auditing.classes import read_logits
-from visattn.auditing.lending import Lenders
+from visattn.auditing.scenes import Lenders
 from visattn.data import composite
 
 

@@ -5,7 +5,7 @@ import pytest
 from visattn.bench.matrix.architectures import VERSIONS, Architecture, architectures
 from visattn.bench.matrix.contract import BACKBONES, Kept, Pair, contract_page, keep
 from visattn.bench.matrix.page import document, table
-from visattn.bench.matrix.surveying import Surveyed, examples, survey
+from visattn.bench.matrix.survey import Surveyed, examples, survey
 from visattn.bench.matrix.verification import Verified, verify
 from visattn.blocks import block_names
 

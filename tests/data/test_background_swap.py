@@ -17,7 +17,6 @@ from visattn.data import (
     swap_backgrounds,
 )
 from visattn.data.decoding import Decoded
-from visattn.data.matting import composite_picture, fill_picture, remove_foreground_picture
 from visattn.data.optional import albumentations as A, cv2
 
 RED = np.array([1.0, 0.0, 0.0])
@@ -91,7 +90,7 @@ def test_fill_equals_the_formula(shape):
     found = fill(tensor(values), weights=tensor(weights))
     np.testing.assert_allclose(found[0, 0].numpy(), expected, atol=1e-5)
     colours = np.repeat(values[..., None], 3, 2).astype(np.float32)
-    picture = fill_picture(colours, weights=weights.astype(np.float32))
+    picture = fill(colours, weights=weights.astype(np.float32))
     np.testing.assert_allclose(picture[..., 1], expected, atol=1e-5)
 
 
@@ -104,11 +103,11 @@ def test_arrays_and_tensors_agree(shape, rim):
         cv2.GaussianBlur(draw.random(shape).astype(np.float32), (9, 9), 2) * 4 - 1.5, 0, 1
     )
     assert 0.05 < mask.mean() < 0.95
-    found = composite_picture(picture, mask, other, rim=rim)
+    found = composite(picture, mask, other, rim=rim)
     expected = array(composite(tensor(picture), tensor(mask), tensor(other), rim=rim))
     np.testing.assert_allclose(found, expected, atol=1e-5)
     np.testing.assert_allclose(
-        remove_foreground_picture(picture, mask, rim=rim),
+        remove_foreground(picture, mask, rim=rim),
         array(remove_foreground(tensor(picture), tensor(mask), rim=rim)),
         atol=1e-5,
     )

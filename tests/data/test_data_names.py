@@ -1,6 +1,8 @@
 """What ``--data NAME`` knows, and what each name takes."""
 
 import inspect
+import subprocess
+import sys
 
 import pytest
 from jsonargparse import ArgumentParser
@@ -53,3 +55,14 @@ def test_a_wrong_option_names_what_is_passed_on_too():
 def test_a_wrong_option_in_python_is_an_error():
     with pytest.raises(TypeError, match="'batchsize'"):
         visattn.data.SushiData(batchsize=3)
+
+
+def test_data_modules_load_nothing_that_draws():
+    code = (
+        "import sys, visattn.data.modules; "
+        "print([n for n in sys.modules if '.drawing' in n or '.composition' in n])"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == "[]"

@@ -10,10 +10,10 @@ import pytest
 from tiny_recipe import MASK, RECIPE
 
 from visattn.cli import main
-from visattn.experiments.comparison import running
+from visattn.experiments.comparison import processes
 from visattn.experiments.comparison.plan import find_recipes, plan_runs
+from visattn.experiments.comparison.processes import Machine, Place, run_all, words_of
 from visattn.experiments.comparison.records import read_records
-from visattn.experiments.comparison.running import Machine, Place, run_all, words_of
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def started(monkeypatch, quiet):
         names.append(Path(found["result"]).stem.rpartition("-")[0])
         return Ended(found, log=log)
 
-    monkeypatch.setattr(running, "start_process", start)
+    monkeypatch.setattr(processes, "start_process", start)
     return names
 
 
@@ -160,14 +160,14 @@ def sleepers(monkeypatch, *, seconds):
         f"time.sleep({seconds}); pathlib.Path(order['result']).write_text("
         "json.dumps({'facts': {}, 'numbers': {'minutes': 1}}))"
     )
-    processes = []
+    begun = []
 
     def start(order, *, log, environment):
-        processes.append(subprocess.Popen([sys.executable, "-S", "-c", code, order]))
-        return processes[-1]
+        begun.append(subprocess.Popen([sys.executable, "-S", "-c", code, order]))
+        return begun[-1]
 
-    monkeypatch.setattr(running, "start_process", start)
-    return processes
+    monkeypatch.setattr(processes, "start_process", start)
+    return begun
 
 
 class Impatient:
@@ -187,15 +187,15 @@ def test_an_interruption_ends_the_runs_and_loses_none_that_ended(folder, monkeyp
     assert record is not None
     slow = sleepers(monkeypatch, seconds=600)
     rest = run_all([other for other in runs if other != run], place=place, machine=machine)
-    monkeypatch.setattr(running, "time", Impatient)
+    monkeypatch.setattr(processes, "time", Impatient)
     with pytest.raises(KeyboardInterrupt):
         next(rest)
     going.close()
     monkeypatch.undo()
     assert len(slow) == 2
     assert all(process.poll() is not None for process in [*first, *slow])
-    assert running.finished(run, place=place, machine=machine) is not None
-    undone = [r for r in runs if running.finished(r, place=place, machine=machine) is None]
+    assert processes.finished(run, place=place, machine=machine) is not None
+    undone = [r for r in runs if processes.finished(r, place=place, machine=machine) is None]
     assert 2 <= len(undone) < len(runs)
 
 

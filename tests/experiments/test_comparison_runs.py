@@ -7,11 +7,11 @@ import pytest
 from tiny_recipe import MASK, RECIPE
 
 from visattn.cli import main
-from visattn.experiments.comparison import running
+from visattn.experiments.comparison import processes
+from visattn.experiments.comparison.one_run import main as run_one
 from visattn.experiments.comparison.plan import find_recipes, plan_runs
+from visattn.experiments.comparison.processes import Machine, Place, run_all
 from visattn.experiments.comparison.records import read_records
-from visattn.experiments.comparison.running import Machine, Place, run_all
-from visattn.experiments.comparison.single import main as run_one
 
 SPLITS = ("original", "mixed_same", "mixed_rand", "mixed_new", "only_bg")
 
@@ -52,7 +52,7 @@ def test_what_stands_in_the_rows_is_what_was_trained_and_tested(folder, quiet, m
     def start(order, *, log, environment):
         return InProcess(order)
 
-    monkeypatch.setattr(running, "start_process", start)
+    monkeypatch.setattr(processes, "start_process", start)
     out = folder / "out"
     assert main(["compare", f"{folder}/*.yaml", "--seeds=2", f"--out={out}"]) == 0
     records = {(r.recipe, r.seed): r for r in read_records(out / "results.csv")}

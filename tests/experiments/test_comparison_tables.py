@@ -8,10 +8,11 @@ import pytest
 from PIL import Image
 
 from visattn.cli import main
-from visattn.experiments.comparison.comparing import write_tables
+from visattn.experiments.comparison.comparison import write_tables
 from visattn.experiments.comparison.page import command_of
 from visattn.experiments.comparison.records import Record, add_records, read_records
-from visattn.experiments.comparison.summary import Statistic, summarise_records
+from visattn.experiments.comparison.summary import summarise_records
+from visattn.metrics.statistic import Statistic
 
 CSV = """recipe,seed,options,key,date,chance,accuracy/original,accuracy/mixed_rand,accuracy/only_bg
 plain,0,,p0,2025-01-01,0.125,0.90,0.30,0.80

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from visattn.experiments.comparison.energy import energy_inside
+from visattn.experiments.comparison.grad_cam_energy import energy_inside
 
 
 class Counted(nn.Sequential):

@@ -16,7 +16,7 @@ from visattn.cli import COMMANDS, LIGHTNING, main
 from visattn.data import SushiData
 from visattn.data.generated.sushi import KINDS
 from visattn.data.modules import FolderData
-from visattn.experiments.finetuning import ALL, ALONE, NEW, OLD, arms
+from visattn.experiments.starts import ALL, ALONE, NEW, OLD, arms
 from visattn.networks.backbone import build_backbone, classifier_paths, load_weights
 from visattn.training.classifier import ImageClassifier
 from visattn.training.command_line.command import TaskCLI

@@ -6,7 +6,8 @@ from torch import nn
 
 from visattn import unwrap
 from visattn.cli import main
-from visattn.tasks.captioning.module import CaptionerModule, map_features
+from visattn.tasks.captioning.features import map_features
+from visattn.tasks.captioning.module import CaptionerModule
 
 TINY = (
     "--data.size=48",
@@ -82,7 +83,7 @@ def test_a_map_with_channels_last_is_refused(monkeypatch):
     last.feature_info = real.feature_info
     made = iter((real, last))
     monkeypatch.setattr(
-        "visattn.tasks.captioning.module.timm.create_model", lambda *_, **__: next(made)
+        "visattn.tasks.captioning.features.timm.create_model", lambda *_, **__: next(made)
     )
     monkeypatch.setattr(real.feature_info, "reduction", lambda: [4])
     with pytest.raises(ValueError, match=r"one map \(N, 64, h, w\), got \[\(1, 96, 64, 96"):

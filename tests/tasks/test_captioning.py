@@ -15,7 +15,8 @@ from visattn.cli import main
 from visattn.data.generated.sushi import KINDS
 from visattn.sequence import PAD, Captioner
 from visattn.tasks.captioning.data import CaptionData
-from visattn.tasks.captioning.module import CaptionerModule, map_features, pointing
+from visattn.tasks.captioning.features import map_features
+from visattn.tasks.captioning.module import CaptionerModule, pointing
 from visattn.training.command_line.recipes import find_recipe, recipe_folder, recipe_names
 
 RECIPES = [name for name in recipe_names() if name.startswith("captioning/")]

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from visattn.cli import main
-from visattn.tasks.copying.module import CopyingData, CopyingModule
+from visattn.tasks.copying.data import CopyingData
+from visattn.tasks.copying.module import CopyingModule
 from visattn.training.command_line.recipes import find_recipe, recipe_folder, recipe_names
 
 RECIPES = [name for name in recipe_names() if name.startswith("copying/")]

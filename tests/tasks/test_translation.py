@@ -10,10 +10,10 @@ from PIL import Image
 
 from visattn.cli import main
 from visattn.sequence import AttentionName, Decoded, exact_match
+from visattn.tasks.split_means import SplitMeans
 from visattn.tasks.translation.data import ClauseData
 from visattn.tasks.translation.module import Translator
 from visattn.training.command_line.recipes import find_recipe, recipe_folder, recipe_names
-from visattn.training.measured import SplitMeans
 
 RECIPES = [name for name in recipe_names() if name.startswith("translation/")]
 SHORT = ("--data.train=64", "--data.val=8", "--data.test=8", "--trainer.max_epochs=1")
@@ -146,7 +146,7 @@ def test_alignment_is_counted_on_the_diagonal_off_it_and_for_questions(monkeypat
 
 
 def test_means_weigh_batches_by_their_size():
-    means = SplitMeans()
+    means = SplitMeans({})
     means.add(1, "exact", torch.ones(3))
     means.add(1, "exact", torch.zeros(1))
     means.add(0, "nothing", torch.ones(0))

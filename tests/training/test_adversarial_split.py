@@ -10,11 +10,11 @@ from PIL import Image
 from torch import nn
 
 from visattn.data import FolderData, Item
-from visattn.experiments.comparison.numbers import numbers_of
-from visattn.training.adversarial import foreground_ids
+from visattn.experiments.comparison.columns import numbers_of
 from visattn.training.classifier import ImageClassifier
 from visattn.training.command_line.quiet import quiet_lightning
-from visattn.training.outcomes import Outcomes
+from visattn.training.outcomes import foreground_ids
+from visattn.training.results import Outcomes
 
 RED, BLUE = (220, 30, 30), (30, 30, 220)
 # Three backgrounds a foreground, in the colour that the network takes for class a or b.

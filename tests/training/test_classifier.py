@@ -13,7 +13,8 @@ from visattn.training.classifier import ImageClassifier
 from visattn.training.command_line.quiet import quiet_lightning
 from visattn.training.command_line.runs import claim_run, find_checkpoint, resolve_checkpoint
 from visattn.training.objectives import CrossEntropy, Objective
-from visattn.training.outcomes import Outcomes, Results, SplitOutcome, gap_of
+from visattn.training.outcomes import SplitOutcome
+from visattn.training.results import Outcomes, Results, gap_of
 from visattn.training.schedule import warmup_cosine
 
 MASK = {"block": "spatial_mask", "at": "image", "init": "paper", "width": 4, "depth": 2}
@@ -197,6 +198,20 @@ def test_outcomes_are_what_the_network_predicts(tiny_folder, tmp_path, attention
         assert outcome.iou.mean == pytest.approx(ious.mean())
         assert run.callback_metrics[f"test/{name}/mask_iou"].item() == pytest.approx(ious.mean())
         assert outcome.chance == pytest.approx(true.mean())
+
+
+def test_a_test_without_the_callback_logs_the_same(tiny_folder, tmp_path):
+    model, outcomes = ImageClassifier(Tiny, num_classes=2, attention=MASK), Outcomes()
+    logged = []
+    for callbacks in ([outcomes], []):
+        run = trainer(tmp_path, callbacks=callbacks)
+        run.test(model, datamodule=data(tiny_folder), verbose=False)
+        logged.append({name: value.item() for name, value in run.callback_metrics.items()})
+    names = [f"test/test_{n}/{m}" for n in ("rand", "same") for m in ("accuracy", "mask_iou")]
+    assert sorted(logged[0]) == sorted(names)
+    assert logged[0] == logged[1]
+    for name, outcome in outcomes.splits.items():
+        assert outcome.accuracy.value == logged[0][f"test/{name}/accuracy"]
 
 
 def split(labels, predictions, names):

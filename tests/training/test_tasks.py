@@ -1,8 +1,10 @@
 """The command line trains whatever task a recipe names."""
 
 import pytest
+import yaml
 
 from visattn.cli import main
+from visattn.training.command_line import recipes
 from visattn.training.command_line.command import TaskCLI
 from visattn.training.command_line.quiet import quiet_lightning
 from visattn.training.command_line.recipes import find_recipe, recipe_names
@@ -21,6 +23,15 @@ def test_the_last_to_name_a_task_counts(tmp_path):
     assert task_of(["fit"]).name == DEFAULT
     with pytest.raises(ValueError, match="did you mean translation"):
         find_task("translaton")
+
+
+def test_a_recipe_is_parsed_once(monkeypatch):
+    text, texts, load = find_recipe("foreground/plain").read_text(), [], yaml.load
+    monkeypatch.setattr(yaml, "load", lambda x, Loader: texts.append(x) or load(x, Loader))  # noqa: N803
+    recipes._parsed.cache_clear()
+    with quiet_lightning():
+        TaskCLI(["--config", "foreground/plain"], run=False, logs=False)
+    assert texts.count(text) == 1
 
 
 @pytest.mark.parametrize("name", sorted(TASKS))

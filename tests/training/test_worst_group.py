@@ -9,7 +9,8 @@ import pytest
 import torch
 from rich.console import Console
 
-from visattn.training.outcomes import Outcomes, Results, SplitOutcome
+from visattn.training.outcomes import SplitOutcome, split_outcome
+from visattn.training.results import Results
 
 
 def outcome(groups, *, backgrounds=True):
@@ -104,15 +105,10 @@ def test_backgrounds_come_from_the_data_set(known):
         for n, style in enumerate(styles)
     ]
     dataset = SimpleNamespace(items=items, class_names=("buri", "ika"))
-    trainer = SimpleNamespace(test_dataloaders=[SimpleNamespace(dataset=dataset)])
-    outcomes = Outcomes()
-    outcomes.on_test_start(trainer, None)
     rows = torch.tensor([2, 0, 1])
     values = {"index": rows, "label": rows % 2, "prediction": rows % 2}
-    found = {**values, "mask_iou": torch.full((3,), math.nan)}
-    outcomes.on_test_batch_end(trainer, None, found, {"mask": torch.ones(3, 1, 4, 4)}, 0)
-    outcomes.on_test_end(trainer, None)
-    (split,) = outcomes.splits.values()
+    masks = {"mask_iou": torch.full((3,), math.nan), "mask_share": torch.ones(3)}
+    split = split_outcome({**values, **masks}, split="test", dataset=dataset)
     assert split.backgrounds == (("slate", "slate", "wood") if known else ())
     assert split.class_names == ("buri", "ika")
     assert split.names == ("2.png", "0.png", "1.png")

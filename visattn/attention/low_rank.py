@@ -5,29 +5,12 @@ from torch import Tensor
 
 
 def product_weights(query: Tensor, key: Tensor) -> Tensor:
-    """Weights ``query key^T`` of queries and keys that are shares already.
-
-    Args:
-        query: (..., T, R).
-        key: (..., S, R).
-
-    Returns:
-        (..., T, S).
-    """
+    """Weights ``query key^T``, (..., T, S), of shares: queries (..., T, R) and keys (..., S, R)."""
     return query @ key.transpose(-2, -1)
 
 
 def product_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """``product_weights(query, key) @ value`` by associativity: R x E numbers, not T x S.
-
-    Args:
-        query: (..., T, R).
-        key: (..., S, R).
-        value: (..., S, E).
-
-    Returns:
-        (..., T, E).
-    """
+    """``product_weights(query, key) @ value`` by associativity: R x E numbers, not T x S."""
     return query @ (key.transpose(-2, -1) @ value)
 
 

@@ -1,9 +1,9 @@
 """Pairwise functions of query and key, and what they read, as the image blocks use them.
 
 Everything takes ``query`` (..., T, D), ``key`` (..., S, D) and ``value`` (..., S, E), with any
-leading axes (batch, heads), and gives weights (..., T, S): ``weights[..., t, s]`` is how much
-target t takes from source s. A pairwise function is a plain function of query and key, so that
-single rows of the weights can be had without the rest.
+leading axes (batch, heads), and gives weights (..., T, S), where ``weights[..., t, s]`` is how much
+target t takes from source s, or what is read, (..., T, E). A pairwise function is a plain function
+of query and key, so that single rows of the weights can be had without the rest.
 """
 
 from collections.abc import Callable
@@ -47,14 +47,7 @@ def softmax_weights(
 
 
 def dot_weights(query: Tensor, key: Tensor) -> Tensor:
-    """Weights ``query key^T / S``, neither positive nor summing to 1.
-
-    Args:
-        query: (..., T, D).
-        key: (..., S, D).
-
-    Returns:
-        (..., T, S), any sign.
+    """Weights ``query key^T / S``, of any sign, not summing to 1.
 
     Source: the dot-product form of Wang et al., Non-local Neural Networks, arXiv:1711.07971.
     """
@@ -62,14 +55,7 @@ def dot_weights(query: Tensor, key: Tensor) -> Tensor:
 
 
 def relu_sum_weights(query: Tensor, key: Tensor) -> Tensor:
-    """Weights ``relu(query + key) / S`` of scalar queries and keys.
-
-    Args:
-        query: (..., T, 1).
-        key: (..., S, 1).
-
-    Returns:
-        (..., T, S), not negative.
+    """Weights ``relu(query + key) / S``, not negative, of scalar queries and keys, D = 1.
 
     Source: the concatenation form of Wang et al., arXiv:1711.07971: ``relu(w^T [theta; phi])`` is
     ``relu(w_theta . theta + w_phi . phi)``, the sum of one scalar for each place.
@@ -87,17 +73,7 @@ def softmax_attention(
 ) -> Tensor:
     """Weighted mean of the values, ``softmax_weights(query, key) @ value``, by the fused kernel.
 
-    Nothing of size T x S is kept where PyTorch has a fused kernel for the device and layout.
-
-    Args:
-        query: (..., T, D), at least three axes.
-        key: (..., S, D).
-        value: (..., S, E).
-        scale: Factor on the scores; ``1 / sqrt(D)`` if None.
-        mask: Boolean, broadcastable to (..., T, S); True keeps. A row without any True gives 0.
-
-    Returns:
-        (..., T, E).
+    See `fused_attention`, which takes a bias and dropout, too.
 
     Example:
         >>> import torch
@@ -113,14 +89,6 @@ def dot_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """``dot_weights(query, key) @ value`` by associativity: nothing of size T x S is built.
 
     ``(query key^T) value = query (key^T value)`` costs D x E numbers instead of T x S.
-
-    Args:
-        query: (..., T, D).
-        key: (..., S, D).
-        value: (..., S, E).
-
-    Returns:
-        (..., T, E).
     """
     return query @ (key.transpose(-2, -1) @ value / key.shape[-2])
 
@@ -132,14 +100,6 @@ def relu_sum_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     from high to low these are the first k, so prefix sums of ``v`` and ``b v`` give the answer:
     ``a * sum_{s<k} v_s + sum_{s<k} b_s v_s``. Time O((T + S) log S), memory O(S E). The prefix sums
     are taken in double precision where the device has it.
-
-    Args:
-        query: (..., T, 1).
-        key: (..., S, 1).
-        value: (..., S, E).
-
-    Returns:
-        (..., T, E).
     """
     ordered, order = key.squeeze(-1).sort(dim=-1, descending=True)
     picked = order.unsqueeze(-1).expand(*order.shape, value.shape[-1])

@@ -1,8 +1,5 @@
 """The audit: does a classifier judge the object, or the background that it stands on?"""
 
-from visattn.auditing.classes import ClassMap
-from visattn.auditing.flips import draw_flips
-from visattn.auditing.results import Audit, FlipCase
-from visattn.auditing.running import audit
+import lazy_loader
 
-__all__ = ["Audit", "ClassMap", "FlipCase", "audit", "draw_flips"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

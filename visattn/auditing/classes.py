@@ -1,4 +1,4 @@
-"""From logits to the classes of a folder."""
+"""A classifier's answers: from pictures to logits, from logits to the classes of a folder."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,20 +6,17 @@ from numbers import Integral
 from typing import Any, final
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from visattn.auditing.opening import Classifier, Preparation
+from visattn.auditing.options import ClassMap
 from visattn.basics.suggestions import nearest
-
-ClassMap = Mapping[str, int | Sequence[int]] | Mapping[int, int]
-"""From the name of a class folder to the logits that mean it, such as ``{"dog": [151, 152]}``; or,
-as ImageNet-9's ``in_to_in9.json`` has it, from each logit to the number of its class, counted from
-0 in the order of the class folders, -1 for none: ``{"151": 0, "152": 0, "153": -1}``."""
 
 
 @final
 @dataclass(frozen=True)
-class Reading:
-    """How logits are read.
+class LogitClasses:
+    """What each logit means.
 
     An answer is a number: the class's of the folder, or, for a logit that means none of these,
     the number of classes plus the logit's own.
@@ -39,8 +36,8 @@ class Reading:
         mean it.
 
         Example:
-            >>> reading = Reading(torch.tensor([0, 1, 1]), ["cat", "dog"])
-            >>> answers, shares = reading(torch.tensor([[2.0, 1.0, 1.0]]).log())
+            >>> classes = LogitClasses(torch.tensor([0, 1, 1]), ["cat", "dog"])
+            >>> answers, shares = classes(torch.tensor([[2.0, 1.0, 1.0]]).log())
             >>> answers.tolist(), shares.tolist()
             ([0], [0.5])
         """
@@ -57,7 +54,7 @@ def read_logits(
     known: Sequence[str] | None,
     class_map: ClassMap | None,
     flips_only: bool,
-) -> Reading:
+) -> LogitClasses:
     """Find what each logit means.
 
     Args:
@@ -80,7 +77,7 @@ def read_logits(
     if len(own) != logits:
         raise ValueError(f"the model has {logits} logits, and names of {len(own)} classes")
     if flips_only:
-        return Reading(torch.arange(logits), own)
+        return LogitClasses(torch.arange(logits), own)
     if class_map is not None:
         meant = _checked_map(class_map, folders=folders, logits=logits)
     elif known:
@@ -99,7 +96,7 @@ def read_logits(
             f"({_some(folders)}), and nothing says which belong together. {_WAYS_OUT}"
         )
     answers = [meant.get(place, len(folders) + place) for place in range(logits)]
-    return Reading(torch.tensor(answers), [*folders, *own])
+    return LogitClasses(torch.tensor(answers), [*folders, *own])
 
 
 _WAYS_OUT = (
@@ -186,3 +183,67 @@ def _whole(value: object) -> int | None:
 def _some(names: Sequence[str]) -> str:
     shown = ", ".join(names[:6])
     return shown if len(names) <= 6 else f"{shown} and {len(names) - 6} more"
+
+
+@final
+class Subject:
+    """A classifier that is asked for answers: pictures in [0, 1] in, classes out.
+
+    Args:
+        model: Images (N, 3, H, W) to logits (N, L); a module or any function, with gradients or
+            without.
+        prepared: How its images are prepared.
+
+    Attributes:
+        classes: What its logits mean, as soon as that is known.
+    """
+
+    def __init__(self, model: Classifier, *, prepared: Preparation) -> None:
+        self.model, self.prepared = model, prepared
+        self.classes: LogitClasses | None = None
+        tensors = []
+        if isinstance(model, nn.Module):
+            tensors = [*model.parameters(), *model.buffers()]
+        self.device = next((t.device for t in tensors), torch.device("cpu"))
+        self.dtype = next((t.dtype for t in tensors if t.is_floating_point()), torch.float32)
+
+    def logits(self, pictures: Tensor, *, of: str = "pictures") -> Tensor:
+        """Logits (N, L) of pictures (N, 3, H, W) in [0, 1].
+
+        Args:
+            pictures: What the model is shown.
+            of: Which pictures these are, for messages.
+
+        Raises:
+            ValueError: If the model returns something else, or logits that are not finite.
+        """
+        with torch.no_grad():
+            found = self.model(self.prepared.normalise(pictures).to(self.dtype))
+        if not isinstance(found, Tensor):
+            try:
+                found = torch.as_tensor(found)
+            except (TypeError, ValueError, RuntimeError) as error:
+                raise ValueError(
+                    f"the model must return logits (N, classes); it returned {type(found).__name__}"
+                ) from error
+        if found.ndim != 2 or len(found) != len(pictures) or found.shape[1] < 2:
+            raise ValueError(
+                f"the model must return logits ({len(pictures)}, classes), at least 2 classes, for "
+                f"{len(pictures)} images; it returned {tuple(found.shape)}"
+            )
+        bad = int((~found.isfinite()).any(1).sum())
+        if bad:
+            raise ValueError(
+                f"the model must return finite logits; it returned NaN or infinite ones for {bad} "
+                f"of {len(pictures)} {of} (images normalised by mean {self.prepared.mean}, std "
+                f"{self.prepared.std}, {self.dtype}). Look whether its weights are finite, and "
+                "whether half precision overflows; rule a class out with a class map, not with "
+                "-inf"
+            )
+        return found
+
+    def answers(self, pictures: Tensor, *, of: str = "pictures") -> tuple[Tensor, Tensor]:
+        """Answers (N,) and their probabilities (N,), on the CPU; see `LogitClasses`, `logits`."""
+        if self.classes is None:
+            raise RuntimeError("nobody said yet what the logits mean")
+        return self.classes(self.logits(pictures, of=of))

@@ -1,18 +1,128 @@
-"""The picture of an audit: the same object, two backgrounds, two answers."""
+"""The same object, two backgrounds, two answers: which to show, and the picture of them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
+import numpy as np
+import numpy.typing as npt
+import torch
 from matplotlib.figure import Figure
+from torch import Tensor
 
+from visattn.auditing import variants as v
+from visattn.auditing.arrangement import Arrangement
+from visattn.auditing.classes import Subject
+from visattn.auditing.measuring import UNDEFINED, Answers, make, open_batch
 from visattn.auditing.opening import short_name
-from visattn.auditing.results import Audit, FlipCase
+from visattn.pictures import choose_cases
+from visattn.pictures.blending import as_bytes
 from visattn.pictures.sheets import GAP, LINE, MARGIN, SIZE, Sheet
+
+if TYPE_CHECKING:
+    from visattn.auditing.results import Audit
 
 _HEAD = 1.6 * LINE
 _SECTION = 1.7 * LINE
+_SHOWN = (v.ORIGINAL, v.MIXED_RAND)
 
 
-def draw_flips(found: Audit, *, columns: int = 3, width: float = 7.5) -> Figure:
+@dataclass(frozen=True)
+class FlipCase:
+    """One object on two backgrounds.
+
+    Attributes:
+        name: File of the original.
+        true: Its class; empty where that is unknown.
+        images: The original and the picture with the other background (H, W, 3), bytes.
+        answers: The two answers.
+        probabilities: The probability of each.
+        kind: ``"random"`` or ``"worst"``.
+    """
+
+    name: str
+    true: str
+    images: tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]] = field(repr=False)
+    answers: tuple[str, str]
+    probabilities: tuple[float, float]
+    kind: str
+
+    @property
+    def flipped(self) -> bool:
+        """Whether the answers differ."""
+        return self.answers[0] != self.answers[1]
+
+
+def flip_cases(subject: Subject, arranged: Arrangement, answers: Answers) -> list[FlipCase]:
+    """Random objects and the worst flips, the original beside mixed-rand.
+
+    A flip is the worse the surer both of its answers are: the smaller of the two probabilities
+    decides. The pictures are made again, for these few objects.
+
+    Args:
+        subject: Who gave the answers.
+        arranged: How the pictures are made.
+        answers: The answers.
+    """
+    count = arranged.options.cases
+    first, second = (answers[f"answer/{name}"] for name in _SHOWN)
+    shown = ((first != UNDEFINED) & (second != UNDEFINED)).nonzero().flatten()
+    if not count or not len(shown):
+        return []
+    sure = torch.minimum(*(answers[f"share/{name}"] for name in _SHOWN))
+    scores = torch.where(first != second, sure, torch.nan)[shown]
+    choice = choose_cases(
+        scores.numpy(),
+        name="probability",
+        random=count,
+        worst=count,
+        worst_are="highest",
+        seed=arranged.options.seed,
+    )
+    drawn = min(count, len(shown))
+    kinds = ["random"] * drawn + ["worst"] * (len(choice.rows) - drawn)
+    return [
+        _case(subject, arranged, answers, int(shown[place]), kind=kind)
+        for place, kind in zip(choice.rows, kinds, strict=True)
+    ]
+
+
+def _case(
+    subject: Subject, arranged: Arrangement, answers: Answers, place: int, *, kind: str
+) -> FlipCase:
+    row = int(answers["row"][place])
+    item = arranged.pictures.items[row]
+    names: Sequence[str] = subject.classes.names if subject.classes else ()
+    first, second = (names[int(answers[f"answer/{name}"][place])] for name in _SHOWN)
+    share, other = (float(answers[f"share/{name}"][place]) for name in _SHOWN)
+    read = arranged.items[arranged.items.rows.index(row)]
+    batch = {name: value[None] for name, value in read.items()}
+    return FlipCase(
+        name=item.path.name,
+        true=item.class_name,
+        images=_images(batch, arranged, device=subject.device),
+        answers=(first, second),
+        probabilities=(share, other),
+        kind=kind,
+    )
+
+
+def _images(
+    batch: Mapping[str, Tensor], arranged: Arrangement, *, device: torch.device
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    """The original and mixed-rand, made again."""
+    images, masks, _ = open_batch(batch, arranged, device=device)
+    for variant in make(batch, arranged, images=images, cutouts=v.cut_out(images, masks)):
+        if variant.name == v.MIXED_RAND:
+            return _bytes(images), _bytes(variant.pictures)
+    raise RuntimeError("mixed-rand was not made")
+
+
+def _bytes(pictures: Tensor) -> npt.NDArray[np.uint8]:
+    return as_bytes(pictures[0].permute(1, 2, 0).cpu().numpy())
+
+
+def draw_flips(found: "Audit", *, columns: int = 3, width: float = 7.5) -> Figure:
     """Draw random objects and the worst flips, each on two backgrounds with the two answers.
 
     Args:
@@ -70,7 +180,7 @@ def _draw(sheet: Sheet, case: FlipCase, *, x: float, y: float, tile: float) -> N
         sheet.write(answer, x=left + tile / 2, y=middle, width=tile, size=SIZE - 1, align="center")
 
 
-def _sections(found: Audit) -> list[tuple[str, Sequence[FlipCase]]]:
+def _sections(found: "Audit") -> list[tuple[str, Sequence[FlipCase]]]:
     rate = found.flip_rate
     drawn = [case for case in found.cases if case.kind == "random"]
     worst = [case for case in found.cases if case.kind == "worst"]

@@ -1,273 +1,212 @@
 """Asking a classifier about every variant of every picture, a batch at a time."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple, TypeVar, final
 
 import torch
+from rich.progress import track
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from visattn.auditing import variants as v
-from visattn.auditing.scenes import Scenes, colours, planes
-from visattn.auditing.subject import Subject
+from visattn.auditing.arrangement import Arrangement
+from visattn.auditing.classes import Subject
+from visattn.auditing.pictures import decoder_of
+from visattn.auditing.scenes import colours, planes
 from visattn.data import Item, remove_foreground
-from visattn.data.decoding import Decoder
 from visattn.metrics import mask_iou
 
+T = TypeVar("T")
+
 UNDEFINED = -1
-# Pixels beside a lender's mask that are filled too, lest its object's edge remain: masks of real
-# photos are a pixel or two off, and predicted ones a little more.
-_RIM, _PREDICTED_RIM = 2, 3
-MasksOf = Callable[[Tensor], Tensor]
+NOISE = {"foreground": "noise on the foreground", "background": "noise on the background"}
 
 
-class Made(NamedTuple):
+@final
+class Answers:
+    """What the classifier said, in columns of a value a picture.
+
+    There are ``row`` in the data set and ``label``; ``answer/VARIANT``, -1 where there is no such
+    picture; ``share/VARIANT``, the probability of the answer, of those variants that are drawn;
+    ``lender/VARIANT``, the row that lent the background, -1 for nobody; ``iou`` of predicted masks
+    with given ones, NaN without.
+
+    A small tensor kept from every batch would lie in memory between the large ones of the pictures;
+    what these leave behind could not be joined again, and the process would grow with every batch.
+    So columns are laid out whole with the first batch.
+
+    Args:
+        count: How many pictures there may be.
+
+    Attributes:
+        empty: How many pictures' masks mark nothing; these are not kept.
+        right: Whether each picture is recognised on all of the fixed backgrounds, or each that is
+            rendered on many of them on all of these; None if that was not asked.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.count, self.filled, self.empty = count, 0, 0
+        self.right: Tensor | None = None
+        self._columns: dict[str, Tensor] = {}
+
+    def add(self, found: Mapping[str, Tensor]) -> None:
+        """Keep a batch: values (N,) under the same names each time."""
+        end = self.filled + len(found["row"])
+        for name, values in found.items():
+            if name not in self._columns:
+                self._columns[name] = values.new_empty(self.count)
+            self._columns[name][self.filled : end] = values
+        self.filled = end
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._columns
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self._columns[name][: self.filled]
+
+    @property
+    def by_variant(self) -> dict[str, Tensor]:
+        """The answers (N,) by variant."""
+        names = [name for name in self._columns if name.startswith("answer/")]
+        return {name.removeprefix("answer/"): self[name] for name in names}
+
+
+class Variant(NamedTuple):
     """A variant of a batch: pictures (N, 3, H, W), and for which rows (N,) they exist."""
 
-    variant: str
+    name: str
     pictures: Tensor
     exists: Tensor
 
 
-@dataclass(frozen=True)
-class Work:
-    """What is to be asked.
-
-    Attributes:
-        composed: The variants ``mixed-...`` that are put together.
-        rendered: The variants that are read from files.
-        parts: Whether to ask about only-fg, only-bg-t, only-bg-b and no-fg, those that are not
-            rendered.
-        noise: Standard deviation of the noise of the RFS in [0, 1]; 0 for none.
-        seed: Of the noise.
-        masks_of: Predicts masks where those given are not to be used.
-    """
-
-    composed: Sequence[str]
-    rendered: Sequence[str]
-    parts: bool
-    noise: float
-    seed: int
-    masks_of: MasksOf | None = None
-
-
-@dataclass
-class Answers:
-    """What the classifier said: a number or two for each picture and variant.
-
-    Attributes:
-        rows: Rows of the data set (N,).
-        labels: Their classes (N,).
-        answers: By variant, (N,); -1 where there is no such picture.
-        shares: Probability of the answer, of those variants that are drawn, (N,).
-        lenders: Row that lent the background, by variant, (N,); -1 for nobody.
-        right_on_all: Whether every fixed background left the answer right (N,), if asked.
-        empty: How many pictures' masks mark nothing.
-        ious: IoU of predicted masks with given ones, NaN without.
-    """
-
-    rows: Tensor
-    labels: Tensor
-    answers: dict[str, Tensor] = field(default_factory=dict)
-    shares: dict[str, Tensor] = field(default_factory=dict)
-    lenders: dict[str, Tensor] = field(default_factory=dict)
-    right_on_all: Tensor | None = None
-    empty: int = 0
-    ious: Tensor = field(default_factory=lambda: torch.zeros(0))
-
-
-NOISE = {"foreground": "noise on the foreground", "background": "noise on the background"}
-
-
-def ask(
-    subject: Subject,
-    batches: Iterable[Mapping[str, Tensor]],
-    *,
-    count: int,
-    work: Work,
-    backgrounds: Tensor | None,
-) -> Answers:
+def ask(subject: Subject, arranged: Arrangement) -> Answers:
     """Ask about all variants of all pictures; only answers are kept.
 
-    Args:
-        subject: The classifier.
-        batches: Of `Scenes`.
-        count: How many pictures there are in all batches.
-        work: What to ask.
-        backgrounds: Pictures (K, 3, H, W), bytes, to put every foreground on, for the adversarial
-            accuracy; None to leave that out.
-
-    Returns:
-        The answers, in the order of the batches.
+    Raises:
+        ValueError: No mask marks anything.
     """
-    kept = _Columns(count)
-    empty = 0
+    options, masks_of = arranged.options, arranged.masks_of
+    answers = Answers(len(arranged.items))
+    loader: DataLoader[dict[str, Tensor]] = DataLoader(
+        arranged.items, batch_size=options.batch_size, num_workers=options.workers
+    )
+    batches = _shown(loader, "Auditing", options.progress)
     for number, batch in enumerate(batches, start=1):
-        images, masks, whole = open_batch(batch, device=subject.device, masks_of=work.masks_of)
-        empty += int((~whole).sum())
-        if not whole.any():
+        images, masks, marked = open_batch(batch, arranged, device=subject.device)
+        answers.empty += int((~marked).sum())
+        if not marked.any():
             continue
-        chosen = whole.cpu()
+        chosen = marked.cpu()
         batch = {name: values[chosen] for name, values in batch.items()}
-        images, masks = images[whole], masks[whole]
+        images, masks = images[marked], masks[marked]
         found = {"row": batch["row"], "label": batch["label"]}
-        if work.masks_of is not None:
+        if masks_of is not None:
             given = batch["mask"].float().div(255)
             iou = mask_iou(masks.cpu(), given)
-            marked = given.flatten(1).amax(1) > 0
-            found["iou"] = torch.where(marked, iou.float(), torch.nan)
-        for name in work.composed:
+            found["iou"] = torch.where(given.flatten(1).amax(1) > 0, iou.float(), torch.nan)
+        for name in arranged.items.composites:
             found[f"lender/{name}"] = batch[f"lender_row/{name}"]
         cutouts = v.cut_out(images, masks)
-        for made in make(batch, images=images, masks=masks, cutouts=cutouts, work=work):
-            answers, shares = _answers_where(subject, made, batch=number)
-            found[f"answer/{made.variant}"] = answers
-            if made.variant in (v.ORIGINAL, v.MIXED_RAND):
-                found[f"share/{made.variant}"] = shares
-        if backgrounds is not None:
-            found["right_on_all"] = _right_on_all(subject, cutouts, backgrounds, batch["label"])
-        kept.add(found)
-    if not kept.filled:
+        for variant in make(batch, arranged, images=images, cutouts=cutouts):
+            told, shares = _answers_where(subject, variant, batch=number)
+            found[f"answer/{variant.name}"] = told
+            if variant.name in (v.ORIGINAL, v.MIXED_RAND):
+                found[f"share/{variant.name}"] = shares
+        if arranged.fixed is not None:
+            found["right"] = _right_on_fixed(subject, cutouts, arranged.fixed, batch["label"])
+        answers.add(found)
+    if not answers.filled:
         raise ValueError(
-            f"none of the {empty} pictures' masks marks anything; say what the values of the mask "
-            "files mean (mask_values=..., --mask_values)"
+            f"none of the {answers.empty} pictures' masks marks anything; say what the values of "
+            "the mask files mean (mask_values=..., --mask_values)"
         )
-    told = kept.values()
-    return Answers(
-        rows=told["row"],
-        labels=told["label"],
-        answers=_under(told, "answer/"),
-        shares=_under(told, "share/"),
-        lenders=_under(told, "lender/"),
-        right_on_all=told.get("right_on_all"),
-        empty=empty,
-        ious=told.get("iou", torch.zeros(0)),
-    )
+    if arranged.fixed is not None:
+        answers.right = answers["right"]
+    many = arranged.files.adversarial
+    if many:
+        rows = _shown(list(many), "Adversarial", options.progress)
+        right = [_right_on_rendered(subject, arranged, row, many[row]) for row in rows]
+        answers.right = torch.tensor(right)
+    return answers
 
 
-class _Columns:
-    """Values by name, a batch of rows at a time, in tensors laid out whole with the first batch.
-
-    A small tensor kept from every batch would lie in memory between the large ones of the pictures;
-    what these leave behind could not be joined again, and the process would grow with every batch.
-
-    Args:
-        count: How many rows there may be.
-    """
-
-    def __init__(self, count: int) -> None:
-        self.count, self.filled = count, 0
-        self._values: dict[str, Tensor] = {}
-
-    def add(self, found: Mapping[str, Tensor]) -> None:
-        """Keep a batch: values (N,) under the same names each time."""
-        end = self.filled + len(next(iter(found.values())))
-        for name, values in found.items():
-            if name not in self._values:
-                self._values[name] = values.new_empty(self.count)
-            self._values[name][self.filled : end] = values
-        self.filled = end
-
-    def values(self) -> dict[str, Tensor]:
-        """The rows that were filled."""
-        return {name: values[: self.filled] for name, values in self._values.items()}
+def _shown(items: Iterable[T], what: str, progress: bool) -> Iterable[T]:
+    return track(items, description=what, transient=True) if progress else items
 
 
 def open_batch(
-    batch: Mapping[str, Tensor], *, device: torch.device, masks_of: MasksOf | None
+    batch: Mapping[str, Tensor], arranged: Arrangement, *, device: torch.device
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Pictures and masks in [0, 1], and which masks (N,) mark anything."""
     images = colours(batch["image"], device=device)
-    masks = colours(batch["mask"], device=device) if masks_of is None else masks_of(images)
+    if arranged.masks_of is None:
+        masks = colours(batch["mask"], device=device)
+    else:
+        masks = arranged.masks_of(images)
     return images, masks, v.has_foreground(masks)
 
 
 def make(
-    batch: Mapping[str, Tensor], *, images: Tensor, masks: Tensor, cutouts: v.Cutouts, work: Work
-) -> Iterator[Made]:
+    batch: Mapping[str, Tensor], arranged: Arrangement, *, images: Tensor, cutouts: v.Cutouts
+) -> Iterator[Variant]:
     """The variants of a batch, one after the other, so that one is held at a time."""
-    device = images.device
+    masks, device, renders = cutouts.masks, images.device, arranged.items.renders
     always = torch.ones(len(images), dtype=torch.bool, device=device)
-    yield Made(v.ORIGINAL, images, always)
-    for variant in work.composed:
-        behind, exists = _lent(batch, variant, device=device, masks_of=work.masks_of)
-        yield Made(variant, cutouts.on(behind), exists)
-    for variant in work.rendered:
-        pictures = colours(batch[f"render/{variant}"], device=device)
-        yield Made(variant, pictures, batch[f"rendered/{variant}"].to(device))
-    if work.parts:
-        has_rest = v.leaves_background(masks)
-        if v.ONLY_FG not in work.rendered:
-            yield Made(v.ONLY_FG, cutouts.on(torch.zeros_like(images)), always)
-        if v.ONLY_BG_T not in work.rendered:
-            yield Made(v.ONLY_BG_T, v.only_background_filled(images, masks), has_rest)
-        if v.ONLY_BG_B not in work.rendered:
-            yield Made(v.ONLY_BG_B, v.only_background_boxed(images, masks), has_rest)
-        if v.NO_FG not in work.rendered:
-            yield Made(v.NO_FG, v.no_foreground(images, masks), always)
-    if work.noise > 0:
-        noise = v.row_noise(batch["row"], like=images, deviation=work.noise, seed=work.seed)
-        yield Made(NOISE["foreground"], v.noisy(images, masks, noise=noise), always)
-        yield Made(NOISE["background"], v.noisy(images, 1 - masks, noise=noise), always)
+    yield Variant(v.ORIGINAL, images, always)
+    for name in arranged.items.composites:
+        yield Variant(name, *_laid_on_lent(batch, name, arranged, cutouts=cutouts))
+    for name in renders:
+        pictures = colours(batch[f"render/{name}"], device=device)
+        yield Variant(name, pictures, batch[f"rendered/{name}"].to(device))
+    if not arranged.whole:
+        return
+    has_rest = v.leaves_background(masks)
+    if v.ONLY_FG not in renders:
+        yield Variant(v.ONLY_FG, cutouts.on(torch.zeros_like(images)), always)
+    if v.ONLY_BG_T not in renders:
+        yield Variant(v.ONLY_BG_T, v.only_background_filled(images, masks), has_rest)
+    if v.ONLY_BG_B not in renders:
+        yield Variant(v.ONLY_BG_B, v.only_background_boxed(images, masks), has_rest)
+    if v.NO_FG not in renders:
+        yield Variant(v.NO_FG, v.no_foreground(images, masks), always)
+    deviation, seed = arranged.options.noise, arranged.options.seed
+    if deviation > 0:
+        noise = v.row_noise(batch["row"], like=images, deviation=deviation, seed=seed)
+        yield Variant(NOISE["foreground"], v.noisy(images, masks, noise=noise), always)
+        yield Variant(NOISE["background"], v.noisy(images, 1 - masks, noise=noise), always)
 
 
-def all_right(
-    subject: Subject, items: Sequence[Item], *, label: int, decoder: Decoder, batch_size: int
-) -> bool:
-    """Whether the answer to every one of some pictures is right."""
-    for start in range(0, len(items), batch_size):
-        part = [decoder(Item(item.path)).image for item in items[start : start + batch_size]]
-        pictures = colours(torch.stack(list(map(planes, part))), device=subject.device)
-        if not bool((subject.answers(pictures, of="adversarial pictures")[0] == label).all()):
-            return False
-    return True
-
-
-def fixed_backgrounds(scenes: Scenes, *, count: int) -> Tensor:
-    """Backgrounds (K, 3, H, W) for every foreground, bytes, as evenly over the classes as may be.
-
-    There are fewer than ``count`` where fewer pictures can lend one.
-    """
-    found = []
-    for row in scenes.background_rows(count):
-        image, mask = scenes.opened(row)
-        image, mask = image[None].float() / 255, mask[None].float() / 255
-        filled = remove_foreground(image, mask, rim=_RIM)
-        found.append(filled.mul_(255).round_().clamp_(0, 255).to(torch.uint8))
-    return torch.cat(found)
-
-
-def _lent(
-    batch: Mapping[str, Tensor], variant: str, *, device: torch.device, masks_of: MasksOf | None
+def _laid_on_lent(
+    batch: Mapping[str, Tensor], name: str, arranged: Arrangement, *, cutouts: v.Cutouts
 ) -> tuple[Tensor, Tensor]:
-    """Backgrounds for a variant, and for which rows there are any."""
-    images = colours(batch[f"lender/{variant}"], device=device)
-    exists = (batch[f"lender_row/{variant}"] >= 0).to(device)
-    if variant == v.MIXED_NEW:
-        return images, exists
-    if masks_of is None:
-        masks = colours(batch[f"lender_mask/{variant}"], device=device)
-    else:
-        masks = masks_of(images)
-        exists = exists & v.has_background(masks)
-    rim = _RIM if masks_of is None else _PREDICTED_RIM
-    return remove_foreground(images, masks, rim=rim), exists
+    """Foregrounds on the backgrounds of a variant, and for which rows there are any."""
+    device = cutouts.colours.device
+    images = colours(batch[f"lender/{name}"], device=device)
+    exists = (batch[f"lender_row/{name}"] >= 0).to(device)
+    if name != v.MIXED_NEW:
+        if arranged.masks_of is None:
+            rim, masks = v.RIM, colours(batch[f"lender_mask/{name}"], device=device)
+        else:
+            rim, masks = v.PREDICTED_RIM, arranged.masks_of(images)
+            exists = exists & v.has_background(masks)
+        images = remove_foreground(images, masks, rim=rim)
+    return cutouts.on(images), exists
 
 
-def _answers_where(subject: Subject, made: Made, *, batch: int) -> tuple[Tensor, Tensor]:
+def _answers_where(subject: Subject, variant: Variant, *, batch: int) -> tuple[Tensor, Tensor]:
     """Answers (N,) and their probabilities, undefined where there is no picture."""
-    of = f"{made.variant} pictures of batch {batch}"
-    exists = made.exists.cpu()
+    of = f"{variant.name} pictures of batch {batch}"
+    exists = variant.exists.cpu()
     answers = torch.full(exists.shape, UNDEFINED)
     shares = torch.full(exists.shape, torch.nan)
     if exists.all():
-        return subject.answers(made.pictures, of=of)
+        return subject.answers(variant.pictures, of=of)
     if exists.any():
-        answers[exists], shares[exists] = subject.answers(made.pictures[made.exists], of=of)
+        answers[exists], shares[exists] = subject.answers(variant.pictures[variant.exists], of=of)
     return answers, shares
 
 
-def _right_on_all(
+def _right_on_fixed(
     subject: Subject, cutouts: v.Cutouts, backgrounds: Tensor, labels: Tensor
 ) -> Tensor:
     """Whether the answer is right on every background (N,).
@@ -286,9 +225,15 @@ def _right_on_all(
     return right
 
 
-def _under(found: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {
-        name.removeprefix(prefix): values
-        for name, values in found.items()
-        if name.startswith(prefix)
-    }
+def _right_on_rendered(
+    subject: Subject, arranged: Arrangement, row: int, items: Sequence[Item]
+) -> bool:
+    """Whether the answer to every one of a row's pictures on other backgrounds is right."""
+    decoder, label = decoder_of(arranged.pictures), arranged.pictures.items[row].label
+    size = arranged.options.batch_size
+    for start in range(0, len(items), size):
+        part = [planes(decoder(item).image) for item in items[start : start + size]]
+        pictures = colours(torch.stack(part), device=subject.device)
+        if not bool((subject.answers(pictures, of="adversarial pictures")[0] == label).all()):
+            return False
+    return True

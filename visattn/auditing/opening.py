@@ -1,47 +1,52 @@
-"""Opening what is audited: the classifier, how its pictures are prepared, and the pictures."""
+"""Opening who is asked: the classifier, how its pictures are prepared, and the mask model."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, final
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from visattn.auditing.scenes import Pictures, Unlabelled
-from visattn.basics.suggestions import nearest
-from visattn.data import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    FolderDataset,
-    MaskValues,
-    PictureDataset,
-    split_names,
-)
+from visattn.auditing.options import AuditOptions, Fit
+from visattn.basics.modes import evaluating
+from visattn.data import IMAGENET_MEAN, IMAGENET_STD, MaskValues
 from visattn.data.masks import SOFT
+from visattn.data.sources import SUSHI
+from visattn.networks.mask_pass import find_mask_tap, predict_mask, sharpened
 
 Classifier = nn.Module | Callable[[Tensor], Any]
-Fit = Literal["crop", "stretch"]
-SUSHI = "sushi"
-_READ = ("size", "fit", "mask_values")
-_OTHERWISE = {
-    "size": 224,
-    "fit": "crop",
-    "mean": IMAGENET_MEAN,
-    "std": IMAGENET_STD,
-    "mask_values": SOFT,
-}
+MasksOf = Callable[[Tensor], Tensor]
+MaskModel = str | Path | nn.Module | MasksOf
+"""A checkpoint or network with a spatial mask, or a function of pictures in [0, 1] to masks."""
+
+READ = ("size", "fit", "mask_values")
+"""What says how files become pictures and masks."""
 
 
+@final
 @dataclass(frozen=True)
 class Preparation:
-    """How a picture becomes what the classifier takes."""
+    """How a picture becomes what the classifier takes.
 
-    size: int
-    fit: Fit
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
+    Raises:
+        ValueError: A value is out of its range.
+    """
+
+    size: int = 224
+    fit: Fit = "crop"
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
     mask_values: MaskValues = SOFT
+
+    def __post_init__(self) -> None:
+        if self.size < 1:
+            raise ValueError(f"size must be at least 1 pixel, got {self.size}")
+        if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
+            raise ValueError(
+                f"mean and std are 3 values each, std above 0, got {self.mean} and {self.std}"
+            )
 
     def normalise(self, pictures: Tensor) -> Tensor:
         """Pictures (N, 3, H, W) in [0, 1], less the mean, over the standard deviation."""
@@ -50,8 +55,31 @@ class Preparation:
         return (pictures - mean) / std
 
 
+def prepare(facts: Mapping[str, Any], data: object, options: AuditOptions) -> Preparation:
+    """What is asked for, or else what the classifier says, or a data set, or else ImageNet's way.
+
+    A data set has read its own pictures: size, fit and mask values are its own.
+
+    Raises:
+        ValueError: If a value is out of its range.
+    """
+    own = {name: getattr(data, name) for name in ("mean", "std") if hasattr(data, name)}
+    decoder = getattr(data, "decoder", None)
+    read = {name: getattr(decoder, name) for name in READ if hasattr(decoder, name)}
+    if isinstance(facts.get("mask_values"), Mapping):
+        # Those of the training; scenes that are rendered have soft ones.
+        learned = SOFT if str(data) == SUSHI else MaskValues(**facts["mask_values"])
+        facts = {**facts, "mask_values": learned}
+    names = [field.name for field in fields(Preparation)]
+    given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+    chosen = {**own, **facts, **given, **read}
+    chosen |= {name: tuple(chosen[name]) for name in ("mean", "std") if name in chosen}
+    return Preparation(**{name: chosen[name] for name in names if name in chosen})
+
+
+@final
 @dataclass(frozen=True)
-class Opened:
+class OpenedClassifier:
     """A classifier and what is known of it.
 
     Attributes:
@@ -78,9 +106,7 @@ class Opened:
         ]
 
 
-def open_classifier(
-    model: Classifier | str | Path, *, pretrained: bool, weights: str | Path | None = None
-) -> Opened:
+def open_classifier(model: Classifier | str | Path, options: AuditOptions) -> OpenedClassifier:
     """A classifier, a checkpoint that ``visattn fit`` wrote, or the name of a timm model.
 
     Raises:
@@ -89,7 +115,7 @@ def open_classifier(
         ValueError: There is no such name; ``pretrained`` or ``weights`` is asked of what is no
             name; or the classifier was trained on pictures without their backgrounds.
     """
-    opened = _open(model, pretrained=pretrained, weights=weights)
+    opened = _named(model, options) if isinstance(model, (str, Path)) else _built(model, options)
     if opened.facts.get("masked"):
         raise ValueError(
             f"{opened.name} was trained on pictures cut out with their true masks (data.masked: "
@@ -99,34 +125,38 @@ def open_classifier(
     return opened
 
 
-def _open(
-    model: Classifier | str | Path, *, pretrained: bool, weights: str | Path | None
-) -> Opened:
-    if not isinstance(model, (str, Path)):
-        if not callable(model):
-            raise TypeError(
-                "model must map images (N, 3, H, W) to logits, or be a checkpoint or the name of a "
-                f"timm model, not {type(model).__name__}"
-            )
-        if pretrained or weights is not None:
-            asked = "pretrained is" if pretrained else "weights are"
-            raise ValueError(f"{asked} for the name of a timm model: this one is built")
-        known = getattr(model, "data_facts", None) or _timm_facts(model)
-        return Opened(model, getattr(model, "__name__", type(model).__name__), known)
-    from visattn.networks.loading import load_classifier
+def _built(model: object, options: AuditOptions) -> OpenedClassifier:
+    if not callable(model):
+        raise TypeError(
+            "model must map images (N, 3, H, W) to logits, or be a checkpoint or the name of a "
+            f"timm model, not {type(model).__name__}"
+        )
+    if options.pretrained or options.weights is not None:
+        asked = "pretrained is" if options.pretrained else "weights are"
+        raise ValueError(f"{asked} for the name of a timm model: this one is built")
+    return OpenedClassifier(model, _name_of(model), _data_facts(model) or _timm_facts(model))
 
+
+def _named(model: str | Path, options: AuditOptions) -> OpenedClassifier:
+    pretrained, weights = options.pretrained, options.weights
     is_file = Path(model).is_file()
     if pretrained and is_file:
         raise ValueError(f"pretrained is for the name of a timm model: {model} has its weights")
-    network, facts = load_classifier(model, pretrained=pretrained, weights=weights)
-    network.to("cuda" if torch.cuda.is_available() else "cpu")
+    network, facts = _load(model, pretrained=pretrained, weights=weights)
     name, source = str(model), None
     if weights is not None:
         name, source = f"{model} with {weights}", str(weights)
     elif not is_file:
         source = "pretrained" if pretrained else "random"
         name = name if pretrained else f"{model} (untrained weights)"
-    return Opened(network, name, facts or _timm_facts(network), source)
+    return OpenedClassifier(network, name, facts or _timm_facts(network), source)
+
+
+def _load(model: str | Path, **options: Any) -> tuple[nn.Module, dict[str, Any]]:
+    from visattn.networks.loading import load_classifier
+
+    network, facts = load_classifier(model, **options)
+    return network.to("cuda" if torch.cuda.is_available() else "cpu"), facts
 
 
 def short_name(name: str) -> str:
@@ -141,147 +171,13 @@ def short_name(name: str) -> str:
     return "/".join(path.parts[-4:-2]) if run and len(path.parts) > 3 else name
 
 
-def prepare(
-    facts: Mapping[str, Any],
-    data: object = None,
-    *,
-    size: int | None,
-    fit: Fit | None,
-    mean: Sequence[float] | None,
-    std: Sequence[float] | None,
-    mask_values: MaskValues | None = None,
-) -> Preparation:
-    """What is asked for, or else what the classifier says, or a data set, or else ImageNet's way.
-
-    A data set has read its own pictures: size, fit and mask values are its own.
-
-    Raises:
-        ValueError: If a value is out of its range.
-    """
-    own = {name: getattr(data, name) for name in ("mean", "std") if hasattr(data, name)}
-    decoder = getattr(data, "decoder", None)
-    read = {name: getattr(decoder, name) for name in _READ if hasattr(decoder, name)}
-    if isinstance(facts.get("mask_values"), Mapping):
-        # Those of the training; scenes that are rendered have soft ones.
-        learned = SOFT if str(data) == SUSHI else MaskValues(**facts["mask_values"])
-        facts = {**facts, "mask_values": learned}
-    asked = {"size": size, "fit": fit, "mask_values": mask_values, "mean": mean, "std": std}
-    given = {name: value for name, value in asked.items() if value is not None}
-    chosen = {**_OTHERWISE, **own, **facts, **given, **read}
-    found = Preparation(
-        size=chosen["size"],
-        fit=chosen["fit"],
-        mean=tuple(chosen["mean"]),
-        std=tuple(chosen["std"]),
-        mask_values=chosen["mask_values"],
-    )
-    if found.size < 1:
-        raise ValueError(f"size must be at least 1 pixel, got {found.size}")
-    if len(found.mean) != 3 or len(found.std) != 3 or min(found.std) <= 0:
-        raise ValueError(
-            f"mean and std are 3 values each, std above 0, got {found.mean} and {found.std}"
-        )
-    return found
+def _name_of(model: object) -> str:
+    return getattr(model, "__name__", type(model).__name__)
 
 
-def open_pictures(
-    data: Pictures | str | Path,
-    *,
-    split: str | None,
-    prepared: Preparation,
-    reading: Mapping[str, Any],
-    least: int,
-    adversarial: int = 0,
-) -> Pictures:
-    """A folder with splits and classes, a folder of pictures, scenes of sushi, or a data set.
-
-    Args:
-        data: Which of them.
-        split: Of a folder.
-        prepared: How pictures are read.
-        reading: The size, fit and mask values that were asked for, None where they were not.
-        least: How many scenes to render at least.
-        adversarial: On how many backgrounds each foreground is asked for.
-
-    Raises:
-        FileNotFoundError: There is no such folder.
-        TypeError: It is something else.
-        ValueError: There is no such split; or what is asked for is not how a data set reads its
-            pictures.
-    """
-    if not isinstance(data, (str, Path)):
-        if not all(hasattr(data, name) for name in ("items", "class_names", "decoded")):
-            raise TypeError(
-                "dataset must be a folder, a visattn.data.FolderDataset, or have items, class_names"
-                f" and decoded(row) as it does; {type(data).__name__} lacks some of these"
-            )
-        if split is not None:
-            raise ValueError(f"split={split!r} is for a folder: the data set is of one split")
-        _check_reading(data, reading)
-        return data
-    if str(data) == SUSHI:
-        from visattn.data import SushiData
-        from visattn.data.generated.sushi.plan import ADVERSARIAL_BACKGROUNDS
-
-        many = least if adversarial == ADVERSARIAL_BACKGROUNDS else 0
-        scenes = SushiData(size=prepared.size, train=8, val=0, test=least, adversarial=many)
-        root = scenes.locate()
-    else:
-        root = Path(data)
-    if not _has_splits(root):
-        if split is not None:
-            raise ValueError(
-                f"{root} has no splits, folders SPLIT/images/CLASS/ID.*; leave out split={split!r}"
-            )
-        return Unlabelled(PictureDataset(root, size=prepared.size, fit=prepared.fit))
-    known = split_names(root)
-    tests = [name for name in known if name.startswith("test")]
-    originals = [name for name in tests if name.endswith("_original")]
-    wanted = split or (originals or tests or list(known))[-1]
-    if wanted not in known:
-        raise ValueError(
-            f"no split {wanted!r} in {root}{nearest(wanted, names=known)}; there are "
-            f"{', '.join(known)}"
-        )
-    return FolderDataset(
-        root,
-        split=wanted,
-        size=prepared.size,
-        fit=prepared.fit,
-        mask_values=prepared.mask_values,
-    )
-
-
-def _check_reading(data: Pictures, reading: Mapping[str, Any]) -> None:
-    """A data set reads its pictures itself: refuse another way, and one that hides something."""
-    decoder = getattr(data, "decoder", None)
-    for name, wanted in reading.items():
-        own = getattr(decoder, name, None)
-        if wanted is not None and wanted != own:
-            has = "" if own is None else f", with {name}={own!r}"
-            raise ValueError(
-                f"{name}={wanted!r} is for a folder: the data set reads its pictures itself{has}; "
-                f"leave {name} out here, and give it to the data set"
-            )
-    if getattr(data, "masked", False):
-        raise ValueError(
-            "the data set has masked=True, but an audit shows whole pictures and cuts objects out "
-            "itself: leave masked out"
-        )
-    if getattr(data, "mask_form", "mask") != "mask":
-        raise ValueError(
-            f"the data set has mask_form={getattr(data, 'mask_form', None)!r}, but an audit cuts "
-            "objects out along their masks: leave mask_form out"
-        )
-
-
-def _has_splits(root: Path) -> bool:
-    if not root.exists():
-        raise FileNotFoundError(
-            f"expected pictures at {root}, found nothing; they stand in SPLIT/images/CLASS/ID.*, "
-            "their masks in SPLIT/masks/CLASS/ID.png"
-        )
-    return root.is_dir() and any((child / "images").is_dir() for child in root.iterdir())
+def _data_facts(model: object) -> dict[str, Any]:
+    """What an `ImageClassifier` knows of the data of its training."""
+    return getattr(model, "data_facts", None) or {}
 
 
 def _timm_facts(model: object) -> dict[str, Any]:
@@ -291,3 +187,67 @@ def _timm_facts(model: object) -> dict[str, Any]:
     if config.get("input_size"):
         facts["size"] = int(config["input_size"][-1])
     return facts
+
+
+def open_mask_model(model: MaskModel | None) -> tuple[MasksOf | None, str]:
+    """A function of pictures (N, 3, H, W) in [0, 1] to masks (N, 1, H, W), and its name.
+
+    None and ``"given"`` where no model predicts masks.
+
+    A network's mask logits z become alpha = sigmoid(4 z), sharp enough to cut out with, at the
+    pictures' size. A network sees the pictures as it did in training.
+
+    Raises:
+        FileNotFoundError: There is no such checkpoint.
+        ValueError: The network has no spatial mask.
+    """
+    if model is None:
+        return None, "given"
+    if isinstance(model, (str, Path)):
+        return _masks_of_network(*_load(model)), str(model)
+    if isinstance(model, nn.Module):
+        inner = getattr(model, "model", model)  # of an `ImageClassifier`
+        return _masks_of_network(inner, _data_facts(model)), _name_of(model)
+    return _masks_checked(model), _name_of(model)
+
+
+def _masks_of_network(network: nn.Module, facts: dict[str, Any]) -> MasksOf:
+    find_mask_tap(network)  # an error now, not after reading
+    prepared = prepare(facts, None, AuditOptions())
+    side = facts.get("size")
+
+    def masks_of(pictures: Tensor) -> Tensor:
+        device = next((p.device for p in network.parameters()), pictures.device)
+        images = prepared.normalise(pictures).to(device)
+        if side is not None:
+            images = _resized(images, (side, side))
+        with torch.no_grad(), evaluating(network):
+            logits = predict_mask(network, images).float()
+        return sharpened(_resized(logits, pictures.shape[-2:])).to(pictures)
+
+    return masks_of
+
+
+def _masks_checked(function: MasksOf) -> MasksOf:
+    def masks_of(pictures: Tensor) -> Tensor:
+        with torch.no_grad():
+            masks = torch.as_tensor(function(pictures)).to(pictures)
+        masks = masks[:, None] if masks.ndim == 3 else masks
+        expected = (len(pictures), 1, *pictures.shape[-2:])
+        if tuple(masks.shape) != expected or not bool(((masks >= 0) & (masks <= 1)).all()):
+            raise ValueError(
+                f"the mask model must return masks {expected} in [0, 1], it returned "
+                f"{tuple(masks.shape)} from {masks.min().item():.3g} to {masks.max().item():.3g}"
+            )
+        return masks
+
+    return masks_of
+
+
+def _resized(planes: Tensor, size: Sequence[int]) -> Tensor:
+    if tuple(planes.shape[-2:]) == tuple(size):
+        return planes
+    shrinks = planes.shape[-1] > size[-1]
+    return F.interpolate(
+        planes, size=tuple(size), mode="bilinear", align_corners=False, antialias=shrinks
+    )

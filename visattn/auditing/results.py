@@ -1,42 +1,22 @@
-"""What an audit found."""
+"""What an audit found, its table and its files."""
 
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
+from matplotlib.figure import Figure
+from rich.table import Table
 
+from visattn.auditing import variants as v
+from visattn.auditing.flips import FlipCase, draw_flips
+from visattn.auditing.opening import short_name
+from visattn.basics.files import whole_file, write_whole
+from visattn.basics.terminal_table import terminal_table
 from visattn.metrics import Difference, Proportion, WorstGroup
-
-
-@dataclass(frozen=True)
-class FlipCase:
-    """One object on two backgrounds.
-
-    Attributes:
-        name: File of the original.
-        true: Its class; empty where that is unknown.
-        images: The original and the picture with the other background (H, W, 3), bytes.
-        answers: The two answers.
-        probabilities: The probability of each.
-        kind: ``"random"`` or ``"worst"``.
-    """
-
-    name: str
-    true: str
-    images: tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]] = field(repr=False)
-    answers: tuple[str, str]
-    probabilities: tuple[float, float]
-    kind: str
-
-    @property
-    def flipped(self) -> bool:
-        """Whether the answers differ."""
-        return self.answers[0] != self.answers[1]
+from visattn.pictures import save
 
 
 @dataclass(frozen=True)
@@ -116,28 +96,18 @@ class Audit:
                 "left_out": dict(self.left_out),
                 "mask_iou": self.mask_iou,
                 "cases": [
-                    {
-                        "name": case.name,
-                        "true": case.true,
-                        "answers": list(case.answers),
-                        "probabilities": list(case.probabilities),
-                        "kind": case.kind,
-                    }
+                    {name: value for name, value in vars(case).items() if name != "images"}
                     for case in self.cases
                 ],
             }
         )
 
-    def table(self) -> Any:
-        """A `rich.table.Table` of all numbers; see `visattn.auditing.table.audit_table`."""
-        from visattn.auditing.table import audit_table
+    def table(self) -> Table:
+        """All numbers, a row each, with images, interval and chance level."""
+        return _table(self)
 
-        return audit_table(self)
-
-    def figure(self, *, columns: int = 3, width: float = 7.5) -> Any:
+    def figure(self, *, columns: int = 3, width: float = 7.5) -> Figure:
         """A Matplotlib figure of the cases; see `visattn.auditing.draw_flips`."""
-        from visattn.auditing.flips import draw_flips
-
         return draw_flips(self, columns=columns, width=width)
 
     def save(self, folder: str | Path) -> list[Path]:
@@ -149,14 +119,12 @@ class Audit:
         Returns:
             The files.
         """
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        written = [folder / "audit.json"]
-        written[0].write_text(json.dumps(self.as_dict(), indent=2) + "\n", encoding="utf-8")
+        text = json.dumps(self.as_dict(), indent=2) + "\n"
+        written = [write_whole(Path(folder, "audit.json"), text)]
         if self.cases:
-            from visattn.pictures import save
-
-            written.append(save(self.figure(), folder / "flips.png"))
+            written.append(Path(folder, "flips.png"))
+            with whole_file(written[1]) as part:
+                save(self.figure(), part)
         return written
 
     def _group(self, worst: WorstGroup) -> dict[str, Any]:
@@ -166,9 +134,96 @@ class Audit:
 
 
 def _plain(value: Any) -> Any:
-    """NaN to None, at any depth."""
+    """NaN to None and tuples to lists, at any depth."""
     if isinstance(value, dict):
         return {key: _plain(inner) for key, inner in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, (list, tuple)):
         return [_plain(inner) for inner in value]
     return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def _table(found: Audit) -> Table:
+    settings = found.settings
+    title = f"Does it read the background?\n{settings['name']} on {settings['data']}"
+    if settings["split"]:
+        title += f", {settings['split']}"
+    if found.estimate:
+        title += f"\nAN ESTIMATE: the masks are predicted by {short_name(settings['masks'])}"
+    table = terminal_table(
+        title=title,
+        words=("", "pictures"),
+        numbers=("images", "value", "95 % interval", "chance"),
+        caption=f"\n{_caption(found)}",
+    )
+    if found.accuracies:
+        table.add_row("accuracy")
+    order = [v.ORIGINAL, *v.MIXED, *found.accuracies]
+    for variant in sorted(found.accuracies, key=order.index):
+        row = (*_share(found.accuracies[variant]), _percent(found.chance[variant]))
+        table.add_row(f"  {variant}", found.made[variant], *row)
+    if found.adversarial is not None:
+        row = (*_share(found.adversarial), _percent(found.chance["adversarial"]))
+        made = found.made["adversarial"]
+        table.add_row(f"  all {found.backgrounds} backgrounds", made, *row)
+    for variant, worst in found.worst_groups.items():
+        label, made = f"  worst group, {variant}", found.made[variant]
+        table.add_row(label, made, *_share(worst.accuracy), "0.0 %")
+    if found.accuracies:
+        table.add_section()
+    if found.gap is not None:
+        table.add_row("BG-gap, points", "", *_share(found.gap), "0.0")
+    if found.noise_accuracies:
+        images = str(next(iter(found.noise_accuracies.values())).images)
+        value, interval = "undefined", ""
+        if not math.isnan(found.sensitivity):
+            low, high = found.sensitivity_interval
+            value, interval = f"{found.sensitivity:+.3f}", f"{low:+.3f} to {high:+.3f}"
+        table.add_row("RFS, -1 to 1", "", images, value, interval, "0.000")
+    if found.gap is not None or found.noise_accuracies:
+        table.add_section()
+    table.add_row("answers that flip", "ESTIMATES" if found.estimate else "")
+    for (first, second), share in found.flips.items():
+        made, chance = found.made[second], _percent(found.chance["flips"])
+        table.add_row(f"  {first}, {second}", made, *_share(share), chance)
+    return table
+
+
+def _caption(found: Audit) -> str:
+    lines = []
+    if found.accuracies:
+        lines.append("Chance: one and the same answer to every picture, the commonest class.")
+    lines.append("Chance of flips: answers drawn anew each time, as often as the model gave them.")
+    lines.extend(_group(found, name, worst) for name, worst in found.worst_groups.items())
+    if found.noise_accuracies:
+        shares = [
+            f"{_percent(share.value)} on the {part}"
+            for part, share in found.noise_accuracies.items()
+        ]
+        noise = f"{found.settings['noise']:g}"
+        lines.append(f"Accuracy under noise of {noise}: {', '.join(shares)}.")
+    if not math.isnan(found.mask_iou):
+        lines.append(f"IoU of the predicted masks with those given: {found.mask_iou:.3f}.")
+    lines.extend(f"{count} {why}." for why, count in found.left_out.items() if count)
+    lines.extend(found.settings.get("notes", ()))
+    return "\n".join(lines)
+
+
+def _group(found: Audit, variant: str, worst: WorstGroup) -> str:
+    small = f"{worst.left_out} have fewer than 10 images" if worst.left_out else ""
+    if worst.label is None:
+        return f"Worst group of {variant}: undefined, all {small}."
+    name = f"{found.classes[worst.label]} on {worst.background}, of {worst.groups}"
+    return f"Worst group of {variant}: {name}{f'; {small}' if small else ''}."
+
+
+def _share(found: Proportion | Difference) -> tuple[str, str, str]:
+    """The number of images, a share in percent or a difference in points, and its interval."""
+    if not found.images:
+        return "0", "undefined", ""
+    sign, unit = ("", " %") if isinstance(found, Proportion) else ("+", "")
+    value, low, high = (f"{100 * end:{sign}.1f}" for end in (found.value, found.low, found.high))
+    return str(found.images), f"{value}{unit}", f"{low} to {high}"
+
+
+def _percent(share: float) -> str:
+    return "" if math.isnan(share) else f"{100 * share:.1f} %"

@@ -1,78 +1,105 @@
 """What is read for each picture: itself, its mask, and the pictures that lend it a background."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Protocol, final
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, final
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from visattn.auditing.lending import Lenders
-from visattn.auditing.variants import MIXED_NEW
-from visattn.data import Item, PictureDataset
+from visattn.auditing.pictures import Pictures, decoder_of
+from visattn.auditing.variants import MIXED, MIXED_NEW, MIXED_NEXT, MIXED_RAND, MIXED_SAME, RIM
+from visattn.data import Item, PictureDataset, remove_foreground
 from visattn.data.background_swap import LEAST_BACKGROUND
-from visattn.data.decoding import Decoded, Decoder
+from visattn.data.decoding import Bytes, Decoded
 
-Bytes = npt.NDArray[np.uint8]
-
-
-class Pictures(Protocol):
-    """What an audit reads: `visattn.data.FolderDataset`, or anything with its like."""
-
-    @property
-    def items(self) -> Sequence[Item]:
-        """What is known of each picture."""
-
-    @property
-    def class_names(self) -> Sequence[str]:
-        """The classes in the order of their labels; none where there are no classes."""
-
-    def decoded(self, index: int, /) -> Decoded:
-        """The picture and its mask at a row, as bytes."""
+_TRIES = 20
 
 
 @final
-class Unlabelled:
-    """Pictures of a folder without classes and masks, as `Pictures`."""
-
-    class_names: tuple[str, ...] = ()
-
-    def __init__(self, pictures: PictureDataset) -> None:
-        self.root, self.items = pictures.folder, pictures.items
-        self.decoder = pictures.decoder
-
-    def decoded(self, index: int) -> Decoded:
-        """The picture at a row."""
-        return self.decoder(self.items[index])
-
-
 @dataclass(frozen=True)
-class Renders:
-    """A variant that stands in files of its own, picture by picture.
+class Lenders:
+    """The pictures that can lend a background, by class.
 
     Args:
-        split: Its split.
-        items: From the row of the original to the picture of the same foreground.
-        decoder: Reads them.
-        made: How they came about, for the table: ``"rendered"``, or ``"given"`` in a public set.
+        rows: Rows of the data set by label; a data set without classes has the one label -1.
+        seed: Of the draws.
     """
 
-    split: str
-    items: Mapping[int, Item]
-    decoder: Decoder
-    made: str = "rendered"
+    rows: Mapping[int, Sequence[int]]
+    seed: int = 0
 
-    def image(self, row: int) -> Bytes | None:
-        """The picture for a row of the original, None where there is none."""
-        item = self.items.get(row)
-        return None if item is None else self.decoder(replace(item, mask_path=None)).image
+    @classmethod
+    def of(cls, items: Sequence[Item], *, needs_mask: bool, seed: int) -> "Lenders":
+        """The lenders among some items: all of them, or those with a mask."""
+        rows: dict[int, list[int]] = {}
+        for row, item in enumerate(items):
+            if item.mask_path is not None or not needs_mask:
+                rows.setdefault(item.label, []).append(row)
+        return cls({label: rows[label] for label in sorted(rows)}, seed)
+
+    def candidates(self, row: int, label: int, *, variant: str) -> Iterator[int]:
+        """Rows to take the background of, the first being the choice and the others its reserves.
+
+        Mixed-same draws another picture of the same class, mixed-next of the next class (the first
+        one after the last), mixed-rand of a random class, each class being equally likely. A
+        picture never lends to itself.
+
+        Args:
+            row: The row that gets a background.
+            label: Its class.
+            variant: ``"mixed-same"``, ``"mixed-rand"`` or ``"mixed-next"``.
+
+        Example:
+            >>> lenders = Lenders({0: [0, 1], 1: [2, 3]})
+            >>> set(lenders.candidates(0, 0, variant="mixed-same"))
+            {1}
+            >>> set(lenders.candidates(0, 0, variant="mixed-next")) <= {2, 3}
+            True
+        """
+        classes = list(self.rows)
+        generator = self._generator(row, variant=variant)
+        if variant == MIXED_SAME:
+            classes = [label] if label in self.rows else []
+        elif variant == MIXED_NEXT:
+            later = [other for other in classes if other > label]
+            classes = (later or classes)[:1]
+        elif variant != MIXED_RAND:
+            raise ValueError(f"no background is drawn for {variant!r}")
+        for _ in range(_TRIES if classes else 0):
+            own = self.rows[classes[int(generator.integers(len(classes)))]]
+            chosen = own[int(generator.integers(len(own)))]
+            if chosen != row:
+                yield chosen
+
+    def one_of(self, row: int, *, count: int, variant: str) -> int:
+        """A number below ``count`` for a row."""
+        return int(self._generator(row, variant=variant).integers(count))
+
+    def spread(self, count: int) -> list[int]:
+        """Rows for a fixed set of backgrounds, as evenly over the classes as may be.
+
+        The first ``count`` are the choice, others their reserves; no row comes twice.
+        """
+        generator = np.random.default_rng([self.seed, len(MIXED)])
+        labels = [list(self.rows)[place] for place in generator.permutation(len(self.rows))]
+        orders = [generator.permutation(self.rows[label]).tolist() for label in labels]
+        found: list[int] = []
+        for depth in range(max(map(len, orders), default=0)):
+            found.extend(order[depth] for order in orders if depth < len(order))
+            if len(found) >= count + _TRIES:
+                break
+        return found
+
+    def _generator(self, row: int, *, variant: str) -> np.random.Generator:
+        return np.random.default_rng([self.seed, MIXED.index(variant), row])
 
 
 @final
-class Scenes(Dataset[dict[str, Tensor]]):
+@dataclass(frozen=True, eq=False)
+class AuditItems(Dataset[dict[str, Tensor]]):
     """Everything that is read for a picture, as bytes; made into variants a batch at a time.
 
     An item has ``row``, ``label``, ``image`` (3, H, W), ``mask`` (1, H, W); for each variant that
@@ -85,25 +112,18 @@ class Scenes(Dataset[dict[str, Tensor]]):
         rows: Which of it.
         lenders: Who lends backgrounds.
         composites: The variants ``"mixed-..."`` to put together.
-        renders: The variants that are read.
+        renders: The variants that are read: by row, the picture of the same foreground.
         backgrounds: Pictures for mixed-new.
         with_masks: Whether lenders must have a mask that leaves enough of the picture.
     """
 
-    def __init__(
-        self,
-        pictures: Pictures,
-        *,
-        rows: Sequence[int],
-        lenders: Lenders,
-        composites: Sequence[str],
-        renders: Mapping[str, Renders],
-        backgrounds: PictureDataset | None,
-        with_masks: bool,
-    ) -> None:
-        self.pictures, self.rows, self.lenders = pictures, rows, lenders
-        self.composites, self.renders = tuple(composites), dict(renders)
-        self.backgrounds, self.with_masks = backgrounds, with_masks
+    pictures: Pictures
+    rows: Sequence[int]
+    lenders: Lenders
+    composites: Sequence[str]
+    renders: Mapping[str, Mapping[int, Item]]
+    backgrounds: PictureDataset | None
+    with_masks: bool
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -125,27 +145,30 @@ class Scenes(Dataset[dict[str, Tensor]]):
             found[f"lender/{variant}"] = planes(given.image)
             found[f"lender_mask/{variant}"] = _alpha(given)
         for variant, renders in self.renders.items():
-            image = renders.image(row)
-            found[f"rendered/{variant}"] = torch.tensor(image is not None)
+            item = renders.get(row)
+            found[f"rendered/{variant}"] = torch.tensor(item is not None)
             found[f"render/{variant}"] = (
-                torch.zeros_like(found["image"]) if image is None else planes(image)
+                torch.zeros_like(found["image"])
+                if item is None
+                else planes(decoder_of(self.pictures)(item).image)
             )
         return found
 
-    def background_rows(self, count: int) -> list[int]:
-        """Rows whose backgrounds every foreground is put on."""
-        chosen: list[int] = []
-        for row in self.lenders.spread(count):
-            if len(chosen) == count:
-                break
-            if self._lends(self.pictures.decoded(row)):
-                chosen.append(row)
-        return chosen
+    def fixed_backgrounds(self, count: int) -> Tensor:
+        """Backgrounds (K, 3, H, W) for every foreground, bytes, as evenly over the classes as may.
 
-    def opened(self, row: int) -> tuple[Tensor, Tensor]:
-        """The picture (3, H, W) and the mask (1, H, W) at a row of the data set, bytes."""
-        decoded = self.pictures.decoded(row)
-        return planes(decoded.image), _alpha(decoded)
+        There are fewer than ``count`` where fewer pictures can lend one.
+        """
+        found: list[Tensor] = []
+        for row in self.lenders.spread(count):
+            if len(found) == count:
+                break
+            decoded = self.pictures.decoded(row)
+            if self._lends(decoded):
+                image, mask = planes(decoded.image)[None] / 255, _alpha(decoded)[None] / 255
+                filled = remove_foreground(image, mask, rim=RIM)
+                found.append(filled.mul_(255).round_().clamp_(0, 255).to(torch.uint8))
+        return torch.cat(found)
 
     def _lent(self, row: int, label: int, *, variant: str) -> tuple[int, Decoded | None]:
         """Who lends, and what; -1 and None where nobody does."""

@@ -4,7 +4,14 @@ import difflib
 from collections.abc import Iterable
 
 
-def nearest(name: object, *, names: Iterable[str], count: int = 3, cutoff: float = 0.6) -> str:
+def nearest(
+    name: object,
+    *,
+    names: Iterable[str],
+    count: int = 3,
+    cutoff: float = 0.6,
+    quoted: bool = False,
+) -> str:
     """A clause that names the nearest of ``names``, empty if none is near.
 
     Example:
@@ -16,6 +23,7 @@ def nearest(name: object, *, names: Iterable[str], count: int = 3, cutoff: float
     found = difflib.get_close_matches(str(name), list(names), n=count, cutoff=cutoff)
     if not found:
         return ""
+    found = [repr(name) for name in found] if quoted else found
     listed = found[0] if len(found) == 1 else f"{', '.join(found[:-1])} or {found[-1]}"
     return f"; did you mean {listed}?"
 

@@ -8,7 +8,6 @@ matter to the time.
 
 import argparse
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -21,6 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from visattn.auditing import audit
+from visattn.bench.child import run_child
 from visattn.bench.memory import process_peak
 from visattn.data import SushiData
 from visattn.data.generated.sushi import KINDS
@@ -54,17 +54,9 @@ def audit_cost(pictures: int, *, model: str, root: Path, size: int) -> Cost:
     Raises:
         RuntimeError: The audit failed.
     """
-    words = [model, f"{root}", f"{size}", f"{pictures}"]
     begun = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, "-m", "visattn.bench.audit", *words],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    seconds = time.monotonic() - begun
-    if done.returncode:
-        raise RuntimeError(f"the audit failed with code {done.returncode}: {done.stderr.strip()}")
-    busy, peak = done.stdout.split()[-2:]
-    return Cost(seconds, float(busy), int(peak))
+    said = run_child("visattn.bench.audit", model, root, size, pictures, what="the audit")
+    return Cost(time.monotonic() - begun, float(said[-2]), int(said[-1]))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

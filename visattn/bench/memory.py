@@ -8,7 +8,6 @@ libraries. The system's own default allocator is used for all alike.
 import argparse
 import os
 import resource
-import subprocess
 import sys
 from collections.abc import Sequence
 from importlib import metadata
@@ -20,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
+from visattn.bench.child import run_child
 from visattn.blocks import block_entry
 
 BLOCKS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -66,18 +66,9 @@ def fresh_peak(name: str, *, batch: int, channels: int, side: int, backward: boo
     """
     if name not in BLOCKS:
         raise KeyError(f"no block {name!r}; there are {', '.join(BLOCKS)}")
-    words = [name, str(batch), str(channels), str(side), str(int(backward))]
-    done = subprocess.run(
-        [sys.executable, "-m", "visattn.bench.memory", *words],
-        env={name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    if done.returncode:
-        raise RuntimeError(
-            f"{name} failed with code {done.returncode} (-9: killed, probably for want of memory):"
-            f" {done.stderr.strip().splitlines()[-1:] or 'it said nothing'}"
-        )
-    return int(done.stdout.split()[-1])
+    own = {key: value for key, value in os.environ.items() if not key.startswith("MALLOC_")}
+    words = (name, batch, channels, side, int(backward))
+    return int(run_child("visattn.bench.memory", *words, what=name, environment=own)[-1])
 
 
 def memory_table(names: Sequence[str], sides: Sequence[int], *, batch: int, channels: int) -> Table:

@@ -1,4 +1,4 @@
-"""Batch normalisation that can train on a single value a channel."""
+"""Batch normalisation that can train on a single value a channel, and layers with it."""
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -25,3 +25,9 @@ class SafeBatchNorm2d(nn.BatchNorm2d):
         return F.batch_norm(
             x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
         )
+
+
+def with_norm(convolution: nn.Conv2d) -> nn.Sequential:
+    """A convolution, `SafeBatchNorm2d` and a ReLU."""
+    norm = SafeBatchNorm2d(convolution.out_channels)
+    return nn.Sequential(convolution, norm, nn.ReLU(inplace=True))

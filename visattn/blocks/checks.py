@@ -1,7 +1,7 @@
-"""Checks of the numbers that blocks are made with."""
+"""Checks of the numbers and names that blocks are made with."""
 
 
-def check_numbers(block: str, **numbers: int) -> None:
+def check_numbers(block: str = "", **numbers: int) -> None:
     """Raise a ValueError, with the block and the name, for the first number below 1.
 
     Example:
@@ -12,7 +12,28 @@ def check_numbers(block: str, **numbers: int) -> None:
     """
     for name, number in numbers.items():
         if number < 1:
-            raise ValueError(f"{block}: {name} must be at least 1, got {number}.")
+            begin = f"{block}: {name}" if block else name
+            raise ValueError(f"{begin} must be at least 1, got {number}.")
+
+
+def check_odd(kernel_size: int) -> None:
+    """Raise a ValueError unless a kernel has a middle."""
+    if kernel_size < 1 or kernel_size % 2 == 0:
+        raise ValueError(f"kernel_size must be odd and at least 1, got {kernel_size}.")
+
+
+def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    """Raise a ValueError unless ``value`` is one of the choices.
+
+    Example:
+        >>> check_choice("combine", "mean", ("sum", "max"))
+        Traceback (most recent call last):
+        ...
+        ValueError: combine must be 'sum' or 'max', got 'mean'.
+    """
+    if value not in choices:
+        known = " or ".join(map(repr, choices)) if len(choices) == 2 else f"one of {choices}"
+        raise ValueError(f"{name} must be {known}, got {value!r}.")
 
 
 def head_count(block: str, heads: int | None, *, channels: int) -> int:

@@ -5,6 +5,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from visattn.blocks.checks import check_choice, check_numbers
 from visattn.blocks.taps import Tap
 
 Init = Literal["identity", "paper"]
@@ -15,11 +16,14 @@ class Gate(nn.Module):
 
     With logits of 0, where a zeroed last layer starts, ``2 * sigmoid(0)`` is exactly 1 in every
     floating-point format, and its gradient is not zero: the gated map starts as its input and
-    learns at once. Range (0, 1) or (0, 2).
+    learns at once. Range (0, 1) or (0, 2). A residual gate, for blocks that multiply by
+    ``1 + sigmoid``, has range (1, 2) with ``"paper"`` and (0, 2) with ``"identity"``.
 
     Args:
-        kind: ``"channel"`` for logits (N, C, 1, 1), ``"spatial"`` for (N, 1, H, W).
+        kind: ``"channel"`` for logits (N, C, 1, 1), ``"spatial"`` for (N, 1, H, W), ``"gate"`` for
+            any other shape that broadcasts to the map's.
         init: ``"paper"`` or ``"identity"``.
+        residual: Add 1 to the sigmoid with ``"paper"``.
 
     Example:
         >>> import torch
@@ -27,26 +31,36 @@ class Gate(nn.Module):
         tensor([1., 1.])
     """
 
-    def __init__(self, kind: Literal["channel", "spatial"], *, init: Init) -> None:
+    offset = 0.0  # of gates that were pickled without one
+
+    def __init__(
+        self, kind: Literal["channel", "spatial", "gate"], *, init: Init, residual: bool = False
+    ) -> None:
         super().__init__()
         check_init(init)
         self.scale = 2.0 if init == "identity" else 1.0
+        self.offset = 1.0 if residual and init == "paper" else 0.0
         self.tap = Tap(kind)
 
     def forward(self, logits: Tensor) -> Tensor:
         """Logits to gates of the same shape."""
         gate = torch.sigmoid(logits)
-        return self.tap(gate if self.scale == 1.0 else gate * self.scale)
+        if self.scale != 1.0:
+            gate = gate * self.scale
+        return self.tap(gate if self.offset == 0.0 else gate + self.offset)
 
     def extra_repr(self) -> str:
-        """The factor, for printing."""
-        return f"scale={self.scale:g}"
+        """The range, for printing."""
+        return f"scale={self.scale:g}" + (f", offset={self.offset:g}" if self.offset else "")
+
+
+JointGate = Gate
+"""The name of a gate that is neither in models that were pickled long ago."""
 
 
 def check_init(init: str) -> None:
     """Raise a ValueError unless ``init`` is one of the two ways to start a block."""
-    if init not in get_args(Init):
-        raise ValueError(f"init must be 'identity' or 'paper', got {init!r}.")
+    check_choice("init", init, get_args(Init))
 
 
 def zero_(*modules: nn.Module) -> None:
@@ -72,10 +86,7 @@ def reduced_channels(channels: int, *, reduction: int, rd_divisor: int | None = 
         >>> reduced_channels(64, reduction=16), reduced_channels(192, reduction=16, rd_divisor=8)
         (4, 16)
     """
-    given = {"channels": channels, "reduction": reduction, "rd_divisor": rd_divisor or 1}
-    for name, number in given.items():
-        if number < 1:
-            raise ValueError(f"{name} must be at least 1, got {number}.")
+    check_numbers(channels=channels, reduction=reduction, rd_divisor=rd_divisor or 1)
     if rd_divisor is None:
         return max(1, channels // reduction)
     rounded = int(channels / reduction + rd_divisor / 2) // rd_divisor * rd_divisor

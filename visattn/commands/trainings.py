@@ -19,7 +19,7 @@ def compare_starts(
     from visattn.training.command_line.process import tune_process
 
     tune_process()
-    from visattn.experiments.finetuning import run_finetuning
+    from visattn.experiments.starts import run_finetuning
 
     run_finetuning(seeds=(0, 1, 2) if seeds is None else seeds, out=out, quick=quick)
 
@@ -136,7 +136,7 @@ def compare_recipes(
     """
     from pathlib import Path
 
-    from visattn.experiments.comparison.comparing import compare, write_tables
+    from visattn.experiments.comparison.comparison import compare, write_tables
 
     named = {"baseline": baseline, "oracle": oracle}
     if tables_only:

@@ -1,6 +1,5 @@
 """Changing pictures and masks alike during training, by albumentations."""
 
-import difflib
 import importlib
 import inspect
 import random
@@ -10,6 +9,7 @@ from typing import Any, final
 
 import numpy as np
 
+from visattn.basics.suggestions import nearest
 from visattn.data.decoding import Decoded
 from visattn.data.optional import albumentations as A, cv2
 from visattn.data.swap_transform import Backgrounds, BackgroundSwap
@@ -193,16 +193,13 @@ def _transform(description: Mapping[str, Any]) -> Any:
     kind = getattr(module, name, None)
     if not (inspect.isclass(kind) and issubclass(kind, A.BasicTransform | A.BaseCompose)):
         names = [key for key, value in vars(module).items() if inspect.isclass(value)]
-        near = difflib.get_close_matches(name, names, n=3)
-        hint = f"; did you mean {' or '.join(near)}?" if near else ""
-        raise ValueError(f"no transform {name!r} in {module.__name__}{hint}")
+        raise ValueError(f"no transform {name!r} in {module.__name__}{nearest(name, names=names)}")
     arguments = dict(description.get("init_args") or {})
     known = [key for key in inspect.signature(kind).parameters if key != "self"]
     for argument in arguments:
         if argument not in known:
-            near = difflib.get_close_matches(argument, known, n=3, cutoff=0.5)
-            hint = f"did you mean {' or '.join(near)}? " if near else ""
-            raise ValueError(f"{name} has no argument {argument!r}; {hint}It has {known}")
+            hint = nearest(argument, names=known, cutoff=0.5) or ";"
+            raise ValueError(f"{name} has no argument {argument!r}{hint} It has {known}")
     try:
         return kind(**arguments)
     except (TypeError, ValueError) as error:

@@ -6,12 +6,23 @@ A picture is taken for a mixture of a foreground F and a background B by its mas
 
 Both are estimated: B from the picture around the mask, F from its inside, so that the pixels of
 the edge, which show the old background through, do not carry it along to the new one. Everything
-here is a pure function of tensors (N, C, H, W), on any device; nothing is differentiable.
+here is a pure function of tensors (N, C, H, W), on any device, and the formulas of single pictures
+serve float32 arrays (H, W, 3) with masks (H, W) too, for which NumPy and OpenCV are several times
+faster than tensors; nothing is differentiable.
 """
 
+from types import ModuleType
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+
+from visattn.data import tensor_planes
+
+Planes = TypeVar("Planes", Tensor, npt.NDArray[np.float32])
+"""Pictures or masks: a batch (N, C, H, W) or one picture (H, W, 3), one mask (H, W)."""
 
 LEAST_FOREGROUND = 1e-3
 """Mean alpha from which on a mask marks anything."""
@@ -21,7 +32,7 @@ LEAST_BACKGROUND = 0.05
 
 
 @torch.no_grad()
-def fill(values: Tensor, *, weights: Tensor) -> Tensor:
+def fill(values: Planes, *, weights: Planes) -> Planes:
     r"""Values where they are trusted, and a smooth continuation of them where not.
 
     Push and pull over a pyramid (Gortler et al., The Lumigraph, 1996): on the way down each
@@ -42,23 +53,25 @@ def fill(values: Tensor, *, weights: Tensor) -> Tensor:
         >>> fill(row, weights=torch.tensor([[[[1.0, 1.0, 0.0, 1.0]]]]))
         tensor([[[[1.0000, 1.0000, 2.5000, 3.0000]]]])
     """
-    nothing = weights.flatten(1).amax(1).eq(0).view(-1, 1, 1, 1)
-    weights = torch.where(nothing, torch.ones_like(weights), weights)
+    of = _operations(values)
+    nothing = of.largest(weights) == 0
+    weights = of.spread(of.chosen(nothing, weights + 1, weights))
     levels = [(values, weights)]
-    while max(values.shape[-2:]) > 1:
-        trust = _sums_of_four(weights)
-        values = _sums_of_four(values * weights).div_(trust.clamp_min(1e-12))
-        weights = trust.clamp_max(1.0)
+    while max(of.sides(values)) > 1:
+        trust = of.sums_of_four(weights)
+        values = of.sums_of_four(values * weights)
+        values /= trust.clip(1e-12, None)
+        weights = trust.clip(None, 1)
         levels.append((values, weights))
     filled = levels.pop()[0]
     while levels:
         values, weights = levels.pop()
-        filled = _mixed(_doubled(filled, values.shape[-2:]), values, weights)
+        filled = _mixed(of.doubled(filled, of.sides(values)), values, weights)
     return filled
 
 
 @torch.no_grad()
-def remove_foreground(images: Tensor, masks: Tensor, *, rim: int = 1) -> Tensor:
+def remove_foreground(images: Planes, masks: Planes, *, rim: int = 1) -> Planes:
     """The pictures with their foreground filled from its surroundings.
 
     A pixel counts as background as far as 1 - 2 m is above 0, with m the largest alpha within
@@ -72,13 +85,14 @@ def remove_foreground(images: Tensor, masks: Tensor, *, rim: int = 1) -> Tensor:
     Returns:
         Backgrounds (N, C, H, W). A picture without any background becomes its mean.
     """
-    return fill(images, weights=(1 - 2 * _widened(masks, rim)).clamp_min(0))
+    widened = _operations(images).widened(masks, rim)
+    return fill(images, weights=(1 - 2 * widened).clip(0, None))
 
 
 @torch.no_grad()
 def foreground_colours(
-    images: Tensor, masks: Tensor, *, backgrounds: Tensor, rim: int = 1
-) -> Tensor:
+    images: Planes, masks: Planes, *, backgrounds: Planes, rim: int = 1
+) -> Planes:
     r"""The colour of the foreground alone, at the edge too.
 
     First the mixture is undone, (I - (1 - alpha) B) / alpha, within the picture's own range of
@@ -95,18 +109,20 @@ def foreground_colours(
     Returns:
         Colours (N, C, H, W), meaningful where alpha is above 0.
     """
-    lowest, highest = images.amin((2, 3), keepdim=True), images.amax((2, 3), keepdim=True)
-    unmixed = torch.addcmul(images, masks - 1, backgrounds)
-    unmixed = unmixed.div_(masks.clamp_min(1e-3)).clamp_(lowest, highest)
-    narrowed = -_widened(-masks, rim)
+    of = _operations(images)
+    alpha = of.spread(masks)
+    unmixed = of.plus_product(images, alpha - 1, backgrounds)
+    unmixed /= alpha.clip(1e-3, None)
+    narrowed = -of.widened(-masks, rim)
     # A foreground thinner than the rim keeps what trust its own alpha gives.
-    thin = narrowed.flatten(1).amax(1).lt(0.75).view(-1, 1, 1, 1)
-    inside = (2 * torch.where(thin, masks, narrowed) - 1).clamp_min(0)
-    return fill(unmixed, weights=inside * inside * (3 - 2 * inside))
+    inside = of.chosen(of.largest(narrowed) < 0.75, masks, narrowed)
+    inside = (2 * inside - 1).clip(0, None)
+    weights = inside * inside * (3 - 2 * inside)
+    return fill(of.within_range(unmixed, images), weights=weights)
 
 
 @torch.no_grad()
-def composite(images: Tensor, masks: Tensor, backgrounds: Tensor, *, rim: int = 1) -> Tensor:
+def composite(images: Planes, masks: Planes, backgrounds: Planes, *, rim: int = 1) -> Planes:
     """The foregrounds of pictures on other backgrounds: alpha F + (1 - alpha) B.
 
     Args:
@@ -120,7 +136,21 @@ def composite(images: Tensor, masks: Tensor, backgrounds: Tensor, *, rim: int = 
     """
     old = remove_foreground(images, masks, rim=rim)
     colours = foreground_colours(images, masks, backgrounds=old, rim=rim)
-    return _mixed(backgrounds, colours, masks)
+    return _mixed(backgrounds, colours, _operations(images).spread(masks))
+
+
+def _operations(planes: Any) -> ModuleType:
+    """The module that computes with tensors, or that with arrays."""
+    if isinstance(planes, Tensor):
+        return tensor_planes
+    from visattn.data import array_planes  # needs OpenCV
+
+    return array_planes
+
+
+def _mixed(start: Planes, end: Planes, weights: Planes) -> Planes:
+    """Start + weights (end - start); ``torch.lerp`` takes twice the time where weights spread."""
+    return _operations(start).plus_product(start, end - start, weights)
 
 
 @torch.no_grad()
@@ -197,55 +227,6 @@ def swap_backgrounds(
     result = images.clone()
     result[rows] = _mixed(chosen, colours, masks[rows])
     return result, torch.where(receives, source, unchanged)
-
-
-def _mixed(start: Tensor, end: Tensor, weights: Tensor) -> Tensor:
-    """Start + weights (end - start); ``torch.lerp`` takes twice the time where weights spread."""
-    return torch.addcmul(start, end - start, weights)
-
-
-def _sums_of_four(planes: Tensor) -> Tensor:
-    """Sums over blocks of 2 x 2, (N, C, H, W) to half the sides, rounded up."""
-    height, width = planes.shape[-2:]
-    planes = F.pad(planes, (0, width % 2, 0, height % 2)) if height % 2 or width % 2 else planes
-    rows = planes[..., ::2, :] + planes[..., 1::2, :]
-    return rows[..., ::2] + rows[..., 1::2]
-
-
-def _doubled(planes: Tensor, size: torch.Size) -> Tensor:
-    """Twice the sides, bilinearly (sample centres, as ``align_corners=False``), cut to ``size``."""
-    count, channels, height, width = planes.shape
-    with torch.autocast(planes.device.type, enabled=False):
-        wide = planes @ _doubling_matrix(width, like=planes)  # several times faster than strides
-    rows = wide.new_empty(count, channels, height, 2, 2 * width)
-    above, below = rows[:, :, :, 0], rows[:, :, :, 1]
-    above[:, :, 0], below[:, :, -1] = wide[:, :, 0], wide[:, :, -1]
-    torch.lerp(wide[:, :, 1:], wide[:, :, :-1], 0.25, out=above[:, :, 1:])
-    torch.lerp(wide[:, :, :-1], wide[:, :, 1:], 0.25, out=below[:, :, :-1])
-    return rows.flatten(2, 3)[:, :, : size[0], : size[1]]
-
-
-def _doubling_matrix(side: int, *, like: Tensor) -> Tensor:
-    """(side, 2 side): entry 2 j is 3/4 of j and 1/4 of j - 1, entry 2 j + 1 with j + 1."""
-    matrix = torch.zeros(side, side, 2, device=like.device, dtype=like.dtype)
-    matrix.diagonal().fill_(0.75)
-    matrix[:, :, 0].diagonal(1).fill_(0.25)
-    matrix[:, :, 1].diagonal(-1).fill_(0.25)
-    matrix[0, 0, 0] = matrix[-1, -1, 1] = 1.0
-    return matrix.flatten(1)
-
-
-def _widened(masks: Tensor, radius: int) -> Tensor:
-    """The largest value within ``radius`` pixels along both axes."""
-    for _ in range(radius):
-        for axis in (2, 3):
-            side = masks.shape[axis]
-            wider = masks.clone()
-            head, tail = wider.narrow(axis, 0, side - 1), wider.narrow(axis, 1, side - 1)
-            torch.maximum(head, masks.narrow(axis, 1, side - 1), out=head)
-            torch.maximum(tail, masks.narrow(axis, 0, side - 1), out=tail)
-            masks = wider
-    return masks
 
 
 def _without_nan(masks: Tensor) -> Tensor:

@@ -235,23 +235,23 @@ class PictureDataset(Dataset[dict[str, Tensor | int]]):
     ) -> None:
         self.folder = Path(folder)
         self.items = scan_pictures(self.folder)
-        self.decoder = Decoder(size, fit=fit)
-        self._lookup = _normalisation(mean, std)
+        self._rows = FolderDataset(
+            self.folder,
+            split="",
+            size=size,
+            fit=fit,
+            class_names=(),
+            items=self.items,
+            mean=mean,
+            std=std,
+        )
+        self.decoder = self._rows.decoder
 
     def __len__(self) -> int:
         return len(self.items)
 
     def __getitem__(self, index: int) -> dict[str, Tensor | int]:
-        if not 0 <= index < len(self.items):
-            raise IndexError(f"no row {index} in a data set of {len(self.items)} pictures")
-        decoded = self.decoder(self.items[index])
-        return {
-            "image": _normalised(decoded.image, self._lookup),
-            "label": -1,
-            "mask": _mask_tensor(decoded),
-            "background": -1,
-            "index": index,
-        }
+        return self._rows[index]
 
     def check(self) -> None:
         """Look at every file's header and end.

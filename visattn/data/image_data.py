@@ -10,7 +10,8 @@ from torch.utils.data import DataLoader
 from visattn.data.augmentation import DEFAULT_AUGMENTATION, Augmentation, Augmenter
 from visattn.data.folders import IMAGENET_MEAN, IMAGENET_STD, FolderDataset, PictureDataset
 from visattn.data.layout import Item
-from visattn.data.loading import evaluation_loader, training_loader
+from visattn.data.loaders import evaluation_loader, training_loader
+from visattn.data.mask_share import keep_masks
 from visattn.data.masks import SOFT, MaskValues
 from visattn.data.optional import lightning as L
 from visattn.data.swap_transform import PictureBackgrounds, RemovedForegrounds
@@ -90,16 +91,13 @@ class ImageData(L.LightningDataModule, ABC):
         ):
             if value < least:
                 raise ValueError(f"{name} must be at least {least}, got {value}")
-        if not 0.0 <= mask_share <= 1.0:
-            raise ValueError(
-                f"mask_share must lie in [0, 1] (0.05 keeps 5 % of the masks), got {mask_share}"
-            )
+        keep_masks((), share=mask_share)  # an error now, not after rendering
         if augmentation is not None and augmentation.swap and mask_share == 0:
             raise ValueError(
                 f"augmentation.swap={augmentation.swap} needs masks, but mask_share=0 keeps none"
             )
         if augmentation is not None and augmentation.swap_from is not None:
-            PictureBackgrounds(augmentation.swap_from)  # an error now, not after rendering
+            PictureBackgrounds(augmentation.swap_from)  # the same
         if masked and mask_share < 1:
             raise ValueError(
                 "masked=true shows each picture through its mask, so it needs all masks: "

@@ -8,11 +8,11 @@ Nothing here opens a picture.
 """
 
 import csv
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from visattn.basics.suggestions import nearest
 from visattn.data.masks import MaskValues
 
 PICTURE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
@@ -64,18 +64,29 @@ def split_names(root: Path) -> tuple[str, ...]:
     return names
 
 
+def known_split(split: str, *, splits: Sequence[str], root: Path) -> str:
+    """The split, if there is one of that name.
+
+    Raises:
+        ValueError: There is none; the nearest names are given.
+
+    Example:
+        >>> known_split("val", splits=("train", "val"), root=Path("birds"))
+        'val'
+    """
+    if split in splits:
+        return split
+    hint = nearest(repr(split), names=map(repr, splits)) or ";"
+    raise ValueError(f"no split {split!r} in {root}{hint} There are {', '.join(splits)}")
+
+
 def class_folders(root: Path, split: str) -> tuple[str, ...]:
     """The class folders of a split, sorted by name.
 
     Raises:
         ValueError: There is no such split (the nearest names are given), or it has no class.
     """
-    splits = split_names(root)
-    if split not in splits:
-        near = difflib.get_close_matches(split, splits, n=3)
-        hint = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
-        raise ValueError(f"no split {split!r} in {root}: {hint}There are {', '.join(splits)}")
-    folder = root / split / "images"
+    folder = root / known_split(split, splits=split_names(root), root=root) / "images"
     names = tuple(sorted(p.name for p in folder.iterdir() if p.is_dir() and _visible(p)))
     if not names:
         raise ValueError(

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import albumentations as albumentations
-    import cv2 as cv2
     import lightning as lightning
+
+    cv2: Any  # its stubs know no array's type
 
 _PACKAGES = ("albumentations", "cv2", "lightning")
 

@@ -8,10 +8,14 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
-from visattn.data.background_swap import LEAST_BACKGROUND, LEAST_FOREGROUND
+from visattn.data.background_swap import (
+    LEAST_BACKGROUND,
+    LEAST_FOREGROUND,
+    composite,
+    remove_foreground,
+)
 from visattn.data.decoding import Decoded
 from visattn.data.layout import Item, scan_pictures
-from visattn.data.matting import composite_picture, remove_foreground_picture
 from visattn.data.optional import albumentations as A, cv2
 
 # A folder's pictures are kept in memory at no more than this side.
@@ -97,7 +101,7 @@ class RemovedForegrounds:
                 # All foreground: its fill would be the foreground's own colour.
                 self._kept[index] = np.full_like(decoded.image, 128)
             else:
-                filled = remove_foreground_picture(_floats(decoded.image), alpha, rim=self.rim)
+                filled = remove_foreground(_floats(decoded.image), alpha, rim=self.rim)
                 self._kept[index] = _like(decoded.image, filled)
         return self._kept[index]
 
@@ -190,7 +194,7 @@ class BackgroundSwap(A.DualTransform):
         """The picture on its new background; itself where it has no mask."""
         if alpha is None or background is None:
             return img
-        return _like(img, composite_picture(_floats(img), alpha, _floats(background), rim=self.rim))
+        return _like(img, composite(_floats(img), alpha, _floats(background), rim=self.rim))
 
     def apply_to_mask(self, mask: npt.NDArray[Any], **params: Any) -> npt.NDArray[Any]:
         """The mask, unchanged: the foreground does not move."""

@@ -5,8 +5,7 @@ import json
 import os
 import platform
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -16,15 +15,17 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from visattn.basics.files import write_whole
 from visattn.data.generated.sushi import sushi_cache
 from visattn.data.modules import SushiData
+from visattn.experiments.recipe_run import build_recipe, timed
 from visattn.metrics import paired_difference
 from visattn.pictures import panels, save
 from visattn.training.classifier import ImageClassifier
 from visattn.training.command_line.command import TaskCLI
 from visattn.training.command_line.quiet import quiet_lightning
-from visattn.training.command_line.recipes import find_recipe
-from visattn.training.outcomes import Results, SplitOutcome, interval, percent, points
+from visattn.training.outcomes import SplitOutcome
+from visattn.training.results import Results, interval, percent, points
 
 RECIPES = ("plain", "mask")
 SPLITS = ("original", "mixed_same", "mixed_rand", "mixed_new", "only_bg")
@@ -84,20 +85,20 @@ def run_demo(
     begun = time.monotonic()
     console = Console(highlight=False, soft_wrap=True)
     out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
     changes: dict[str, Any] = dict(_QUICK) if quick else {}
     changes |= {"seed_everything": seed, "data.seed": seed, "data.mask_seed": seed}
     changes |= {} if epochs is None else {"trainer.max_epochs": epochs}
     changes |= {} if size is None else {"data.size": size}
-    seconds: dict[str, Any] = {
-        "scenes": _render(_build("plain", out, changes, logs=False), console)
-    }
+    changes["data.variants"] = list(SPLITS)
+    plain = build_recipe("foreground/plain", runs=out, name="plain", changes=changes, logs=False)
+    seconds: dict[str, Any] = {"scenes": _render(plain, console)}
     trained: dict[str, _Trained] = {}
     for name in RECIPES:
-        trained[name] = _train_and_test(_build(name, out, changes), name=name, console=console)
+        cli = build_recipe(f"foreground/{name}", runs=out, name=name, changes=changes)
+        trained[name] = _train_and_test(cli, name=name, console=console)
         gc.collect()
         seconds[name] = dict(trained[name].seconds)
-    with _timed(console, "Drawing") as clock:
+    with timed(console, "Drawing") as clock:
         pictures = _draw(trained["mask"], seed=seed, out=out / "overlays.png")
     seconds |= {"drawing": clock["seconds"], "total": time.monotonic() - begun}
     found = {
@@ -112,20 +113,10 @@ def run_demo(
         "mask_minus_plain": _differences(trained),
         "runs": {name: entry.run for name, entry in trained.items()},
     }
-    written = out / "results.json"
-    written.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    written = write_whole(out / "results.json", json.dumps(found, indent=2) + "\n")
     console.print(_table(trained, quick=quick))
     console.print(f"{written}, {pictures}: {seconds['total']:.0f} s in all")
     return found
-
-
-def _build(name: str, out: Path, changes: Mapping[str, Any], *, logs: bool = True) -> TaskCLI:
-    """A recipe's network, data and trainer, with some values changed."""
-    words = [f"--config={find_recipe(f'foreground/{name}')}", f"--runs={out}", f"--name={name}"]
-    words += [f"--{key}={value}" for key, value in changes.items()]
-    words += [f"--data.variants={json.dumps(list(SPLITS))}"]
-    with quiet_lightning():
-        return TaskCLI(words, run=False, logs=logs)
 
 
 def _render(cli: TaskCLI, console: Console) -> float:
@@ -136,7 +127,7 @@ def _render(cli: TaskCLI, console: Console) -> float:
     if folder.is_dir():
         console.print(f"Scenes: {count} pictures are there already, in {folder}")
         return 0.0
-    with _timed(console, f"Scenes: rendering {count} pictures into {folder}") as clock:
+    with timed(console, f"Scenes: rendering {count} pictures into {folder}") as clock:
         data.prepare_data()
     return clock["seconds"]
 
@@ -149,10 +140,10 @@ def _train_and_test(cli: TaskCLI, *, name: str, console: Console) -> _Trained:
     }[name]
     seconds = {}
     with quiet_lightning():
-        with _timed(console, f"Training {name}: {what}; epochs: {epochs}") as clock:
+        with timed(console, f"Training {name}: {what}; epochs: {epochs}") as clock:
             cli.trainer.fit(cli.model, datamodule=cli.datamodule)
         seconds["training"] = clock["seconds"]
-        with _timed(console, f"Testing {name}") as clock:
+        with timed(console, f"Testing {name}") as clock:
             cli.trainer.test(cli.model, datamodule=cli.datamodule, verbose=False)
         seconds["testing"] = clock["seconds"]
     splits = {key.removeprefix("test_"): value for key, value in cli.outcomes.splits.items()}
@@ -168,17 +159,6 @@ def _train_and_test(cli: TaskCLI, *, name: str, console: Console) -> _Trained:
     trained.model.trainer = None  # so that the trainer goes, and with it the processes that load
     trained.data.trainer = None
     return trained
-
-
-@contextmanager
-def _timed(console: Console, what: str) -> Iterator[dict[str, float]]:
-    """Say what is being done, and then how long it took."""
-    clock: dict[str, float] = {}
-    console.print(what)
-    begun = time.monotonic()
-    yield clock
-    clock["seconds"] = time.monotonic() - begun
-    console.print(f"  {clock['seconds']:.0f} s")
 
 
 def _draw(trained: _Trained, *, seed: int, out: Path) -> Path:

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from visattn.basics.files import write_whole
+
 BEGIN, END = "<!-- table -->", "<!-- end -->"
 
 
@@ -40,10 +42,7 @@ def fill_readme(path: str | Path, text: str) -> None:
             "is replaced"
         )
     after = rest[0].partition(f"{END}\n")[2]
-    filled = f"{before}{BEGIN}\n{text.strip()}\n{END}\n{after}"
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_text(filled, encoding="utf-8")
-    temporary.replace(path)
+    write_whole(path, f"{before}{BEGIN}\n{text.strip()}\n{END}\n{after}")
 
 
 def recipe_link(name: str, *, folder: Path) -> str:

@@ -8,9 +8,8 @@ from typing import Any
 from rich.table import Table
 
 from visattn.basics.suggestions import nearest
-from visattn.experiments.comparison.page import share
-from visattn.experiments.comparison.summary import Statistic
 from visattn.experiments.markdown import recipe_link, table_text
+from visattn.metrics.statistic import Statistic
 from visattn.training.command_line.runs import versions_of
 
 Numbers = dict[str, dict[str, list[float]]]
@@ -85,7 +84,7 @@ def spread_table(tests: Mapping[str, Numbers], *, splits: Sequence[str] | None =
         table.add_column(measure.replace("_", " "), justify="right")
     for name, split, measured in rows:
         count = max(len(values) for values in measured.values())
-        cells = [_cell(measured[measure]) if measure in measured else "" for measure in measures]
+        cells = [_cell(measured.get(measure, [])) for measure in measures]
         table.add_row(name, split, str(count), *cells)
     return table
 
@@ -150,7 +149,7 @@ def _rows(
     for column in columns:
         measure, _, split = column.partition("/")
         found = [numbers.get(split, {}).get(measure, []) for numbers in tests.values()]
-        filled.append(_whole(found) or [_cell(values) if values else "" for values in found])
+        filled.append(_whole(found) or [_cell(values) for values in found])
     for (name, numbers), cells in zip(tests.items(), zip(*filled, strict=True), strict=True):
         count = max(len(found) for measured in numbers.values() for found in measured.values())
         yield name, f"{count}", list(cells)
@@ -166,7 +165,7 @@ def _whole(column: Sequence[Sequence[float]]) -> list[str] | None:
 
 
 def _cell(values: Sequence[float]) -> str:
-    return share(Statistic.of(values))
+    return Statistic.of(values).text() if values else ""
 
 
 def _number(value: Any) -> float | None:

@@ -1,6 +1,5 @@
 """A model as one file for other runtimes: ONNX or ``torch.export``, with its maps if wanted."""
 
-from visattn.exporting.export import Exported, export_model
-from visattn.exporting.programs import Dynamic, free_sizes
+import lazy_loader
 
-__all__ = ["Dynamic", "Exported", "export_model", "free_sizes"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from visattn.exporting.answering import Answering, map_names
 from visattn.exporting.files import check_format, difference_to, write_onnx
+from visattn.exporting.map_outputs import Answering, map_names
 from visattn.exporting.programs import (
     Dynamic,
     check_runs,

@@ -13,7 +13,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from visattn.metrics.intervals import Difference, Proportion, paired_difference, wilson
+from visattn.metrics.intervals import (
+    Difference,
+    Proportion,
+    check_lengths,
+    paired_difference,
+    wilson,
+)
 
 Classes = Tensor | Sequence[int]
 
@@ -266,12 +272,7 @@ def _share(hits: Tensor) -> Proportion:
 
 def _paired(**columns: Classes) -> list[Tensor]:
     read = {name: _classes(values, what=name) for name, values in columns.items()}
-    lengths = {name: len(values) for name, values in read.items()}
-    if len(set(lengths.values())) > 1:
-        raise ValueError(
-            "one value an image, in the same order, was expected; the lengths are "
-            + ", ".join(f"{name} {length}" for name, length in lengths.items())
-        )
+    check_lengths(**read)
     return list(read.values())
 
 

@@ -89,7 +89,11 @@ def whole_image_accuracy(mask: Tensor, *, overlaps: Sequence[float] = BOX_OVERLA
         >>> whole_image_accuracy(torch.tensor([[[1, 1, 0, 0]]])).accuracies
         (1.0, 1.0, 0.0)
     """
-    return best_over_thresholds(whole_image_hits(mask, overlaps=overlaps), overlaps=overlaps)
+    true, _ = foreground(mask)
+    sides = _box(true)[:, 2:] - _box(true)[:, :2] + 1
+    found = sides.prod(1).double() / true[0].numel() if len(true) else sides.new_zeros(0).double()
+    found = found.masked_fill(~true.flatten(1).any(1), torch.nan)
+    return best_over_thresholds(_hits(found[:, None], overlaps), overlaps=overlaps)
 
 
 def box_overlaps(saliency: Tensor, mask: Tensor, *, thresholds: int = 100) -> Tensor:
@@ -113,8 +117,7 @@ def box_overlaps(saliency: Tensor, mask: Tensor, *, thresholds: int = 100) -> Te
     pixels = prepare(saliency, mask)
     true, _ = foreground(mask)
     true = true.to(pixels.saliency.device)
-    lowest = pixels.saliency.masked_fill(~pixels.valid, torch.inf).amin(1, keepdim=True)
-    highest = pixels.saliency.masked_fill(~pixels.valid, -torch.inf).amax(1, keepdim=True)
+    lowest, highest = pixels.lowest()[:, None], pixels.highest()[:, None]
     shares = ((pixels.saliency - lowest) / (highest - lowest)).nan_to_num(0)
     shares = shares.masked_fill(~pixels.valid, 0).view(true.shape)
     levels = torch.arange(thresholds, device=true.device, dtype=shares.dtype) / thresholds
@@ -130,32 +133,12 @@ def box_overlaps(saliency: Tensor, mask: Tensor, *, thresholds: int = 100) -> Te
 def box_hits(
     saliency: Tensor, mask: Tensor, *, overlaps: Sequence[float], thresholds: int
 ) -> Tensor:
-    """Whether each image is hit, at each threshold and overlap.
-
-    Args:
-        saliency: Maps (N, H, W) or (N, 1, H, W).
-        mask: True masks of the same size.
-        overlaps: The IoU that counts as a hit, each in (0, 1].
-        thresholds: How many.
+    """Whether each image is hit, at each threshold and overlap; arguments of `max_box_accuracy`.
 
     Returns:
         1 or 0 (N, T, overlaps); NaN for an image with an empty mask.
     """
     return _hits(box_overlaps(saliency, mask, thresholds=thresholds), overlaps)
-
-
-def whole_image_hits(mask: Tensor, *, overlaps: Sequence[float]) -> Tensor:
-    """Whether a box of the whole image hits: 1 or 0 (N, 1, overlaps), NaN for an empty mask.
-
-    Args:
-        mask: True masks (N, H, W) or (N, 1, H, W).
-        overlaps: The IoU that counts as a hit, each in (0, 1].
-    """
-    true, _ = foreground(mask)
-    sides = _box(true)[:, 2:] - _box(true)[:, :2] + 1
-    found = sides.prod(1).double() / true[0].numel() if len(true) else sides.new_zeros(0).double()
-    found = found.masked_fill(~true.flatten(1).any(1), torch.nan)
-    return _hits(found[:, None], overlaps)
 
 
 def best_over_thresholds(hits: Tensor, *, overlaps: Sequence[float]) -> BoxAccuracy:

@@ -9,14 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from visattn.metrics.probing import (
-    Baseline,
-    Model,
-    baseline_images,
-    check_probe,
-    class_probabilities,
-    whole_images,
-)
+from visattn.metrics.probing import Baseline, Model, Probe, baseline_images
 
 
 @dataclass(frozen=True)
@@ -85,7 +78,8 @@ def masked_confidence(
         >>> masked_confidence(model, image, torch.tensor([[[0.0, 1.0]]])).drop
         tensor([0.4323], dtype=torch.float64)
     """
-    images, maps = check_probe(model, images, saliency, batch_size=batch_size)
+    probe = Probe(model, images, saliency, batch_size=batch_size)
+    images, maps = probe.images, probe.maps
     other = baseline_images(images, baseline)
     flat = torch.zeros(len(maps), dtype=torch.bool)
     if normalise == "image":
@@ -101,11 +95,11 @@ def masked_confidence(
             "normalise='none' it must be in [0, 1]"
         )
     shares = maps[:, None].to(images.dtype)
-    fixed, whole = whole_images(model, images, classes=classes, batch_size=batch_size)
+    fixed, whole = probe.whole(classes)
 
     def build(pairs: Tensor) -> Tensor:
         rows = pairs[:, 0].to(images.device)
         return shares[rows] * images[rows] + (1 - shares[rows]) * other[rows]
 
-    masked = class_probabilities(model, build, fixed, variants=1, batch_size=batch_size)[:, 0]
+    masked = probe.changed(build, fixed, variants=1)[:, 0]
     return MaskedConfidence(whole, masked.masked_fill(flat, torch.nan), fixed)

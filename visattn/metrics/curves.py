@@ -9,15 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from visattn.metrics.probing import (
-    Baseline,
-    Model,
-    baseline_images,
-    check_probe,
-    class_probabilities,
-    falling_order,
-    whole_images,
-)
+from visattn.metrics.probing import Baseline, Model, Probe, baseline_images, falling_order
 
 _STEPS = 32
 
@@ -90,7 +82,8 @@ def deletion(
         >>> [round(deletion(model, images, m, step=1).area.item(), 3) for m in (right, wrong)]
         [0.621, 0.862]
     """
-    return _curve(model, images, saliency, "deletion", classes, baseline, step, batch_size)
+    probe = Probe(model, images, saliency, batch_size=batch_size)
+    return _curve(probe, "deletion", classes=classes, baseline=baseline, step=step)
 
 
 def insertion(
@@ -105,39 +98,22 @@ def insertion(
 ) -> Curve:
     """Reveal pixels on a baseline in falling order of the map, and follow the class.
 
-    A high area says that the pixels which the map marks are enough for the class. All else as in
-    ``deletion``.
-
-    Args:
-        model: Images to logits (N, K), in evaluation mode.
-        images: Images (N, C, H, W) as the model takes them.
-        saliency: Maps (N, H, W) or (N, 1, H, W) of the images' size; only their order matters.
-        classes: Classes (N,) to follow; those that the model predicts if None.
-        baseline: ``"zero"``, ``"mean"``, ``"blur"`` or images; see ``baseline_images``.
-        step: Pixels a step; 1/32 of the image if None.
-        batch_size: Images a call of the model.
-
-    Returns:
-        The curves; ``area`` is the metric, one value an image.
-
-    Raises:
-        TypeError: If an argument is of a type that cannot be read.
-        ValueError: If shapes don't fit or a value is out of its range.
+    A high area says that the pixels which the map marks are enough for the class. All else,
+    arguments, result and errors, as in ``deletion``.
     """
-    return _curve(model, images, saliency, "insertion", classes, baseline, step, batch_size)
+    probe = Probe(model, images, saliency, batch_size=batch_size)
+    return _curve(probe, "insertion", classes=classes, baseline=baseline, step=step)
 
 
 def _curve(
-    model: Model,
-    images: Tensor,
-    saliency: Tensor,
+    probe: Probe,
     way: Literal["deletion", "insertion"],
+    *,
     classes: Tensor | None,
     baseline: Baseline | Tensor,
     step: int | None,
-    batch_size: int,
 ) -> Curve:
-    images, maps = check_probe(model, images, saliency, batch_size=batch_size)
+    images, maps = probe.images, probe.maps
     pixels = maps.shape[1] * maps.shape[2]
     width = -(-pixels // _STEPS) if step is None else step
     if width < 1:
@@ -146,13 +122,13 @@ def _curve(
     start, end = (images, other) if way == "deletion" else (other, images)
     counts = torch.tensor([*range(0, pixels, width), pixels])
     places = falling_order(maps).view_as(maps)
-    fixed, _ = whole_images(model, images, classes=classes, batch_size=batch_size)
+    fixed, _ = probe.whole(classes)
 
     def build(pairs: Tensor) -> Tensor:
         rows, steps = pairs.to(images.device).unbind(1)
         changed = places[rows] < counts.to(images.device)[steps][:, None, None]
         return torch.where(changed[:, None], end[rows], start[rows])
 
-    found = class_probabilities(model, build, fixed, variants=len(counts), batch_size=batch_size)
+    found = probe.changed(build, fixed, variants=len(counts))
     name = baseline if isinstance(baseline, str) else "images"
     return Curve(counts.double() / pixels, found, fixed, name)

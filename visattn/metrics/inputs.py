@@ -22,6 +22,14 @@ class Pixels(NamedTuple):
     mask: Tensor
     valid: Tensor
 
+    def lowest(self) -> Tensor:
+        """The smallest value of each image (N,), of the pixels that count."""
+        return self.saliency.masked_fill(~self.valid, torch.inf).amin(1)
+
+    def highest(self) -> Tensor:
+        """The largest value of each image (N,), of the pixels that count."""
+        return self.saliency.masked_fill(~self.valid, -torch.inf).amax(1)
+
 
 def prepare(saliency: Tensor, mask: Tensor) -> Pixels:
     """Check a batch of maps against its masks and lay the pixels out in rows.
@@ -46,29 +54,16 @@ def prepare(saliency: Tensor, mask: Tensor) -> Pixels:
             f"saliency has {saliency.shape[0]} maps, mask has {true.shape[0]} masks: "
             "one mask for each map was expected"
         )
-    if saliency.shape[1:] != true.shape[1:]:
-        raise ValueError(
-            f"saliency is {_size(saliency)} and mask is {_size(true)} pixels (height x width): "
-            "bring the map to the mask's size first, for instance with "
-            f"resize_saliency(saliency, size={tuple(true.shape[1:])})"
-        )
+    check_size(saliency, like=true, of="mask is")
     saliency, true, valid = (t.flatten(1) for t in (saliency, true.to(saliency.device), valid))
     valid = valid.to(saliency.device)
     saliency = saliency.masked_fill(~valid, 0)
-    if not torch.isfinite(saliency).all():
-        first = int((~torch.isfinite(saliency)).any(1).nonzero()[0])
-        raise ValueError(
-            f"saliency map {first} holds NaN or infinite values; finite values were expected at "
-            "every pixel that the mask does not ignore"
-        )
+    check_finite(saliency, what="saliency")
     return Pixels(saliency, true, valid)
 
 
 def foreground(mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Read true masks.
-
-    Args:
-        mask: As for ``prepare``.
+    """Read true masks, as ``prepare`` takes them.
 
     Returns:
         Foreground (N, H, W) and the pixels that count (N, H, W), both boolean.
@@ -98,11 +93,7 @@ def foreground(mask: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def without_negatives(saliency: Tensor, *, negative: Negative) -> Tensor:
-    """Refuse negative values or set them to 0, as told.
-
-    Args:
-        saliency: Values of any shape.
-        negative: ``"refuse"`` or ``"clip"``.
+    """Refuse negative values (``"refuse"``) or set them to 0 (``"clip"``), whatever the shape.
 
     Raises:
         ValueError: If a value is negative and ``negative`` is ``"refuse"``, or on another word.
@@ -158,23 +149,40 @@ def resize_saliency(
 
 
 def read_maps(value: Tensor, *, what: str) -> Tensor:
-    """Read maps in double precision (single where the device has no double).
-
-    Args:
-        value: Maps (N, H, W) or (N, 1, H, W).
-        what: Their name in errors.
+    """Read maps (N, H, W) or (N, 1, H, W) in double precision (single if the device has no double).
 
     Returns:
         Maps (N, H, W), detached.
 
     Raises:
-        TypeError: If ``value`` is no tensor or complex.
+        TypeError: If ``value``, called ``what``, is no tensor or complex.
         ValueError: If its shape is another.
     """
     planes = _planes(value, what=what).detach()
     if planes.dtype.is_complex:
         raise TypeError(f"{what} is complex ({planes.dtype}); real values were expected")
     return planes.to(torch.float32 if planes.device.type == "mps" else torch.float64)
+
+
+def check_size(maps: Tensor, *, like: Tensor, of: str) -> None:
+    """Raise a ValueError unless maps (N, H, W) have the last two axes of another tensor."""
+    size = tuple(like.shape[-2:])
+    if tuple(maps.shape[1:]) != size:
+        raise ValueError(
+            f"saliency is {maps.shape[1]} x {maps.shape[2]} and {of} {size[0]} x {size[1]} pixels "
+            "(height x width): bring the map to that size first, for instance with "
+            f"resize_saliency(saliency, size={size})"
+        )
+
+
+def check_finite(maps: Tensor, *, what: str) -> None:
+    """Raise a ValueError that names the first of some maps (N, ...) with NaN or infinities."""
+    finite = torch.isfinite(maps).flatten(1).all(1)
+    if not finite.all():
+        raise ValueError(
+            f"{what} map {int((~finite).nonzero()[0])} holds NaN or infinite values; finite values "
+            "were expected at every pixel that counts"
+        )
 
 
 def _planes(value: Tensor, *, what: str) -> Tensor:
@@ -193,7 +201,3 @@ def _planes(value: Tensor, *, what: str) -> Tensor:
     if 0 in value.shape[1:]:
         raise ValueError(f"{what} has no pixels: its shape is {tuple(value.shape)}")
     return value
-
-
-def _size(planes: Tensor) -> str:
-    return f"{planes.shape[1]} x {planes.shape[2]}"

@@ -1,7 +1,7 @@
 """Shares with their uncertainty: Wilson's interval, paired differences, mean and spread."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from dataclasses import dataclass
 from statistics import NormalDist, mean, stdev
 
@@ -98,7 +98,8 @@ def wilson(count: int, *, images: int, confidence: float = 0.95) -> Proportion:
     """
     if not 0 <= count <= images:
         raise ValueError(f"count must lie in 0 to images = {images}, not {count}")
-    z = _quantile(confidence)
+    check_confidence(confidence)
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
     if images == 0:
         return Proportion(math.nan, math.nan, math.nan, 0, 0)
     share = count / images
@@ -159,6 +160,16 @@ def paired_difference(
     return Difference(value, value - down, value + up, images)
 
 
+def check_lengths(**columns: Sized) -> None:
+    """Raise a ValueError, with the names and lengths, unless all columns are as long."""
+    lengths = {name: len(values) for name, values in columns.items()}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(
+            "one value an image, in the same order, was expected; the lengths are "
+            + ", ".join(f"{name} {length}" for name, length in lengths.items())
+        )
+
+
 def mean_std(values: Sequence[float]) -> Spread:
     """Mean and sample standard deviation over training seeds, at least three of them.
 
@@ -189,10 +200,10 @@ def mean_std(values: Sequence[float]) -> Spread:
     return Spread(mean(defined), stdev(defined), len(defined), left_out)
 
 
-def _quantile(confidence: float) -> float:
+def check_confidence(confidence: float) -> None:
+    """Raise a ValueError for what is no coverage of an interval."""
     if not 0 < confidence < 1:
         raise ValueError(f"confidence must lie between 0 and 1, not {confidence}")
-    return NormalDist().inv_cdf((1 + confidence) / 2)
 
 
 def _combined(first: float, second: float, correlation: float) -> float:

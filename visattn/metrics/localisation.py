@@ -146,23 +146,15 @@ def pointing_game(saliency: Tensor, mask: Tensor, *, tolerance: float = 0) -> Te
     pixels = prepare(saliency, mask)
     true, _ = foreground(mask)
     near = _within(true, tolerance=tolerance).flatten(1).to(pixels.saliency.device)
-    highest = pixels.saliency.masked_fill(~pixels.valid, -torch.inf).amax(1)
-    lowest = pixels.saliency.masked_fill(~pixels.valid, torch.inf).amin(1)
+    highest = pixels.highest()
     maxima = (pixels.saliency == highest[:, None]) & pixels.valid
     hits = (maxima & near).sum(1).double() / maxima.sum(1)
-    hits = torch.where(highest > lowest, hits, torch.zeros_like(hits))
+    hits = torch.where(highest > pixels.lowest(), hits, torch.zeros_like(hits))
     return torch.where(pixels.mask.any(1), hits, torch.full_like(hits, torch.nan))
 
 
 def top_area_hits(pixels: Pixels) -> Tensor:
-    """Number of the ``|M|`` highest pixels that lie on M, ties shared evenly.
-
-    Args:
-        pixels: Maps and masks in rows.
-
-    Returns:
-        Numbers (N,) in [0, ``|M|``]; NaN where M is empty.
-    """
+    """Number (N,) of the ``|M|`` highest pixels that lie on M, ties shared; NaN if M is empty."""
     area = pixels.mask.sum(1)
     values = pixels.saliency.masked_fill(~pixels.valid, -torch.inf)
     last = values.sort(1, descending=True).values.gather(1, (area - 1).clamp(min=0)[:, None])

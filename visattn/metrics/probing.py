@@ -1,24 +1,21 @@
 """Asking a classifier about changed images: the class of the whole image, and its probability."""
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, final, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from visattn.metrics.inputs import read_maps
+from visattn.metrics.inputs import check_finite, check_size, read_maps
 
 Model = Callable[[Tensor], Tensor]
 Baseline = Literal["zero", "mean", "blur"]
 
-BASELINES = ("zero", "mean", "blur")
 
-
-def check_probe(
-    model: Model, images: Tensor, saliency: Tensor, *, batch_size: int
-) -> tuple[Tensor, Tensor]:
-    """Check what every faithfulness metric takes.
+@final
+class Probe:
+    """A classifier, images and their maps, checked; asked for a class as the images change.
 
     Args:
         model: Images to logits; a module must be in evaluation mode.
@@ -26,110 +23,99 @@ def check_probe(
         saliency: Maps (N, H, W) or (N, 1, H, W) of the images' size, finite.
         batch_size: Images a call of the model.
 
-    Returns:
-        The images and the maps (N, H, W) on the images' device, both detached.
+    Attributes:
+        images: The images, detached.
+        maps: The maps (N, H, W) on the images' device, detached.
 
     Raises:
         TypeError: If images or maps are no tensors of real numbers.
         ValueError: If shapes or sizes don't fit, a map isn't finite, the model is in training
             mode, or ``batch_size`` is less than 1.
     """
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1, not {batch_size}")
-    if isinstance(model, nn.Module) and model.training:
-        raise ValueError(
-            "the model is in training mode, in which its answer to an image depends on the others "
-            "of the batch: call model.eval() first"
-        )
-    if not isinstance(images, Tensor) or not images.dtype.is_floating_point:
-        kind = images.dtype if isinstance(images, Tensor) else type(images).__name__
-        raise TypeError(
-            f"images must be a torch tensor of floating point, as the model takes it, not {kind}"
-        )
-    if images.ndim != 4 or 0 in images.shape[1:]:
-        raise ValueError(f"images must be (N, C, H, W), not {tuple(images.shape)}")
-    maps = read_maps(saliency, what="saliency").to(images.device)
-    if len(maps) != len(images):
-        raise ValueError(f"one map an image was expected: {len(images)} images, {len(maps)} maps")
-    if maps.shape[1:] != images.shape[2:]:
-        raise ValueError(
-            f"saliency is {maps.shape[1]} x {maps.shape[2]} and the images are {images.shape[2]} x "
-            f"{images.shape[3]} pixels (height x width): bring the map to the image's size first, "
-            f"with resize_saliency(saliency, size={tuple(images.shape[2:])})"
-        )
-    if not torch.isfinite(maps).all():
-        first = int((~torch.isfinite(maps)).flatten(1).any(1).nonzero()[0])
-        raise ValueError(f"saliency map {first} holds NaN or infinite values")
-    return images.detach(), maps
 
-
-def whole_images(
-    model: Model, images: Tensor, *, classes: Tensor | None, batch_size: int
-) -> tuple[Tensor, Tensor]:
-    """The class by which each image is judged, and its probability on the whole image.
-
-    Args:
-        model: Images to logits.
-        images: Images (N, C, H, W).
-        classes: Classes (N,); those that the model predicts if None.
-        batch_size: Images a call of the model.
-
-    Returns:
-        Classes (N,), and probabilities (N,) in double precision, both on the CPU.
-
-    Raises:
-        TypeError: If the classes are no integers.
-        ValueError: If there isn't one class an image, or the model has no such class.
-    """
-    if classes is not None:
-        classes = torch.as_tensor(classes).detach().cpu()
-        if classes.dtype.is_floating_point or classes.dtype in (torch.bool, torch.complex64):
-            raise TypeError(f"classes must be integers, not {classes.dtype}")
-        if classes.shape != images.shape[:1]:
+    def __init__(self, model: Model, images: Tensor, saliency: Tensor, *, batch_size: int) -> None:
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, not {batch_size}")
+        if isinstance(model, nn.Module) and model.training:
             raise ValueError(
-                f"classes must be ({len(images)},), one an image, not {tuple(classes.shape)}"
+                "the model is in training mode, in which its answer to an image depends on the "
+                "others of the batch: call model.eval() first"
             )
-        classes = classes.long()
-    if not len(images):
-        return torch.zeros(0, dtype=torch.long), torch.zeros(0, dtype=torch.float64)
-    shares = torch.cat([_softmax(model, part) for part in images.split(batch_size)])
-    if classes is None:
-        classes = shares.argmax(1)
-    elif int(classes.min()) < 0 or int(classes.max()) >= shares.shape[1]:
-        raise ValueError(
-            f"the model has the classes 0 to {shares.shape[1] - 1}; classes go from "
-            f"{int(classes.min())} to {int(classes.max())}"
-        )
-    return classes, shares.gather(1, classes[:, None])[:, 0]
+        if not isinstance(images, Tensor) or not images.dtype.is_floating_point:
+            kind = images.dtype if isinstance(images, Tensor) else type(images).__name__
+            raise TypeError(
+                "images must be a torch tensor of floating point, as the model takes it, not "
+                f"{kind}"
+            )
+        if images.ndim != 4 or 0 in images.shape[1:]:
+            raise ValueError(f"images must be (N, C, H, W), not {tuple(images.shape)}")
+        maps = read_maps(saliency, what="saliency").to(images.device)
+        if len(maps) != len(images):
+            raise ValueError(
+                f"one map an image was expected: {len(images)} images, {len(maps)} maps"
+            )
+        check_size(maps, like=images, of="the images are")
+        check_finite(maps, what="saliency")
+        self.images = images.detach()
+        self.maps = maps
+        self._model, self._batch_size = model, batch_size
 
+    def whole(self, classes: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The class by which each image is judged, and its probability on the whole image.
 
-def class_probabilities(
-    model: Model,
-    build: Callable[[Tensor], Tensor],
-    classes: Tensor,
-    *,
-    variants: int,
-    batch_size: int,
-) -> Tensor:
-    """Probabilities of fixed classes on variants of images, of which few are held at a time.
+        Args:
+            classes: Classes (N,); those that the model predicts if None.
 
-    Args:
-        model: Images to logits.
-        build: Makes the images (n, C, H, W) of some pairs (n, 2) of an image and a variant.
-        classes: Class of each image (N,).
-        variants: Number of variants T of each image.
-        batch_size: Images a call of the model.
+        Returns:
+            Classes (N,), and probabilities (N,) in double precision, both on the CPU.
 
-    Returns:
-        Probabilities (N, T) in double precision, on the CPU.
-    """
-    pairs = torch.cartesian_prod(torch.arange(len(classes)), torch.arange(variants))
-    found = [torch.zeros(0, dtype=torch.float64)]
-    for chosen in pairs.split(batch_size):
-        if len(chosen):
-            shares = _softmax(model, build(chosen))
-            found.append(shares.gather(1, classes[chosen[:, :1]])[:, 0])
-    return torch.cat(found).view(len(classes), variants)
+        Raises:
+            TypeError: If the classes are no integers.
+            ValueError: If there isn't one class an image, or the model has no such class.
+        """
+        if classes is not None:
+            classes = torch.as_tensor(classes).detach().cpu()
+            if classes.dtype.is_floating_point or classes.dtype in (torch.bool, torch.complex64):
+                raise TypeError(f"classes must be integers, not {classes.dtype}")
+            if classes.shape != self.images.shape[:1]:
+                raise ValueError(
+                    f"classes must be ({len(self.images)},), one an image, not"
+                    f" {tuple(classes.shape)}"
+                )
+            classes = classes.long()
+        if not len(self.images):
+            return torch.zeros(0, dtype=torch.long), torch.zeros(0, dtype=torch.float64)
+        parts = self.images.split(self._batch_size)
+        shares = torch.cat([_softmax(self._model, part) for part in parts])
+        if classes is None:
+            classes = shares.argmax(1)
+        elif int(classes.min()) < 0 or int(classes.max()) >= shares.shape[1]:
+            raise ValueError(
+                f"the model has the classes 0 to {shares.shape[1] - 1}; classes go from "
+                f"{int(classes.min())} to {int(classes.max())}"
+            )
+        return classes, shares.gather(1, classes[:, None])[:, 0]
+
+    def changed(
+        self, build: Callable[[Tensor], Tensor], classes: Tensor, *, variants: int
+    ) -> Tensor:
+        """Probabilities of fixed classes on variants of images, of which few are held at a time.
+
+        Args:
+            build: Makes the images (n, C, H, W) of some pairs (n, 2) of an image and a variant.
+            classes: Class of each image (N,).
+            variants: Number of variants T of each image.
+
+        Returns:
+            Probabilities (N, T) in double precision, on the CPU.
+        """
+        pairs = torch.cartesian_prod(torch.arange(len(classes)), torch.arange(variants))
+        found = [torch.zeros(0, dtype=torch.float64)]
+        for chosen in pairs.split(self._batch_size):
+            if len(chosen):
+                shares = _softmax(self._model, build(chosen))
+                found.append(shares.gather(1, classes[chosen[:, :1]])[:, 0])
+        return torch.cat(found).view(len(classes), variants)
 
 
 def baseline_images(images: Tensor, baseline: Baseline | Tensor) -> Tensor:
@@ -167,7 +153,7 @@ def baseline_images(images: Tensor, baseline: Baseline | Tensor) -> Tensor:
         return images.mean((2, 3), keepdim=True).expand_as(images)
     if baseline == "blur":
         return _blurred(images, deviation=min(images.shape[2:]) / 16)
-    known = ", ".join(map(repr, BASELINES))
+    known = ", ".join(map(repr, get_args(Baseline)))
     raise ValueError(f"baseline must be one of {known}, or images, not {baseline!r}")
 
 

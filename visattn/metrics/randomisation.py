@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from visattn.basics.hooks import hooked
-from visattn.metrics.inputs import read_maps
+from visattn.metrics.inputs import check_finite, read_maps
 
 
 @dataclass(frozen=True)
@@ -141,8 +141,7 @@ def rank_correlation(first: Tensor, second: Tensor) -> Tensor:
 
 def _read(maps: Tensor) -> Tensor:
     maps = read_maps(maps, what="maps")
-    if not torch.isfinite(maps).all():
-        raise ValueError("a map holds NaN or infinite values; finite values were expected")
+    check_finite(maps, what="given")
     return maps
 
 

@@ -86,19 +86,7 @@ def pixel_average_precision(saliency: Tensor, mask: Tensor) -> float:
 
 
 def average_precision(values: Tensor, foreground: Tensor) -> float:
-    """Average precision of pooled pixels.
-
-    Args:
-        values: Map values (P,).
-        foreground: Whether each pixel is foreground (P,), boolean.
-
-    Returns:
-        The average precision in [0, 1]; NaN where no pixel is foreground.
-
-    Example:
-        >>> average_precision(torch.tensor([0.9, 0.1]), torch.tensor([True, False]))
-        1.0
-    """
+    """Average precision of pooled pixels, values (P,) and whether each is foreground (P,)."""
     positives = foreground.sum()
     if positives == 0:
         return float("nan")

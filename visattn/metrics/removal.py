@@ -11,13 +11,7 @@ import torch
 from torch import Tensor
 
 from visattn.metrics.imputation import linear_imputation
-from visattn.metrics.probing import (
-    Model,
-    check_probe,
-    class_probabilities,
-    falling_order,
-    whole_images,
-)
+from visattn.metrics.probing import Model, Probe, falling_order
 
 ROAD_SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
@@ -89,7 +83,8 @@ def road(
         >>> road(model, image, right, shares=[0.34], noise=0).combined
         tensor([0.1904], dtype=torch.float64)
     """
-    images, maps = check_probe(model, images, saliency, batch_size=batch_size)
+    probe = Probe(model, images, saliency, batch_size=batch_size)
+    images, maps = probe.images, probe.maps
     if not shares or not all(0 < share < 1 for share in shares):
         raise ValueError(f"shares must be at least one, each in (0, 1), not {list(shares)}")
     if noise < 0:
@@ -101,7 +96,7 @@ def road(
     places = falling_order(maps).view_as(maps)
     generator = torch.Generator().manual_seed(seed)
     grain = noise * torch.randn(images.shape[1:], generator=generator).to(images)
-    fixed, _ = whole_images(model, images, classes=classes, batch_size=batch_size)
+    fixed, _ = probe.whole(classes)
 
     def build(pairs: Tensor) -> Tensor:
         rows, variants = pairs.to(images.device).unbind(1)
@@ -112,8 +107,6 @@ def road(
         filled = linear_imputation(images[rows], known)
         return torch.where(known[:, None], filled, filled + grain)
 
-    found = class_probabilities(
-        model, build, fixed, variants=2 * len(counts), batch_size=batch_size
-    )
+    found = probe.changed(build, fixed, variants=2 * len(counts))
     most, least = found.split(len(counts), dim=1)
     return Road(torch.tensor(shares, dtype=torch.float64), most, least, fixed)

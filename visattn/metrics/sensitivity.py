@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from visattn.metrics.intervals import check_confidence, check_lengths
+
 RESAMPLES = 2000
 
 
@@ -102,17 +104,12 @@ def bootstrap_sensitivity(
         >>> print(f"{found.value:.1f}, {found.low:.1f} to {found.high:.1f}")
         0.5, 0.4 to 0.6
     """
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence must lie between 0 and 1, not {confidence}")
+    check_confidence(confidence)
     if resamples < 1:
         raise ValueError(f"resamples must be at least 1, not {resamples}")
     on_object = _hits(foreground_hits, what="foreground_hits")
     around = _hits(background_hits, what="background_hits")
-    if len(on_object) != len(around):
-        raise ValueError(
-            "one value an image, in the same order, was expected; the lengths are "
-            f"foreground_hits {len(on_object)}, background_hits {len(around)}"
-        )
+    check_lengths(foreground_hits=on_object, background_hits=around)
     images = len(around)
     if not images:
         return Sensitivity(math.nan, math.nan, math.nan, 0, 0)

@@ -1,12 +1,12 @@
 """Passes of a model for its spatial mask: with the prediction, or for the mask alone."""
 
-import difflib
 import sys
 from contextlib import ExitStack
 
 import torch
 from torch import Tensor, nn
 
+from visattn.basics.suggestions import did_you_mean
 from visattn.blocks import Tap
 from visattn.blocks.masks.spatial_mask import SpatialMask
 from visattn.recording import find_taps, record
@@ -41,8 +41,7 @@ def find_mask_tap(model: nn.Module, *, site: str | None = None) -> tuple[str, Ta
     if site is None:
         site = next(iter(taps))
     if site not in taps:
-        near = difflib.get_close_matches(site, taps, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
+        hint = did_you_mean(site, names=taps, count=1, cutoff=0.6)
         raise ValueError(f"There is no spatial mask at {site!r}.{hint} Sites: {', '.join(taps)}.")
     return site, taps[site]
 

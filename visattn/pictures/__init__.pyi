@@ -7,13 +7,13 @@ from .animations import (
 from .arrays import IMAGENET as IMAGENET
 from .blending import overlay as overlay
 from .cases import panels as panels
-from .choosing import (
-    choose_cases as choose_cases,
-    chosen as chosen,
-)
 from .gates import channel_bars as channel_bars
 from .layers import grid as grid
 from .queries import query_map as query_map
+from .random_and_worst import (
+    choose_cases as choose_cases,
+    chosen as chosen,
+)
 from .saving import save as save
 from .strips import word_strip as word_strip
 from .words import (

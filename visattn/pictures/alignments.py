@@ -64,12 +64,12 @@ def draw_alignment(
     figure = Figure(figsize=(width, height))
     axes = figure.add_axes((left / width, _EDGE / height, across / width, down / height))
     axes.imshow(shown, cmap="gray", vmin=0, vmax=1, interpolation="nearest", aspect="equal")
-    axes.set_xticks(range(len(source)), labels=[_plain(word) for word in source], rotation=90)
-    axes.set_yticks(range(len(target)), labels=[_plain(word) for word in target])
+    axes.set_xticks(range(len(source)), labels=[plain_text(word) for word in source], rotation=90)
+    axes.set_yticks(range(len(target)), labels=[plain_text(word) for word in target])
     axes.xaxis.tick_top()
     axes.tick_params(length=0, labelsize=_LETTERS)
     if title:
-        axes.set_title(_plain(title), fontsize=_LETTERS, loc="left")
+        axes.set_title(plain_text(title), fontsize=_LETTERS, loc="left")
     if truth is not None:
         framed = _cells(truth, source, target, what="truth").astype(bool)
         for row, column in zip(*framed.nonzero(), strict=True):
@@ -92,11 +92,7 @@ def _cells(values: Any, source: Sequence[str], target: Sequence[str], *, what: s
 
 
 def text_width(text: str, *, size: float) -> float:
-    """Inches that a line takes, a little more for how its letters are rounded to pixels.
-
-    Args:
-        text: The line.
-        size: Of its letters, in points.
+    """Inches that a line takes in letters of a size in points, a little more for their rounding.
 
     Example:
         >>> 0.2 < text_width("buri", size=10) < 0.5
@@ -104,9 +100,9 @@ def text_width(text: str, *, size: float) -> float:
     """
     if not text:
         return 0.0
-    return 1.03 * float(TextPath((0, 0), _plain(text), size=size).get_extents().width) / 72
+    return 1.03 * float(TextPath((0, 0), plain_text(text), size=size).get_extents().width) / 72
 
 
-def _plain(text: str) -> str:
+def plain_text(text: str) -> str:
     """Text that Matplotlib draws as it is."""
     return text.replace("$", r"\$")

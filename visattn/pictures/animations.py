@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from visattn.pictures.arrays import Statistics, as_map
 from visattn.pictures.blending import blend
 from visattn.pictures.layers import grid
-from visattn.pictures.scales import Interpolation, Limits, colours, resize, scale_over
-from visattn.pictures.sheets import BAR, LINE, MARGIN, Sheet
+from visattn.pictures.scales import Interpolation, Limits, resize, scale_over
+from visattn.pictures.sheets import BAR, LINE, MARGIN, Sheet, tallness
 from visattn.pictures.strips import read_words
 
 Frames = NDArray[np.uint8]
@@ -67,23 +67,10 @@ def training_frames(
 ) -> Frames:
     """Draw how the maps of the same images change while a network trains, a frame an epoch.
 
-    A colour means the same value in all frames.
-
-    Args:
-        images: Pictures, as for ``grid``.
-        history: For each frame its title, such as ``"epoch 3"``, and its maps by layer, as
-            ``grid`` takes them; the same layers in all.
-        captions: Words for each image.
-        width: Width in inches; see ``grid``.
-        cmap: Colour map.
-        alpha: Opacity of the maps' colours, in [0, 1].
-        normalise: The values over which the colours run, stated in every frame: ``"layer"``, the
-            range of each layer over the whole training; ``"none"``, from 0 to 1; or a pair.
-        interpolation: ``"bilinear"`` or ``"nearest"``.
-        stretch: Accept maps of another aspect ratio than the images'.
-        mean: Mean of each channel by which the images were normalised; see ``overlay``.
-        std: Standard deviation of each channel.
-        dpi: Dots an inch.
+    A colour means the same value in all frames. ``history`` has for each frame its title, such as
+    ``"epoch 3"``, and its maps by layer; the same layers in all. ``normalise`` is ``"layer"``, the
+    range of each layer over the whole training; ``"none"``, from 0 to 1; or a pair (low, high). It
+    is stated in every frame. ``dpi`` are dots an inch; the other arguments are those of ``grid``.
 
     Returns:
         (T, H, W, 3).
@@ -176,7 +163,7 @@ def word_frames(
     if width < 1:
         raise ValueError(f"width must be at least 1 inch, not {width}")
     inner = width - 2 * MARGIN
-    tall = inner * min(told.scene.shape[0] / told.scene.shape[1], 1.5)
+    tall = inner * tallness(told.scene)
     pictures = []
     for place, (word, values) in enumerate(zip(told.words, told.maps, strict=True)):
         sheet = Sheet(width=width, height=3 * MARGIN + 3 * LINE + tall + BAR)
@@ -189,7 +176,7 @@ def word_frames(
         said = " ".join(told.words[: place + 1])
         sheet.write(said, x=MARGIN, y=y + tall + 0.8 * LINE, width=inner)
         below = y + tall + 1.4 * LINE + MARGIN / 2
-        told.key.draw(sheet, colours(cmap), x=MARGIN, y=below, width=min(3.2, inner))
+        told.key.draw(sheet, cmap, x=MARGIN, y=below, width=min(3.2, inner))
         pictures.append(sheet.figure)
     return frames(pictures, dpi=dpi)
 

@@ -4,7 +4,8 @@ Tensors are read by what they offer (``detach``, ``cpu``, ``numpy``), so PyTorch
 here: pictures need NumPy, Pillow and Matplotlib alone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -112,18 +113,20 @@ def as_map(heat: Any, *, what: str = "heat") -> NDArray[np.float64]:
     return values
 
 
+@contextmanager
+def naming(what: str) -> Iterator[None]:
+    """Errors inside begin with what they are about."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{what}: {error}") from error
+
+
 def as_numbers(value: Any, *, what: str) -> NDArray[Any]:
     """Read a tensor of any device, an array, a Pillow image or nested lists as an array.
 
-    Args:
-        value: What to read.
-        what: Its name in errors.
-
-    Returns:
-        An array of real numbers or booleans.
-
     Raises:
-        TypeError: If it does not hold real numbers.
+        TypeError: If it does not hold real numbers or booleans; ``what`` is its name there.
     """
     if hasattr(value, "detach"):
         value = value.detach().cpu()
@@ -143,10 +146,7 @@ def as_numbers(value: Any, *, what: str) -> NDArray[Any]:
 
 
 def channels_last(image: Any) -> NDArray[Any]:
-    """Read one picture as (H, W, 3) or (H, W, 1) with its own values.
-
-    Args:
-        image: As for ``as_image``.
+    """Read one picture, as `as_image` takes it, as (H, W, 3) or (H, W, 1) with its own values.
 
     Raises:
         TypeError: If the picture cannot be read as numbers.

@@ -9,14 +9,14 @@ from matplotlib.colors import Colormap
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from visattn.pictures.arrays import Statistics, as_image, as_map
+from visattn.pictures.arrays import Statistics, as_image
 from visattn.pictures.scales import (
     Interpolation,
     Limits,
     Map,
     Scale,
-    check_fit,
     colours,
+    fitting_map,
     resize,
     scale_as_is,
     scale_between,
@@ -87,9 +87,7 @@ def overlay(
         ((8, 8, 3), [68, 1, 84], [253, 231, 37])
     """
     scene = as_image(image, mean=mean, std=std)
-    values = as_map(heat)
-    if not stretch:
-        check_fit(values.shape, image=scene.shape[:2], what="heat")
+    values = fitting_map(heat, image=scene.shape[:2], what="heat", stretch=stretch)
     field = resize(values, size=scene.shape[:2], interpolation=interpolation)
     picture = blend(scene, _scale(values, normalise)(field), cmap=cmap, alpha=alpha)
     if contour is not None:
@@ -108,16 +106,7 @@ def overlay(
 def blend(
     scene: NDArray[np.float32], shares: Map, *, cmap: str | Colormap, alpha: float
 ) -> Picture:
-    """Mix the colours of a scaled map into a scene of the same size.
-
-    Args:
-        scene: Colours (H, W, 3) in [0, 1].
-        shares: The map (H, W), scaled to [0, 1]; where it is NaN the scene stays.
-        cmap: Colour map.
-        alpha: Opacity of the map's colours, in [0, 1].
-
-    Returns:
-        The picture (H, W, 3).
+    """Mix the colours of a map in [0, 1] into a scene (H, W, 3), which stays where the map is NaN.
 
     Raises:
         ValueError: If ``alpha`` lies outside [0, 1] or the colour map is unknown.
@@ -131,50 +120,29 @@ def blend(
 
 
 def as_bytes(picture: NDArray[Any]) -> Picture:
-    """Round colours in [0, 1] to bytes.
-
-    Args:
-        picture: Colours of any shape.
-    """
+    """Round colours in [0, 1], of any shape, to bytes."""
     return np.round(np.clip(picture, 0, 1) * 255).astype(np.uint8)
 
 
 def outline_field(target: Any, *, size: tuple[int, int], stretch: bool = False) -> Map:
     """Bring a true mask to the image's pixels; its outline is the line at 0.5.
 
-    Args:
-        target: True mask (h, w), boolean or in [0, 1], NaN to ignore.
-        size: Height and width of the image.
-        stretch: Accept a mask of another aspect ratio.
-
     Raises:
         ValueError: If the mask does not fit or its values lie outside [0, 1].
     """
-    mask = as_map(target, what="target")
+    mask = fitting_map(target, image=size, what="target", stretch=stretch)
     if np.nanmin(mask) < 0 or np.nanmax(mask) > 1:
         raise ValueError(
             f"target is a true mask, boolean or in [0, 1], but holds values from "
             f"{np.nanmin(mask):g} to {np.nanmax(mask):g}; divide a mask of 0 and 255 by 255"
         )
-    if not stretch:
-        check_fit(mask.shape, image=size, what="target")
     return resize(mask, size=size, interpolation="bilinear")
 
 
 def draw_contour(
     picture: Picture, field: Map, *, level: float, colour: tuple[int, int, int]
 ) -> Picture:
-    """Draw the line where a field crosses a level, with a dark rim that shows it on any ground.
-
-    Args:
-        picture: Picture (H, W, 3); it is not changed.
-        field: Values (H, W); no line runs through NaN.
-        level: The value to follow.
-        colour: Colour of the line, bytes.
-
-    Returns:
-        The picture with the line.
-    """
+    """A picture with the line where a field (H, W) crosses a level; none runs through NaN."""
     if min(field.shape) < 2:
         return picture
     lines = contour_generator(z=np.ma.masked_invalid(field)).lines(level)
@@ -182,15 +150,9 @@ def draw_contour(
 
 
 def draw_lines(picture: Picture, lines: Sequence[Any], *, colour: tuple[int, int, int]) -> Picture:
-    """Draw lines with a dark rim.
+    """A picture with lines, whose dark rims show them on any ground.
 
-    Args:
-        picture: Picture (H, W, 3); it is not changed.
-        lines: Points (x, y) of each line; (0, 0) is the centre of the first pixel.
-        colour: Colour of the lines, bytes.
-
-    Returns:
-        The picture with the lines.
+    A line is a sequence of points (x, y); (0, 0) is the centre of the first pixel.
     """
     size = picture.shape[0], picture.shape[1]
     width = max(1.0, min(size) / 200)

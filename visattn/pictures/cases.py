@@ -8,21 +8,19 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 
-from visattn.pictures.arrays import Statistics, as_image, as_map, as_numbers
+from visattn.pictures.arrays import Statistics, as_image, as_numbers, naming
 from visattn.pictures.blending import Picture, as_bytes, blend, outline_field
 from visattn.pictures.captions import captions_for, sections_for
-from visattn.pictures.keys import Key, common_scale
+from visattn.pictures.keys import Key, scales_for
 from visattn.pictures.scales import (
     Interpolation,
     Limits,
     Map,
     Scale,
-    check_fit,
-    colours,
+    fitting_map,
     resize,
-    scale_over,
 )
-from visattn.pictures.sheets import BAR, GAP, LINE, MARGIN, SIZE, Sheet, outline
+from visattn.pictures.sheets import BAR, GAP, HEAD, LINE, MARGIN, SIZE, Sheet, outline, tallness
 
 PANELS = ("image", "mask", "masked image", "overlay")
 
@@ -120,16 +118,13 @@ def panels(
         )
     caption = LINE if any(words) else 0
     rows = _rows(groups, columns=columns)
-    talls = [max(tile * _upright(cases[place].scene) for place in row.places) for row in rows]
-    height = MARGIN + (1.6 * LINE if title else 0) + BAR + 2 * MARGIN
+    talls = [max(tile * tallness(cases[place].scene) for place in row.places) for row in rows]
+    height = MARGIN + (HEAD if title else 0) + BAR + 2 * MARGIN
     for row, tall in zip(rows, talls, strict=True):
         height += (1.5 * LINE if row.title else 0) + (LINE if row.first else 0)
         height += caption + tall + GAP
     sheet = Sheet(width=width, height=height)
-    y = MARGIN
-    if title:
-        sheet.write(title, x=MARGIN, y=y + LINE / 2, width=width - 2 * MARGIN, size=10, bold=True)
-        y += 1.6 * LINE
+    y = sheet.title(title)
     for row, tall in zip(rows, talls, strict=True):
         if row.title:
             middle = y + 0.75 * LINE
@@ -152,7 +147,7 @@ def panels(
                 if PANELS[panel] in ("mask", "overlay"):
                     _lines(axes, cases[place], contour=contour, interpolation=interpolation)
         y += (LINE if row.first else 0) + caption + tall + GAP
-    key.draw(sheet, colours(cmap), x=MARGIN, y=y + MARGIN, width=min(3.2, 0.55 * width))
+    key.draw(sheet, cmap, x=MARGIN, y=y + MARGIN, width=min(3.2, 0.55 * width))
     sheet.legend(lines, x=width - MARGIN, y=y + MARGIN, width=0.4 * width - MARGIN)
     return sheet.figure
 
@@ -177,11 +172,6 @@ def _rows(groups: Mapping[str, int], *, columns: int) -> list[_Row]:
             rows.append(_Row(title if first == 0 else "", first == 0, places))
         start += number
     return rows
-
-
-def _upright(scene: Any) -> float:
-    """Height over width, as far as the sheet goes along with it."""
-    return min(scene.shape[0] / scene.shape[1], 1.5)
 
 
 def _heads(sheet: Sheet, *, x: float, y: float, tile: float) -> None:
@@ -228,36 +218,28 @@ def _cases(
             raise ValueError(f"{number} images, {len(values)} {name}: one an image was expected")
     cases = []
     for place in range(number):
-        try:
+        with naming(f"image {place}"):
             scene = as_image(images[place], mean=mean, std=std)
-            mask = as_map(masks[place], what="mask")
-            if not stretch:
-                check_fit(mask.shape, image=scene.shape[:2], what="mask")
-            target = None if targets is None else targets[place]
+            size = scene.shape[:2]
+            mask = fitting_map(masks[place], image=size, what="mask", stretch=stretch)
+            target, outlined = None if targets is None else targets[place], None
             if target is not None and not np.isnan(as_numbers(target, what="target")).all():
-                outlined = outline_field(target, size=scene.shape[:2], stretch=stretch)
-            else:
-                outlined = None
-        except (TypeError, ValueError) as error:
-            raise type(error)(f"image {place}: {error}") from error
+                outlined = outline_field(target, size=size, stretch=stretch)
         cases.append(_Case(scene, mask, outlined))
     return cases
 
 
 def _scales(masks: list[Map], normalise: object) -> tuple[list[Scale], Key]:
-    if normalise == "image":
-        return [scale_over([mask]) for mask in masks], Key(
-            "mask, each from its own smallest to its own largest value",
-            Scale(0, 1),
-            words=("smallest", "largest"),
-        )
-    if normalise == "layer":
-        scale = scale_over(masks)
-        return [scale] * len(masks), Key("mask, over the range of all masks shown", scale)
     if normalise == "global":
         raise ValueError(
             "normalise='global' is the range over several layers, and these masks are of one: "
             "use 'layer', or a pair (low, high)"
         )
-    scale, key = common_scale(masks, normalise, what="mask", words=("none", "image", "layer"))
-    return [scale] * len(masks), key
+    return scales_for(
+        masks,
+        normalise,
+        what="mask",
+        own="mask, each from its own smallest to its own largest value",
+        common=("layer", "mask, over the range of all masks shown"),
+        words=("none", "image", "layer"),
+    )

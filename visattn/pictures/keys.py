@@ -1,12 +1,13 @@
 """What the colours of a figure mean: the text and the range of its colour bar."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from matplotlib.colors import Colormap
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Colormap, Normalize
 
-from visattn.pictures.scales import Map, Scale, scale_as_is, scale_between, scale_over
-from visattn.pictures.sheets import Sheet
+from visattn.pictures.scales import Map, Scale, colours, scale_as_is, scale_between, scale_over
+from visattn.pictures.sheets import INK, SIZE, Sheet, number, tick_labels
 
 
 class Key(NamedTuple):
@@ -24,43 +25,72 @@ class Key(NamedTuple):
     words: tuple[str, str] | None = None
     clipped: bool = False
 
-    def draw(self, sheet: Sheet, cmap: Colormap, *, x: float, y: float, width: float) -> None:
-        """Draw the colour bar on a sheet."""
-        sheet.colour_bar(
-            cmap,
-            x=x,
-            y=y,
-            width=width,
-            label=self.label,
-            low=self.scale.low,
-            high=self.scale.high,
-            words=self.words,
-            clipped=self.clipped,
+    def draw(self, sheet: Sheet, cmap: str | Colormap, *, x: float, y: float, width: float) -> None:
+        """Draw a lying colour bar with its label above; in all it is ``BAR`` high.
+
+        It has pointed ends where values beyond the range have the last colour.
+        """
+        low, high = self.scale.low, self.scale.high
+        sheet.write(self.label, x=x, y=y + 0.09, width=width, size=SIZE - 1)
+        axes = sheet.axes(x=x, y=y + 0.2, width=width, height=0.1)
+        bar = sheet.figure.colorbar(
+            ScalarMappable(Normalize(low, high if high > low else low + 1), colours(cmap)),
+            cax=axes,
+            orientation="horizontal",
+            extend="both" if self.clipped else "neither",
         )
+        if self.words is not None:
+            bar.set_ticks((low, high), labels=list(self.words))
+        elif high > low:
+            ticks = (low, (low + high) / 2, high)
+            bar.set_ticks(ticks, labels=tick_labels(ticks))
+        else:
+            bar.set_ticks((low + 0.5,), labels=[f"{number(low)} everywhere"])
+        bar.minorticks_off()
+        bar.outline.set_linewidth(0.4)
+        axes.tick_params(labelsize=SIZE - 1, length=2, width=0.4, pad=1.5, colors=INK)
+        outer = axes.get_xticklabels()
+        if len(outer) > 1:  # the outer ones stay within the bar's width
+            outer[0].set_horizontalalignment("left")
+            outer[-1].set_horizontalalignment("right")
 
 
-def common_scale(
-    maps: Iterable[Map], normalise: object, *, what: str, words: tuple[str, ...]
-) -> tuple[Scale, Key]:
-    """One scale for all maps of a figure: as they are, or between two given values.
+def own_key(label: str) -> Key:
+    """What a colour bar says where maps have ranges of their own."""
+    return Key(label, Scale(0, 1), words=("smallest", "largest"))
+
+
+def scales_for(
+    maps: Sequence[Map],
+    normalise: object,
+    *,
+    what: str,
+    own: str,
+    common: tuple[str, str],
+    words: tuple[str, ...],
+) -> tuple[list[Scale], Key]:
+    """The scale of each map of a figure, and what the colour bar says.
 
     Args:
         maps: All maps of the figure.
-        normalise: ``"none"`` or a pair (low, high).
+        normalise: ``"image"``, each map's own range; the word of ``common``, the range of all maps;
+            ``"none"``, as they are; or a pair (low, high).
         what: What the maps are called at the colour bar.
+        own: What it says of ``"image"``.
+        common: The word for the range of all maps, and what the bar says of it.
         words: The words that the figure knows, for the error.
 
-    Returns:
-        The scale, and what the colour bar says.
-
     Raises:
-        ValueError: If ``normalise`` is neither, or values do not fit ``"none"``.
+        ValueError: If ``normalise`` is none of these, or values do not fit ``"none"``.
     """
-    maps = list(maps)
-    if normalise == "none":
-        scale = scale_as_is(maps)
-        return scale, Key(f"{what}, values as they are", scale)
-    scale = scale_between(normalise, words=words)
-    found = scale_over(maps)
-    clipped = found.low < scale.low or found.high > scale.high
-    return scale, Key(f"{what}, over a given range", scale, clipped=clipped)
+    if normalise == "image":
+        return [scale_over([values]) for values in maps], own_key(own)
+    if normalise == common[0]:
+        key = Key(common[1], scale_over(maps))
+    elif normalise == "none":
+        key = Key(f"{what}, values as they are", scale_as_is(maps))
+    else:
+        scale, found = scale_between(normalise, words=words), scale_over(maps)
+        clipped = found.low < scale.low or found.high > scale.high
+        key = Key(f"{what}, over a given range", scale, clipped=clipped)
+    return [key.scale] * len(maps), key

@@ -6,22 +6,21 @@ from typing import Any, Literal
 from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 
-from visattn.pictures.arrays import Statistics, as_image, as_map
+from visattn.pictures.arrays import Statistics, as_image, naming
 from visattn.pictures.blending import as_bytes, blend
 from visattn.pictures.captions import captions_for
-from visattn.pictures.keys import Key, common_scale
+from visattn.pictures.keys import Key, own_key, scales_for
 from visattn.pictures.scales import (
     Interpolation,
     Limits,
     Map,
     Scale,
-    check_fit,
-    colours,
+    fitting_map,
     resize,
     scale_between,
     scale_over,
 )
-from visattn.pictures.sheets import BAR, GAP, LINE, MARGIN, SIZE, Sheet, span
+from visattn.pictures.sheets import BAR, GAP, HEAD, LINE, MARGIN, SIZE, Sheet, span, tallness
 
 Normalise = Literal["image", "layer", "global", "none"] | Limits | Mapping[str, Limits]
 
@@ -93,18 +92,15 @@ def grid(
         raise ValueError(
             f"{1 + len(read)} columns do not fit {width} inches: fewer layers or a larger width"
         )
-    talls = [tile * min(scene.shape[0] / scene.shape[1], 1.5) for scene in scenes]
+    talls = [tile * tallness(scene) for scene in scenes]
     above = LINE if any(words) else 0
     below = (LINE if said else 0) + (LINE if normalise == "image" else 0)
     by_layer = normalise == "layer" or isinstance(normalise, Mapping)
     heads = 2 * LINE if by_layer else LINE
-    height = MARGIN + (1.6 * LINE if title else 0) + heads + BAR + 2 * MARGIN
+    height = MARGIN + (HEAD if title else 0) + heads + BAR + 2 * MARGIN
     height += sum(talls) + (above + below + GAP) * len(scenes)
     sheet = Sheet(width=width, height=height)
-    y = MARGIN
-    if title:
-        sheet.write(title, x=MARGIN, y=y + LINE / 2, width=width - 2 * MARGIN, size=10, bold=True)
-        y += 1.6 * LINE
+    y = sheet.title(title)
     for column, name in enumerate(("image", *read)):
         x = MARGIN + column * (tile + GAP) + tile / 2
         sheet.write(name, x=x, y=y + LINE / 2, width=tile, size=SIZE - 1, align="center")
@@ -130,7 +126,7 @@ def grid(
                 middle = top + tall + (row + 0.5) * LINE
                 sheet.write(line, x=x + tile / 2, y=middle, width=tile, size=6.5, align="center")
         y = top + tall + below + GAP
-    key.draw(sheet, colours(cmap), x=MARGIN, y=y + MARGIN, width=min(3.2, width - 4 * MARGIN))
+    key.draw(sheet, cmap, x=MARGIN, y=y + MARGIN, width=min(3.2, width - 4 * MARGIN))
     return sheet.figure
 
 
@@ -145,10 +141,8 @@ def _read(
         raise ValueError(f"there is nothing to draw: {len(images)} images, {len(maps)} layers")
     scenes = []
     for place in range(len(images)):
-        try:
+        with naming(f"image {place}"):
             scenes.append(as_image(images[place], mean=mean, std=std))
-        except (TypeError, ValueError) as error:
-            raise type(error)(f"image {place}: {error}") from error
     read: dict[str, list[Map]] = {}
     for name, layer in maps.items():
         if len(layer) != len(scenes):
@@ -158,12 +152,10 @@ def _read(
             )
         read[str(name)] = []
         for place, scene in enumerate(scenes):
-            try:
-                values = as_map(layer[place], what="map")
-                if not stretch:
-                    check_fit(values.shape, image=scene.shape[:2], what="map")
-            except (TypeError, ValueError) as error:
-                raise type(error)(f"layer {name!r}, image {place}: {error}") from error
+            with naming(f"layer {name!r}, image {place}"):
+                values = fitting_map(
+                    layer[place], image=scene.shape[:2], what="map", stretch=stretch
+                )
             read[str(name)].append(values)
     return scenes, read
 
@@ -171,14 +163,9 @@ def _read(
 def _scales(
     read: dict[str, list[Map]], normalise: object, *, across: str
 ) -> tuple[dict[str, list[Scale]], Key]:
-    ends = ("smallest", "largest")
-    if normalise == "image":
-        own = {name: [scale_over([values]) for values in layer] for name, layer in read.items()}
-        return own, Key("each map over its own range, written under it", Scale(0, 1), words=ends)
     if normalise == "layer":
         layers = {name: [scale_over(layer)] * len(layer) for name, layer in read.items()}
-        label = f"each {across} over its own range, written above"
-        return layers, Key(label, Scale(0, 1), words=ends)
+        return layers, own_key(f"each {across} over its own range, written above")
     if isinstance(normalise, Mapping):
         if set(normalise) != set(read):
             raise ValueError(
@@ -194,13 +181,16 @@ def _scales(
         label = f"each {across} over a given range, written above"
         spread = {name: [given[name]] * len(layer) for name, layer in read.items()}
         return spread, Key(label, Scale(0, 1), words=("low", "high"), clipped=clipped)
-    every = [values for layer in read.values() for values in layer]
-    if normalise == "global":
-        scale, key = scale_over(every), Key("all maps over one range", scale_over(every))
-    else:
-        words = ("image", "layer", "global", "none")
-        scale, key = common_scale(every, normalise, what="maps", words=words)
-    return {name: [scale] * len(layer) for name, layer in read.items()}, key
+    every, key = scales_for(
+        [values for layer in read.values() for values in layer],
+        normalise,
+        what="maps",
+        own="each map over its own range, written under it",
+        common=("global", "all maps over one range"),
+        words=("image", "layer", "global", "none"),
+    )
+    scales = iter(every)
+    return {name: [next(scales) for _ in layer] for name, layer in read.items()}, key
 
 
 def _notes(

@@ -27,21 +27,10 @@ def query_map(
 ) -> Picture:
     """Lay the attention of one query over the image, with the query's cell framed in red.
 
-    Args:
-        image: One picture, as for ``overlay``.
-        row: What the query at (y, x) attends to, over the grid of keys (h, w), such as
-            ``maps[site].query(y, x)[0]``.
-        y: Row of the query's cell, from 0 at the top.
-        x: Column of the query's cell, from 0 at the left.
-        query_grid: Height and width of the grid of queries, where it is not that of the keys
-            (keys may be sub-sampled).
-        cmap: Colour map.
-        alpha: Opacity of the map's colours, in [0, 1].
-        normalise: The values over which the colours run, as for ``overlay``.
-        interpolation: ``"bilinear"``, or ``"nearest"`` to show the cells.
-        stretch: Accept a grid of another aspect ratio than the image's.
-        mean: Mean of each channel by which the image was normalised; see ``overlay``.
-        std: Standard deviation of each channel.
+    ``row`` is what the query attends to, over the grid of keys (h, w), such as
+    ``maps[site].query(y, x)[0]``; ``y`` and ``x`` are row and column of its cell, from 0 at the top
+    left; ``query_grid`` is height and width of the grid of queries, where it is not that of the
+    keys (keys may be sub-sampled). The other arguments are those of ``overlay``.
 
     Returns:
         The picture (H, W, 3), bytes.

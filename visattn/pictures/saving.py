@@ -1,7 +1,6 @@
 """Pictures to files."""
 
 from collections.abc import Sequence
-from difflib import get_close_matches
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
+from visattn.basics.suggestions import nearest
 from visattn.pictures.animations import frames
 
 SUFFIXES = (".png", ".pdf", ".gif")
@@ -57,8 +57,7 @@ def save(
     path = Path(path)
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
-        near = get_close_matches(suffix, SUFFIXES, n=1, cutoff=0.5)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        hint = nearest(suffix, names=SUFFIXES, count=1, cutoff=0.5, quoted=True)
         raise ValueError(f"{path}: pictures are saved as .png, .pdf or .gif, not {suffix!r}{hint}")
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder; the name of a file was expected")

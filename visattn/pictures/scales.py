@@ -2,14 +2,16 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from difflib import get_close_matches
-from typing import Literal
+from typing import Any, Literal
 
 import matplotlib
 import numpy as np
 from matplotlib.colors import Colormap
 from numpy.typing import NDArray
 from PIL import Image
+
+from visattn.basics.suggestions import nearest
+from visattn.pictures.arrays import as_map
 
 Interpolation = Literal["bilinear", "nearest"]
 Limits = tuple[float, float]
@@ -64,9 +66,6 @@ def scale_over(maps: Iterable[Map]) -> Scale:
 def scale_as_is(maps: Iterable[Map]) -> Scale:
     """The scale from 0 to 1 for maps that are gates or masks already.
 
-    Args:
-        maps: Maps with values in [0, 1].
-
     Raises:
         ValueError: If a value lies outside [0, 1].
     """
@@ -81,29 +80,22 @@ def scale_as_is(maps: Iterable[Map]) -> Scale:
 
 
 def scale_between(limits: object, *, words: Iterable[str]) -> Scale:
-    """The scale between two given values.
-
-    Args:
-        limits: The pair (low, high).
-        words: The words that could have been given instead, for the error.
+    """The scale between two given values, a pair (low, high).
 
     Raises:
-        ValueError: If it is no rising pair of finite numbers.
+        ValueError: If it is no rising pair of finite numbers; ``words`` could have been given.
     """
     words = list(words)
-    if isinstance(limits, str):
-        near = get_close_matches(limits, words, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+    try:
+        if isinstance(limits, str):
+            raise TypeError
+        low, high = (float(value) for value in limits)  # type: ignore[attr-defined]
+    except (TypeError, ValueError):
+        near = isinstance(limits, str)
+        hint = nearest(limits, names=words, count=1, quoted=True) if near else ""
         raise ValueError(
             f"normalise must be one of {', '.join(map(repr, words))} or a pair (low, high), "
             f"not {limits!r}{hint}"
-        )
-    try:
-        low, high = (float(value) for value in limits)  # type: ignore[attr-defined]
-    except (TypeError, ValueError):
-        raise ValueError(
-            f"normalise must be one of {', '.join(map(repr, words))} or a pair (low, high), "
-            f"not {limits!r}"
         ) from None
     if not (np.isfinite([low, high]).all() and low < high):
         raise ValueError(f"normalise=(low, high) needs finite low < high, not ({low}, {high})")
@@ -111,10 +103,7 @@ def scale_between(limits: object, *, words: Iterable[str]) -> Scale:
 
 
 def colours(cmap: str | Colormap) -> Colormap:
-    """Find a colour map.
-
-    Args:
-        cmap: A Matplotlib colour map, or the name of one.
+    """A Matplotlib colour map, by its name or as it is.
 
     Raises:
         ValueError: If there is none of this name; the nearest names are given.
@@ -129,12 +118,19 @@ def colours(cmap: str | Colormap) -> Colormap:
         return cmap
     if cmap in matplotlib.colormaps:
         return matplotlib.colormaps[cmap]
-    near = get_close_matches(str(cmap), list(matplotlib.colormaps), n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else "."
+    hint = nearest(cmap, names=matplotlib.colormaps, count=1, quoted=True) or "."
     raise ValueError(
         f"no colour map is called {cmap!r}{hint} Perceptually uniform ones are viridis, cividis, "
         "plasma, inferno and magma"
     )
+
+
+def fitting_map(heat: Any, *, image: tuple[int, int], what: str, stretch: bool) -> Map:
+    """Read a map (`as_map`) and check that it fits an image (`check_fit`), unless stretched."""
+    values = as_map(heat, what=what)
+    if not stretch:
+        check_fit(values.shape, image=image, what=what)
+    return values
 
 
 def check_fit(shape: tuple[int, int], *, image: tuple[int, int], what: str) -> None:

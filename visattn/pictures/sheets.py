@@ -5,13 +5,12 @@ room, so nothing is clipped or printed over something else.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib import patheffects
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Colormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager
 from matplotlib.lines import Line2D
@@ -23,6 +22,8 @@ from visattn.pictures.scales import Map, Scale
 MARGIN = 0.1
 GAP = 0.06
 LINE = 0.17
+BAR = 0.46
+HEAD = 1.6 * LINE
 SIZE = 8.0
 INK = "#222222"
 
@@ -44,12 +45,7 @@ _EAST_ASIAN = (
 
 
 class Sheet:
-    """A white Matplotlib figure with places in inches from the top left corner.
-
-    Args:
-        width: Width in inches.
-        height: Height in inches.
-    """
+    """A white Matplotlib figure; its size and all places are in inches from the top left corner."""
 
     def __init__(self, *, width: float, height: float) -> None:
         self.width = width
@@ -124,67 +120,18 @@ class Sheet:
                 fitting, too_many = (middle, too_many) if fits(middle) else (fitting, middle)
             line.set_text(_shortened(whole, kept=fitting))
 
-    def colour_bar(
-        self,
-        cmap: Colormap,
-        *,
-        x: float,
-        y: float,
-        width: float,
-        label: str,
-        low: float,
-        high: float,
-        words: Sequence[str] | None = None,
-        clipped: bool = False,
-    ) -> None:
-        """Draw a lying colour bar with its label above; in all it is ``BAR`` high.
-
-        Args:
-            cmap: Colour map.
-            x: Left edge.
-            y: Upper edge of the label.
-            width: Width of the bar.
-            label: What the colours mean.
-            low: Value at the left end.
-            high: Value at the right end.
-            words: Names for the two ends in place of numbers.
-            clipped: Draw pointed ends: values beyond have the last colour.
-        """
-        self.write(label, x=x, y=y + 0.09, width=width, size=SIZE - 1)
-        axes = self.axes(x=x, y=y + 0.2, width=width, height=0.1)
-        bar = self.figure.colorbar(
-            ScalarMappable(Normalize(low, high if high > low else low + 1), cmap),
-            cax=axes,
-            orientation="horizontal",
-            extend="both" if clipped else "neither",
-        )
-        ends = (low, high)
-        if words is not None:
-            bar.set_ticks(ends, labels=list(words))
-        elif high > low:
-            ticks = (low, (low + high) / 2, high)
-            bar.set_ticks(ticks, labels=_labels(ticks))
-        else:
-            bar.set_ticks((low + 0.5,), labels=[f"{number(low)} everywhere"])
-        bar.minorticks_off()
-        bar.outline.set_linewidth(0.4)
-        axes.tick_params(labelsize=SIZE - 1, length=2, width=0.4, pad=1.5, colors=INK)
-        outer = axes.get_xticklabels()
-        if len(outer) > 1:  # the outer ones stay within the bar's width
-            outer[0].set_horizontalalignment("left")
-            outer[-1].set_horizontalalignment("right")
+    def title(self, title: str | None) -> float:
+        """Write a title, if there is one, at the top; give the upper edge of what follows."""
+        if not title:
+            return MARGIN
+        room = self.width - 2 * MARGIN
+        self.write(title, x=MARGIN, y=MARGIN + LINE / 2, width=room, size=10, bold=True)
+        return MARGIN + HEAD
 
     def legend(
         self, entries: Sequence[tuple[str, str]], *, x: float, y: float, width: float
     ) -> None:
-        """Explain the lines, one below the other, right-aligned at ``x``.
-
-        Args:
-            entries: Kind of line ("target" or "contour") and what it shows.
-            x: Right edge.
-            y: Upper edge.
-            width: Room to the left of ``x``.
-        """
+        """Explain lines, one below the other, right-aligned at ``x``: their kinds and words."""
         for row, (kind, words) in enumerate(entries):
             middle = y + 0.09 + LINE * row
             sample = Line2D(
@@ -198,17 +145,16 @@ class Sheet:
             )
 
 
-BAR = 0.46
+def tallness(scene: NDArray[Any]) -> float:
+    """Height of a picture over its width, as far as a sheet goes along with it."""
+    return min(scene.shape[0] / scene.shape[1], 1.5)
 
 
 def outline(axes: Axes, field: Map, *, level: float, kind: str) -> None:
-    """Draw the line where a field crosses a level, as vectors.
+    """Draw the line where a field (H, W) crosses a level, as vectors; none runs through NaN.
 
-    Args:
-        axes: Axes that show a picture of the field's size.
-        field: Values (H, W); no line runs through NaN.
-        level: The value to follow.
-        kind: ``"target"`` (white, whole) or ``"contour"`` (red, dashed).
+    The axes show a picture of the field's size. Its ``kind`` is ``"target"`` (white, whole) or
+    ``"contour"`` (red, dashed).
     """
     known = field[~np.isnan(field)]
     if min(field.shape) < 2 or not known.size or not known.min() < level <= known.max():
@@ -243,11 +189,11 @@ def span(scale: Scale) -> str:
     """
     if scale.low == scale.high:
         return f"{number(scale.low)} everywhere"
-    low, high = _labels([scale.low, scale.high])
+    low, high = tick_labels([scale.low, scale.high])
     return f"{low} to {high}"
 
 
-def _labels(values: Sequence[float]) -> list[str]:
+def tick_labels(values: Sequence[float]) -> list[str]:
     """Rising numbers in three digits, or as many as it takes to tell them apart.
 
     What differs from zero by less than colours can show is zero.

@@ -6,20 +6,18 @@ from typing import Any, Literal, NamedTuple
 from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 
-from visattn.pictures.arrays import Statistics, as_image, as_map
+from visattn.pictures.arrays import Statistics, as_image, naming
 from visattn.pictures.blending import as_bytes, blend
-from visattn.pictures.keys import Key, common_scale
+from visattn.pictures.keys import Key, scales_for
 from visattn.pictures.scales import (
     Interpolation,
     Limits,
     Map,
     Scale,
-    check_fit,
-    colours,
+    fitting_map,
     resize,
-    scale_over,
 )
-from visattn.pictures.sheets import BAR, GAP, LINE, MARGIN, SIZE, Sheet, span
+from visattn.pictures.sheets import BAR, GAP, HEAD, LINE, MARGIN, SIZE, Sheet, span, tallness
 
 
 def word_strip(
@@ -86,16 +84,14 @@ def word_strip(
         raise ValueError(
             f"{columns} columns do not fit {width} inches: fewer columns or a larger width"
         )
-    tall = tile * min(told.scene.shape[0] / told.scene.shape[1], 1.5)
+    tall = tile * tallness(told.scene)
     step = LINE + tall + (LINE if normalise == "image" else 0) + GAP
-    head = 1.6 * LINE if title else 0
+    head = HEAD if title else 0
     sheet = Sheet(width=width, height=MARGIN + head + -(-tiles // columns) * step + BAR + MARGIN)
-    if title:
-        middle = MARGIN + LINE / 2
-        sheet.write(title, x=MARGIN, y=middle, width=width - 2 * MARGIN, size=10, bold=True)
+    top = sheet.title(title)
     for place in range(tiles):
         x = MARGIN + place % columns * (tile + GAP)
-        y = MARGIN + head + place // columns * step
+        y = top + place // columns * step
         label = told.words[place - 1] if place else "image"
         middle = x + tile / 2
         sheet.write(label, x=middle, y=y + LINE / 2, width=tile, bold=place > 0, align="center")
@@ -111,8 +107,8 @@ def word_strip(
         else:
             picture = as_bytes(told.scene)
         sheet.picture(picture, x=x, y=y + LINE, width=tile, height=tall)
-    y = MARGIN + head + -(-tiles // columns) * step
-    told.key.draw(sheet, colours(cmap), x=MARGIN, y=y, width=min(3.2, width - 2 * MARGIN))
+    y = top + -(-tiles // columns) * step
+    told.key.draw(sheet, cmap, x=MARGIN, y=y, width=min(3.2, width - 2 * MARGIN))
     return sheet.figure
 
 
@@ -145,20 +141,16 @@ def read_words(
     scene = as_image(image, mean=mean, std=std)
     read = []
     for place, word in enumerate(words):
-        try:
-            values = as_map(maps[place], what="map")
-            if not stretch:
-                check_fit(values.shape, image=scene.shape[:2], what="map")
-        except (TypeError, ValueError) as error:
-            raise type(error)(f"word {place} ({word!r}): {error}") from error
-        read.append(values)
+        with naming(f"word {place} ({word!r})"):
+            size = scene.shape[:2]
+            read.append(fitting_map(maps[place], image=size, what="map", stretch=stretch))
     names = [str(word) for word in words]
-    if normalise == "image":
-        scales = [scale_over([values]) for values in read]
-        key = Key("each map over its own range", Scale(0, 1), words=("smallest", "largest"))
-        return Told(scene, names, read, scales, key)
-    if normalise == "layer":
-        scale, key = scale_over(read), Key("all maps over one range", scale_over(read))
-    else:
-        scale, key = common_scale(read, normalise, what="maps", words=("layer", "image", "none"))
-    return Told(scene, names, read, [scale] * len(read), key)
+    scales, key = scales_for(
+        read,
+        normalise,
+        what="maps",
+        own="each map over its own range",
+        common=("layer", "all maps over one range"),
+        words=("layer", "image", "none"),
+    )
+    return Told(scene, names, read, scales, key)

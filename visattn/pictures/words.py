@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from visattn.pictures.alignments import draw_alignment, text_width
+from visattn.pictures.alignments import draw_alignment, plain_text, text_width
 from visattn.pictures.animations import Frames, frames
 from visattn.pictures.arrays import as_numbers
 
@@ -51,13 +51,13 @@ def draw_highlighted(words: Sequence[str], weights: Any, *, title: str = "") -> 
         share = float(np.clip(weight, 0, 1))
         axes.axvspan(left, left + width, color="#e8590c", alpha=share, linewidth=0)
         middles.append(left + width / 2)
-        plain = word.replace("$", r"\$")
+        plain = plain_text(word)
         axes.text(middles[-1], 0.5, plain, ha="center", va="center_baseline", fontsize=_LETTERS)
         left += width
     axes.set_xticks(middles, labels=[f"{weight:.2f}" for weight in shown[: len(words)]])
     axes.tick_params(length=0, labelsize=6, labelcolor="0.4")
     if title:
-        axes.set_title(title.replace("$", r"\$"), fontsize=_LETTERS)
+        axes.set_title(plain_text(title), fontsize=_LETTERS)
     return figure
 
 

@@ -82,12 +82,7 @@ def maps_of(
 
 
 def layer_table(network: nn.Module, images: Tensor) -> str:
-    """A line for each site: what it records on such images, and how it is drawn.
-
-    Args:
-        network: Images to logits, in evaluation mode.
-        images: (N, C, H, W) as the network takes them.
-    """
+    """A line for each site: what it records on such images, and how `maps_of` draws it."""
     rows = [("layer", "records", "drawn")]
     if next(find_taps(network), None) is not None:
         with torch.no_grad(), record(network) as recorded:

@@ -39,27 +39,31 @@ def copying_batch(
 
 
 class Copier(nn.Module, ABC):
-    """A network from inputs (N, 2 * length) to logits of the copy (N, length, symbols + 1)."""
+    """A network from inputs (N, 2 * length) to logits of the copy (N, length, symbols + 1).
+
+    Attributes:
+        path: Layers, or steps, between a symbol and its copy.
+    """
+
+    path: int
+
+    def __init__(self, symbols: int, *, length: int, channels: int) -> None:
+        super().__init__()
+        self.length = length
+        self.embedding = nn.Embedding(symbols + 1, channels)
 
     @abstractmethod
     def forward(self, given: Tensor) -> Tensor:
         """Logits of the copy."""
 
-    @property
-    @abstractmethod
-    def path(self) -> int:
-        """Layers, or steps, between a symbol and its copy."""
-
 
 @final
 class FeedForwardCopier(Copier):
-    """All symbols at once through one hidden layer; of a fixed length."""
+    """All symbols at once through one hidden layer, and so two layers; of a fixed length."""
 
     def __init__(self, symbols: int, *, length: int, channels: int) -> None:
-        super().__init__()
-        self.length = length
-        self.symbols = symbols
-        self.embedding = nn.Embedding(symbols + 1, channels)
+        super().__init__(symbols, length=length, channels=channels)
+        self.path = 2
         self.layers = nn.Sequential(
             nn.Linear(length * channels, 4 * channels),
             nn.ReLU(),
@@ -70,17 +74,15 @@ class FeedForwardCopier(Copier):
         """Logits of the copy."""
         x = self.embedding(given[:, : self.length]).flatten(1)
         logits: Tensor = self.layers(x)
-        return logits.unflatten(1, (self.length, self.symbols + 1))
-
-    @property
-    def path(self) -> int:
-        """Two layers."""
-        return 2
+        return logits.unflatten(1, (self.length, -1))
 
 
 @final
 class ConvolutionCopier(Copier):
-    """Residual convolutions, as many as it takes to reach from symbol to copy, or more."""
+    """Residual convolutions, as many as it takes to reach from symbol to copy, or more.
+
+    The path is as many layers as it takes to get there, however many there are.
+    """
 
     def __init__(
         self,
@@ -91,21 +93,19 @@ class ConvolutionCopier(Copier):
         kernel_size: int = 5,
         layers: int | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(symbols, length=length, channels=channels)
         if kernel_size < 3 or kernel_size % 2 == 0:
             raise ValueError(f"kernel_size must be odd and at least 3, got {kernel_size}")
-        self.length = length
-        self.reach = kernel_size // 2
-        least = -(-length // self.reach)
-        if layers is not None and layers < least:
+        reach = kernel_size // 2
+        self.path = -(-length // reach)
+        if layers is not None and layers < self.path:
             raise ValueError(
-                f"{layers} layers of width {kernel_size} reach {layers * self.reach} places, the"
-                f" copy lies {length} away: give at least {least} layers"
+                f"{layers} layers of width {kernel_size} reach {layers * reach} places, the"
+                f" copy lies {length} away: give at least {self.path} layers"
             )
-        self.embedding = nn.Embedding(symbols + 1, channels)
         self.layers = nn.ModuleList(
-            nn.Conv1d(channels, channels, kernel_size, padding=self.reach)
-            for _ in range(least if layers is None else layers)
+            nn.Conv1d(channels, channels, kernel_size, padding=reach)
+            for _ in range(self.path if layers is None else layers)
         )
         self.out = nn.Linear(channels, symbols + 1)
 
@@ -117,20 +117,14 @@ class ConvolutionCopier(Copier):
         logits: Tensor = self.out(x.transpose(1, 2)[:, self.length :])
         return logits
 
-    @property
-    def path(self) -> int:
-        """As many layers as it takes to get there, however many there are."""
-        return -(-self.length // self.reach)
-
 
 @final
 class RecurrentCopier(Copier):
-    """An LSTM that reads symbols and then blanks."""
+    """An LSTM that reads symbols and then blanks, a step a word."""
 
     def __init__(self, symbols: int, *, length: int, channels: int) -> None:
-        super().__init__()
-        self.length = length
-        self.embedding = nn.Embedding(symbols + 1, channels)
+        super().__init__(symbols, length=length, channels=channels)
+        self.path = length
         self.recurrent = nn.LSTM(channels, 2 * channels, batch_first=True)
         self.out = nn.Linear(2 * channels, symbols + 1)
 
@@ -140,35 +134,27 @@ class RecurrentCopier(Copier):
         logits: Tensor = self.out(states[:, self.length :])
         return logits
 
-    @property
-    def path(self) -> int:
-        """A step a word."""
-        return self.length
-
 
 @final
 class AttentionCopier(Copier):
-    """One layer of self-attention with sines of the place."""
+    """One layer of self-attention with sines of the place: one look."""
 
     def __init__(self, symbols: int, *, length: int, channels: int) -> None:
-        super().__init__()
-        self.length = length
-        self.embedding = nn.Embedding(symbols + 1, channels)
+        super().__init__(symbols, length=length, channels=channels)
+        self.path = 1
         self.attention = MultiHeadAttention(channels, heads=4)
         self.out = nn.Linear(channels, symbols + 1)
 
-    def forward(self, given: Tensor) -> Tensor:
-        """Logits of the copy."""
+    def look(self, given: Tensor, *, need_weights: bool = True) -> tuple[Tensor, Tensor | None]:
+        """Logits of the copy, and where each of its symbols looks, (N, heads, length, S)."""
         x = self.embedding(given)
         x = x + sine_positions(x.shape[1], x.shape[2]).to(x)
-        read = self.attention(x[:, self.length :], x, need_weights=False).context
-        logits: Tensor = self.out(read)
-        return logits
+        read = self.attention(x[:, self.length :], x, need_weights=need_weights)
+        return self.out(read.context), read.weights
 
-    @property
-    def path(self) -> int:
-        """One look."""
-        return 1
+    def forward(self, given: Tensor) -> Tensor:
+        """Logits of the copy."""
+        return self.look(given, need_weights=False)[0]
 
 
 _COPIERS: dict[str, Callable[..., Copier]] = {

@@ -1,7 +1,8 @@
 """Names of options, checked."""
 
 from collections.abc import Iterable
-from difflib import get_close_matches
+
+from visattn.basics.suggestions import did_you_mean
 
 
 def check_name(option: str, given: object, *, names: Iterable[str]) -> None:
@@ -18,6 +19,6 @@ def check_name(option: str, given: object, *, names: Iterable[str]) -> None:
     """
     known = list(names)
     if given not in known:
-        near = get_close_matches(str(given).lower(), known, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        near = did_you_mean(str(given).lower(), names=known, count=1, cutoff=0.6)
+        hint = near.replace(" Did", "; did")
         raise ValueError(f"{option} must be one of {', '.join(known)}, got {given!r}{hint}")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from visattn.sequence.vocabulary import END, PAD, Vocabulary
+from visattn.sequence.vocabulary import END, Vocabulary, padded
 
 
 @dataclass(frozen=True)
@@ -48,18 +48,11 @@ def collate_pairs(
         (tensor([[3, 4]]), tensor([[3, 2]]), tensor([[[1, 1],
                  [0, 0]]], dtype=torch.int32))
     """
-    lengths = torch.tensor([len(pair.source) for pair in pairs])
-    longest = 1 + max(len(pair.target) for pair in pairs)
-    batch = {
-        "source": torch.full((len(pairs), int(lengths.max())), PAD),
-        "lengths": lengths,
-        "target": torch.full((len(pairs), longest), PAD),
-        "alignment": torch.zeros(len(pairs), longest, int(lengths.max()), dtype=torch.bool),
-    }
+    given = padded([source.numbers(pair.source) for pair in pairs])
+    wanted = padded([[*target.numbers(pair.target), END] for pair in pairs])
+    alignment = torch.zeros(*wanted.shape, given.shape[1], dtype=torch.bool)
     for row, pair in enumerate(pairs):
-        given, wanted = source.numbers(pair.source), [*target.numbers(pair.target), END]
-        batch["source"][row, : len(given)] = torch.tensor(given)
-        batch["target"][row, : len(wanted)] = torch.tensor(wanted)
         for place, origins in enumerate(pair.alignment):
-            batch["alignment"][row, place, list(origins)] = True
-    return batch
+            alignment[row, place, list(origins)] = True
+    lengths = torch.tensor([len(pair.source) for pair in pairs])
+    return {"source": given, "lengths": lengths, "target": wanted, "alignment": alignment}

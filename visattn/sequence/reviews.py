@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from visattn.sequence.vocabulary import PAD, Vocabulary
+from visattn.sequence.vocabulary import Vocabulary, padded
 
 GOOD = ("delicious", "fresh", "tender", "wonderful", "excellent", "tasty")
 BAD = ("bad", "stale", "bland", "awful", "tough", "sour")
@@ -103,7 +103,7 @@ def collate_reviews(reviews: Sequence[Review], *, vocabulary: Vocabulary) -> dic
     Returns:
         ``words`` (N, S), ``lengths`` (N,), ``label`` (N,) and ``deciding`` (N, S), boolean.
     """
-    batch = _padded([review.words for review in reviews], vocabulary)
+    batch = _words([review.words for review in reviews], vocabulary)
     batch["label"] = torch.tensor([review.label for review in reviews])
     batch["deciding"] = torch.zeros_like(batch["words"], dtype=torch.bool)
     for row, review in enumerate(reviews):
@@ -119,21 +119,17 @@ def collate_tagged(
     Returns:
         ``words`` (N, S), ``lengths`` (N,), ``tags`` (N, S) and ``origins`` (N, S), -1 for none.
     """
-    batch = _padded([sentence.words for sentence in sentences], vocabulary)
-    for name in ("tags", "origins"):
-        batch[name] = torch.full_like(batch["words"], 0 if name == "tags" else -1)
-        for row, sentence in enumerate(sentences):
-            values = torch.tensor(getattr(sentence, name))
-            batch[name][row, : len(values)] = values
+    batch = _words([sentence.words for sentence in sentences], vocabulary)
+    batch["tags"] = padded([sentence.tags for sentence in sentences], value=0)
+    batch["origins"] = padded([sentence.origins for sentence in sentences], value=-1)
     return batch
 
 
-def _padded(sentences: Sequence[Sequence[str]], vocabulary: Vocabulary) -> dict[str, Tensor]:
-    lengths = torch.tensor([len(words) for words in sentences])
-    words = torch.full((len(sentences), int(lengths.max())), PAD)
-    for row, sentence in enumerate(sentences):
-        words[row, : len(sentence)] = torch.tensor(vocabulary.numbers(sentence))
-    return {"words": words, "lengths": lengths}
+def _words(sentences: Sequence[Sequence[str]], vocabulary: Vocabulary) -> dict[str, Tensor]:
+    return {
+        "words": padded([vocabulary.numbers(words) for words in sentences]),
+        "lengths": torch.tensor([len(words) for words in sentences]),
+    }
 
 
 def _review(source: random.Random, *, negated: bool) -> Review:

@@ -12,6 +12,7 @@ from visattn.attention import (
     length_mask,
     sine_positions,
 )
+from visattn.sequence.names import check_name
 from visattn.sequence.vocabulary import PAD
 
 PositionName = Literal["none", "sine", "learned", "relative"]
@@ -65,9 +66,7 @@ class SelfAttentionTagger(nn.Module):
         max_length: int = 64,
     ) -> None:
         super().__init__()
-        if positions not in get_args(PositionName):
-            names = ", ".join(get_args(PositionName))
-            raise ValueError(f"positions must be one of {names}, got {positions!r}")
+        check_name("positions", positions, names=get_args(PositionName))
         self.positions = positions
         self.embedding = nn.Embedding(words, channels, padding_idx=PAD)
         self.learned = (

@@ -3,12 +3,26 @@
 from collections.abc import Iterable, Sequence
 from typing import final
 
+import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 PAD, START, END = 0, 1, 2
 """Numbers of what is no word: padding, before the first word, after the last one."""
 
 SIGNS = ("<pad>", "<start>", "<end>")
+
+
+def padded(rows: Iterable[Sequence[int]], *, value: int = PAD) -> Tensor:
+    """Rows of numbers as one tensor, the shorter ones with a value behind them.
+
+    Example:
+        >>> padded([[3], [4, 5]])
+        tensor([[3, 0],
+                [4, 5]])
+    """
+    tensors = [torch.tensor(row, dtype=torch.long) for row in rows]
+    return pad_sequence(tensors, batch_first=True, padding_value=value)
 
 
 @final

@@ -6,11 +6,11 @@ from typing import Any
 
 import torch
 from matplotlib.figure import Figure
-from torch import Tensor, nn
+from torch import Tensor
 
 from visattn.pictures import draw_alignment, draw_highlighted, save
 from visattn.sequence import TAGS, Vocabulary, review_vocabulary
-from visattn.sequence.copying import BLANK
+from visattn.sequence.copying import BLANK, AttentionCopier
 from visattn.sequence.reviews import DISHES
 from visattn.tasks.copying.module import CopyingModule
 from visattn.tasks.sentence_words import known_words
@@ -87,33 +87,17 @@ def _copied(sentence: str, network: CopyingModule) -> tuple[str, Figure | None]:
     if len(words) != length:
         raise ValueError(f"the network copies {length} symbols, the sentence has {len(words)}")
     given = torch.tensor([[*map(int, words), *[BLANK] * length]])
-    logits, weights = _with_weights(network.model, given)
+    model = network.model
+    if isinstance(model, AttentionCopier):
+        logits, weights = model.look(given)
+    else:
+        logits, weights = model(given), None
     shares, copy = logits[0].softmax(-1).max(-1)
     said = [str(int(symbol)) for symbol in copy]
     answer = f"{' '.join(said)} (p at least {shares.min().item():.3f})"
     if weights is None:
         return answer, None
     return answer, draw_alignment(weights[0].mean(0)[:, :length], words, said)
-
-
-def _with_weights(copier: nn.Module, given: Tensor) -> tuple[Tensor, Tensor | None]:
-    """Logits, and the weights (N, heads, T, S) of the layer of attention if there is one."""
-    seen: list[Tensor] = []
-    layer = getattr(copier, "attention", None)
-    handles: list[Any] = []
-    if isinstance(layer, nn.Module):
-        handles = [
-            layer.register_forward_pre_hook(
-                lambda _, args, options: (args, {**options, "need_weights": True}), with_kwargs=True
-            ),
-            layer.register_forward_hook(lambda _, args, read: seen.append(read.weights)),
-        ]
-    try:
-        logits: Tensor = copier(given)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return logits, seen[0] if seen else None
 
 
 def _numbered(sentence: str) -> tuple[list[str], tuple[Tensor, Tensor]]:

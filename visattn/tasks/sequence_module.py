@@ -1,54 +1,93 @@
-"""What the modules of sequences have in common: AdamW, and a test of means by split."""
+"""What the modules of all these tasks have in common: AdamW, one share right, means by split."""
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import lightning as L
+import torch
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
+from torchmetrics import MeanMetric
 
-from visattn.tasks.batched import Batch
-from visattn.training.measured import SplitMeans
-from visattn.training.optimisation import adamw_with_cosine
+from visattn.tasks.split_data import Batch
+from visattn.tasks.split_means import Reductions, SplitMeans
+from visattn.training.schedule import training_steps, warmup_cosine
+from visattn.wrapping.finetuning import parameter_groups
 
 
 class SequenceModule(L.LightningModule, ABC):
-    """A module whose test steps add to ``tests``; their means are logged at the end.
+    """A module that logs ``train/loss``, a share of the validation split, and means of each test.
+
+    It is trained by AdamW, with a warm-up and half a cosine.
 
     Args:
         learning_rate: Its highest value.
         weight_decay: On matrices only.
         warmup: Share of the training in which the learning rate rises.
+
+    Attributes:
+        validated: What is ``right``; the best epoch is that of the highest ``val/{validated}``.
+        reductions: Of what the test measures, what isn't a mean.
     """
+
+    validated: ClassVar[str]
+    reductions: ClassVar[Reductions] = {}
 
     def __init__(self, *, learning_rate: float, weight_decay: float, warmup: float) -> None:
         super().__init__()
-        self.schedule = {
-            "learning_rate": learning_rate,
-            "weight_decay": weight_decay,
-            "warmup": warmup,
-        }
-        self.tests = SplitMeans()
+        self.schedule = (learning_rate, weight_decay, warmup)
+        self.tests = SplitMeans(self.reductions)
+        self.share = MeanMetric()
 
     @abstractmethod
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The loss of a batch."""
 
     @abstractmethod
+    def right(self, batch: Batch) -> Tensor:
+        """Whether each of the things that are validated is right."""
+
+    @abstractmethod
+    def measures(self, batch: Batch) -> dict[str, Tensor]:
+        """What the test measures, a value for each of what is counted."""
+
+    def logged(self, loss: Tensor, *, count: int) -> Tensor:
+        """Log a loss that is a mean over ``count``, and give it back."""
+        self.log("train/loss", loss.detach(), on_step=False, on_epoch=True, batch_size=count)
+        return loss
+
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Log what chooses the best epoch."""
+        """Log the share that is right."""
+        self.share(self.right(batch).float())
+        self.log(f"val/{self.validated}", self.share, on_epoch=True, prog_bar=True)
 
     def on_test_start(self) -> None:
         """Begin anew."""
         self.tests.reset()
 
-    @abstractmethod
     def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Add to ``tests``."""
+        """Add to what was measured."""
+        for measure, values in self.measures(batch).items():
+            self.tests.add(dataloader_idx, measure, values)
 
     def on_test_epoch_end(self) -> None:
         """Log each split's means."""
         self.log_dict(self.tests.compute(self.trainer))
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """AdamW, its learning rate by step."""
-        return adamw_with_cosine(self, **self.schedule)
+        """AdamW, its learning rate by step.
+
+        Raises:
+            ValueError: A value is out of its range, or the training has no length.
+        """
+        learning_rate, weight_decay, warmup = self.schedule
+        if learning_rate <= 0:
+            raise ValueError(f"learning_rate must be above 0, got {learning_rate}")
+        groups = parameter_groups(self, learning_rate=learning_rate, weight_decay=weight_decay)
+        optimizer = torch.optim.AdamW(groups, lr=learning_rate)
+        factor = warmup_cosine(steps=training_steps(self.trainer), warmup=warmup)
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
+        }

@@ -15,18 +15,6 @@ Each function returns nothing and raises AssertionError with what was broken::
 Each promise is a function of its own, in `BLOCK_PROMISES` and `MODEL_PROMISES`.
 """
 
-from visattn.testing.alone import BLOCK_PROMISES, check_block
-from visattn.testing.lively import enliven
-from visattn.testing.programs import check_compiles, check_exports, check_onnx
-from visattn.testing.wrapped import MODEL_PROMISES, check_wrapped
+import lazy_loader
 
-__all__ = [
-    "BLOCK_PROMISES",
-    "MODEL_PROMISES",
-    "check_block",
-    "check_compiles",
-    "check_exports",
-    "check_onnx",
-    "check_wrapped",
-    "enliven",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from visattn.testing.lively import enliven
+from visattn.testing.outputs import enliven
 from visattn.wrapping.insertion import wrap
 from visattn.wrapping.planning import Block
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from visattn.exporting import export_model, free_sizes
 from visattn.recording import find_taps, record
-from visattn.testing.lively import close, seeded
+from visattn.testing.outputs import close, seeded
 
 
 def check_compiles(model: nn.Module, x: Tensor, *, backend: str = "aot_eager") -> None:

@@ -19,10 +19,10 @@ from .objectives import (
     RightReasons as RightReasons,
     WeightedSum as WeightedSum,
 )
-from .outcomes import (
+from .overlay_logger import OverlayLogger as OverlayLogger
+from .results import (
     Outcomes as Outcomes,
     Results as Results,
 )
-from .overlay_logger import OverlayLogger as OverlayLogger
 
 def __getattr__(name: str) -> typing.Any: ...

@@ -8,21 +8,19 @@ import lightning as L
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
-from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
 
 from visattn.blocks.attended import attended, block_of
 from visattn.blocks.masks.spatial_mask import SpatialMask
-from visattn.metrics import mask_iou
+from visattn.metrics import chance_level, mask_iou
 from visattn.networks.backbone import build_backbone, classifier_paths, load_weights, put_attention
 from visattn.networks.loading import STANDS_ALONE
 from visattn.networks.weight_files import FACTS
 from visattn.recording import record
-from visattn.training.adversarial import is_adversarial
+from visattn.training.checks import check_finite, check_in
 from visattn.training.data_facts import data_facts, names_of_tests
-from visattn.training.finite import check_finite
 from visattn.training.objectives import CrossEntropy, Objective
-from visattn.training.objectives.base import check_in
+from visattn.training.outcomes import Columns, SplitOutcome, is_adversarial, split_outcome
 from visattn.training.schedule import training_steps, warmup_cosine
 from visattn.wrapping.finetuning import freeze_backbone, parameter_groups
 
@@ -143,7 +141,8 @@ class ImageClassifier(L.LightningModule):
         if channels_last:
             self.model.to(memory_format=torch.channels_last)
         self.val_accuracy = MulticlassAccuracy(num_classes, average="micro")
-        self._tests: list[tuple[str, MulticlassAccuracy, MeanMetric]] = []
+        self.outcomes: dict[str, SplitOutcome] = {}
+        self._tests: list[Columns] = []
         self._steps = math.nan
 
     @classmethod
@@ -164,8 +163,7 @@ class ImageClassifier(L.LightningModule):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (N, num_classes) of normalised images (N, 3, H, W)."""
-        logits: Tensor = self.model(self._laid_out(images))
-        return logits
+        return self.model(self._laid_out(images))
 
     def masked_forward(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         """Logits, and the spatial mask (N, H, W) that was used, or None without one."""
@@ -214,44 +212,40 @@ class ImageClassifier(L.LightningModule):
         self.log("val/accuracy", self.val_accuracy, on_epoch=True, prog_bar=True, batch_size=size)
 
     def on_test_start(self) -> None:
-        """A metric for each test split, by the names that the data give them."""
-        classes = self.val_accuracy.num_classes
-        self._tests = [
-            (
-                name,
-                MulticlassAccuracy(classes, average="micro").to(self.device),
-                MeanMetric(nan_strategy="ignore").to(self.device),
-            )
-            for name in names_of_tests(self.trainer)
-        ]
+        """Begin anew."""
+        self.outcomes = {}
+        self._tests = [Columns().to(self.device) for _ in names_of_tests(self.trainer)]
 
     def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> Batch:
-        """Prediction and mask IoU (NaN where there is none) of each image."""
+        """What is measured of each image; the mask IoU is NaN where there is none."""
         logits, mask = self.masked_forward(batch["image"])
-        _, accuracy, iou = self._tests[dataloader_idx]
-        accuracy.update(logits, batch["label"])
-        outcome = {
-            "index": batch["index"],
-            "label": batch["label"],
-            "prediction": logits.argmax(1),
-            "mask_iou": torch.full((len(logits),), torch.nan, device=logits.device),
-        }
-        if mask is not None and mask.shape[-2:] == batch["mask"].shape[-2:]:
-            outcome["mask_iou"] = mask_iou(mask.float(), batch["mask"])
-            iou.update(outcome["mask_iou"])
-        return outcome
+        true = batch.get("mask")
+        ious = shares = torch.full((len(logits),), torch.nan, device=logits.device)
+        if true is not None:
+            shares = chance_level(true)
+            if mask is not None and mask.shape[-2:] == true.shape[-2:]:
+                ious = mask_iou(mask.float(), true)
+        found = {"index": batch["index"], "label": batch["label"], "prediction": logits.argmax(1)}
+        found |= {"mask_iou": ious, "mask_share": shares}
+        self._tests[dataloader_idx].update(found)
+        return found
 
     def on_test_epoch_end(self) -> None:
-        """Log each split's accuracy and, where there is one, its mask IoU.
+        """Put each split together; log its accuracy and, where there is one, its mask IoU.
 
-        That of a split ``..._adversarial`` is no mean over images: see `SplitOutcome`.
+        The accuracy of a split ``..._adversarial`` is no mean over images: see `SplitOutcome`.
         """
-        for name, accuracy, iou in self._tests:
+        loaders = self.trainer.test_dataloaders
+        for place, name in enumerate(names_of_tests(self.trainer)):
+            if not self._tests[place].update_called:
+                continue
+            dataset = loaders[place].dataset if isinstance(loaders, list) else None
+            outcome = split_outcome(self._tests[place].compute(), split=name, dataset=dataset)
+            self.outcomes[name] = outcome
             if not is_adversarial(name):
-                self.log(f"test/{name}/accuracy", accuracy.compute())
-            found = iou.compute() if iou.update_called else None
-            if found is not None and not found.isnan():
-                self.log(f"test/{name}/mask_iou", found.float())
+                self.log(f"test/{name}/accuracy", outcome.accuracy.value)
+            if outcome.iou is not None:
+                self.log(f"test/{name}/mask_iou", outcome.iou.mean)
 
     def predict_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> Batch:
         """Class, probabilities, row of the dataset, and the mask where the network has one."""

@@ -1,35 +1,34 @@
-"""What a network did on each test split: accuracies, BG-gap, worst group, mask IoU."""
+"""What a network did on a test split, image by image, and what follows from it."""
 
-import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+import re
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, final
 
-import lightning as L
-import torch
-from rich.table import Table
 from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
 
-from visattn.basics.terminal_table import terminal_table
 from visattn.metrics import (
-    Difference,
     Proportion,
     Summary,
     WorstGroup,
     accuracy,
-    background_gap,
-    chance_level,
     summarise,
+    wilson,
     worst_group,
 )
-from visattn.training.adversarial import foreground_ids, is_adversarial, right_on_all
-from visattn.training.data_facts import names_of_tests
 
 BACKGROUND = "style"
 """Column of a data set's ``metadata.csv`` that names what an image's object lies on."""
 
 GROUP_MINIMUM = 10
 """Images from which on a (class, background) group counts."""
+
+_NUMBER = re.compile(r"(?<=.)_\d+$")
+
+COLUMNS = ("label", "prediction", "mask_iou", "mask_share", "index")
+"""What is measured of each image."""
 
 
 @dataclass(frozen=True)
@@ -93,200 +92,90 @@ class SplitOutcome:
 
 
 @final
-class Outcomes(L.Callback):
-    """Gathers what ``ImageClassifier.test_step`` gives, by split.
+class Columns(Metric):
+    """Columns of `SplitOutcome` by name, batch after batch; in distributed tests, of all processes.
 
-    Attributes:
-        splits: From split to outcome, filled by ``trainer.test``.
+    Example:
+        >>> import torch
+        >>> columns = Columns()
+        >>> columns.update({name: torch.tensor([1, 0]) for name in COLUMNS})
+        >>> columns.compute()["label"]
+        tensor([1, 0])
     """
 
     def __init__(self) -> None:
-        self.splits: dict[str, SplitOutcome] = {}
-        self._batches: dict[str, list[dict[str, Tensor]]] = {}
+        super().__init__()
+        for name in COLUMNS:
+            self.add_state(name, [], dist_reduce_fx="cat")
 
-    def on_test_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Begin anew."""
-        self.splits = {}
-        self._batches = {name: [] for name in names_of_tests(trainer)}
+    def update(self, found: Mapping[str, Tensor]) -> None:
+        """Keep those of one batch, (N,) each."""
+        for name in COLUMNS:
+            getattr(self, name).append(found[name].detach())
 
-    def on_test_batch_end(
-        self,
-        trainer: L.Trainer,
-        pl_module: L.LightningModule,
-        outputs: Tensor | Mapping[str, Any] | None,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        """Keep one batch's outcome."""
-        if not isinstance(outputs, Mapping):
-            raise TypeError(f"test_step must return a mapping, it returned {type(outputs)}")
-        name = list(self._batches)[dataloader_idx]
-        kept = {key: value.detach().cpu() for key, value in outputs.items()}
-        self._batches[name].append({**kept, "mask_share": chance_level(batch["mask"]).cpu()})
-
-    def on_test_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Put the batches together."""
-        loaders = trainer.test_dataloaders
-        datasets = [loader.dataset for loader in loaders] if isinstance(loaders, list) else []
-        for position, (name, batches) in enumerate(self._batches.items()):
-            if not batches:
-                continue
-            columns = {key: torch.cat([batch[key] for batch in batches]) for key in batches[0]}
-            dataset = datasets[position] if datasets else None
-            items = getattr(dataset, "items", None)
-            rows = columns["index"].tolist() if isinstance(items, (list, tuple)) else []
-            shown = [items[row] for row in rows] if items is not None else []
-            behind = [getattr(item, "metadata", {}).get(BACKGROUND, "") for item in shown]
-            self.splits[name] = SplitOutcome(
-                **columns,
-                names=tuple(_foreground(item) for item in shown),
-                backgrounds=tuple(behind) if all(behind) else (),
-                class_names=tuple(getattr(dataset, "class_names", ())),
-                foregrounds=foreground_ids(shown) if is_adversarial(name) else (),
-            )
-        self._batches = {}
-
-    def results(self) -> "Results":
-        """The results of the last test."""
-        return Results.of(self.splits)
+    def compute(self) -> dict[str, Tensor]:
+        """Those of all batches."""
+        return {name: dim_zero_cat(getattr(self, name)) for name in COLUMNS}
 
 
-@dataclass(frozen=True)
-class Results:
-    """The numbers of one test, ready for a table or a file.
+def split_outcome(
+    columns: Mapping[str, Tensor], *, split: str, dataset: Any = None
+) -> SplitOutcome:
+    """What was found on a split, with what its dataset says of the images.
 
-    Attributes:
-        splits: By split.
-        gap: BG-gap where two splits show the same foregrounds on backgrounds of the same and of
-            a random class (``mixed-same`` and ``mixed-rand``, ``test_same`` and ``test_rand``).
+    Args:
+        columns: The tensors of a `SplitOutcome` by name.
+        split: Its name.
+        dataset: Its ``items`` and ``class_names`` are looked at, if it has them.
     """
-
-    splits: Mapping[str, SplitOutcome] = field(default_factory=dict)
-    gap: Difference | None = None
-
-    @classmethod
-    def of(cls, splits: Mapping[str, SplitOutcome]) -> "Results":
-        """The results of some splits."""
-        return cls(splits, gap_of(splits))
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; undefined ones are None."""
-        found: dict[str, Any] = {"splits": {}}
-        for name, outcome in self.splits.items():
-            entry: dict[str, Any] = {"accuracy": _plain(asdict(outcome.accuracy))}
-            if outcome.iou is not None:
-                iou = {**asdict(outcome.iou), "chance": outcome.chance}
-                entry["mask_iou"] = _plain(iou)
-            if outcome.worst is not None:
-                entry["worst_group"] = _group(outcome.worst, outcome.class_names)
-            found["splits"][name] = entry
-        found["background_gap"] = None if self.gap is None else _plain(asdict(self.gap))
-        return found
-
-    def table(self, *, title: str) -> Table:
-        """A row a split: accuracy with its 95 % interval; worst group and mask IoU if there are."""
-        with_mask = any(outcome.iou is not None for outcome in self.splits.values())
-        with_groups = any(outcome.worst is not None for outcome in self.splits.values())
-        headings = ["images", "accuracy", "95 % interval"]
-        headings += ["worst group"] if with_groups else []
-        headings += ["mask IoU"] if with_mask else []
-        table = terminal_table(title=title, words=["split"], numbers=headings)
-        notes = []
-        if any(outcome.foregrounds for outcome in self.splits.values()):
-            notes.append(
-                "An adversarial split counts foregrounds: one is right if all of its images are."
-            )
-        if with_groups:
-            notes.append(
-                "Worst group: lowest accuracy of a class on a background; in brackets how many of "
-                f"all groups have the {GROUP_MINIMUM} images to count."
-            )
-        table.caption = "\n".join(notes) or None
-        for name, outcome in self.splits.items():
-            share = outcome.accuracy
-            cells = [name, str(share.images), percent(share.value), interval(share)]
-            if with_groups:
-                cells.append(_worst_cell(outcome.worst))
-            if with_mask:
-                cells.append("" if outcome.iou is None else f"{outcome.iou.mean:.3f}")
-            table.add_row(*cells)
-        if self.gap is not None:
-            table.add_section()
-            cells = ["BG-gap", str(self.gap.images), points(self.gap.value), interval(self.gap)]
-            table.add_row(*cells)
-        return table
-
-
-def gap_of(splits: Mapping[str, SplitOutcome]) -> Difference | None:
-    """The BG-gap of the splits ``...same`` and ``...rand``, if they show the same foregrounds."""
-    for name, same in splits.items():
-        rand = splits.get(f"{name.removesuffix('same')}rand")
-        if not name.endswith("same") or rand is None:
-            continue
-        if torch.equal(same.label, rand.label) and same.names == rand.names:
-            return background_gap(same.prediction, rand.prediction, same.label)
-    return None
+    columns = {name: values.cpu().flatten() for name, values in columns.items()}
+    items = getattr(dataset, "items", None)
+    rows = columns["index"].tolist() if isinstance(items, (list, tuple)) else []
+    shown = [items[row] for row in rows] if items is not None else []
+    behind = [getattr(item, "metadata", {}).get(BACKGROUND, "") for item in shown]
+    return SplitOutcome(
+        **columns,
+        names=tuple(_foreground(item) for item in shown),
+        backgrounds=tuple(behind) if all(behind) else (),
+        class_names=tuple(getattr(dataset, "class_names", ())),
+        foregrounds=foreground_ids(shown) if is_adversarial(split) else (),
+    )
 
 
 def _foreground(item: Any) -> str:
     """What tells an image's object from others: its id where the data give one, else the file."""
-    told: str = getattr(item, "metadata", {}).get("foreground", item.path.name)
-    return told
+    return getattr(item, "metadata", {}).get("foreground", item.path.name)
 
 
-def percent(value: float) -> str:
-    """A share in per cent.
-
-    Example:
-        >>> percent(0.9512), percent(float("nan"))
-        ('95.1 %', '')
-    """
-    return "" if math.isnan(value) else f"{100 * value:.1f} %"
-
-
-def points(value: float) -> str:
-    """A difference of shares in points.
+def is_adversarial(split: str) -> bool:
+    """Whether a split shows each foreground on many backgrounds, ``ID_NUMBER`` by name.
 
     Example:
-        >>> points(-0.012)
-        '-1.2'
+        >>> is_adversarial("test_adversarial"), is_adversarial("test_mixed_rand")
+        (True, False)
     """
-    return "" if math.isnan(value) else f"{100 * value:+.1f}"
+    return split.endswith("adversarial")
 
 
-def interval(found: Proportion | Difference) -> str:
-    """The ends of an interval, in per cent or points.
+def foreground_ids(items: Sequence[Any]) -> tuple[str, ...]:
+    """The foreground of each image ``ID_NUMBER``; an image of another name is one of its own."""
+    return tuple(_NUMBER.sub("", item.path.stem) for item in items)
+
+
+def right_on_all(hits: Tensor, foregrounds: Sequence[Hashable]) -> Proportion:
+    """Share of foregrounds that are classified correctly in all of their images.
+
+    As `visattn.metrics.adversarial_accuracy`, for images in any order and number.
+
+    Args:
+        hits: Whether each image's class is predicted (N,).
+        foregrounds: What each image shows (N,).
 
     Example:
-        >>> interval(Proportion(0.5, 0.4, 0.6, 5, 10))
-        '40.0 to 60.0'
+        >>> import torch
+        >>> right_on_all(torch.tensor([True, True, False]), ["a", "b", "a"]).value
+        0.5
     """
-    if math.isnan(found.low):
-        return ""
-    return f"{100 * found.low:.1f} to {100 * found.high:.1f}"
-
-
-def _group(found: WorstGroup, class_names: tuple[str, ...]) -> dict[str, Any]:
-    named = class_names and found.label is not None
-    return {
-        **_plain(asdict(found.accuracy)),
-        "class": class_names[found.label or 0] if named else found.label,
-        "background": found.background,
-        "groups": found.groups,
-        "left_out": found.left_out,
-        "minimum": GROUP_MINIMUM,
-    }
-
-
-def _worst_cell(found: WorstGroup | None) -> str:
-    if found is None:
-        return ""
-    return f"{percent(found.accuracy.value)} ({found.groups}/{found.groups + found.left_out})"
-
-
-def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        key: None if isinstance(value, float) and math.isnan(value) else value
-        for key, value in values.items()
-    }
+    mistaken = {shown for shown, hit in zip(foregrounds, hits.tolist(), strict=True) if not hit}
+    shown = set(foregrounds)
+    return wilson(len(shown - mistaken), images=len(shown))

@@ -1,6 +1,7 @@
 """Overlays of the same images while a network trains."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, final
 
@@ -11,15 +12,18 @@ from lightning.pytorch.utilities.seed import isolate_rng
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from visattn.basics.modes import evaluating
 from visattn.pictures import frames, grid, save, training_frames
 from visattn.recording import find_taps
 from visattn.recording.network_maps import maps_of
+from visattn.training.checks import check_in
 from visattn.training.data_facts import data_facts
 
 _DPI = 120
 
 
 @final
+@dataclass(kw_only=True, eq=False)
 class OverlayLogger(Callback):
     """Draws what a network marks in the same validation images, every few epochs.
 
@@ -58,41 +62,25 @@ class OverlayLogger(Callback):
         >>> trainer = L.Trainer(callbacks=[OverlayLogger(every_n_epochs=5)], logger=False)
     """
 
-    def __init__(
-        self,
-        *,
-        every_n_epochs: int = 1,
-        images: int = 6,
-        layers: list[str] | None = None,
-        seed: int = 0,
-        normalise: Literal["image", "layer", "global", "none"] | None = None,
-        alpha: float = 0.5,
-        folder: str = "overlays",
-        gif: bool = True,
-        seconds: float = 0.5,
-    ) -> None:
-        super().__init__()
-        for name, value in (("every_n_epochs", every_n_epochs), ("images", images)):
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
-        if not 0 <= alpha <= 1:
-            raise ValueError(f"alpha must be in [0, 1], got {alpha}")
-        if not 0.02 <= seconds <= 600:
-            raise ValueError(f"seconds must be from 0.02 to 600, got {seconds}")
-        self.every_n_epochs = every_n_epochs
-        self.images = images
-        self.layers = layers
-        self.seed = seed
-        self.normalise = normalise
-        self.alpha = alpha
-        self.folder = folder
-        self.gif = gif
-        self.seconds = seconds
+    every_n_epochs: int = 1
+    images: int = 6
+    layers: list[str] | None = None
+    seed: int = 0
+    normalise: Literal["image", "layer", "global", "none"] | None = None
+    alpha: float = 0.5
+    folder: str = "overlays"
+    gif: bool = True
+    seconds: float = 0.5
+
+    def __post_init__(self) -> None:
+        check_in("[1, inf)", every_n_epochs=self.every_n_epochs, images=self.images)
+        check_in("[0, 1]", alpha=self.alpha)
+        check_in("[0.02, 600]", seconds=self.seconds)
         self._batch: Tensor | None = None
         self._captions: list[str] = []
         self._statistics: dict[str, Any] = {}
         self._history: dict[str, Mapping[str, Tensor]] = {}
-        self._drawn_as: Any = normalise
+        self._drawn_as: Any = self.normalise
         self._drawn = -1
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -149,15 +137,9 @@ class OverlayLogger(Callback):
         """One sheet, to a file and to the loggers."""
         if self._batch is None:
             return
-        modes = {module: module.training for module in pl_module.modules()}
-        pl_module.eval()
-        try:
-            with isolate_rng(), torch.inference_mode(False):
-                images = self._batch.to(pl_module.device)
-                found = maps_of(pl_module, images, layers=self.layers or _default(pl_module))
-        finally:
-            for module, mode in modes.items():
-                module.training = mode
+        with evaluating(pl_module), isolate_rng(), torch.inference_mode(False):
+            images = self._batch.to(pl_module.device)
+            found = maps_of(pl_module, images, layers=self.layers or _default(pl_module))
         maps = {_short(name): heat for name, heat in found.maps.items()}
         if self.normalise is None and self._drawn_as != "image":  # which then stays
             self._drawn_as = found.normalise

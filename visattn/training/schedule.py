@@ -5,6 +5,8 @@ from collections.abc import Callable
 
 import lightning as L
 
+from visattn.training.checks import check_in
+
 
 def warmup_cosine(*, steps: int, warmup: float) -> Callable[[int], float]:
     r"""Factor on the learning rate: a straight rise, then half a cosine down to zero.
@@ -24,10 +26,8 @@ def warmup_cosine(*, steps: int, warmup: float) -> Callable[[int], float]:
         >>> [round(factor(step), 2) for step in (0, 1, 2, 6, 10)]
         [0.5, 1.0, 1.0, 0.5, 0.0]
     """
-    if steps < 1:
-        raise ValueError(f"steps must be at least 1, got {steps}")
-    if not 0 <= warmup < 1:
-        raise ValueError(f"warmup is a share of the training, in [0, 1), got {warmup}")
+    check_in("[1, inf)", steps=steps)
+    check_in("[0, 1)", warmup=warmup)
     rise = max(1, round(warmup * steps)) if warmup else 0
 
     def factor(step: int) -> float:

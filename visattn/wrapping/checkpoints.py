@@ -7,11 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from visattn.blocks.attended import Attended, block_of
-from visattn.wrapping.weights import (
-    attention_state,
-    attention_units,
-    backbone_state_dict,
-)
+from visattn.wrapping.weights import attention_state, attention_units, backbone_state_dict
 
 
 @dataclass(frozen=True)

@@ -8,18 +8,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from torch import nn
 
-from visattn.wrapping.places import PLACE_RULES, PLACES, Site, lacking, named_sites
+from visattn.wrapping.places import (
+    PLACE_RULES,
+    PLACES as PLACES,
+    Site as Site,
+    lacking,
+    named_sites,
+)
 from visattn.wrapping.tracing import Map, Trace, trace
-
-__all__ = [
-    "PLACES",
-    "Rule",
-    "Site",
-    "base_input",
-    "find_sites",
-    "following_stage",
-    "own_place",
-]
 
 Rule = Callable[[Trace], Iterable[Site]]
 """A placement rule of one's own: from the trace of a model to sites."""

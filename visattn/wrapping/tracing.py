@@ -9,7 +9,7 @@ from torch import nn
 
 from visattn.basics.suggestions import did_you_mean
 from visattn.wrapping.anatomy import Block, Passage
-from visattn.wrapping.observing import Layout, Like, Map, Node, observe
+from visattn.wrapping.observing import Layout as Layout, Like as Like, Map as Map, Node, observe
 from visattn.wrapping.passes import Example, Inputs
 from visattn.wrapping.stages import (
     Stage,
@@ -19,18 +19,6 @@ from visattn.wrapping.stages import (
     find_stem,
     with_stages,
 )
-
-__all__ = [
-    "Block",
-    "Layout",
-    "Like",
-    "Map",
-    "Stage",
-    "Trace",
-    "default_input_size",
-    "model_from_name",
-    "trace",
-]
 
 
 @dataclass
@@ -70,11 +58,6 @@ class Trace:
 
     children: dict[str, list[str]] = field(default_factory=dict)
     """The names of the parts of each ``nn.Sequential``, by path."""
-
-    @property
-    def residuals(self) -> list[Block]:
-        """The blocks that add a branch to a shortcut."""
-        return [block for block in self.blocks if block.branch]
 
     def last_of(self, path: str) -> str:
         """The module itself, or the last child of a sequence, whose output is the same."""

@@ -206,7 +206,7 @@ def test_a_complete_data_set_is_not_rendered_again(
 ) -> None:
     few = {**SMALL, "train": 2, "val": 0, "test": 0}
     root = render_sushi(tmp_path / "data", **few)
-    monkeypatch.setattr(rendering_module, "_render_all", lambda *_, **__: pytest.fail("rendered"))
+    monkeypatch.setattr(rendering_module, "render_all", lambda *_, **__: pytest.fail("rendered"))
     assert render_sushi(root, **few) == root
 
 

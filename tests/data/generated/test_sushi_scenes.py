@@ -10,6 +10,7 @@ from visattn.data.generated.sushi import (
     KINDS,
     STYLES,
     Scene,
+    SushiParameters,
     background,
     compose,
     contact_sheet,
@@ -21,7 +22,6 @@ from visattn.data.generated.sushi import (
 )
 from visattn.data.generated.sushi.__main__ import main
 from visattn.data.generated.sushi.food import pieces as pieces_module
-from visattn.data.generated.sushi.plan import RENDERER_VERSION
 from visattn.data.generated.sushi.table.styles import ALL_STYLES
 
 SIZE = 64
@@ -111,8 +111,8 @@ def test_a_seed_gives_the_same_scene_at_every_size() -> None:
 def test_scenes_are_what_they_were(
     kind: str, style: str, mean: list[float], matte_mean: float
 ) -> None:
-    """If you mean to change how scenes look, raise RENDERER_VERSION and write down new values."""
-    assert RENDERER_VERSION == 2
+    """If you mean to change how scenes look, raise renderer_version and write down new values."""
+    assert SushiParameters.renderer_version == 2
     seed = KINDS.index(kind)
     picture, matte = render_scene(Scene(kind, style, seed, seed), size=64, noise=False)
     assert picture.reshape(-1, 3).mean(0) == pytest.approx(mean, abs=0.6)

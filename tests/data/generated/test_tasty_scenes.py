@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from visattn.data.generated.sushi.sheet import PAPER
+from visattn.data.generated.sheet import PAPER
 from visattn.data.generated.tasty import (
     COLOURS,
     Layout,

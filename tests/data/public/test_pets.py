@@ -6,7 +6,7 @@ from torchvision.datasets import OxfordIIITPet
 
 from visattn.data import Augmentation, PetData
 from visattn.data.layout import Item
-from visattn.data.public.holding_out import hold_out
+from visattn.data.public.held_out import hold_out
 
 
 def data(root, **options):

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from visattn.training.losses import generalised_cross_entropy
 from visattn.training.objectives.contradictions import (
     LocalClassifier,
     contradicted_masks,
     contradictions,
-    generalised_cross_entropy,
 )
 
 

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from visattn.training.losses.mask_losses import (
+from visattn.training.losses import (
     area_loss,
     border_loss,
     consistency_loss,

@@ -14,9 +14,9 @@ from rich.progress import track
 import visattn.bench.matrix
 from visattn.bench.matrix.architectures import architectures
 from visattn.bench.matrix.contract import contract_page, keep, pairs
-from visattn.bench.matrix.keeping import kept
 from visattn.bench.matrix.page import document
-from visattn.bench.matrix.surveying import examples, survey
+from visattn.bench.matrix.results import kept
+from visattn.bench.matrix.survey import examples, survey
 from visattn.bench.matrix.verification import verify
 
 QUICK = ("inception_v4", "sknet", "torchvision.squeezenet", "xception")

@@ -7,12 +7,11 @@ from functools import partial
 import timm
 import torch
 import torchvision
-from torch import nn
 
-from visattn.bench.matrix.architectures import VERSIONS
+from visattn.bench.matrix.page import MADE, table_head, table_row
+from visattn.bench.matrix.survey import site_counts
 from visattn.blocks import block_names
 from visattn.testing import MODEL_PROMISES, check_wrapped
-from visattn.wrapping.placement import PLACES, find_sites
 from visattn.wrapping.planning import plan
 from visattn.wrapping.tracing import trace
 
@@ -58,7 +57,7 @@ def keep(pair: Pair) -> Kept:
     build = BACKBONES[pair.backbone]
     held: list[str] = []
     impossible: list[str] = []
-    for place in _places(build()):
+    for place in site_counts(trace(build())):
         try:
             plan(build(), pair.block, at=place)
         except ValueError:
@@ -74,19 +73,6 @@ def keep(pair: Pair) -> Kept:
     return Kept(pair, tuple(held), tuple(impossible))
 
 
-def _places(model: nn.Module) -> list[str]:
-    """The places that a model has."""
-    traced = trace(model)
-    found = []
-    for place in PLACES:
-        try:
-            find_sites(traced, place)
-        except ValueError:
-            continue
-        found.append(place)
-    return found
-
-
 def contract_page(kept: Sequence[Kept]) -> str:
     """The page about the contract: a summary, and a row for each block."""
     cells = {entry.pair: entry for entry in kept}
@@ -97,18 +83,16 @@ def contract_page(kept: Sequence[Kept]) -> str:
     lines = [
         "# Which promises hold where",
         "",
-        f"Made by visattn.bench.matrix with torch {VERSIONS['torch']}, timm {VERSIONS['timm']},"
-        f" torchvision {VERSIONS['torchvision']}. Every block is put into small models of different"
+        f"{MADE} Every block is put into small models of different"
         f" families at every place that they have, and must keep the {len(MODEL_PROMISES)} promises"
         f" of `visattn.testing.check_wrapped`: {held} of {held + faults} do. A place missing in a"
         " cell is one that the model lacks or where the block can't stand: what takes the place of"
         " a convolution stands nowhere else.",
         "",
-        "| block | " + " | ".join(backbones) + " |",
-        "|" + " --- |" * (len(backbones) + 1),
+        *table_head("block", *backbones),
     ]
     for block in blocks:
         row = [cells[Pair(block, backbone)] for backbone in backbones]
         found = [entry.fault or ", ".join(entry.places) or "none" for entry in row]
-        lines.append(f"| {block} | " + " | ".join(found) + " |")
+        lines.append(table_row([block, *found]))
     return "\n".join(lines) + "\n"

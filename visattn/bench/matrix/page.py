@@ -1,12 +1,26 @@
 """The page about the matrix: one row a family."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from visattn.bench.matrix.architectures import VERSIONS
-from visattn.bench.matrix.surveying import Surveyed, examples
+from visattn.bench.matrix.survey import Surveyed, examples
 from visattn.bench.matrix.verification import Verified
 from visattn.wrapping.placement import PLACES
+
+MADE = "Made by visattn.bench.matrix with torch {torch}, timm {timm}, torchvision {torchvision}."
+MADE = MADE.format(**VERSIONS)
+"""How pages of the matrix begin."""
+
+
+def table_row(cells: Iterable[str]) -> str:
+    """A row of a table in Markdown."""
+    return "| " + " | ".join(cells) + " |"
+
+
+def table_head(*words: str) -> list[str]:
+    """The lines above the rows of a table."""
+    return [table_row(words), "|" + " --- |" * len(words)]
 
 
 def table(surveyed: Sequence[Surveyed], verified: Sequence[Verified]) -> list[str]:
@@ -28,7 +42,7 @@ def table(surveyed: Sequence[Surveyed], verified: Sequence[Verified]) -> list[st
             checks[entry.architecture].fault or ", ".join(checks[entry.architecture].places)
             for entry in chosen
         ]
-        cells = [
+        cells = (
             family,
             str(len(inside)),
             str(sum(entry.convolutional for entry in inside)),
@@ -37,8 +51,8 @@ def table(surveyed: Sequence[Surveyed], verified: Sequence[Verified]) -> list[st
             ", ".join(map(str, stages)),
             "<br>".join(sites),
             "<br>".join(held),
-        ]
-        lines.append("| " + " | ".join(cells) + " |")
+        )
+        lines.append(table_row(cells))
     return lines
 
 
@@ -60,22 +74,20 @@ def document(surveyed: Sequence[Surveyed], verified: Sequence[Verified]) -> str:
                 f" attention ({100 * taking / max(1, len(convolutional)):.1f} %)."
             )
     sound = sum(not entry.fault for entry in verified)
-    header = ["family", "architectures", "with stages", "take attention", "places", "stages"]
-    header += ["sites", "equal bit for bit at"]
     lines = [
         "# Which architectures take attention",
         "",
-        "Made by visattn.bench.matrix with"
-        f" torch {VERSIONS['torch']}, timm {VERSIONS['timm']}, torchvision"
-        f" {VERSIONS['torchvision']}. Every architecture is traced and planned; of each"
+        f"{MADE} Every architecture is traced and planned; of each"
         " family the smallest of every structure is wrapped with several blocks at each place that"
         " it has, with live normalisations, in evaluation and training mode, and must give the"
         f" plain model's outputs bit for bit: {sound} of {len(verified)} do.",
         "",
         *shares,
         "",
-        "| " + " | ".join(header) + " |",
-        "|" + " --- |" * len(header),
+        *table_head(
+            *("family", "architectures", "with stages", "take attention", "places", "stages"),
+            *("sites", "equal bit for bit at"),
+        ),
         *table(surveyed, verified),
         "",
         "## Those that take none at their blocks or stages",

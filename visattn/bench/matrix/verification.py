@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from visattn.bench.matrix.architectures import Architecture
-from visattn.bench.matrix.surveying import Surveyed
+from visattn.bench.matrix.survey import Surveyed
 from visattn.testing import enliven
 from visattn.wrapping.insertion import unwrap, wrap
 from visattn.wrapping.places import PLACE_RULES, PLACES

@@ -5,7 +5,8 @@ from typing import Literal, get_args
 
 from torch import Tensor, nn
 
-from visattn.blocks.gates import Gate, Init, reduced_channels, zero_
+from visattn.blocks.checks import check_choice, check_numbers, check_odd
+from visattn.blocks.gates import Gate, Init, zero_
 
 Padding = Literal["zeros", "circular"]
 
@@ -58,17 +59,15 @@ class ECA(nn.Module):
         init: Init = "paper",
     ) -> None:
         super().__init__()
-        if padding not in get_args(Padding):
-            raise ValueError(f"padding must be 'zeros' or 'circular', got {padding!r}.")
-        width = reduced_channels(channels, reduction=1)
-        size = eca_kernel_size(width) if kernel_size is None else kernel_size
-        if size < 1 or size % 2 == 0:
-            raise ValueError(f"kernel_size must be odd and at least 1, got {size}.")
+        check_choice("padding", padding, get_args(Padding))
+        check_numbers(channels=channels)
+        size = eca_kernel_size(channels) if kernel_size is None else kernel_size
+        check_odd(size)
         reach = size // 2
-        if padding == "circular" and reach > width:
+        if padding == "circular" and reach > channels:
             raise ValueError(
-                f"kernel_size must be at most {2 * width + 1} for {width} channels in a circle,"
-                f" got {size}."
+                f"kernel_size must be at most {2 * channels + 1} for {channels} channels in a"
+                f" circle, got {size}."
             )
         self.conv = nn.Conv1d(1, 1, size, padding=reach, padding_mode=padding, bias=False)
         self.gate = Gate("channel", init=init)

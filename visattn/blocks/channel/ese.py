@@ -3,7 +3,8 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from visattn.blocks.gates import Init, check_init, reduced_channels, zero_
+from visattn.blocks.checks import check_numbers
+from visattn.blocks.gates import Init, check_init, zero_
 from visattn.blocks.taps import Tap
 
 
@@ -42,8 +43,8 @@ class EffectiveSE(nn.Module):
     def __init__(self, channels: int, *, init: Init = "paper") -> None:
         super().__init__()
         check_init(init)
-        width = reduced_channels(channels, reduction=1)
-        self.fc = nn.Conv2d(width, width, 1)
+        check_numbers(channels=channels)
+        self.fc = nn.Conv2d(channels, channels, 1)
         self.gate = HardGate(scale=2.0 if init == "identity" else 1.0)
         if init == "identity":
             zero_(self.fc)
@@ -57,9 +58,6 @@ class HardGate(nn.Module):
     """Hard sigmoid of logits (N, C, 1, 1) times a factor, seen by a tap.
 
     ``hardsigmoid(0)`` is exactly 1/2, so with a factor of 2 logits of 0 give exactly 1.
-
-    Args:
-        scale: The factor.
     """
 
     def __init__(self, *, scale: float) -> None:

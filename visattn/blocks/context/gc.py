@@ -4,6 +4,7 @@ from typing import ClassVar, Literal, get_args
 
 from torch import Tensor, nn
 
+from visattn.blocks.checks import check_choice
 from visattn.blocks.gates import Gate, Init, check_init, reduced_channels, zero_
 from visattn.blocks.taps import Tap
 
@@ -66,8 +67,7 @@ class GlobalContext(nn.Module):
     ) -> None:
         super().__init__()
         check_init(init)
-        if fuse not in get_args(Fuse):
-            raise ValueError(f"fuse must be one of {get_args(Fuse)}, got {fuse!r}.")
+        check_choice("fuse", fuse, get_args(Fuse))
         if eps <= 0:
             raise ValueError(f"eps must be positive, got {eps}.")
         hidden = reduced_channels(channels, reduction=reduction)
@@ -101,13 +101,7 @@ class GlobalContext(nn.Module):
 
 
 class ContextMLP(nn.Module):
-    """Two layers with a layer normalisation and a ReLU between them, (N, C, 1, 1) to the same.
-
-    Args:
-        channels: C of the map.
-        hidden: Width between the layers.
-        eps: Of the layer normalisation.
-    """
+    """Two layers with a layer normalisation and a ReLU between them, (N, C, 1, 1) to the same."""
 
     def __init__(self, channels: int, *, hidden: int, eps: float) -> None:
         super().__init__()

@@ -5,8 +5,8 @@ from typing import Literal, get_args
 from torch import Tensor, nn
 
 from visattn.blocks.batch_norm import SafeBatchNorm2d
-from visattn.blocks.gates import Init, check_init, reduced_channels, zero_
-from visattn.blocks.joint.joint_gates import JointGate
+from visattn.blocks.checks import check_choice, check_numbers
+from visattn.blocks.gates import Gate, Init, reduced_channels, zero_
 from visattn.blocks.taps import Tap
 
 Variant = Literal["paper", "official"]
@@ -66,16 +66,13 @@ class BAM(nn.Module):
         init: Init = "paper",
     ) -> None:
         super().__init__()
-        check_init(init)
-        if variant not in get_args(Variant):
-            raise ValueError(f"variant must be 'paper' or 'official', got {variant!r}.")
-        if dilation < 1:
-            raise ValueError(f"dilation must be at least 1, got {dilation}.")
+        check_choice("variant", variant, get_args(Variant))
+        check_numbers(dilation=dilation)
         hidden = reduced_channels(channels, reduction=reduction)
         self.variant = variant
         self.channel = ChannelBranch(channels, hidden=hidden)
         self.spatial = SpatialBranch(channels, hidden=hidden, dilation=dilation)
-        self.gate = JointGate(init=init, residual=True)
+        self.gate = Gate("gate", init=init, residual=True)
         if init == "identity":
             zero_(self.channel.fc2)
             if variant == "paper":
@@ -93,12 +90,7 @@ class BAM(nn.Module):
 
 
 class ChannelBranch(nn.Module):
-    """Logits (N, C, 1, 1) from the mean of each channel.
-
-    Args:
-        channels: C of the map.
-        hidden: Width between the two layers.
-    """
+    """Logits (N, C, 1, 1) from the mean of each channel, by two layers."""
 
     def __init__(self, channels: int, *, hidden: int) -> None:
         super().__init__()
@@ -115,13 +107,7 @@ class ChannelBranch(nn.Module):
 
 
 class SpatialBranch(nn.Module):
-    """Logits (N, 1, H, W) from a wide neighbourhood of each place.
-
-    Args:
-        channels: C of the map.
-        hidden: Width inside.
-        dilation: Of the two 3x3 convolutions.
-    """
+    """Logits (N, 1, H, W) from a wide neighbourhood of each place, by two dilated convolutions."""
 
     def __init__(self, channels: int, *, hidden: int, dilation: int) -> None:
         super().__init__()

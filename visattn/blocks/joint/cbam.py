@@ -1,11 +1,12 @@
 """CBAM: a gate for each channel, then a gate for each place."""
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
 from visattn.blocks.batch_norm import SafeBatchNorm2d
+from visattn.blocks.checks import check_choice, check_odd
 from visattn.blocks.gates import Gate, Init, reduced_channels, zero_
 
 Variant = Literal["official", "timm"]
@@ -75,8 +76,7 @@ class CBAM(nn.Module):
         init: Init = "paper",
     ) -> None:
         super().__init__()
-        if variant not in ("official", "timm"):
-            raise ValueError(f"variant must be 'official' or 'timm', got {variant!r}.")
+        check_choice("variant", variant, get_args(Variant))
         self.channel = ChannelGate(
             channels, reduction=reduction, bias=variant == "official", init=init
         )
@@ -89,14 +89,7 @@ class CBAM(nn.Module):
 
 
 class ChannelGate(nn.Module):
-    """Gate (N, C, 1, 1) from the mean and the maximum of each channel, by one shared MLP.
-
-    Args:
-        channels: C of the map.
-        reduction: The hidden layer has ``C // reduction`` units, at least 1.
-        bias: Biases on both layers.
-        init: See `CBAM`.
-    """
+    """Gate (N, C, 1, 1) from the mean and the maximum of each channel, by one shared MLP."""
 
     def __init__(self, channels: int, *, reduction: int, bias: bool, init: Init) -> None:
         super().__init__()
@@ -117,18 +110,11 @@ class ChannelGate(nn.Module):
 
 
 class SpatialGate(nn.Module):
-    """Gate (N, 1, H, W) from the mean and the maximum over the channels of each place.
-
-    Args:
-        kernel_size: Of the convolution, odd.
-        variant: See `CBAM`.
-        init: See `CBAM`.
-    """
+    """Gate (N, 1, H, W) from the mean and the maximum over the channels of each place."""
 
     def __init__(self, *, kernel_size: int, variant: Variant, init: Init) -> None:
         super().__init__()
-        if kernel_size < 1 or kernel_size % 2 == 0:
-            raise ValueError(f"kernel_size must be odd and at least 1, got {kernel_size}.")
+        check_odd(kernel_size)
         official = variant == "official"
         self.max_first = official
         self.conv = nn.Conv2d(2, 1, kernel_size, padding=kernel_size // 2, bias=False)

@@ -3,8 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from visattn.blocks.gates import Init, reduced_channels, zero_
-from visattn.blocks.joint.joint_gates import JointGate
+from visattn.blocks.gates import Gate, Init, reduced_channels, zero_
 
 
 class CoordinateAttention(nn.Module):
@@ -62,8 +61,8 @@ class CoordinateAttention(nn.Module):
         self.activation = nn.Hardswish()
         self.conv_h = nn.Conv2d(hidden, channels, 1, bias=bias)
         self.conv_w = nn.Conv2d(hidden, channels, 1, bias=bias)
-        self.rows = JointGate(init=init)
-        self.columns = JointGate(init=init)
+        self.rows = Gate("gate", init=init)
+        self.columns = Gate("gate", init=init)
         if init == "identity":
             zero_(self.conv_h, self.conv_w)
 

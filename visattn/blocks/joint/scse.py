@@ -5,6 +5,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from visattn.blocks.checks import check_choice
 from visattn.blocks.gates import Gate, Init, check_init, reduced_channels, zero_
 
 Combine = Literal["sum", "max"]
@@ -59,8 +60,7 @@ class SCSE(nn.Module):
     ) -> None:
         super().__init__()
         check_init(init)
-        if combine not in get_args(Combine):
-            raise ValueError(f"combine must be 'sum' or 'max', got {combine!r}.")
+        check_choice("combine", combine, get_args(Combine))
         hidden = reduced_channels(channels, reduction=reduction)
         self.combine = combine
         self.fc1 = nn.Conv2d(channels, hidden, 1)

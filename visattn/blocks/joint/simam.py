@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from visattn.blocks.gates import reduced_channels
-from visattn.blocks.joint.joint_gates import JointGate
+from visattn.blocks.checks import check_numbers
+from visattn.blocks.gates import Gate
 
 
 class SimAM(nn.Module):
@@ -39,11 +39,11 @@ class SimAM(nn.Module):
 
     def __init__(self, channels: int, *, regularization: float = 1e-4) -> None:
         super().__init__()
-        reduced_channels(channels, reduction=1)  # checks the number
+        check_numbers(channels=channels)
         if regularization <= 0:
             raise ValueError(f"regularization must be positive, got {regularization}.")
         self.regularization = regularization
-        self.gate = JointGate(init="paper")
+        self.gate = Gate("gate", init="paper")
 
     def forward(self, x: Tensor) -> Tensor:
         """Gate every value of (N, C, H, W)."""

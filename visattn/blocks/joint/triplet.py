@@ -4,8 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from visattn.blocks.batch_norm import SafeBatchNorm2d
-from visattn.blocks.gates import Gate, Init, check_init, reduced_channels
-from visattn.blocks.joint.joint_gates import JointGate
+from visattn.blocks.checks import check_numbers, check_odd
+from visattn.blocks.gates import Gate, Init
 
 
 class TripletAttention(nn.Module):
@@ -53,14 +53,12 @@ class TripletAttention(nn.Module):
         init: Init = "paper",
     ) -> None:
         super().__init__()
-        check_init(init)
-        reduced_channels(channels, reduction=1)  # checks the number
-        if kernel_size < 1 or kernel_size % 2 == 0:
-            raise ValueError(f"kernel_size must be odd and at least 1, got {kernel_size}.")
+        check_numbers(channels=channels)
+        check_odd(kernel_size)
         self.cw = PlaneBranch(kernel_size=kernel_size, init=init)
-        self.columns = JointGate(init=init)
+        self.columns = Gate("gate", init=init)
         self.hc = PlaneBranch(kernel_size=kernel_size, init=init)
-        self.rows = JointGate(init=init)
+        self.rows = Gate("gate", init=init)
         self.hw: PlaneBranch | None = None
         self.spatial: Gate | None = None
         if spatial:
@@ -77,12 +75,7 @@ class TripletAttention(nn.Module):
 
 
 class PlaneBranch(nn.Module):
-    """Logits for a plane of a map from the maximum and the mean along the axis across it.
-
-    Args:
-        kernel_size: Of the convolution, odd.
-        init: See `TripletAttention`.
-    """
+    """Logits for a plane of a map from the maximum and the mean along the axis across it."""
 
     def __init__(self, *, kernel_size: int, init: Init) -> None:
         super().__init__()

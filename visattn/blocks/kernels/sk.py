@@ -5,7 +5,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from visattn.blocks.batch_norm import SafeBatchNorm2d
+from visattn.blocks.batch_norm import with_norm
 from visattn.blocks.checks import check_numbers
 from visattn.blocks.taps import Tap
 
@@ -105,22 +105,16 @@ class SelectiveKernel(nn.Module):
             )
         self.split_input = split_input
         self.branches = nn.ModuleList(
-            nn.Sequential(
+            with_norm(
                 nn.Conv2d(
                     inputs, channels, 3, stride=stride, padding=reach, dilation=reach,
                     groups=groups, bias=False,
-                ),
-                SafeBatchNorm2d(channels),
-                nn.ReLU(inplace=True),
+                )
             )
             for reach in (dilation, 2 * dilation)
         )  # fmt: skip
         hidden = _hidden(channels, reduction, least=least_hidden, divisor=rd_divisor)
-        self.reduce = nn.Sequential(
-            nn.Conv2d(channels, hidden, 1, bias=False),
-            SafeBatchNorm2d(hidden),
-            nn.ReLU(inplace=True),
-        )
+        self.reduce = with_norm(nn.Conv2d(channels, hidden, 1, bias=False))
         self.select = nn.Conv2d(hidden, 2 * channels, 1, bias=False)
         self.tap = Tap("channel")
 

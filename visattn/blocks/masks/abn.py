@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from visattn.blocks.batch_norm import SafeBatchNorm2d
+from visattn.blocks.batch_norm import SafeBatchNorm2d, with_norm
 from visattn.blocks.checks import check_numbers
 from visattn.blocks.gates import Gate, Init, zero_
 from visattn.blocks.taps import Tap
@@ -85,21 +85,14 @@ class AttentionBranch(nn.Module):
         super().__init__()
         check_numbers("AttentionBranch", channels=channels, num_classes=num_classes)
         if next_stage is None:
-            self.stage: nn.Module = nn.Sequential(
-                nn.Conv2d(channels, channels, 3, padding=1, bias=False),
-                SafeBatchNorm2d(channels),
-                nn.ReLU(inplace=True),
-            )
+            convolution = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+            self.stage: nn.Module = with_norm(convolution)
             width = channels
         else:
             self.stage = _same_size(copy.deepcopy(next_stage))
             width = _output_channels(self.stage, channels)
         self.bn = SafeBatchNorm2d(width)
-        self.class_maps = nn.Sequential(
-            nn.Conv2d(width, num_classes, 1, bias=False),
-            SafeBatchNorm2d(num_classes),
-            nn.ReLU(inplace=True),
-        )
+        self.class_maps = with_norm(nn.Conv2d(width, num_classes, 1, bias=False))
         self.answer = nn.Conv2d(num_classes, num_classes, 1, bias=False)
         self.class_logits = Tap("class_logits")
         self.to_plane = nn.Sequential(

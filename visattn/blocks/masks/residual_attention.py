@@ -7,9 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from visattn.blocks.batch_norm import SafeBatchNorm2d
-from visattn.blocks.checks import check_numbers
-from visattn.blocks.gates import Init, check_init, zero_
-from visattn.blocks.joint.joint_gates import JointGate
+from visattn.blocks.checks import check_choice, check_numbers
+from visattn.blocks.gates import Gate, Init, check_init, zero_
 from visattn.blocks.taps import Tap
 
 Attention = Literal["mixed", "channel", "spatial"]
@@ -83,8 +82,7 @@ class ResidualAttention(nn.Module):
         taken = channels if in_channels is None else in_channels
         depth = _depth(size) if depth is None else depth
         check_numbers("ResidualAttention", channels=channels, in_channels=taken, depth=depth)
-        if attention not in get_args(Attention):
-            raise ValueError(f"attention must be one of {get_args(Attention)}, got {attention!r}.")
+        check_choice("attention", attention, get_args(Attention))
         self.hourglass = _Hourglass(taken, channels, depth=depth)
         self.head = nn.Sequential(
             SafeBatchNorm2d(channels),
@@ -96,7 +94,7 @@ class ResidualAttention(nn.Module):
         )
         self.gate: nn.Module
         if attention == "mixed":
-            self.gate = JointGate(init=init, residual=True)
+            self.gate = Gate("gate", init=init, residual=True)
             if init == "identity":
                 zero_(self.head[-1])
         else:

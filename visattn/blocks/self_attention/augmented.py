@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from visattn.attention import scaled_softmax
-from visattn.blocks.checks import check_numbers
+from visattn.blocks.checks import check_numbers, check_odd
 from visattn.blocks.self_attention.positions import (
     RelativePositions,
     even_softmax_attention,
@@ -88,11 +88,10 @@ class AugmentedConv(nn.Module):
         check_numbers(
             "AugmentedConv",
             channels=channels, in_channels=taken, stride=stride, dilation=dilation, groups=groups,
-            kernel_size=kernel_size, key_width=key_width, height=height, width=width,
+            key_width=key_width, height=height, width=width,
             heads=1 if heads is None else heads,
         )  # fmt: skip
-        if kernel_size % 2 == 0:
-            raise ValueError(f"AugmentedConv: kernel_size must be odd, got {kernel_size}.")
+        check_odd(kernel_size)
         if not (kappa > 0 and 0 < upsilon <= 1):
             raise ValueError(
                 "AugmentedConv: kappa must be above 0 and upsilon in (0, 1], got"

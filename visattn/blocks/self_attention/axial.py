@@ -5,9 +5,9 @@ from functools import partial
 from torch import Tensor, nn
 
 from visattn.attention import axial_weights, column_attention, row_attention, with_places
-from visattn.blocks.checks import check_numbers
+from visattn.blocks.checks import check_choice, check_numbers
 from visattn.blocks.gates import Init, check_init
-from visattn.blocks.self_attention.positions import Position, absolute_positions, check_position
+from visattn.blocks.self_attention.positions import ABSOLUTE, Position, absolute_positions
 from visattn.blocks.self_attention.readout import Readout, head_width
 from visattn.blocks.taps import PairwiseTap
 
@@ -70,7 +70,7 @@ class Axial(nn.Module):
         super().__init__()
         check_init(init)
         check_numbers("Axial", channels=channels, reduction=reduction, heads=heads)
-        check_position(position, among=("none", "sine", "learned"))
+        check_choice("position", position, ABSOLUTE)
         width = head_width("Axial", channels, reduction=reduction, heads=heads)
         self.heads = heads
         self.scale = (width // heads) ** -0.5

@@ -10,12 +10,12 @@ from visattn.attention import (
     softmax_weights,
     split_heads,
 )
-from visattn.blocks.checks import check_numbers
+from visattn.blocks.checks import check_choice, check_numbers
 from visattn.blocks.gates import Init, check_init
 from visattn.blocks.self_attention.positions import (
+    ABSOLUTE,
     Position,
     absolute_positions,
-    check_position,
     heads_map,
     map_heads,
 )
@@ -90,7 +90,7 @@ class Latents(nn.Module):
         )
         if depth < 0:
             raise ValueError(f"Latents: depth must be at least 0, got {depth}.")
-        check_position(position, among=("none", "sine", "learned"))
+        check_choice("position", position, ABSOLUTE)
         width = head_width("Latents", channels, reduction=reduction, heads=heads)
         self.heads = heads
         self.scale = (width // heads) ** -0.5
@@ -128,10 +128,6 @@ class Latents(nn.Module):
 
 class LatentLayer(nn.Module):
     """Self-attention and an MLP of twice the width, each after a layer norm and beside a shortcut.
-
-    Args:
-        width: Channels of the latents.
-        heads: A divisor of them.
 
     Shapes:
         (N, L, width) to the same.

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from visattn.attention import neighbourhood_attention, neighbourhood_weights, with_places
-from visattn.blocks.checks import check_numbers, head_count
+from visattn.blocks.checks import check_numbers, check_odd, head_count
 from visattn.blocks.self_attention.positions import mean_of_windows
 from visattn.blocks.taps import PairwiseTap
 
@@ -67,10 +67,9 @@ class LocalSelfAttention(nn.Module):
         taken = channels if in_channels is None else in_channels
         check_numbers(
             "LocalSelfAttention",
-            channels=channels, in_channels=taken, stride=stride, kernel_size=kernel_size,
+            channels=channels, in_channels=taken, stride=stride,
         )  # fmt: skip
-        if kernel_size % 2 == 0:
-            raise ValueError(f"LocalSelfAttention: kernel_size must be odd, got {kernel_size}.")
+        check_odd(kernel_size)
         self.heads = head_count("LocalSelfAttention", heads, channels=channels)
         self.stride = stride
         width = channels // self.heads

@@ -5,7 +5,7 @@ from typing import ClassVar, get_args
 from torch import Tensor, nn
 
 from visattn.attention import scaled_softmax
-from visattn.blocks.checks import check_numbers, head_count
+from visattn.blocks.checks import check_choice, check_numbers, head_count
 from visattn.blocks.self_attention.positions import (
     Position,
     RelativePositions,
@@ -92,8 +92,7 @@ class MultiHeadSelfAttention(nn.Module):
             "MultiHeadSelfAttention",
             channels=channels, in_channels=taken, stride=stride, height=height, width=width,
         )  # fmt: skip
-        if position not in get_args(Position):
-            raise ValueError(f"position must be one of {get_args(Position)}, got {position!r}.")
+        check_choice("position", position, get_args(Position))
         self.heads = head_count("MultiHeadSelfAttention", heads, channels=channels)
         self.stride = stride
         self.scale = (channels // self.heads) ** -0.5

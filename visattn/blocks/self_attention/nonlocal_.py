@@ -1,6 +1,5 @@
 """Non-local block: self-attention over the places of a map, added to it."""
 
-from collections.abc import Callable
 from typing import ClassVar, Literal, get_args
 
 import torch.nn.functional as F
@@ -15,6 +14,7 @@ from visattn.attention import (
     scaled_softmax,
 )
 from visattn.blocks.batch_norm import SafeBatchNorm2d
+from visattn.blocks.checks import check_choice, check_numbers
 from visattn.blocks.gates import Init, check_init, zero_
 from visattn.blocks.self_attention.positions import even_softmax_attention
 from visattn.blocks.taps import PairwiseTap
@@ -90,12 +90,8 @@ class NonLocal(nn.Module):
     ) -> None:
         super().__init__()
         check_init(init)
-        if channels < 1 or reduction < 1:
-            raise ValueError(
-                f"channels and reduction must be at least 1, got {channels} and {reduction}."
-            )
-        if pairwise not in get_args(Pairwise):
-            raise ValueError(f"pairwise must be one of {get_args(Pairwise)}, got {pairwise!r}.")
+        check_numbers("NonLocal", channels=channels, reduction=reduction)
+        check_choice("pairwise", pairwise, get_args(Pairwise))
         width = max(1, channels // reduction)
         self.subsample = subsample
         self.theta: nn.Conv2d | None = None
@@ -145,7 +141,6 @@ class NonLocal(nn.Module):
 
     def _attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """Context (N, 1, T, D) for each query."""
-        attend: Callable[[Tensor, Tensor, Tensor], Tensor]
         if self.scale is not None:
             return even_softmax_attention(query, key, value, scale=self.scale)
         attend = dot_attention if self.pairwise == "dot" else relu_sum_attention
@@ -167,10 +162,8 @@ def _scale(pairwise: Pairwise, scale: str | None, *, width: int, channels: int) 
         return None
     query_width = channels if pairwise == "gaussian" else width
     factors = {"query": query_width**-0.5, "channels": channels**-0.5, "none": 1.0}
-    try:
-        return factors[scale or "query"]
-    except KeyError:
-        raise ValueError(f"scale must be one of {tuple(factors)}, got {scale!r}.") from None
+    check_choice("scale", scale or "query", tuple(factors))
+    return factors[scale or "query"]
 
 
 def _weights(pairwise: Pairwise, scale: float | None) -> PairwiseFunction:

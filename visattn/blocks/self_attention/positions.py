@@ -1,7 +1,7 @@
 """Self-attention over the places of a map: positions, heads, and windows."""
 
 import math
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from visattn.attention import LearnedPositions2d, sine_positions_2d, softmax_attention
 
 Position = Literal["none", "sine", "learned", "relative"]
+ABSOLUTE = ("none", "sine", "learned")
 Size = tuple[int, int]
 
 
@@ -114,12 +115,6 @@ class SinePositions(nn.Module):
         channels, height, width = x.shape[1:]
         waves = sine_positions_2d(height, width, max(channels, 2))[..., :channels]
         return x + waves.permute(2, 0, 1).to(x)
-
-
-def check_position(position: str, *, among: tuple[str, ...] = get_args(Position)) -> None:
-    """Raise a ValueError unless ``position`` is one of those that a block has."""
-    if position not in among:
-        raise ValueError(f"position must be one of {among}, got {position!r}.")
 
 
 def absolute_positions(position: Position, channels: int, *, size: Size) -> nn.Module:

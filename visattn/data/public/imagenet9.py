@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any, final
 
 from visattn.data.image_data import ImageData
-from visattn.data.layout import PICTURE_SUFFIXES, Item, raise_problems
+from visattn.data.layout import PICTURE_SUFFIXES, Item, known_split, raise_problems
 from visattn.data.masks import MaskValues
-from visattn.data.public.finding import choose_split, require
-from visattn.data.public.recognising import IMAGENET9_TEST
+from visattn.data.public.recognition import IMAGENET9_TEST, require
 
 PAGE = "https://github.com/MadryLab/backgrounds_challenge"
 
@@ -166,7 +165,7 @@ class ImageNet9Data(ImageData):
 
     def items(self, split: str) -> tuple[Item, ...]:
         """The pictures of a split."""
-        choose_split(split, splits=self.splits, root=self.root)
+        known_split(split, splits=self.splits, root=self.root)
         if split in ("train", "val"):
             require(
                 self.root,
@@ -188,7 +187,7 @@ def _foreground(stem: str) -> str:
 def _variants(test: Path, wanted: Sequence[str] | None) -> tuple[str, ...]:
     for name in wanted or ():
         if name not in VARIANTS:
-            choose_split(name, splits=VARIANTS, root=test)
+            known_split(name, splits=VARIANTS, root=test)
     if wanted is not None:
         require(test, names=[f"{name}/val" for name in wanted], data_set="ImageNet-9", page=PAGE)
         return tuple(wanted)

@@ -8,9 +8,8 @@ from typing import Any, final
 
 from visattn.data.layout import Item
 from visattn.data.masks import MaskValues
-from visattn.data.public.finding import require
-from visattn.data.public.holding_out import HeldOutData
-from visattn.data.public.recognising import PETS_FOLDER
+from visattn.data.public.held_out import HeldOutData
+from visattn.data.public.recognition import PETS_FOLDER, require
 
 PAGE = "https://www.robots.ox.ac.uk/~vgg/data/pets/"
 

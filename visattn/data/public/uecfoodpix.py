@@ -11,9 +11,8 @@ import numpy as np
 
 from visattn.data.layout import Item, raise_problems
 from visattn.data.masks import MaskValues, read_mask_file
-from visattn.data.public.finding import require
-from visattn.data.public.holding_out import HeldOutData
-from visattn.data.public.recognising import find_foods
+from visattn.data.public.held_out import HeldOutData
+from visattn.data.public.recognition import find_foods, require
 
 PAGE = "https://mm.cs.uec.ac.jp/uecfoodpix/"
 

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any, final
 
 from visattn.data.image_data import ImageData
-from visattn.data.layout import Item, raise_problems
-from visattn.data.public.finding import choose_split, require
-from visattn.data.public.recognising import WATERBIRDS_COLUMNS
+from visattn.data.layout import Item, known_split, raise_problems
+from visattn.data.public.recognition import WATERBIRDS_COLUMNS, require
 
 PAGE = "https://github.com/kohpangwei/group_DRO#waterbirds"
 SEGMENTATIONS_PAGE = "https://www.vision.caltech.edu/datasets/cub_200_2011/"
@@ -127,7 +126,7 @@ class WaterbirdsData(ImageData):
 
     def items(self, split: str) -> tuple[Item, ...]:
         """The pictures of a split."""
-        choose_split(split, splits=self.splits, root=self.root)
+        known_split(split, splits=self.splits, root=self.root)
         return waterbird_items(self.root, split=split, segmentations=self.segmentations)
 
 

@@ -3,15 +3,19 @@
 import shlex
 import statistics
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from visattn.experiments.comparison.records import Record
-from visattn.experiments.comparison.summary import Row, Section, Statistic, random_split
+from visattn.experiments.comparison.summary import Row, Section, random_split
 from visattn.experiments.markdown import recipe_link, table_text
-from visattn.training.adversarial import is_adversarial
+from visattn.metrics.statistic import Statistic
+from visattn.training.outcomes import is_adversarial
 
 _NONE = "–"
 _MINUS = "−"
+_PERCENT = partial(Statistic.text, scale=100, digits=1)
+_POINTS = partial(_PERCENT, sign="+")
 
 
 def write_page(sections: Sequence[Section], *, pictures: Sequence[str] = ()) -> str:
@@ -142,7 +146,7 @@ def _accuracies(section: Section, *, link: Callable[[str], str]) -> str:
     rows = []
     for row in section.rows:
         cells = [link(row.recipe), str(len(row.records))]
-        cells += [_cell(row, f"accuracy/{split}", percent) for split in section.splits]
+        cells += [_cell(row, f"accuracy/{split}", _PERCENT) for split in section.splits]
         rows.append(cells)
     return table_text(heads, rows)
 
@@ -151,19 +155,19 @@ def _measures(section: Section, *, link: Callable[[str], str]) -> list[str]:
     split = random_split(section.splits) or ""
     layers = _layers(section)
     columns: list[tuple[str, str, Callable[[Statistic], str]]] = [
-        ("gap recovery", "gap_recovery", share),
-        (f"{split} over {section.baseline}", "over_baseline", points),
-        ("BG-gap", "background_gap", points),
-        (f"new {_MINUS} rand", "new_minus_rand", points),
-        (f"only-bg {_MINUS} chance", "only_bg_minus_chance", points),
-        ("worst group", f"worst_group/{split}", percent),
-        (f"mask IoU, {split}", f"mask_iou/{split}", share),
-        ("mask IoU, original", "mask_iou/original", share),
-        (f"energy inside, {layers[0]}", "energy_inside", share),
-        (f"energy inside, {layers[1]}", "fine_energy_inside", share),
+        ("gap recovery", "gap_recovery", Statistic.text),
+        (f"{split} over {section.baseline}", "over_baseline", _POINTS),
+        ("BG-gap", "background_gap", _POINTS),
+        (f"new {_MINUS} rand", "new_minus_rand", _POINTS),
+        (f"only-bg {_MINUS} chance", "only_bg_minus_chance", _POINTS),
+        ("worst group", f"worst_group/{split}", _PERCENT),
+        (f"mask IoU, {split}", f"mask_iou/{split}", Statistic.text),
+        ("mask IoU, original", "mask_iou/original", Statistic.text),
+        (f"energy inside, {layers[0]}", "energy_inside", Statistic.text),
+        (f"energy inside, {layers[1]}", "fine_energy_inside", Statistic.text),
         ("training, minutes", "minutes", _median),
-        ("epochs", "epochs", _whole),
-        ("parameters", "parameters", _thousands),
+        ("epochs", "epochs", lambda found: f"{found.mean:.0f}"),
+        ("parameters", "parameters", lambda found: f"{found.mean:,.0f}"),
     ]
     known = {name for row in section.rows for name in row.measures}
     columns = [entry for entry in columns if entry[1] in known]
@@ -227,52 +231,9 @@ def _layers(section: Section) -> tuple[str, str]:
     )
 
 
-def percent(found: Statistic) -> str:
-    """In %, one digit behind the point.
-
-    Example:
-        >>> percent(Statistic.of([0.9, 1.0, 0.8])), percent(Statistic.of([0.5]))
-        ('90.0 ± 10.0', '50.0')
-    """
-    return _with_sd(found, scale=100, digits=1)
-
-
-def points(found: Statistic) -> str:
-    """In points with its sign.
-
-    Example:
-        >>> points(Statistic.of([-0.01, 0.02, 0.02]))
-        '+1.0 ± 1.7'
-    """
-    return _with_sd(found, scale=100, digits=1, sign="+")
-
-
-def share(found: Statistic) -> str:
-    """A number about 1.
-
-    Example:
-        >>> share(Statistic.of([0.9, 1.0, 0.8]))
-        '0.900 ± 0.100'
-    """
-    return _with_sd(found, scale=1, digits=3)
-
-
 def _median(found: Statistic) -> str:
     median = statistics.median(found.values)
     return f"{median:.1f}" if median >= 1 else f"{median:.2f}"
-
-
-def _whole(found: Statistic) -> str:
-    return f"{found.mean:.0f}"
-
-
-def _thousands(found: Statistic) -> str:
-    return f"{found.mean:,.0f}"
-
-
-def _with_sd(found: Statistic, *, scale: float, digits: int, sign: str = "") -> str:
-    mean = f"{scale * found.mean:{sign}.{digits}f}".replace("-", _MINUS)
-    return mean if found.sd is None else f"{mean} ± {scale * found.sd:.{digits}f}"
 
 
 def _mean(row: Row, name: str) -> float | None:

@@ -13,20 +13,16 @@ from typing import Any
 
 import yaml
 
+from visattn.basics.fingerprint import source_fingerprint
 from visattn.basics.suggestions import nearest
 from visattn.training.command_line.recipes import find_recipe, recipe_folder, recipe_names
+from visattn.training.command_line.tasks import DEFAULT, TASKS
 
 HEADS = ("trainer", "model", "data")
 """What an option for the runs begins with: ``--trainer.max_epochs``."""
 
 _OURS = ("seed", "mask_seed")
 _NO_EFFECT = ("data.workers", "data.render_workers", "trainer.enable_progress_bar")
-_PACKAGE = Path(__file__).resolve().parents[2]
-_UNMEASURED = {
-    *("auditing", "commands", "exporting", "bench", "pictures", "report_page", "sequence"),
-    *("testing", "terminal_table.py", "page.py", "figure.py"),
-}
-"""Folders and files of visattn that no number of a comparison depends on."""
 
 
 @dataclass(frozen=True)
@@ -183,12 +179,9 @@ def canonical(words: Sequence[str]) -> str:
 @cache
 def code_hash() -> str:
     """Of the Python files of visattn that a number may depend on."""
-    digest = hashlib.blake2b(digest_size=6)
-    for path in sorted(_PACKAGE.rglob("*.py")):
-        parts = path.relative_to(_PACKAGE).parts
-        if not _UNMEASURED & set(parts):
-            digest.update("/".join(parts).encode() + path.read_bytes())
-    return digest.hexdigest()
+    task = TASKS[DEFAULT]
+    run = (f"{__package__}.processes", f"{__package__}.one_run")
+    return source_fingerprint(*run, task.model, task.data, task.outcomes, "visattn.blocks")
 
 
 def _paths(word: str) -> list[Path]:

@@ -2,12 +2,12 @@
 
 import csv
 import hashlib
-import os
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from visattn.basics.files import whole_file
 from visattn.basics.lock import exclusive
 
 FACTS = (
@@ -96,7 +96,6 @@ def add_records(path: Path, records: Iterable[Record]) -> list[Record]:
     The file is written beside and then renamed, under a lock: it is whole at any moment, and two
     comparisons may add to it.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     named = hashlib.blake2b(str(path.resolve()).encode(), digest_size=8).hexdigest()
     with exclusive(Path(tempfile.gettempdir()) / f"visattn-{named}.lock"):
         found = {record.key: record for record in read_records(path)}
@@ -109,15 +108,13 @@ def add_records(path: Path, records: Iterable[Record]) -> list[Record]:
 
 def _write(path: Path, records: Sequence[Record]) -> None:
     numbers = dict.fromkeys(name for record in records for name in record.numbers)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with temporary.open("w", newline="", encoding="utf-8") as file:
+    with whole_file(path) as part, part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow([*FACTS, *numbers])
         for record in records:
             shown = [record.fact(name) for name in FACTS]
             shown += [_text(record.numbers.get(name)) for name in numbers]
             writer.writerow(shown)
-    temporary.replace(path)
 
 
 def _text(value: float | None) -> str:

@@ -1,52 +1,16 @@
 """Means and standard deviations over the seeds of each recipe."""
 
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from visattn.experiments.comparison.numbers import RANDOM
+from visattn.data.generated.sushi.plan import TEST_VARIANTS
+from visattn.experiments.comparison.columns import RANDOM
 from visattn.experiments.comparison.records import Record
 from visattn.metrics import gap_recovery
+from visattn.metrics.statistic import Statistic
 
 BASELINE, ORACLE = "plain", "true_mask"
-_ORDER = (
-    "original",
-    "mixed_same",
-    "mixed_rand",
-    "mixed_next",
-    "mixed_new",
-    "only_fg",
-    "only_fg_grey",
-    "only_bg",
-    "no_fg",
-    "adversarial",
-)
-
-
-@dataclass(frozen=True)
-class Statistic:
-    """Mean and sample standard deviation over training seeds.
-
-    Attributes:
-        mean: Mean of the values.
-        sd: Sample standard deviation (divided by n - 1); None of a single value.
-        values: One a seed.
-    """
-
-    mean: float
-    sd: float | None
-    values: tuple[float, ...]
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> "Statistic":
-        """The statistic of at least one value.
-
-        Example:
-            >>> Statistic.of([0.5, 1.0, 0.0])
-            Statistic(mean=0.5, sd=0.5, values=(0.5, 1.0, 0.0))
-        """
-        sd = statistics.stdev(values) if len(values) > 1 else None
-        return cls(statistics.mean(values), sd, tuple(values))
+_ORDER = (*TEST_VARIANTS, "adversarial")
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from typing import Any, final
 
-import lightning as L
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
@@ -10,7 +9,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from visattn.data.generated.sushi import KINDS
 from visattn.data.generated.sushi.two_dishes import RELATIONS, TwoDishes, render_two_dishes
 from visattn.sequence import END, PAD, Vocabulary
-from visattn.tasks.batched import check_sizes, split_sizes
+from visattn.tasks.split_data import SplitData, check_sizes
 
 CAPTION_RELATIONS = {"left": ("left", "of"), "above": ("above",)}
 """How a caption says a relation."""
@@ -19,7 +18,7 @@ KEYS = ("image", "target", "mattes", "kinds")
 
 
 @final
-class CaptionData(L.LightningDataModule):
+class CaptionData(SplitData):
     """Scenes of two dishes, captioned such as "buri left of maguro" or "ebi above ika".
 
     The dish on the left, or above, is named first. Scenes of the three splits share no piece and no
@@ -54,21 +53,14 @@ class CaptionData(L.LightningDataModule):
         batch_size: int = 32,
         seed: int = 0,
     ) -> None:
-        super().__init__()
-        self.sizes = split_sizes(train=train, val=val, test=test, batch_size=batch_size, seed=seed)
+        super().__init__(train=train, val=val, test=test, batch_size=batch_size, seed=seed)
         check_sizes(size=(size, 32), pieces=(pieces, 1))
         self.size = size
         self.pieces = {"train": pieces, "val": 10, "test": 20}
-        self.batch_size = batch_size
-        self.seed = seed
         texts = [word for relation in RELATIONS for word in CAPTION_RELATIONS[relation]]
         self.vocabulary = Vocabulary([*KINDS, *texts])
+        self.words = len(self.vocabulary)
         self._sets: dict[str, TensorDataset] = {}
-
-    @property
-    def words(self) -> int:
-        """Size of the vocabulary."""
-        return len(self.vocabulary)
 
     @property
     def reading(self) -> dict[str, int]:
@@ -80,26 +72,11 @@ class CaptionData(L.LightningDataModule):
         between = CAPTION_RELATIONS[RELATIONS[relation]]
         return [*self.vocabulary.numbers([KINDS[first], *between, KINDS[second]]), END]
 
-    def train_dataloader(self) -> DataLoader[Any]:
-        """Scenes in a new order each epoch."""
-        return self._loader("train", shuffle=True)
-
-    def val_dataloader(self) -> DataLoader[Any]:
-        """The validation split."""
-        return self._loader("val")
-
-    def test_dataloader(self) -> DataLoader[Any]:
-        """The test split."""
-        return self._loader("test")
-
-    def _loader(self, split: str, *, shuffle: bool = False) -> DataLoader[Any]:
+    def loader(self, split: str, *, shuffle: bool = False) -> DataLoader[Any]:
+        """Batches of scenes, which are rendered once; whole ones alone if they are shuffled."""
         if split not in self._sets:
-            scenes = render_two_dishes(
-                self.sizes[split],
-                size=self.size,
-                seed=3 * self.seed + list(self.sizes).index(split),
-                pieces=self.pieces[split],
-            )
+            size, seed = self.size_and_seed(split)
+            scenes = render_two_dishes(size, size=self.size, seed=seed, pieces=self.pieces[split])
             self._sets[split] = TensorDataset(*self._tensors(scenes))
         return DataLoader(
             self._sets[split],

@@ -1,26 +1,21 @@
 """A captioner with soft or hard attention, trained by Lightning."""
 
-from collections.abc import Mapping, Sequence
 from typing import Any, final
 
-import timm
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
-from torchmetrics import MeanMetric
+from torch import Tensor
 
 from visattn.attention import reinforce_loss
-from visattn.networks.backbone import put_attention, unknown_backbone
 from visattn.networks.weight_files import FACTS
 from visattn.sequence import END, PAD, Captioner, exact_match
-from visattn.tasks.batched import Batch
+from visattn.tasks.captioning.features import map_features
 from visattn.tasks.sequence_module import SequenceModule
+from visattn.tasks.split_data import Batch
 from visattn.training.data_facts import data_facts
 
 MARGIN = 2
 """Pixels around a dish that count as the dish."""
-
-_TRIED = (96, 64)  # pixels of the picture by which a backbone is tried
 
 
 @final
@@ -61,6 +56,7 @@ class CaptionerModule(SequenceModule):
         (16, 16)
     """
 
+    validated = "exact"
     baseline: Tensor
 
     def __init__(
@@ -95,7 +91,6 @@ class CaptionerModule(SequenceModule):
             hidden=hidden,
         )
         self.register_buffer("baseline", torch.zeros(64))
-        self.val_exact = MeanMetric()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Cross-entropy of the words, and for hard attention the loss of the places."""
@@ -103,8 +98,7 @@ class CaptionerModule(SequenceModule):
         said = self.model(batch["image"], target)
         each = F.cross_entropy(said.logits.transpose(1, 2), target, reduction="none")
         there = target != PAD
-        loss = each[there].mean()
-        self.log("train/loss", loss.detach(), on_step=False, on_epoch=True, batch_size=len(target))
+        loss = self.logged(each[there].mean(), count=len(target))
         if said.log_probability is None:
             return loss
         reward = -(each * there).detach().flip(1).cumsum(1).flip(1)
@@ -115,20 +109,19 @@ class CaptionerModule(SequenceModule):
             baseline.lerp_((reward * there).sum(0) / counted, 0.1)
         return loss + self.reinforce * places
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Share of exact captions."""
-        self.val_exact(exact_match(self.captioned(batch), batch["target"]).float())
-        self.log("val/exact", self.val_exact, on_epoch=True, prog_bar=True)
+    def right(self, batch: Batch) -> Tensor:
+        """Which captions are exact."""
+        length = batch["target"].shape[1] + 2
+        said = self.model.greedy(batch["image"], max_length=length)
+        return exact_match(said.tokens, batch["target"])
 
-    def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
+    def measures(self, batch: Batch) -> dict[str, Tensor]:
         """Exact captions, and where the dishes' words look."""
-        target = batch["target"]
-        self.tests.add(0, "exact", exact_match(self.captioned(batch), target))
-        weights = self.model(batch["image"], target).weights
+        exact = self.right(batch)
+        weights = self.model(batch["image"], batch["target"]).weights
         size = self.model.encode(batch["image"])[1]
-        own, other = pointing(weights, target, batch["mattes"], size=size)
-        self.tests.add(0, "pointing", own)
-        self.tests.add(0, "other", other)
+        own, other = pointing(weights, batch["target"], batch["mattes"], size=size)
+        return {"exact": exact, "pointing": own, "other": other}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the side of the pictures."""
@@ -138,87 +131,6 @@ class CaptionerModule(SequenceModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Read it again."""
         self.data_facts = checkpoint.get(FACTS, {})
-
-    def captioned(self, batch: Batch) -> Tensor:
-        """Words (N, T) by greedy decoding."""
-        tokens: Tensor = self.model.greedy(
-            batch["image"], max_length=batch["target"].shape[1] + 2
-        ).tokens
-        return tokens
-
-
-def map_features(
-    backbone: str,
-    *,
-    reduction: int,
-    attention: str | Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
-) -> tuple[nn.Module, int]:
-    """A network that gives the map of a CNN of timm's at a reduction, and its channels.
-
-    Args:
-        backbone: A timm name.
-        reduction: Pixels of the image for one of the map.
-        attention: What `visattn.wrap` puts in, as for `CaptionerModule`.
-
-    Raises:
-        ValueError: There is no such backbone (the nearest are named), it gives no maps
-            (N, channels, h, w), or none at that reduction.
-        KeyError: There is no such block of attention.
-
-    Example:
-        >>> network, channels = map_features("resnet10t", reduction=4, attention="se")
-        >>> network(torch.zeros(1, 3, 64, 32)).shape, channels
-        (torch.Size([1, 64, 16, 8]), 64)
-    """
-    if not timm.is_model(backbone):
-        raise ValueError(unknown_backbone(backbone))
-    try:
-        whole: Any = timm.create_model(backbone, features_only=True)
-    except Exception as error:
-        raise ValueError(_no_maps(backbone, f"timm has no features of it: {error}")) from error
-    stages = whole.feature_info.reduction()
-    if reduction not in stages:
-        raise ValueError(f"{backbone} has features at {stages}, not at reduction={reduction}")
-    index = stages.index(reduction)
-    network: Any = timm.create_model(backbone, features_only=True, out_indices=(index,))
-    channels = int(network.feature_info.channels()[0])
-    _check_map(network, channels=channels, name=backbone)
-    put_attention(network, attention)
-    return _OnlyMap(network), channels
-
-
-def _check_map(network: nn.Module, *, channels: int, name: str) -> None:
-    """Whether a small picture gives one map (1, channels, h, w), whatever the training's size."""
-    picture = torch.zeros(1, 3, *_TRIED)
-    was_training = network.training
-    try:
-        with torch.no_grad():
-            found = network.eval()(picture)
-    except (AssertionError, RuntimeError, ValueError) as error:
-        raise ValueError(_no_maps(name, f"a picture of 96 x 64 pixels fails: {error}")) from error
-    finally:
-        network.train(was_training)
-    shapes = [tuple(entry.shape) for entry in found]
-    if len(shapes) != 1 or len(shapes[0]) != 4 or shapes[0][1] != channels:
-        raise ValueError(_no_maps(name, f"expected one map (N, {channels}, h, w), got {shapes}"))
-
-
-def _no_maps(name: str, why: str) -> str:
-    return f"{name} cannot be captioned from: {why}\nGive a CNN of timm's, such as resnet10t"
-
-
-@final
-class _OnlyMap(nn.Module):
-    """The only map of a list of them."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, images: Tensor) -> Tensor:
-        (found,) = self.network(images)
-        only: Tensor = found
-        return only
 
 
 def pointing(

@@ -5,11 +5,10 @@ from typing import final
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchmetrics import MeanMetric
 
 from visattn.sequence import PAD, CellName, SentenceClassifier
-from visattn.tasks.batched import Batch
 from visattn.tasks.sequence_module import SequenceModule
+from visattn.tasks.split_data import Batch
 
 NEAR = 0.1
 """How far from 1/2 a probability may be that knows nothing."""
@@ -45,6 +44,8 @@ class SentimentModule(SequenceModule):
         torch.Size([1, 2])
     """
 
+    validated = "accuracy"
+
     def __init__(
         self,
         attention: bool = True,
@@ -66,32 +67,28 @@ class SentimentModule(SequenceModule):
         self.model = SentenceClassifier(
             words, classes=2, attention=attention, embedding=embedding, hidden=hidden, cell=cell
         )
-        self.val_accuracy = MeanMetric()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Cross-entropy of sentences with blanks."""
         blank = torch.rand(batch["words"].shape, device=self.device) < self.blank
         words = batch["words"].masked_fill(blank, PAD)
         loss = F.cross_entropy(self.model(words, batch["lengths"]).logits, batch["label"])
-        self.log("train/loss", loss.detach(), on_step=False, on_epoch=True, batch_size=len(words))
-        return loss
+        return self.logged(loss, count=len(words))
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Accuracy."""
-        found = self.model(batch["words"], batch["lengths"]).logits.argmax(1)
-        self.val_accuracy((found == batch["label"]).float())
-        self.log("val/accuracy", self.val_accuracy, on_epoch=True, prog_bar=True)
+    def right(self, batch: Batch) -> Tensor:
+        """Which sentences are judged right."""
+        found: Tensor = self.model(batch["words"], batch["lengths"]).logits.argmax(1)
+        return found == batch["label"]
 
-    def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
+    def measures(self, batch: Batch) -> dict[str, Tensor]:
         """Accuracy, where the attention lies, and what is left without the deciding words."""
         found = self.model(batch["words"], batch["lengths"])
-        right = found.logits.argmax(1) == batch["label"]
-        self.tests.add(dataloader_idx, "accuracy", right)
+        measures = {"accuracy": found.logits.argmax(1) == batch["label"]}
         if found.weights is not None:
             place = found.weights.argmax(1, keepdim=True)
-            self.tests.add(dataloader_idx, "top", batch["deciding"].gather(1, place))
+            measures["top"] = batch["deciding"].gather(1, place)
         masked = batch["words"].masked_fill(batch["deciding"], PAD)
         share = self.model(masked, batch["lengths"]).logits.softmax(1)[:, 1]
         distance = (share - 0.5).abs()
-        self.tests.add(dataloader_idx, "half_when_masked", distance < NEAR)
-        self.tests.add(dataloader_idx, "distance_when_masked", distance)
+        measures["half_when_masked"] = distance < NEAR
+        return {**measures, "distance_when_masked": distance}

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, final
 
-import lightning as L
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
@@ -12,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from visattn.data.generated.tasty.arrays import SceneArrays, SceneSet, cached_arrays, joined
 from visattn.data.generated.tasty.palette import check_colours
 from visattn.data.generated.tasty.plan import GROUP
-from visattn.tasks.batched import Batch, check_sizes
+from visattn.tasks.split_data import Batch, SplitData, check_sizes
 
 MEAN, STD = 0.45, 0.25
 _POOLS = 5  # of seeds: train, val, test, and the two without faces
@@ -20,7 +19,7 @@ _APART = 1000  # seeds of one distance from those of the next
 
 
 @final
-class SmileData(L.LightningDataModule):
+class SmileData(SplitData):
     """Is this buri tasty? Scenes of `visattn.data.generated.tasty`, rendered once.
 
     Batches hold whole groups of four scenes, which differ in expressions and plates alone, see
@@ -77,7 +76,6 @@ class SmileData(L.LightningDataModule):
         flip: bool = True,
         root: str | Path | None = None,
     ) -> None:
-        super().__init__()
         check_sizes(train=(train, 4), val=(val, 4), test=(test, 4), batch_size=(batch_size, 4))
         check_sizes(train_without_faces=(train_without_faces, 0), scene_seed=(scene_seed, 0))
         check_colours(colours)
@@ -87,6 +85,7 @@ class SmileData(L.LightningDataModule):
         }.items():  # fmt: skip
             if count % GROUP:
                 raise ValueError(f"{name} must be a multiple of {GROUP}, a group; got {count}")
+        super().__init__(train=train, val=val, test=test, batch_size=batch_size, seed=scene_seed)
         self.size, self.diners, self.sushi, self.distance = size, diners, sushi, distance
         self.colours = colours
         self.train_distances: list[int | None] = (
@@ -94,8 +93,7 @@ class SmileData(L.LightningDataModule):
         )
         self.test_distances = test_distances or []
         self.train_balanced = train_balanced
-        self.counts = {"train": train, "empty": train_without_faces, "val": val, "test": test}
-        self.scene_seed, self.batch_size, self.flip, self.root = scene_seed, batch_size, flip, root
+        self.train_without_faces, self.flip, self.root = train_without_faces, flip, root
         for every in (distance, *self.train_distances, *self.test_distances):
             self._set(4, 0, every)
         self.test_names = (
@@ -135,42 +133,36 @@ class SmileData(L.LightningDataModule):
         for split in ("train", "val", *self.test_names):
             self.scenes(split)
 
-    def train_dataloader(self) -> DataLoader[Any]:
-        """Groups in a new order each epoch."""
-        scenes = self.scenes("train")
-        turned = Scenes(scenes.arrays, ring=scenes.ring, plate=scenes.plate, flip=self.flip)
-        return _loader(turned, self.batch_size, shuffle=True)
-
-    def val_dataloader(self) -> DataLoader[Any]:
-        """The validation split."""
-        return _loader(self.scenes("val"), self.batch_size)
-
-    def test_dataloader(self) -> list[DataLoader[Any]]:
-        """A loader for each of ``test_names``."""
-        return [_loader(self.scenes(name), self.batch_size) for name in self.test_names]
+    def loader(self, split: str, *, shuffle: bool = False) -> DataLoader[Any]:
+        """Whole groups, some of them turned in training."""
+        scenes = self.scenes(split)
+        if split == "train":
+            scenes = Scenes(scenes.arrays, ring=scenes.ring, plate=scenes.plate, flip=self.flip)
+        groups = _Groups(len(scenes), self.batch_size, shuffle=shuffle)
+        return DataLoader(scenes, batch_sampler=groups, collate_fn=_as_it_is)
 
     def _sets(self, split: str) -> list[SceneSet]:
         """What is rendered for a split."""
-        train, val, test, empty, _ = (_POOLS * self.scene_seed + pool for pool in range(_POOLS))
+        train, val, test, empty, _ = (_POOLS * self.seed + pool for pool in range(_POOLS))
         if split == "train":
             near = self.train_distances
-            share = self.counts["train"] // len(near) // GROUP * GROUP
+            share = self.sizes["train"] // len(near) // GROUP * GROUP
             sets = [
                 self._set(share, train + _APART * place, every, balanced=self.train_balanced)
                 for place, every in enumerate(near)
             ]
-            if self.counts["empty"]:
-                sets.append(self._set(self.counts["empty"], empty, near[0], without_faces=True))
+            if self.train_without_faces:
+                sets.append(self._set(self.train_without_faces, empty, near[0], without_faces=True))
             return sets
         if split == "val":
-            return [self._set(self.counts["val"], val, self.distance)]
+            return [self._set(self.sizes["val"], val, self.distance)]
         if split not in self.test_names:
             raise KeyError(
                 f"no split {split!r}; there are train, val, {', '.join(self.test_names)}"
             )
         words = split.removeprefix("test_")
         every = int(words.split("_")[1]) if words.startswith("distance") else self.distance
-        return [self._set(self.counts["test"], test, every, without_faces=words == "without_faces")]
+        return [self._set(self.sizes["test"], test, every, without_faces=words == "without_faces")]
 
     def _set(
         self,
@@ -244,11 +236,6 @@ class _Groups(Sampler[list[int]]):
         order = torch.randperm(self.groups) if self.shuffle else torch.arange(self.groups)
         for groups in order.split(self.each):
             yield (groups[:, None] * GROUP + torch.arange(GROUP)).flatten().tolist()
-
-
-def _loader(scenes: Scenes, batch_size: int, *, shuffle: bool = False) -> DataLoader[Any]:
-    sampler = _Groups(len(scenes), batch_size, shuffle=shuffle)
-    return DataLoader(scenes, batch_sampler=sampler, collate_fn=_as_it_is)
 
 
 def _as_it_is(batch: Any) -> Any:

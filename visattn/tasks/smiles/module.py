@@ -2,20 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Any, ClassVar, final
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchmetrics import MeanMetric
 
 from visattn.blocks.attended import ZeroStart
 from visattn.networks.backbone import put_attention
 from visattn.recording import find_taps, record
-from visattn.tasks.batched import Batch
 from visattn.tasks.sequence_module import SequenceModule
 from visattn.tasks.smiles.local_cnn import LAYERS, LocalCNN
 from visattn.tasks.smiles.maps import diner_cells, diner_shares, disc_cells, plate_rows
+from visattn.tasks.split_data import Batch
+from visattn.tasks.split_means import Reductions
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,13 @@ class Examined:
     rows: Tensor | None = None
     shares: Tensor | None = None
     chance: Tensor | None = None
+
+    def measures(self) -> dict[str, Tensor]:
+        """What a test measures of it."""
+        found = {"correct": self.correct, "sure": (self.probability - 0.5).abs()}
+        if self.shares is not None and self.chance is not None:
+            found |= {"chance": self.chance, "mass": self.shares}
+        return found
 
 
 @final
@@ -67,6 +74,9 @@ class SmileModule(SequenceModule):
         torch.Size([4, 1])
     """
 
+    validated = "correct"
+    reductions: ClassVar[Reductions] = {"mass": lambda shares: shares.mean((0, 1)).max()}
+
     def __init__(
         self,
         attention: str | dict[str, Any] | list[dict[str, Any]] | None = None,
@@ -88,7 +98,6 @@ class SmileModule(SequenceModule):
         if awake:
             wake(self.model)
         self.model.to(memory_format=torch.channels_last)
-        self.val_correct = MeanMetric()
 
     def answers(self, batch: Batch) -> Tensor:
         """Logits of a smile, (N, sushi)."""
@@ -124,32 +133,15 @@ class SmileModule(SequenceModule):
         """Cross-entropy of the answers."""
         logits = self.answers(batch)
         loss = F.binary_cross_entropy_with_logits(logits, batch["answer"].to(logits.dtype))
-        self.log("train/loss", loss.detach(), on_step=False, on_epoch=True, batch_size=len(logits))
-        return loss
+        return self.logged(loss, count=len(logits))
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Share of the answers that are right."""
-        self.val_correct(self._examined(self.answers(batch), batch).correct.float())
-        self.log("val/correct", self.val_correct, on_epoch=True, prog_bar=True)
+    def right(self, batch: Batch) -> Tensor:
+        """Which answers are right."""
+        return self._examined(self.answers(batch), batch).correct
 
-    def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
+    def measures(self, batch: Batch) -> dict[str, Tensor]:
         """Correct, how sure, and where a plate looks."""
-        found = self.examine(batch)
-        self.tests.add(dataloader_idx, "correct", found.correct.float())
-        self.tests.add(dataloader_idx, "sure", (found.probability - 0.5).abs())
-        if found.shares is not None and found.chance is not None:
-            for head, share in enumerate(found.shares.unbind(2)):
-                self.tests.add(dataloader_idx, f"mass of head {head}", share)
-            self.tests.add(dataloader_idx, "chance", found.chance)
-
-    def on_test_epoch_end(self) -> None:
-        """Log each split's means, and the head that looks most at the right diner."""
-        found = self.tests.compute(self.trainer)
-        heads = {name: value for name, value in found.items() if "/mass of head" in name}
-        rest = {name: value for name, value in found.items() if name not in heads}
-        for split in dict.fromkeys(name.partition("/")[0] for name in heads):
-            rest[f"{split}/mass"] = max(v for n, v in heads.items() if n.startswith(f"{split}/"))
-        self.log_dict(rest)
+        return self.examine(batch).measures()
 
     def _examined(self, logits: Tensor, batch: Batch) -> Examined:
         answers = batch.get("answer", torch.zeros_like(logits))

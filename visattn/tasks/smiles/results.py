@@ -14,6 +14,7 @@ from visattn.basics.suggestions import nearest
 from visattn.tasks.smiles.data import SmileData
 from visattn.tasks.smiles.local_cnn import LocalCNN, receptive_field
 from visattn.tasks.smiles.module import SmileModule
+from visattn.tasks.split_means import SplitMeans
 from visattn.training.command_line.runs import versions_of
 
 BINS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0)
@@ -96,31 +97,24 @@ def gap(plates: Tensor, rings: Tensor, owners: Tensor, *, plate: int, ring: int)
 @torch.no_grad()
 def examine_run(module: SmileModule, data: SmileData, *, name: str, seed: int) -> RunResult:
     """Examine a network on every test split."""
-    means: dict[str, dict[str, float]] = {}
+    means = SplitMeans(module.reductions)
     gaps, correct = [], []
-    for split in data.test_names:
+    for place, split in enumerate(data.test_names):
         scenes = data.scenes(split)
-        sums: dict[str, list[Tensor]] = {}
         for rows in torch.arange(len(scenes)).split(200):
             batch = scenes.__getitems__(rows.tolist())
             found = module.examine(batch)
-            sums.setdefault("correct", []).append(found.correct.float())
-            sums.setdefault("sure", []).append((found.probability - 0.5).abs())
-            if found.shares is not None and found.chance is not None:
-                sums.setdefault("shares", []).append(found.shares)
-                sums.setdefault("chance", []).append(found.chance)
+            for measure, values in found.measures().items():
+                means.add(place, measure, values)
             if split != "test_without_faces":
                 size = {"plate": scenes.plate, "ring": scenes.ring}
                 gaps.append(gap(batch["plates"], batch["rings"], batch["owners"], **size).flatten())
                 correct.append(found.correct.flatten())
-        shares = sums.pop("shares", None)
-        means[split] = {key: float(torch.cat(values).mean()) for key, values in sums.items()}
-        if shares is not None:
-            means[split]["mass"] = float(torch.cat(shares).mean((0, 1)).max())
     local = LocalCNN(1, layers=module.hparams["layers"]).local  # without what stands after it
     field, _ = receptive_field(local, size=4 * data.size)
     count = sum(p.numel() for p in module.parameters())
-    return RunResult(name, seed, count, field, means, torch.cat(gaps), torch.cat(correct))
+    splits = {split: means.of(place) for place, split in enumerate(data.test_names)}
+    return RunResult(name, seed, count, field, splits, torch.cat(gaps), torch.cat(correct))
 
 
 def accuracy_by_distance(tested: RunResult) -> list[tuple[float, float, int]]:

@@ -4,11 +4,10 @@ from typing import final
 
 import torch.nn.functional as F
 from torch import Tensor
-from torchmetrics import MeanMetric
 
 from visattn.sequence import PAD, PositionName, SelfAttentionTagger
-from visattn.tasks.batched import Batch
 from visattn.tasks.sequence_module import SequenceModule
+from visattn.tasks.split_data import Batch
 
 
 @final
@@ -34,6 +33,8 @@ class TaggingModule(SequenceModule):
         'none'
     """
 
+    validated = "nouns"
+
     def __init__(
         self,
         positions: PositionName = "sine",
@@ -51,29 +52,25 @@ class TaggingModule(SequenceModule):
         self.model = SelfAttentionTagger(
             words, tags=tags, channels=channels, heads=heads, positions=positions
         )
-        self.val_nouns = MeanMetric()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Cross-entropy of the tags."""
         there = batch["words"] != PAD
         logits = self.model(batch["words"], batch["lengths"]).logits
         loss = F.cross_entropy(logits[there], batch["tags"][there])
-        self.log("train/loss", loss.detach(), on_step=False, on_epoch=True, batch_size=len(logits))
-        return loss
+        return self.logged(loss, count=len(logits))
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Share of the nouns with the right tag."""
-        found = self.model(batch["words"], batch["lengths"]).logits.argmax(-1)
-        nouns = batch["tags"] > 0
-        self.val_nouns((found == batch["tags"])[nouns].float())
-        self.log("val/nouns", self.val_nouns, on_epoch=True, prog_bar=True)
+    def right(self, batch: Batch) -> Tensor:
+        """Which nouns have the right tag."""
+        return self.measures(batch)["nouns"]
 
-    def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
+    def measures(self, batch: Batch) -> dict[str, Tensor]:
         """Tags, and where the nouns look."""
         found = self.model(batch["words"], batch["lengths"])
         right = found.logits.argmax(-1) == batch["tags"]
         nouns = batch["tags"] > 0
-        self.tests.add(dataloader_idx, "nouns", right[nouns])
-        pointing = found.weights.argmax(-1) == batch["origins"]
-        self.tests.add(dataloader_idx, "pointing", pointing[nouns])
-        self.tests.add(dataloader_idx, "sentences", (right | (batch["words"] == PAD)).all(1))
+        return {
+            "nouns": right[nouns],
+            "pointing": (found.weights.argmax(-1) == batch["origins"])[nouns],
+            "sentences": (right | (batch["words"] == PAD)).all(1),
+        }

@@ -5,7 +5,6 @@ from typing import final
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchmetrics import MeanMetric
 
 from visattn.sequence import (
     PAD,
@@ -15,8 +14,8 @@ from visattn.sequence import (
     build_translator,
     exact_match,
 )
-from visattn.tasks.batched import Batch
 from visattn.tasks.sequence_module import SequenceModule
+from visattn.tasks.split_data import Batch
 
 _LONGER = 4  # how many words more than the right ones a translation may have
 
@@ -59,6 +58,8 @@ class Translator(SequenceModule):
         DotScore()
     """
 
+    validated = "exact"
+
     def __init__(
         self,
         attention: AttentionName = "dot",
@@ -95,7 +96,6 @@ class Translator(SequenceModule):
             max_source=max_source,
         )
         self.question = question
-        self.val_exact = MeanMetric()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Cross-entropy of the words."""
@@ -103,29 +103,26 @@ class Translator(SequenceModule):
         loss = F.cross_entropy(
             said.logits.flatten(0, 1), batch["target"].flatten(), ignore_index=PAD
         )
-        self.log("train/loss", loss.detach(), on_step=False, on_epoch=True, batch_size=1)
-        return loss
+        return self.logged(loss, count=1)
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Share of exact translations."""
-        self.val_exact(exact_match(self.translated(batch), batch["target"]).float())
-        self.log("val/exact", self.val_exact, on_epoch=True, prog_bar=True)
+    def right(self, batch: Batch) -> Tensor:
+        """Which translations are exact."""
+        return exact_match(self.translated(batch), batch["target"])
 
-    def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
+    def measures(self, batch: Batch) -> dict[str, Tensor]:
         """Exact translations, first words, and where there is attention its alignment."""
         target = batch["target"]
         tokens = self.translated(batch)
-        self.tests.add(dataloader_idx, "exact", exact_match(tokens, target))
         first = tokens[:, 0] == target[:, 0]
-        self.tests.add(dataloader_idx, "first_word", first)
+        found = {"exact": exact_match(tokens, target), "first_word": first}
         if self.question is not None:
-            self.tests.add(dataloader_idx, "question", first[target[:, 0] == self.question])
+            found["question"] = first[target[:, 0] == self.question]
         weights = self.model(batch["source"], batch["lengths"], target).weights
         if weights is not None:
             hits, counted = alignment_hits(weights, batch["alignment"], target)
-            self.tests.add(dataloader_idx, "alignment", hits[counted])
-            for part, words in self._parts(batch).items():
-                self.tests.add(dataloader_idx, part, hits[counted & words])
+            found["alignment"] = hits[counted]
+            found |= {part: hits[counted & words] for part, words in self._parts(batch).items()}
+        return found
 
     def _parts(self, batch: Batch) -> dict[str, Tensor]:
         """Which words (N, T) kept their place, which moved, and which begin a question."""
@@ -141,7 +138,4 @@ class Translator(SequenceModule):
     def translated(self, batch: Batch) -> Tensor:
         """Words (N, T) by greedy decoding, a few more than the right ones at most."""
         length = batch["target"].shape[1] + _LONGER
-        tokens: Tensor = self.model.greedy(
-            batch["source"], batch["lengths"], max_length=length
-        ).tokens
-        return tokens
+        return self.model.greedy(batch["source"], batch["lengths"], max_length=length).tokens

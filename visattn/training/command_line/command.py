@@ -7,20 +7,19 @@ from pathlib import Path
 from typing import Any, final
 
 import lightning as L
-import yaml
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, ProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from rich.console import Console
 
+from visattn.basics.files import write_whole
 from visattn.networks.loading import standing_alone
 from visattn.networks.weight_files import FACTS, read_file
 from visattn.training.command_line.mistakes import explained
-from visattn.training.command_line.predictions import write_predictions
 from visattn.training.command_line.progress import progress_callback
 from visattn.training.command_line.quiet import quiet_lightning
-from visattn.training.command_line.recipes import find_recipe
+from visattn.training.command_line.recipes import PARSER_MODE, find_recipe
 from visattn.training.command_line.runs import claim_run, resolve_checkpoint
 from visattn.training.command_line.tasks import DEFAULT, Task, task_of
 
@@ -32,13 +31,14 @@ class TaskCLI(LightningCLI):
     """Lightning's command line for the model and the data of a task.
 
     Beside Lightning's options there are ``--task``, which the recipes give as ``task:``, ``--name``
-    and ``--runs``: a training leaves its CSV logs
-    (and TensorBoard's, if that is installed), ``config.yaml``, ``checkpoints/last.ckpt`` and
-    ``checkpoints/best.ckpt`` in ``RUNS/NAME/version_K``, and never overwrites an earlier one.
-    ``--ckpt_path last`` and ``best`` mean the newest run of that name.
+    and ``--runs``: a training leaves its CSV logs (and TensorBoard's, if that is installed),
+    ``config.yaml``, ``checkpoints/last.ckpt`` and ``checkpoints/best.ckpt`` in
+    ``RUNS/NAME/version_K``, and never overwrites an earlier one. ``--ckpt_path last`` and ``best``
+    mean the newest run of that name.
 
     Args:
-        arguments: Words of the command line, or the same as a mapping.
+        arguments: Words of the command line, or the same as a mapping. ``-c`` takes a YAML file or
+            the name of a recipe.
         run: Whether to run the subcommand that ``arguments`` begin with; otherwise they have none,
             and model, data and trainer are only built.
         task: What is trained; what ``arguments`` or the files they name say if None.
@@ -55,23 +55,25 @@ class TaskCLI(LightningCLI):
         logs: bool = True,
         callbacks: Sequence[Callback] = (),
     ) -> None:
-        self._task = task or task_of(arguments if isinstance(arguments, list) else [])
+        words = with_recipes(arguments) if isinstance(arguments, list) else []
+        self._task = task or task_of(words)
         self._logs = logs
         self._callbacks = list(callbacks)
         self._trained_classes: list[str] | None = None
         self._asked: dict[str, Any] = {}
         self.outcomes: Any = self._task.load_outcomes()()
-        strict = {"exit_on_error": False}
-        super().__init__(
-            self._task.load_model(),
-            self._task.load_data(),
-            subclass_mode_data=self._task.many_data,
-            seed_everything_default=0,
-            auto_configure_optimizers=False,
-            parser_kwargs={**strict, **{name: dict(strict) for name in self.subcommands()}},
-            args=arguments,
-            run=run,
-        )
+        kwargs = {"exit_on_error": False, "parser_mode": PARSER_MODE}
+        with explained(self._task.load_model()):
+            super().__init__(
+                self._task.load_model(),
+                self._task.load_data(),
+                subclass_mode_data=self._task.many_data,
+                seed_everything_default=0,
+                auto_configure_optimizers=False,
+                parser_kwargs={**kwargs, **{name: dict(kwargs) for name in self.subcommands()}},
+                args=words or arguments,
+                run=run,
+            )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Name and place of the run; what the model must know of the data comes from them."""
@@ -126,9 +128,8 @@ class TaskCLI(LightningCLI):
         elif training and not quick and config.get("enable_checkpointing") is not False:
             validated = getattr(self.datamodule, "val_split", "") is not None
             callbacks += checkpoints(best=self._task.best if validated else None)
-        config["callbacks"] = [*_listed(config.get("callbacks")), *callbacks]
-        trainer: L.Trainer = super().instantiate_trainer(**kwargs)
-        return trainer
+        self.trainer_defaults["callbacks"] = callbacks  # after those of the configuration
+        return super().instantiate_trainer(**kwargs)
 
     def after_fit(self) -> None:
         """Say where the run is."""
@@ -144,11 +145,14 @@ class TaskCLI(LightningCLI):
         if self.trainer.is_global_zero:
             Console().print(results.table(title=checkpoint or "untrained weights"))
             path = self._output_folder(checkpoint) / "test.json"
-            path.write_text(json.dumps({"checkpoint": checkpoint, **results.as_dict()}, indent=2))
+            found = {"checkpoint": checkpoint, **results.as_dict()}
+            write_whole(path, json.dumps(found, indent=2))
             _say(f"written to {path}")
 
     def predict(self, **kwargs: Any) -> None:
         """Predict and write ``predictions.csv`` beside the checkpoints."""
+        from visattn.training.command_line.predictions import write_predictions
+
         if self._task.name != DEFAULT:
             raise ValueError(f"predict is for the classification of images, not {self._task.name}")
         batches = self.trainer.predict(**{**kwargs, "return_predictions": True}) or []
@@ -170,12 +174,11 @@ class TaskCLI(LightningCLI):
             for key, value in kept.items()
             if not key.startswith("_") and key not in self._task.links
         }
-        names = saved.get(FACTS, {}).get("class_names")
         model.update(standing_alone(model))
         if model:
             update = {self.subcommand: {"model": model}}
             self.config = self.parser.parse_object(update, self.config)
-        self._trained_classes = names
+        self._trained_classes = saved.get(FACTS, {}).get("class_names")
 
     def after_instantiate_classes(self) -> None:
         """Refuse data whose classes are others than those that the network was trained on."""
@@ -203,17 +206,14 @@ def run_command(arguments: Sequence[str]) -> None:
     """Run ``fit``, ``validate``, ``test`` or ``predict`` with Lightning's options.
 
     Args:
-        arguments: Words of the command line, the subcommand first. ``-c`` takes a YAML file or the
-            name of a recipe.
+        arguments: Words of the command line, the subcommand first.
 
     Raises:
         ArgumentError: If the words or the configuration are wrong.
         ValueError, TypeError, KeyError, OSError: If the run cannot begin.
     """
-    words = with_recipes(arguments)
-    task = task_of(words)
-    with explained(task.load_model()), quiet_lightning():
-        TaskCLI(words, task=task)
+    with quiet_lightning():
+        TaskCLI(list(arguments))
 
 
 def with_recipes(arguments: Sequence[str]) -> list[str]:
@@ -229,9 +229,9 @@ def with_recipes(arguments: Sequence[str]) -> list[str]:
         if option not in ("-c", "--config"):
             continue
         if equals:
-            words[place] = f"{option}={_readable(find_recipe(value))}"
+            words[place] = f"{option}={find_recipe(value)}"
         elif place + 1 < len(words):
-            words[place + 1] = str(_readable(find_recipe(words[place + 1])))
+            words[place + 1] = str(find_recipe(words[place + 1]))
     return words
 
 
@@ -254,25 +254,6 @@ def checkpoints(*, best: str | None) -> list[Callback]:
     if best is None:
         return [last]
     return [ModelCheckpoint(filename="best", monitor=best, mode="max", **common), last]
-
-
-def _readable(path: Path) -> Path:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is no valid YAML: {error}") from error
-    if not isinstance(content, dict):
-        raise ValueError(
-            f"{path} must be a mapping with any of name, task, trainer, model and data, "
-            f"it is {type(content).__name__}"
-        )
-    return path
-
-
-def _listed(callbacks: Any) -> list[Callback]:
-    if callbacks is None:
-        return []
-    return list(callbacks) if isinstance(callbacks, list) else [callbacks]
 
 
 @rank_zero_only

@@ -1,33 +1,34 @@
 """What is wrong with a configuration, in one sentence and with the nearest names.
 
-jsonargparse reports every type that it tried. Here the place and the name are taken out of that,
-and what could have been meant is looked up.
+jsonargparse reports every type that it tried, one within the other. Here what went wrong is taken
+out of that, with its place; for an unknown option, an unknown class and a value of a wrong type it
+is looked up what could have been meant.
 """
 
-import importlib
 import inspect
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pkgutil import resolve_name
 
 import lightning as L
 from jsonargparse import ArgumentError, ArgumentParser
 
 from visattn.basics.suggestions import nearest
 
-_OPTION = re.compile(r"class_path '([\w.]+)':\s*Option '([^']+)' is not accepted")
-_CLASS = re.compile(r"Expected a dot import path string: (\S+)")
-_BASE = re.compile(r"Subtypes: \[<class '([\w.]+)'>")
+_AROUND = re.compile(
+    r"Parser key .*:|Problem with given class_path .*:|Does not validate against .*|Subtypes: .*|"
+    r"Errors:|Given value.*|Expected a <class 'NoneType'>|Expected a path but .*"
+)
 _PLACE = re.compile(r'Parser key "([^"]+)"')
+_OWNER = re.compile(r"class_path '([\w.]+)':")
+_BASE = re.compile(r"Subtypes: \[<class '([\w.]+)'>")
+_OPTION = re.compile(
+    r"unrecognized arguments: (?:--)?([\w.]+)|does not accept option '(?:\w+::)?([\w.]+)'|"
+    r"Option '([^']+)' is not accepted"
+)
+_CLASS = re.compile(r"Expected a dot import path string: (\S+)")
 _VALUE = re.compile(r"Expected a (?:<class '([\w.]+)'>|typing\.Literal\[(.+)\])\. Got value: (.*)")
-_UNKNOWN = re.compile(
-    r"unrecognized arguments: (?:--)?([\w.]+)|does not accept option '(?:\w+::)?([\w.]+)'"
-)
-_REFUSED = re.compile(
-    r"any of the Union subtypes\nSubtypes: .*?\n"
-    r"Errors:\n  - (.*)\n  - Expected a <class 'NoneType'>",
-    re.DOTALL,
-)
 
 
 @contextmanager
@@ -46,13 +47,13 @@ def explained(model: type) -> Iterator[None]:
     except ArgumentError as error:
         raise ArgumentError(None, explain(str(error), model=model)) from error
     except ValueError as error:
-        if _REFUSED.search(str(error)) is None:
+        if _BASE.search(str(error)) is None:
             raise
         raise ValueError(explain(str(error), model=model)) from error
 
 
 def explain(message: str, *, model: type) -> str:
-    """One sentence for a message of jsonargparse's; the message itself if it is none we know.
+    """One sentence for a message of jsonargparse's; the message itself if it has several causes.
 
     Args:
         message: What jsonargparse says.
@@ -63,30 +64,30 @@ def explain(message: str, *, model: type) -> str:
         >>> explain("unrecognized arguments: --model.lerning_rate 3", model=ImageClassifier)
         'unknown option model.lerning_rate; did you mean model.learning_rate?'
     """
+    lines = (line.strip().removeprefix("- ") for line in message.splitlines())
+    causes = [line for line in lines if line and not _AROUND.fullmatch(line)]
+    if len(causes) != 1:
+        return message
+    (cause,) = causes
     place = ".".join(dict.fromkeys(_PLACE.findall(message)))
+    owners, bases = _OWNER.findall(message), _BASE.findall(message)
     at = f"{place}: " if place else ""
-    if (refused := _REFUSED.search(message)) and "\n" not in refused[1]:
-        return at + refused[1]
-    if options := _OPTION.findall(message):
-        path, option = options[-1]
-        names = _class_options(_load(path))
-        known = nearest(option, names=names) or f"; it has {', '.join(names)}"
-        return f"{at}{path.rpartition('.')[2]} has no option {option!r}{known}"
-    if (classes := _CLASS.findall(message)) and (bases := _BASE.findall(message)):
-        names = sorted(_final_subclasses(_load(bases[-1])))
+    if option := _OPTION.search(cause):
+        name = next(filter(None, option.groups()))
+        if not owners:
+            return f"unknown option {name}{nearest(name, names=_options(model), count=1)}"
+        names = _class_options(resolve_name(owners[-1]))
+        known = nearest(name, names=names) or f"; it has {', '.join(names)}"
+        return f"{at}{owners[-1].rpartition('.')[2]} has no option {name!r}{known}"
+    if bases and (unknown := _CLASS.search(cause)):
+        names = sorted(_final_subclasses(resolve_name(bases[-1])))
         return (
-            f"{at}unknown class {classes[-1]!r}{nearest(classes[-1], names=names)}\n"
+            f"{at}unknown class {unknown[1]!r}{nearest(unknown[1], names=names)}\n"
             f"Known are {', '.join(names)}; a class of your own goes by its import path"
         )
-    if unknown := _UNKNOWN.search(message):
-        name = unknown[1] or unknown[2]
-        return f"unknown option {name}{nearest(name, names=_options(model), count=1)}"
-    if len(values := _VALUE.findall(message)) == 1:
-        kind, choices, given = values[0]
-        return f"{at}expected {kind or f'one of {choices}'}, got {given}"
-    if "arguments are required: " in message and ".data" in message:
-        return "no data given: name a recipe, such as -c foreground/mask, or --data FolderData"
-    return message
+    if value := _VALUE.search(cause):
+        return f"{at}expected {value[1] or f'one of {value[2]}'}, got {value[3]}"
+    return at + cause
 
 
 def _options(model: type) -> Iterator[str]:
@@ -100,12 +101,6 @@ def _class_options(owner: type) -> list[str]:
     """Names of a class's options, those that it passes on to its base too."""
     names = ArgumentParser().add_class_arguments(owner, "owner", fail_untyped=False)
     return [name.removeprefix("owner.") for name in names]
-
-
-def _load(path: str) -> type:
-    module, _, name = path.rpartition(".")
-    found: type = getattr(importlib.import_module(module), name)
-    return found
 
 
 def _final_subclasses(base: type) -> Iterator[str]:

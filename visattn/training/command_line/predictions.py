@@ -5,12 +5,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from visattn.basics.files import whole_file
+
 
 def write_predictions(
     path: Path, batches: Sequence[Any], *, items: Any, class_names: Sequence[str]
 ) -> None:
     """A row an image: its path, the predicted class and the probability of each class."""
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with whole_file(path) as part, part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["path", "prediction", *(f"p_{name}" for name in class_names)])
         for batch in batches:

@@ -1,8 +1,17 @@
-"""Where the recipes are: beside the package in a checkout, inside of it once installed."""
+"""Where the recipes are, beside the package or inside of it, and what they say, read once."""
 
+from copy import deepcopy
+from functools import cache
 from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonargparse import get_loader, set_loader
 
 from visattn.basics.suggestions import nearest
+
+PARSER_MODE = "recipe"
+"""A parser of jsonargparse in this mode takes texts for what `parsed` says, each read once."""
 
 _PACKAGE = Path(__file__).resolve().parents[2]
 
@@ -52,6 +61,42 @@ def find_recipe(name: str | Path) -> Path:
         f"no such configuration: {name}{nearest(wanted, names=known)}\n"
         f"Give a YAML file or one of the recipes: {', '.join(known)}"
     )
+
+
+def read_recipe(path: Path) -> dict[str, Any]:
+    """The content of a file.
+
+    Raises:
+        ValueError: It is no valid YAML, or no mapping.
+    """
+    try:
+        content = parsed(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is no valid YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(
+            f"{path} must be a mapping with any of name, task, trainer, model and data, "
+            f"it is {type(content).__name__}"
+        )
+    return content
+
+
+def parsed(text: str) -> Any:
+    """What a text means as YAML.
+
+    Example:
+        >>> parsed("warmup: 1e-3")
+        {'warmup': 0.001}
+    """
+    return deepcopy(_parsed(text))
+
+
+@cache
+def _parsed(text: str) -> Any:
+    return get_loader("yaml")(text)
+
+
+set_loader(PARSER_MODE, parsed, exceptions=(yaml.YAMLError,))
 
 
 def _files(folder: Path) -> list[Path]:

@@ -1,15 +1,15 @@
 """What can be trained from the command line: a model, its data, and what its test gives."""
 
-import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import lightning as L
-import yaml
 
 from visattn.basics.suggestions import nearest
+from visattn.training.command_line.recipes import read_recipe
 
 OPTION = "task"
 DEFAULT = "classification"
@@ -33,24 +33,21 @@ class Task:
     model: str
     data: str
     best: str
-    outcomes: str = "visattn.training.measured.Measured"
+    outcomes: str = "visattn.tasks.split_means.Measured"
     links: tuple[str, ...] = field(default=())
     many_data: bool = False
 
     def load_model(self) -> type[L.LightningModule]:
         """The class of the model."""
-        found: type[L.LightningModule] = _load(self.model)
-        return found
+        return _load(self.model)
 
     def load_data(self) -> type[L.LightningDataModule]:
         """The class of the data module."""
-        found: type[L.LightningDataModule] = _load(self.data)
-        return found
+        return _load(self.data)
 
     def load_outcomes(self) -> Callable[[], Any]:
         """The class of the callback."""
-        found: Callable[[], Any] = _load(self.outcomes)
-        return found
+        return _load(self.outcomes)
 
 
 TASKS = {
@@ -61,7 +58,7 @@ TASKS = {
             "visattn.training.classifier.ImageClassifier",
             "visattn.data.modules.ImageData",
             best="val/accuracy",
-            outcomes="visattn.training.outcomes.Outcomes",
+            outcomes="visattn.training.results.Outcomes",
             links=("num_classes",),
             many_data=True,
         ),
@@ -75,21 +72,21 @@ TASKS = {
         Task(
             "sentiment",
             "visattn.tasks.sentiment.module.SentimentModule",
-            "visattn.tasks.review_data.ReviewData",
+            "visattn.tasks.sentiment.data.ReviewData",
             best="val/accuracy",
             links=("words",),
         ),
         Task(
             "tagging",
             "visattn.tasks.tagging.module.TaggingModule",
-            "visattn.tasks.review_data.TaggingData",
+            "visattn.tasks.tagging.data.TaggingData",
             best="val/nouns",
             links=("words", "tags"),
         ),
         Task(
             "copying",
             "visattn.tasks.copying.module.CopyingModule",
-            "visattn.tasks.copying.module.CopyingData",
+            "visattn.tasks.copying.data.CopyingData",
             best="val/symbols",
             links=("length", "symbols"),
         ),
@@ -134,7 +131,7 @@ def task_of(words: Sequence[str]) -> Task:
     The last one to say so counts: ``--task NAME``, or ``task: NAME`` in a file after ``-c``.
 
     Raises:
-        ValueError: There is no such task.
+        ValueError: There is no such task, or a file cannot be read.
 
     Example:
         >>> task_of(["fit", "--task=translation"]).name, task_of(["fit"]).name
@@ -148,11 +145,9 @@ def task_of(words: Sequence[str]) -> Task:
         if option == f"--{OPTION}":
             found = value
         elif option in ("-c", "--config") and Path(value).is_file():
-            content = yaml.safe_load(Path(value).read_text(encoding="utf-8"))
-            found = content.get(OPTION, found) if isinstance(content, dict) else found
+            found = read_recipe(Path(value)).get(OPTION, found)
     return find_task(found)
 
 
 def _load(path: str) -> Any:
-    module, _, name = path.rpartition(".")
-    return getattr(importlib.import_module(module), name)
+    return resolve_name(":".join(path.rsplit(".", 1)))

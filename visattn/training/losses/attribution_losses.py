@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from visattn.training.checks import check_one_shape
+
 
 def right_reasons_loss(logits: Tensor, images: Tensor, masks: Tensor) -> Tensor:
     r"""Squared input gradient of the log-probabilities outside of the mask.
@@ -74,11 +76,7 @@ def energy_loss(attribution: Tensor, masks: Tensor) -> Tensor:
     Source: Rao et al., Studying How to Efficiently and Effectively Guide Models with Explanations,
     arXiv:2303.11932, their energy loss, which takes boxes.
     """
-    if attribution.shape != masks.shape:
-        raise ValueError(
-            f"energy_loss: attribution and masks must have one shape, got "
-            f"{tuple(attribution.shape)} and {tuple(masks.shape)}."
-        )
+    check_one_shape("energy_loss", attribution=attribution, masks=masks)
     known = ~masks.isnan()
     positive = attribution.clamp_min(0) * known
     inside = (positive * masks.nan_to_num(0)).flatten(1).sum(1)

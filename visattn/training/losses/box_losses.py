@@ -8,6 +8,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from visattn.training.checks import check_one_shape
+
+_RESIZE = "; resize the box to the logits"
+
 
 def projection_loss(logits: Tensor, box: Tensor) -> Tensor:
     r"""Make a mask as wide and as high as its box.
@@ -37,7 +41,7 @@ def projection_loss(logits: Tensor, box: Tensor) -> Tensor:
 
     Source: Tian et al., BoxInst, arXiv:2012.02310.
     """
-    _check_shapes("projection_loss", logits, box)
+    check_one_shape("projection_loss", hint=_RESIZE, logits=logits, box=box)
     mask, box = torch.sigmoid(logits.float()), box.float()
     counted = box.flatten(1).amax(1)
     loss = mask.new_zeros(len(mask))
@@ -68,7 +72,7 @@ def inside_loss(logits: Tensor, box: Tensor) -> Tensor:
         >>> round(inside_loss(torch.zeros(1, 1, 1, 2), torch.tensor([[[[1.0, 0.0]]]])).item(), 4)
         0.6931
     """
-    _check_shapes("inside_loss", logits, box)
+    check_one_shape("inside_loss", hint=_RESIZE, logits=logits, box=box)
     return (F.softplus(-logits.float()) * box).sum() / box.sum().clamp_min(1)
 
 
@@ -104,7 +108,7 @@ def alike_loss(
 
     Source: Tian et al., BoxInst, arXiv:2012.02310.
     """
-    _check_shapes("alike_loss", logits, box)
+    check_one_shape("alike_loss", hint=_RESIZE, logits=logits, box=box)
     if images.shape[-2:] != logits.shape[-2:]:
         raise ValueError(
             f"alike_loss: images and logits must have one size, got {tuple(images.shape)} and "
@@ -129,11 +133,3 @@ def alike_loss(
         total = total - (torch.logaddexp(both, neither) * counted).sum()
         pairs = pairs + counted.sum()
     return total / pairs.clamp_min(1)
-
-
-def _check_shapes(name: str, logits: Tensor, box: Tensor) -> None:
-    if logits.shape != box.shape:
-        raise ValueError(
-            f"{name}: logits and box must have one shape, got {tuple(logits.shape)} and "
-            f"{tuple(box.shape)}; resize the box to the logits."
-        )

@@ -1,7 +1,8 @@
-"""Group distributionally robust optimisation: the worst group counts most."""
+"""Losses for biased data: the worst group counts most, or what breaks the rule counts little."""
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 
 def group_means(losses: Tensor, groups: Tensor, *, count: int) -> tuple[Tensor, Tensor]:
@@ -36,3 +37,26 @@ def raised_weights(weights: Tensor, losses: Tensor, *, step: float) -> Tensor:
     arXiv:1911.08731, algorithm 1.
     """
     return torch.softmax(weights.log() + step * losses, 0)
+
+
+def generalised_cross_entropy(logits: Tensor, labels: Tensor, *, power: float = 0.7) -> Tensor:
+    r"""(1 - p^q) / q of the labels' probabilities p, averaged over images and places.
+
+    Cross-entropy as q goes to 0, mean absolute error at q = 1 (Zhang and Sabuncu,
+    arXiv:1805.07836). Its gradient is p^q times that of cross-entropy: what the model cannot
+    explain by its rule counts little, so the exceptions are not learned by heart (as in Nam et al.,
+    Learning from Failure, arXiv:2007.02561).
+
+    Args:
+        logits: (N, K, ...).
+        labels: (N,).
+        power: q, in (0, 1].
+
+    Example:
+        >>> logits = torch.zeros(1, 4, 2, 2)
+        >>> generalised_cross_entropy(logits, torch.tensor([3]), power=1.0).item()
+        0.75
+    """
+    of_labels = F.log_softmax(logits.float().flatten(2), 1)
+    of_labels = of_labels.gather(1, labels.view(-1, 1, 1).expand(-1, 1, of_labels.shape[2]))
+    return -torch.expm1(power * of_labels).mean() / power

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from visattn.training.checks import check_one_shape
+
 
 def labelled_images(target: Tensor) -> Tensor:
     """Which images have a mask: (N,), True where at least one pixel is not NaN."""
@@ -42,11 +44,8 @@ def mask_loss(logits: Tensor, target: Tensor, *, weight: Tensor | None = None) -
         >>> round(mask_loss(logits, target).item(), 3)
         0.001
     """
-    if logits.shape != target.shape:
-        raise ValueError(
-            f"mask_loss: logits and target must have one shape, got {tuple(logits.shape)} and "
-            f"{tuple(target.shape)}; resize the target to the logits (not the other way round)."
-        )
+    hint = "; resize the target to the logits (not the other way round)"
+    check_one_shape("mask_loss", hint=hint, logits=logits, target=target)
     logits = logits.float()
     known = ~target.isnan()
     target = torch.where(known, target, 0).to(logits.dtype)

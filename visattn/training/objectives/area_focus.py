@@ -1,20 +1,20 @@
 """Let the class loss find the mask, under what is known of masks in general."""
 
-from collections.abc import Mapping
 from typing import final
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F
 
 from visattn.networks.mask_pass import find_mask_block, predict_with_mask
+from visattn.training.checks import check_in
 from visattn.training.losses.mask_losses import (
     area_loss,
     border_loss,
     total_variation,
     undecided_loss,
 )
-from visattn.training.objectives.base import Objective, check_in
+from visattn.training.objectives.base import Batch, Loss, Objective
 
 
 @final
@@ -27,7 +27,7 @@ class AreaFocus(Objective):
               + w_d\,\text{entropy},
 
     with the area a falling from 1 to ``area`` along a line over the first ``shrink`` of the
-    training, the other terms those of `visattn.training.losses.mask_losses`, and the last one
+    training, the other terms those of `visattn.training.losses`, and the last one
     growing from 0 along with it. The mask keeps what the classifier reads. So it finds the object
     only where the class cannot be read from the background; where it can, as in biased data, the
     mask settles on the background as well. `LabelFocus` is for such data.
@@ -84,9 +84,7 @@ class AreaFocus(Objective):
         self.shrink = shrink
         self.site = site
 
-    def __call__(
-        self, model: nn.Module, batch: Mapping[str, Tensor], progress: float
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def __call__(self, model: nn.Module, batch: Batch, progress: float) -> Loss:
         """See `Objective`."""
         block = find_mask_block(model, site=self.site)
         if block is not None and block.detach:

@@ -1,6 +1,5 @@
 """What every objective is: from a model, a batch and the progress to a loss."""
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import final
@@ -9,6 +8,10 @@ from torch import Tensor, nn
 
 _LONGEST = 2000
 """After so many images in vain it is not by chance: what 1 % of them have, once in 5e8."""
+
+
+Batch = Mapping[str, Tensor]
+Loss = tuple[Tensor, dict[str, Tensor]]
 
 
 class Objective(ABC):
@@ -21,9 +24,7 @@ class Objective(ABC):
     """
 
     @abstractmethod
-    def __call__(
-        self, model: nn.Module, batch: Mapping[str, Tensor], progress: float
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def __call__(self, model: nn.Module, batch: Batch, progress: float) -> Loss:
         """Compute the loss of one step.
 
         Args:
@@ -34,37 +35,6 @@ class Objective(ABC):
         Returns:
             The loss, a scalar with a graph, and its parts by name, detached.
         """
-
-
-def check_in(interval: str, **values: float) -> None:
-    """Refuse options outside an interval.
-
-    Args:
-        interval: Such as ``"[0, 1)"``: square where the end is in it, round where it is not.
-        values: Options by name.
-
-    Raises:
-        ValueError: One of them is outside, or no number.
-
-    Example:
-        >>> check_in("[0, 1)", warmup=0.2, label_smoothing=0.0)
-        >>> check_in("[2, inf)", labelled=1)
-        Traceback (most recent call last):
-        ValueError: labelled must be at least 2, got 1.
-    """
-    low, high = (float(end) for end in interval[1:-1].split(","))
-    for name, value in values.items():
-        above = value > low or (value == low and interval[0] == "[")
-        below = value < high or (value == high and interval[-1] == "]")
-        if not (above and below):
-            least = f"{'at least' if interval[0] == '[' else 'above'} {low:g}"
-            range_ = f"in {interval}" if high < math.inf else least
-            raise ValueError(f"{name} must be {range_}, got {value}.")
-
-
-def zero_loss(output: Tensor) -> Tensor:
-    """A loss of 0 with the graph of ``output``, for a step in which nothing can be learned yet."""
-    return (output * 0).sum()
 
 
 @final
@@ -88,18 +58,3 @@ class Patience:
         self._missed += images
         if self._missed >= _LONGEST:
             raise ValueError(self.message.format(images=self._missed))
-
-
-def masks_must_come(objective: str, *, without: str, kind: str = "mask") -> Patience:
-    """Patience for the first image with a mask.
-
-    Args:
-        objective: Which one needs it.
-        without: What becomes of the training without any mask.
-        kind: What it is called.
-    """
-    return Patience(
-        f"{objective}: none of the first {{images}} training images has a {kind}, and without any "
-        f"{without}. Give one to some of them (look at the data's folder of masks and at its share "
-        "of masks), or take another objective, such as CrossEntropy."
-    )

@@ -1,22 +1,16 @@
 """Learn the object's mask from a few boxes, and the class behind that mask."""
 
-from collections.abc import Mapping
-from typing import final
+from typing import Any, final
 
 from torch import Tensor, nn
 
 from visattn.networks.mask_pass import predict_mask
+from visattn.training.checks import check_in
 from visattn.training.losses.box_losses import alike_loss, inside_loss, projection_loss
 from visattn.training.losses.mask_losses import mask_loss
-from visattn.training.objectives.base import (
-    Objective,
-    check_in,
-    masks_must_come,
-    zero_loss,
-)
-from visattn.training.objectives.labelled_bank import Labelled
-from visattn.training.objectives.labelled_supply import LabelledSupply
-from visattn.training.objectives.swapping import SwapStep, averaged
+from visattn.training.objectives.base import Batch, Loss, Objective
+from visattn.training.objectives.focus_step import FocusStep, averaged
+from visattn.training.objectives.labelled_bank import Labelled, LabelledSupply
 
 
 @final
@@ -24,16 +18,13 @@ class BoxFocus(Objective):
     """Learn the object's mask from a few boxes, and the class behind that mask.
 
     The model has a spatial mask, as for `visattn.training.objectives.MaskedFocus`, which is to be
-    detached here too. A box is a mask
-    that is 0 outside of the box and NaN inside, as ``data.mask_form: box`` gives it. A step goes
-    through
+    detached here too. A box is a mask that is 0 outside of the box and NaN inside, as
+    ``data.mask_form: box`` gives it. A step goes through
 
     1. *mask*: on images with a box, from a bank of those seen so far, the mask must be 0 outside
-       (`visattn.training.losses.mask_losses.mask_loss`), reach every side of the box
-       (`visattn.training.losses.box_losses.projection_loss`), treat neighbours of one colour alike
-       (`visattn.training.losses.box_losses.alike_loss`), and fill the box but for what looks like
-       the background (`visattn.training.losses.box_losses.inside_loss`). During the ``warmup`` this
-       is all.
+       (`mask_loss` of `visattn.training.losses`), reach every side of the box (`projection_loss`),
+       treat neighbours of one colour alike (`alike_loss`), and fill the box but for what looks like
+       the background (`inside_loss`). During the ``warmup`` this is all.
     2. *predict*: the model estimates the masks of all images, inside of the boxes too.
     3. *swap* and *classify*, as `MaskedFocus` does.
 
@@ -47,13 +38,8 @@ class BoxFocus(Objective):
         projection_weight: Weight of the projection in step 1.
         alike_weight: Weight of the neighbours in step 1.
         inside_weight: Weight of filling the box in step 1, well below 1.
-        mask_weight: Weight of the mask loss on swapped images beside the cross-entropy.
-        predicted_weight: Weight of a predicted pixel in it beside one that is known.
-        labelled: Images with a box from the bank in each step.
-        bank: Most images to hold.
-        rim: See `visattn.data.background_swap.swap_backgrounds`.
-        shift: See there.
-        site: The mask's site, where the model has several.
+        options: ``mask_weight``, ``predicted_weight``, ``labelled`` (images with a box in each
+            step), ``bank``, ``rim``, ``shift`` and ``site`` of `MaskedFocus`.
 
     Raises:
         ValueError: If an argument is out of its range; in a step, if the model has no mask, or if
@@ -70,15 +56,8 @@ class BoxFocus(Objective):
         projection_weight: float = 1.0,
         alike_weight: float = 1.0,
         inside_weight: float = 0.3,
-        mask_weight: float = 1.0,
-        predicted_weight: float = 0.5,
-        labelled: int = 16,
-        bank: int = 512,
-        rim: int = 1,
-        shift: float = 0.3,
-        site: str | None = None,
+        **options: Any,
     ) -> None:
-        check_in("[0, 1)", warmup=warmup)
         check_in(
             "[0, inf)",
             box_weight=box_weight,
@@ -86,37 +65,34 @@ class BoxFocus(Objective):
             alike_weight=alike_weight,
             inside_weight=inside_weight,
         )
-        self.warmup = warmup
         self.box_weight = box_weight
         self.projection_weight = projection_weight
         self.alike_weight = alike_weight
         self.inside_weight = inside_weight
-        self.step = SwapStep(
+        self.step = FocusStep(
             label_smoothing=label_smoothing,
+            warmup=warmup,
             swap=swap,
-            mask_weight=mask_weight,
-            predicted_weight=predicted_weight,
-            rim=rim,
-            shift=shift,
-            site=site,
+            anneal=True,
+            consistency_weight=0.0,
+            **options,
         )
         self.supply = LabelledSupply(
-            labelled=labelled,
-            bank=bank,
-            patience=masks_must_come("BoxFocus", without="nothing can be learned", kind="box"),
+            "BoxFocus",
+            labelled=self.step.labelled,
+            bank=self.step.bank,
+            without="nothing can be learned",
+            kind="box",
         )
 
-    def __call__(
-        self, model: nn.Module, batch: Mapping[str, Tensor], progress: float
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def __call__(self, model: nn.Module, batch: Batch, progress: float) -> Loss:
         """See `Objective`."""
         self.step.begin(model, progress)
-        shown = self.supply(batch)
-        if shown is None:
-            return zero_loss(predict_mask(model, batch["image"], site=self.step.site)), {}
-        boxes = self._box_loss(model, shown)
+        if not self.supply.keep(batch):
+            return (predict_mask(model, batch["image"], site=self.step.site) * 0).sum(), {}
+        boxes = self._box_loss(model, self.supply.draw())
         loss, parts = self.box_weight * boxes, {"box": boxes.detach()}
-        if progress < self.warmup:
+        if progress < self.step.warmup:
             return loss, parts
         masks, trust = self.step.complete(model, batch)
         terms, more = self.step.classify(model, batch, masks, trust)

@@ -1,13 +1,13 @@
 """Cross-entropy of the answer, and of the answers that attention branches give by themselves."""
 
-from collections.abc import Mapping
 from typing import final
 
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F
 
 from visattn.recording import record
-from visattn.training.objectives.base import Objective, check_in
+from visattn.training.checks import check_in
+from visattn.training.objectives.base import Batch, Loss, Objective
 
 
 @final
@@ -34,9 +34,7 @@ class BranchCrossEntropy(Objective):
         self.label_smoothing = label_smoothing
         self.weight = weight
 
-    def __call__(
-        self, model: nn.Module, batch: Mapping[str, Tensor], progress: float
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def __call__(self, model: nn.Module, batch: Batch, progress: float) -> Loss:
         """See `Objective`."""
         with record(model, graph=True) as maps:
             logits = model(batch["image"])

@@ -51,31 +51,7 @@ class LocalClassifier(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits of every place."""
-        logits: Tensor = self.layers(images)
-        return logits
-
-
-def generalised_cross_entropy(logits: Tensor, labels: Tensor, *, power: float = 0.7) -> Tensor:
-    r"""(1 - p^q) / q of the labels' probabilities p, averaged over images and places.
-
-    Cross-entropy as q goes to 0, mean absolute error at q = 1 (Zhang and Sabuncu,
-    arXiv:1805.07836). Its gradient is p^q times that of cross-entropy: what the model cannot
-    explain by its rule counts little, so the exceptions are not learned by heart (as in Nam et al.,
-    Learning from Failure, arXiv:2007.02561).
-
-    Args:
-        logits: (N, K, ...).
-        labels: (N,).
-        power: q, in (0, 1].
-
-    Example:
-        >>> logits = torch.zeros(1, 4, 2, 2)
-        >>> generalised_cross_entropy(logits, torch.tensor([3]), power=1.0).item()
-        0.75
-    """
-    of_labels = F.log_softmax(logits.float().flatten(2), 1)
-    of_labels = of_labels.gather(1, labels.view(-1, 1, 1).expand(-1, 1, of_labels.shape[2]))
-    return -torch.expm1(power * of_labels).mean() / power
+        return self.layers(images)
 
 
 def contradictions(

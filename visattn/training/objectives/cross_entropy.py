@@ -1,12 +1,12 @@
 """Cross-entropy of the labels, the plain objective."""
 
-from collections.abc import Mapping
 from typing import final
 
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F
 
-from visattn.training.objectives.base import Objective, check_in
+from visattn.training.checks import check_in
+from visattn.training.objectives.base import Batch, Loss, Objective
 
 
 @final
@@ -29,9 +29,7 @@ class CrossEntropy(Objective):
         check_in("[0, 1)", label_smoothing=label_smoothing)
         self.label_smoothing = label_smoothing
 
-    def __call__(
-        self, model: nn.Module, batch: Mapping[str, Tensor], progress: float
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def __call__(self, model: nn.Module, batch: Batch, progress: float) -> Loss:
         """See `Objective`."""
         logits = model(batch["image"])
         loss = F.cross_entropy(logits, batch["label"], label_smoothing=self.label_smoothing)

@@ -1,6 +1,5 @@
 """Cross-entropy, and the attribution inside of the object on the images that have a mask."""
 
-from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import final
 
@@ -9,11 +8,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from visattn.basics.suggestions import nearest
+from visattn.training.checks import check_in
 from visattn.training.losses.attribution_losses import attribution_of, energy_loss
-from visattn.training.objectives.base import Objective, check_in, masks_must_come
+from visattn.training.objectives.base import Batch, Loss, Objective
 from visattn.training.objectives.cross_entropy import CrossEntropy
-from visattn.training.objectives.labelled_supply import LabelledSupply
-from visattn.training.objectives.swapping import averaged
+from visattn.training.objectives.focus_step import averaged
+from visattn.training.objectives.labelled_bank import LabelledSupply
 
 
 @final
@@ -21,11 +21,10 @@ class EnergyInside(Objective):
     """Cross-entropy, and the attribution inside of the object on the images that have a mask.
 
     The attribution of the logit of an image's class is input times gradient, or that of an inner
-    ``layer``, see `visattn.training.losses.attribution_losses.attribution_of`; of its positive
-    part, the share outside of the mask is the loss. Of a box, all its inside counts as inside. The
-    images with a mask come from a bank of those seen so far; they pass the model together with the
-    batch, and have no part in the cross-entropy. Until the first of them has come, it is
-    cross-entropy alone.
+    ``layer``, see `visattn.training.losses.attribution_of`; of its positive part, the share outside
+    of the mask is the loss. Of a box, all its inside counts as inside. The images with a mask come
+    from a bank of those seen so far; they pass the model together with the batch, and have no part
+    in the cross-entropy. Until the first of them has come, it is cross-entropy alone.
 
     Args:
         label_smoothing: Share of the target that is spread evenly over the classes, in [0, 1).
@@ -60,21 +59,16 @@ class EnergyInside(Objective):
         self.layer = layer
         self.plain = CrossEntropy(label_smoothing=label_smoothing)
         self.supply = LabelledSupply(
-            labelled=labelled,
-            bank=bank,
-            patience=masks_must_come("EnergyInside", without="it is cross-entropy alone"),
+            "EnergyInside", labelled=labelled, bank=bank, without="it is cross-entropy alone"
         )
 
-    def __call__(
-        self, model: nn.Module, batch: Mapping[str, Tensor], progress: float
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def __call__(self, model: nn.Module, batch: Batch, progress: float) -> Loss:
         """See `Objective`."""
-        shown = self.supply(batch)
-        if shown is None:
+        if not self.supply.keep(batch):
             loss, parts = self.plain(model, batch, progress)
             return self.class_weight * loss, parts
         images, labels = batch["image"], batch["label"]
-        views, masks, classes = shown
+        views, masks, classes = self.supply.draw()
         count = len(images)
         logits, features = self._explained(model, torch.cat([images, views]))
         loss = F.cross_entropy(logits[:count], labels, label_smoothing=self.plain.label_smoothing)

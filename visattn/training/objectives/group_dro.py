@@ -1,14 +1,14 @@
 """Group DRO: train on the (class, background) group that does worst."""
 
-from collections.abc import Mapping
 from typing import final
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from visattn.training.checks import check_in
 from visattn.training.losses.group_losses import group_means, raised_weights
-from visattn.training.objectives.base import Objective, check_in
+from visattn.training.objectives.base import Batch, Loss, Objective
 from visattn.training.objectives.groups import GroupNumbers
 
 
@@ -43,9 +43,7 @@ class GroupDRO(Objective):
         self.numbers = GroupNumbers()
         self.weights = torch.ones(0)
 
-    def __call__(
-        self, model: nn.Module, batch: Mapping[str, Tensor], progress: float
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def __call__(self, model: nn.Module, batch: Batch, progress: float) -> Loss:
         """See `Objective`."""
         groups = self.numbers(batch["label"], batch["background"])
         logits = model(batch["image"])

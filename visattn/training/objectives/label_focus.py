@@ -1,18 +1,19 @@
 """Learn the object's mask from labels alone, and the class behind that mask."""
 
 import math
-from collections.abc import Mapping
-from typing import final
+from typing import Any, final
 
 import torch
 from torch import Tensor, nn
 
-from visattn.training.objectives.base import Objective, Patience, check_in
+from visattn.basics.modes import evaluating
+from visattn.training.checks import check_in
+from visattn.training.losses.group_losses import generalised_cross_entropy
+from visattn.training.objectives.base import Batch, Loss, Objective, Patience
 from visattn.training.objectives.contradictions import (
     LocalClassifier,
     contradicted_masks,
     contradictions,
-    generalised_cross_entropy,
 )
 from visattn.training.objectives.masked_focus import MaskedFocus
 
@@ -23,11 +24,10 @@ class LabelFocus(Objective):
 
     No mask is read, nor any label of a background. Training goes through
 
-    1. *start*: a classifier of small windows
-    (`visattn.training.objectives.contradictions.LocalClassifier`)
-       learns the labels from every place by itself, with the generalised cross-entropy, so that
-       it learns the rule, here the background's, and not the exceptions (Learning from Failure,
-       arXiv:2007.02561; here place by place). The network itself does not run.
+    1. *start*: a classifier of small windows, `LocalClassifier`, learns the labels from every
+       place by itself, with the generalised cross-entropy, so that it learns the rule, here the
+       background's, and not the exceptions (Learning from Failure, arXiv:2007.02561; here place
+       by place). The network itself does not run.
     2. *contradictions*: an image that speaks for another class in many places, and little for its
        label, stands on that class's background. Its places that speak for that class are
        background, and so is the image's border; the rest is the object.
@@ -52,15 +52,8 @@ class LabelFocus(Objective):
             in [0, 0.5).
         power: Of the generalised cross-entropy, in (0, 1].
         learning_rate: Highest learning rate of the local classifier.
-        swap: How likely an image gets another background, in [0, 1].
-        mask_weight: Weight of the mask loss beside the cross-entropy.
-        predicted_weight: Weight of a pixel of a predicted mask in that loss.
-        labelled: Contradicted images in each step.
-        bank: Most of them to hold.
-        rim: See `MaskedFocus`.
-        shift: See `MaskedFocus`.
-        anneal: See `MaskedFocus`.
-        site: The mask's site, where the model has several.
+        options: Those of `MaskedFocus` but ``consistency_weight``; ``labelled`` are contradicted
+            images.
 
     Raises:
         ValueError: If an argument is out of its range; in a step, if the model has no mask, or if
@@ -77,15 +70,7 @@ class LabelFocus(Objective):
         border: float = 0.15,
         power: float = 0.7,
         learning_rate: float = 3e-3,
-        swap: float = 1.0,
-        mask_weight: float = 1.0,
-        predicted_weight: float = 0.5,
-        labelled: int = 16,
-        bank: int = 512,
-        rim: int = 1,
-        shift: float = 0.3,
-        anneal: bool = True,
-        site: str | None = None,
+        **options: Any,
     ) -> None:
         check_in("(0, 1)", start=start)
         check_in("(0, 1]", share=share, power=power)
@@ -97,17 +82,7 @@ class LabelFocus(Objective):
         self.power = power
         self.learning_rate = learning_rate
         self.focus = MaskedFocus(
-            label_smoothing=label_smoothing,
-            warmup=warmup,
-            swap=swap,
-            mask_weight=mask_weight,
-            predicted_weight=predicted_weight,
-            labelled=labelled,
-            bank=bank,
-            rim=rim,
-            shift=shift,
-            anneal=anneal,
-            site=site,
+            label_smoothing=label_smoothing, warmup=warmup, consistency_weight=0.0, **options
         )
         self._local: LocalClassifier | None = None
         self._optimizer: torch.optim.Optimizer | None = None
@@ -118,9 +93,7 @@ class LabelFocus(Objective):
             "and take MaskedFocus, or CrossEntropy if no background goes with a class."
         )
 
-    def __call__(
-        self, model: nn.Module, batch: Mapping[str, Tensor], progress: float
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def __call__(self, model: nn.Module, batch: Batch, progress: float) -> Loss:
         """See `Objective`."""
         if self._began is None:
             self._began = progress
@@ -128,14 +101,15 @@ class LabelFocus(Objective):
         if done < self.start or self._local is None:
             return _nothing(model), {"local": self._learn(model, batch, done / self.start)}
         masks, share = self._contradicted(self._local, batch)
-        self.focus.bank.add(batch["image"], masks, batch["index"])
-        if not len(self.focus.bank):
+        bank = self.focus.supply.bank
+        bank.add(batch["image"], masks, batch["index"])
+        if not len(bank):
             self._patience.wait(len(masks))
         unlabelled = {**batch, "mask": torch.full_like(masks, torch.nan)}
         loss, parts = self.focus(model, unlabelled, (done - self.start) / (1 - self.start))
         return loss, {**parts, "contradicted": share}
 
-    def _learn(self, model: nn.Module, batch: Mapping[str, Tensor], done: float) -> Tensor:
+    def _learn(self, model: nn.Module, batch: Batch, done: float) -> Tensor:
         """One step of the local classifier, which is so far with its training; its loss."""
         images = batch["image"]
         if self._local is None or self._optimizer is None:
@@ -155,9 +129,7 @@ class LabelFocus(Objective):
         self._optimizer.step()
         return loss.detach()
 
-    def _contradicted(
-        self, local: LocalClassifier, batch: Mapping[str, Tensor]
-    ) -> tuple[Tensor, Tensor]:
+    def _contradicted(self, local: LocalClassifier, batch: Batch) -> tuple[Tensor, Tensor]:
         """Masks of the contradicted images, NaN for the others, and their share."""
         images, labels = batch["image"], batch["label"]
         local.eval()
@@ -181,10 +153,5 @@ def _nothing(model: nn.Module) -> Tensor:
 
 def _classes(model: nn.Module, images: Tensor) -> int:
     """Number of logits of a model, which is left as it was."""
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
-    with torch.no_grad():
-        count = model(images[:1]).shape[1]
-    for module, mode in modes.items():
-        module.training = mode
-    return int(count)
+    with evaluating(model), torch.no_grad():
+        return int(model(images[:1]).shape[1])

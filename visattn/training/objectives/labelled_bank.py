@@ -1,11 +1,13 @@
 """The labelled images seen so far, to train on in every step however few they are."""
 
-from typing import NamedTuple
+from typing import NamedTuple, final
 
 import torch
 from torch import Tensor
 
+from visattn.training.checks import check_in
 from visattn.training.losses.mask_losses import labelled_images
+from visattn.training.objectives.base import Batch, Patience
 
 
 class Labelled(NamedTuple):
@@ -38,8 +40,7 @@ class LabelledBank:
     """
 
     def __init__(self, capacity: int = 512) -> None:
-        if capacity < 1:
-            raise ValueError(f"LabelledBank: capacity must be at least 1, got {capacity}.")
+        check_in("[1, inf)", capacity=capacity)
         self.capacity = capacity
         self._kept: dict[int, tuple[Tensor, Tensor, int]] = {}
 
@@ -78,3 +79,47 @@ class LabelledBank:
         images, masks, labels = zip(*(kept[place] for place in order[:count].tolist()), strict=True)
         stacked = torch.stack(images)
         return Labelled(stacked, torch.stack(masks), torch.tensor(labels, device=stacked.device))
+
+
+@final
+class LabelledSupply:
+    """A bank for an objective, which draws as many images in every step and waits for the first.
+
+    Args:
+        objective: Which one needs them, for the message.
+        labelled: Images in each step.
+        bank: Most images to hold, see `LabelledBank`.
+        without: What becomes of the training without any mask.
+        kind: What a mask is called.
+
+    Raises:
+        ValueError: If ``labelled`` or ``bank`` is below 1.
+    """
+
+    def __init__(
+        self, objective: str, *, labelled: int, bank: int, without: str, kind: str = "mask"
+    ) -> None:
+        check_in("[1, inf)", labelled=labelled)
+        self.labelled = labelled
+        self.bank = LabelledBank(bank)
+        self._patience = Patience(
+            f"{objective}: none of the first {{images}} training images has a {kind}, and without "
+            f"any {without}. Give one to some of them (look at the data's folder of masks and at "
+            "its share of masks), or take another objective, such as CrossEntropy."
+        )
+
+    def keep(self, batch: Batch) -> bool:
+        """Keep what a batch brings; whether there is anything to draw.
+
+        Raises:
+            ValueError: If none of the first 2,000 images has a mask.
+        """
+        images = batch["image"]
+        self.bank.add(images, batch["mask"], batch["index"], labels=batch["label"])
+        if not len(self.bank):
+            self._patience.wait(len(images))
+        return len(self.bank) > 0
+
+    def draw(self) -> Labelled:
+        """The images of a step."""
+        return self.bank.draw(self.labelled)

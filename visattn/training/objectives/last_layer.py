@@ -1,14 +1,14 @@
 """Train as usual, then refit the last layer on batches with as many images of every group."""
 
 from collections import deque
-from collections.abc import Mapping
 from typing import final
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from visattn.training.objectives.base import Objective, check_in
+from visattn.training.checks import check_in
+from visattn.training.objectives.base import Batch, Loss, Objective
 from visattn.training.objectives.groups import GroupNumbers
 
 
@@ -57,9 +57,7 @@ class LastLayerRefit(Objective):
         self._store: list[deque[Tensor]] = []
         self._classes: list[int] = []
 
-    def __call__(
-        self, model: nn.Module, batch: Mapping[str, Tensor], progress: float
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def __call__(self, model: nn.Module, batch: Batch, progress: float) -> Loss:
         """See `Objective`."""
         if progress < self.refit:
             logits = model(batch["image"])

@@ -1,14 +1,14 @@
 """Cross-entropy, and no reasons outside of the object on the images that have a mask."""
 
-from collections.abc import Mapping
 from typing import final
 
-from torch import Tensor, nn
+from torch import nn
 
+from visattn.training.checks import check_in
 from visattn.training.losses.attribution_losses import right_reasons_loss
-from visattn.training.objectives.base import Objective, check_in, masks_must_come
+from visattn.training.objectives.base import Batch, Loss, Objective
 from visattn.training.objectives.cross_entropy import CrossEntropy
-from visattn.training.objectives.labelled_supply import LabelledSupply
+from visattn.training.objectives.labelled_bank import LabelledSupply
 
 
 @final
@@ -16,10 +16,10 @@ class RightReasons(Objective):
     """Cross-entropy, and no reasons outside of the object on the images that have a mask.
 
     The reasons are the input gradients of the log-probabilities, see
-    `visattn.training.losses.attribution_losses.right_reasons_loss`. The images with a mask come
-    from a bank of those seen so far, so that they are in every step however few they are; they pass
-    the model by themselves, and have no part in the cross-entropy. Until the first of them has
-    come, it is cross-entropy alone.
+    `visattn.training.losses.right_reasons_loss`. The images with a mask come from a bank of those
+    seen so far, so that they are in every step however few they are; they pass the model by
+    themselves, and have no part in the cross-entropy. Until the first of them has come, it is
+    cross-entropy alone.
 
     Args:
         label_smoothing: Share of the target that is spread evenly over the classes, in [0, 1).
@@ -50,16 +50,12 @@ class RightReasons(Objective):
         self.class_weight = class_weight
         self.plain = CrossEntropy(label_smoothing=label_smoothing)
         self.supply = LabelledSupply(
-            labelled=labelled,
-            bank=bank,
-            patience=masks_must_come("RightReasons", without="it is cross-entropy alone"),
+            "RightReasons", labelled=labelled, bank=bank, without="it is cross-entropy alone"
         )
 
-    def __call__(
-        self, model: nn.Module, batch: Mapping[str, Tensor], progress: float
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def __call__(self, model: nn.Module, batch: Batch, progress: float) -> Loss:
         """See `Objective`."""
-        shown = self.supply(batch)
+        shown = self.supply.draw() if self.supply.keep(batch) else None
         loss, parts = self.plain(model, batch, progress)
         if shown is None:
             return self.class_weight * loss, parts

@@ -1,12 +1,12 @@
 """Several objectives at once."""
 
 from collections import Counter
-from collections.abc import Mapping
 from typing import final
 
 from torch import Tensor, nn
 
-from visattn.training.objectives.base import Objective, check_in
+from visattn.training.checks import check_in
+from visattn.training.objectives.base import Batch, Loss, Objective
 from visattn.training.objectives.last_layer import LastLayerRefit
 
 
@@ -68,9 +68,7 @@ class WeightedSum(Objective):
         self.weights = weights
         self.names = _numbered([type(objective).__name__ for objective in objectives])
 
-    def __call__(
-        self, model: nn.Module, batch: Mapping[str, Tensor], progress: float
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def __call__(self, model: nn.Module, batch: Batch, progress: float) -> Loss:
         """See `Objective`."""
         terms: list[Tensor] = []
         parts: dict[str, Tensor] = {}

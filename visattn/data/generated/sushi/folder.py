@@ -1,103 +1,112 @@
-"""The data set's folder: its name, whether it is whole, and how its files are written."""
+"""The data set on disk: rendered once, into a folder that is whole or not there.
 
-import csv
-import json
-import os
-import shutil
+What draws the scenes is imported only when some are rendered.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
-from visattn.data.generated.sushi.opencv import opencv
-from visattn.data.generated.sushi.plan import Shot, SushiParameters, plan_shots
-from visattn.data.generated.sushi.scene import Picture
-
-PARAMETERS_FILE = "sushi.json"
-METADATA_FILE = "metadata.csv"
-CACHE_VARIABLE = "VISATTN_CACHE"
-COLUMNS = ("split", "class", "id", "style", "background_seed", "foreground_seed", "variant")
+from visattn.data.generated.folder import rendered_folder
+from visattn.data.generated.sushi.names import KINDS
+from visattn.data.generated.sushi.parameters import TEST_VARIANTS, SushiParameters
 
 
-def sushi_cache(parameters: SushiParameters) -> Path:
-    """The folder where :func:`render_sushi` keeps a data set if no other is named.
+def render_sushi(
+    root: str | Path | None = None,
+    *,
+    size: int = 96,
+    rho: float = 0.95,
+    train: int = 2400,
+    val: int = 400,
+    test: int = 480,
+    seed: int = 0,
+    variants: Sequence[str] = TEST_VARIANTS,
+    kinds: Sequence[str] = KINDS,
+    train_random: bool = False,
+    adversarial: int = 0,
+    workers: int | None = None,
+    progress: bool = True,
+) -> Path:
+    """Render the sushi scenes and return their folder; at once if they are there already.
 
-    It lies in the folder that the environment variable ``VISATTN_CACHE`` names, or else in
-    ``~/.cache/visattn``; its name is made from the parameters.
+    The layout is ``ROOT/SPLIT/images/CLASS/ID.png``, ``ROOT/SPLIT/masks/CLASS/ID.png`` (the matte,
+    0 to 255) and ``ROOT/metadata.csv``. Splits:
+
+    ============================  ==============================================================
+    ``train``, ``val``            the background is the class's own style with probability rho,
+                                  otherwise a random other training style
+    ``test_original``             the same, fresh foregrounds and backgrounds
+    ``test_mixed_same``           always the own style, another background
+    ``test_mixed_rand``           a random training style, whatever the class
+    ``test_mixed_next``           the style of the next class
+    ``test_mixed_new``            styles that are in no other split
+    ``test_only_fg``, ``..grey``  the sushi on black, on grey
+    ``test_only_bg``              ``test_original`` without sushi and its shadow (mattes all 0)
+    ``test_no_fg``                ``test_original`` with the sushi's shape blacked out
+    ``test_adversarial``          each of the first ``adversarial`` foregrounds on 64 backgrounds
+    ``train_random``              the training foregrounds on random styles (an upper bound)
+    ============================  ==============================================================
+
+    An ID names the same foreground in all test variants, with the same light and noise. Foregrounds
+    and backgrounds of different splits have different seeds. Pixels depend on the parameters alone,
+    not on the number of workers.
+
+    The work goes into ``ROOT.partial`` and is renamed when it is whole, so a data set that is there
+    is complete; an interrupted one is taken up where it stopped.
+
+    Args:
+        root: the folder; chosen by :func:`sushi_cache` if not given.
+        size: side of the pictures in pixels, at least 32.
+        rho: share of biased pictures on their class's own style, in [0, 1].
+        train: pictures in ``train``, over all classes in turn.
+        val: pictures in ``val``.
+        test: foregrounds in the test set.
+        seed: of the whole data set.
+        variants: test variants to render, of :data:`TEST_VARIANTS`.
+        kinds: the classes, of :data:`KINDS`.
+        train_random: whether to render ``train_random``.
+        adversarial: foregrounds of ``test_adversarial``.
+        workers: processes; as many as there are processors if not given, 1 for none but this one.
+        progress: whether to show a progress bar.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ValueError, TypeError: for parameters out of range or unknown names.
+        FileExistsError: if the folder holds something else.
+        ImportError: if OpenCV is missing.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as place:
+    ...     folder = render_sushi(
+    ...         Path(place, "scenes"), size=32, train=8, val=0, test=0, progress=False
+    ...     )
+    ...     sorted(path.name for path in (folder / "train" / "images").iterdir())[:3]
+    ['buri', 'ebi', 'ika']
     """
-    named = os.environ.get(CACHE_VARIABLE)
-    base = Path(named).expanduser() if named else Path.home() / ".cache" / "visattn"
-    return base / "sushi" / parameters.key
-
-
-def is_complete(folder: Path, parameters: SushiParameters) -> bool:
-    """Whether the folder holds this data set; an error if it holds something else."""
-    wanted = parameters.as_json()
-    try:
-        found = json.loads((folder / PARAMETERS_FILE).read_text())
-    except FileNotFoundError:
-        if folder.is_dir() and not any(folder.iterdir()):
-            return False
-        if folder.exists():
-            raise FileExistsError(
-                f"{folder} exists and holds no sushi scenes (no {PARAMETERS_FILE}). "
-                "Name a folder that doesn't exist yet, or an empty one."
-            ) from None
-        return False
-    if found == wanted:
-        return True
-    differ = [name for name in wanted if found.get(name) != wanted[name]]
-    raise FileExistsError(
-        f"{folder} holds sushi scenes with other parameters: "
-        + "; ".join(f"{name} is {found.get(name)!r}, wanted {wanted[name]!r}" for name in differ)
-        + ". Name another folder or remove this one."
+    parameters = SushiParameters(
+        size=size,
+        rho=rho,
+        train=train,
+        val=val,
+        test=test,
+        seed=seed,
+        variants=variants,
+        kinds=kinds,
+        train_random=train_random,
+        adversarial=adversarial,
     )
+    if workers is not None and workers < 1:
+        raise ValueError(f"workers must be at least 1, got {workers}")
 
+    def renderer() -> Callable[[Path], None]:
+        from visattn.data.generated.sushi import rendering
 
-def open_partial(folder: Path, parameters: SushiParameters) -> Path:
-    """The folder of the work in progress: taken up if it is of these parameters, else fresh."""
-    partial = folder.with_name(folder.name + ".partial")
-    marker = partial / PARAMETERS_FILE
-    if partial.exists():
-        try:
-            begun = json.loads(marker.read_text())
-        except (FileNotFoundError, json.JSONDecodeError):
-            if any(path != marker for path in partial.iterdir()):
-                raise FileExistsError(
-                    f"{partial} is in the way: unfinished scenes are kept under this name, and "
-                    f"what it holds is none (no {PARAMETERS_FILE}). Move it or name another folder."
-                ) from None
-            begun = None
-        if begun == parameters.as_json():
-            return partial
-        shutil.rmtree(partial)
-    partial.mkdir(parents=True)
-    marker.write_text(json.dumps(parameters.as_json(), indent=2) + "\n")
-    return partial
+        rendering.refuse_while_starting()
+        return partial(
+            rendering.render_all, parameters=parameters, workers=workers, progress=progress
+        )
 
-
-def shot_paths(root: Path, shot: Shot) -> tuple[Path, Path]:
-    """Where a shot's picture and its matte go."""
-    folder, name = root / shot.split, f"{shot.id}.png"
-    return folder / "images" / shot.scene.kind / name, folder / "masks" / shot.scene.kind / name
-
-
-def write_png(path: Path, picture: Picture) -> None:
-    """Write a picture so that it is there whole or not at all."""
-    cv2 = opencv()
-    ordered = picture if picture.ndim == 2 else picture[..., ::-1]
-    _, encoded = cv2.imencode(".png", ordered, [cv2.IMWRITE_PNG_COMPRESSION, 1])
-    temporary = path.with_suffix(".part")
-    temporary.write_bytes(encoded.tobytes())
-    temporary.replace(path)
-
-
-def write_metadata(root: Path, parameters: SushiParameters) -> None:
-    """Write what is known of every picture, a row each."""
-    with (root / METADATA_FILE).open("w", newline="") as handle:
-        writer = csv.writer(handle)
-        writer.writerow(COLUMNS)
-        for shots in plan_shots(parameters):
-            for shot in shots:
-                s = shot.scene
-                behind = (s.style, s.background_seed) if shot.has_background else ("", "")
-                writer.writerow(
-                    (shot.split, s.kind, shot.id, *behind, s.foreground_seed, shot.variant)
-                )
+    return rendered_folder(parameters, root, renderer=renderer)

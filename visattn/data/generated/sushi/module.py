@@ -4,7 +4,9 @@ from pathlib import Path
 from typing import Any, final
 
 from visattn.data.folder_data import GenericLayout
-from visattn.data.generated.sushi import KINDS, TEST_VARIANTS, SushiParameters, render_sushi
+from visattn.data.generated.sushi.folder import render_sushi
+from visattn.data.generated.sushi.names import KINDS
+from visattn.data.generated.sushi.parameters import TEST_VARIANTS, SushiParameters
 
 
 @final
@@ -65,8 +67,8 @@ class SushiData(GenericLayout):
             val=val,
             test=test,
             seed=scene_seed,
-            variants=TEST_VARIANTS if variants is None else tuple(variants),
-            kinds=KINDS if kinds is None else tuple(kinds),
+            variants=TEST_VARIANTS if variants is None else variants,
+            kinds=KINDS if kinds is None else kinds,
             train_random=train_random,
             adversarial=adversarial,
         )
@@ -80,18 +82,4 @@ class SushiData(GenericLayout):
 
     def locate(self) -> Path:
         """The folder of the scenes, rendered if it is not there."""
-        wanted = self.parameters
-        return render_sushi(
-            self.root,
-            size=wanted.size,
-            rho=wanted.rho,
-            train=wanted.train,
-            val=wanted.val,
-            test=wanted.test,
-            seed=wanted.seed,
-            variants=wanted.variants,
-            kinds=wanted.kinds,
-            train_random=wanted.train_random,
-            adversarial=wanted.adversarial,
-            workers=self.render_workers,
-        )
+        return render_sushi(self.root, **vars(self.parameters), workers=self.render_workers)

@@ -1,7 +1,10 @@
-"""The kinds of sushi, the styles of plate and table, and names checked with a helpful error."""
+"""The kinds of sushi, the styles of plate and table; names and sizes checked."""
 
-import difflib
 from collections.abc import Sequence
+
+import numpy as np
+
+from visattn.basics.suggestions import did_you_mean
 
 KINDS = ("buri", "maguro", "salmon", "tamago", "ebi", "ika", "ikura", "kappa_maki")
 """Kinds of sushi, in the order of their labels."""
@@ -20,6 +23,9 @@ STYLES = (
 
 HELD_OUT_STYLES = ("leaf", "kintsugi", "mustard_glaze", "octagon")
 """Styles that no training or validation picture ever has."""
+
+SMALLEST_SIZE = 32
+"""Side of the smallest pictures, in pixels."""
 
 
 def own_style(kind: str) -> str:
@@ -43,6 +49,22 @@ def check_name(name: str, known: Sequence[str], *, what: str) -> str:
     """
     if name in known:
         return name
-    near = difflib.get_close_matches(str(name), known, n=3, cutoff=0.5)
-    hint = f" Did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
+    hint = did_you_mean(name, names=known)
     raise ValueError(f"Unknown {what} {name!r}.{hint} Known: {', '.join(known)}.")
+
+
+def check_size(size: int) -> int:
+    """Return ``size`` if a scene can be rendered so small.
+
+    Raises:
+        TypeError: if it is no whole number.
+        ValueError: if it is below 32.
+    """
+    if isinstance(size, bool) or not isinstance(size, int | np.integer):
+        raise TypeError(f"size must be a whole number of pixels, got {size!r}")
+    if size < SMALLEST_SIZE:
+        raise ValueError(
+            f"size must be at least {SMALLEST_SIZE} pixels, got {size}: on fewer, "
+            "the kinds of sushi can't be told apart"
+        )
+    return int(size)

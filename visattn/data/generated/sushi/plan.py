@@ -1,33 +1,13 @@
 """Which scenes a data set consists of: splits, seeds and styles, decided before any is rendered."""
 
-import dataclasses
 import hashlib
-import json
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from visattn.data.generated.sushi.food.pieces import check_size
-from visattn.data.generated.sushi.names import HELD_OUT_STYLES, KINDS, check_name, own_style
-from visattn.data.generated.sushi.scene import Scene
-
-RENDERER_VERSION = 2
-"""Raised whenever the same seed gives other pixels, so that no old cache is taken for a new one."""
-
-TEST_VARIANTS = (
-    "original",
-    "mixed_same",
-    "mixed_rand",
-    "mixed_next",
-    "mixed_new",
-    "only_fg",
-    "only_fg_grey",
-    "only_bg",
-    "no_fg",
-)
-"""Variants of the test set, all over the same foregrounds; split ``test_VARIANT``."""
+from visattn.data.generated.sushi.names import HELD_OUT_STYLES, KINDS, STYLES, check_name
+from visattn.data.generated.sushi.parameters import TEST_VARIANTS, SushiParameters
 
 ADVERSARIAL_BACKGROUNDS = 64
 
@@ -41,80 +21,35 @@ _POOLS = (
     *(f"test_{variant}" for variant in TEST_VARIANTS),
 )
 
-
-def names(given: Sequence[str], *, field: str) -> tuple[str, ...]:
-    """The names as a tuple; a single string is an error, not a sequence of letters."""
-    if isinstance(given, str):
-        raise TypeError(f"{field} must be a sequence of names, got the string {given!r}")
-    return tuple(given)
+SHOWN = ("whole", "only_fg", "only_fg_grey", "only_bg", "no_fg")
+"""What a scene shows: all; the sushi on black, on grey; all but the sushi; a hole in its place."""
 
 
 @dataclass(frozen=True)
-class SushiParameters:
-    """All that decides a data set's pixels; see `visattn.data.generated.sushi.render_sushi`."""
+class Scene:
+    """All that decides a picture but its size.
 
-    size: int = 96
-    rho: float = 0.95
-    train: int = 2400
-    val: int = 400
-    test: int = 480
-    seed: int = 0
-    variants: tuple[str, ...] = TEST_VARIANTS
-    kinds: tuple[str, ...] = KINDS
-    train_random: bool = False
-    adversarial: int = 0
+    Args:
+        kind: of sushi, one of :data:`~visattn.data.generated.sushi.KINDS`.
+        style: of plate and table; needed by what shows a background.
+        foreground_seed: of the sushi, its place, the light and the camera's noise.
+        background_seed: of plate and table.
+        shows: one of :data:`SHOWN`.
+
+    Raises:
+        ValueError: for an unknown name.
+    """
+
+    kind: str
+    style: str
+    foreground_seed: int
+    background_seed: int
+    shows: str = "whole"
 
     def __post_init__(self) -> None:
-        check_size(self.size)
-        rho = float(self.rho)
-        if not (math.isfinite(rho) and 0.0 <= rho <= 1.0):
-            raise ValueError(
-                f"rho must lie in [0, 1]: the share of pictures on their class's own style; "
-                f"got {self.rho!r}"
-            )
-        object.__setattr__(self, "rho", rho)
-        for name in ("train", "val", "test", "seed", "adversarial"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | np.integer):
-                raise TypeError(f"{name} must be a whole number, got {value!r}")
-            if value < 0:
-                raise ValueError(f"{name} must not be negative, got {value}")
-            object.__setattr__(self, name, int(value))
-        if self.adversarial > self.test:
-            raise ValueError(
-                f"adversarial must be at most test, since it takes the first test foregrounds; "
-                f"got adversarial={self.adversarial} with test={self.test}"
-            )
-        self._check_names("variants", TEST_VARIANTS, "test variant")
-        self._check_names("kinds", KINDS, "kind of sushi")
-        if len(self.kinds) < 2:
-            raise ValueError(f"kinds must be at least 2 to be told apart, got {self.kinds}")
-
-    def _check_names(self, field: str, known: Sequence[str], what: str) -> None:
-        given = names(getattr(self, field), field=field)
-        for name in given:
-            check_name(name, known, what=what)
-        if len(set(given)) != len(given):
-            raise ValueError(f"{field} names one twice: {', '.join(given)}")
-        object.__setattr__(self, field, given)
-
-    def as_json(self) -> dict[str, object]:
-        """The parameters as written beside the pictures."""
-        values = dataclasses.asdict(self)
-        values["variants"], values["kinds"] = list(self.variants), list(self.kinds)
-        return {"renderer_version": RENDERER_VERSION, **values}
-
-    @property
-    def key(self) -> str:
-        """A folder name that no other parameters have."""
-        text = json.dumps(self.as_json(), sort_keys=True)
-        digest = hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
-        return f"{self.size}px-rho{self.rho:g}-seed{self.seed}-{digest}"
-
-    @property
-    def styles(self) -> tuple[str, ...]:
-        """The training styles: those of the chosen kinds."""
-        return tuple(own_style(kind) for kind in self.kinds)
+        check_name(self.kind, KINDS, what="kind of sushi")
+        check_name(self.style, STYLES + HELD_OUT_STYLES, what="style")
+        check_name(self.shows, SHOWN, what="part of a scene")
 
 
 @dataclass(frozen=True)

@@ -1,30 +1,21 @@
 """One picture that shows what there is: kinds over styles, and the variants of one scene."""
 
-from pathlib import Path
-
 import numpy as np
 
-from visattn.data.generated.sushi.food.pieces import check_size
-from visattn.data.generated.sushi.names import HELD_OUT_STYLES, KINDS, STYLES
-from visattn.data.generated.sushi.opencv import opencv
-from visattn.data.generated.sushi.plan import Shot, SushiParameters, plan_shots
-from visattn.data.generated.sushi.rendering import render_shots
-from visattn.data.generated.sushi.scene import Picture, Scene, render_scene
-
-GAP = 4
-CAPTION = 18
-PAPER = 255
-INK = (70, 70, 70)
-SHEET_VARIANTS = (
-    "original",
-    "mixed_same",
-    "mixed_rand",
-    "mixed_next",
-    "mixed_new",
-    "only_fg",
-    "only_bg",
-    "no_fg",
+from visattn.data.generated.pictures import Picture
+from visattn.data.generated.sheet import (
+    GAP,
+    PAPER,
+    captioned,
+    save_contact_sheet as save_contact_sheet,
 )
+from visattn.data.generated.sushi.composition import render_scene
+from visattn.data.generated.sushi.names import HELD_OUT_STYLES, KINDS, STYLES, check_size
+from visattn.data.generated.sushi.parameters import TEST_VARIANTS, SushiParameters
+from visattn.data.generated.sushi.plan import Scene, Shot, plan_shots
+from visattn.data.generated.sushi.rendering import render_shots
+
+SHEET_VARIANTS = tuple(name for name in TEST_VARIANTS if name != "only_fg_grey")
 
 
 def contact_sheet(
@@ -57,9 +48,9 @@ def contact_sheet(
     parts = []
     for row in range(rows):
         tiles = [_tile(column, row, rows, size=size, seed=seed) for column in range(len(KINDS))]
-        parts.append(_strip(tiles, KINDS if row == 0 else None))
+        parts.append(captioned(tiles, KINDS if row == 0 else None))
     if variants:
-        parts.append(_strip(*_variant_tiles(size=size, seed=seed)))
+        parts.append(captioned(*_variant_tiles(size=size, seed=seed)))
     width = parts[0].shape[1]
     edge = np.full((GAP, width, 3), PAPER, np.uint8)
     return np.concatenate([edge, *parts])
@@ -84,30 +75,3 @@ def _variant_tiles(*, size: int, seed: int) -> tuple[list[Picture], tuple[str, .
     shots: tuple[Shot, ...] = list(plan_shots(parameters))[2]
     tiles = [picture for picture, _ in render_shots(shots, size=size, noise=False)]
     return tiles, SHEET_VARIANTS
-
-
-def _strip(tiles: list[Picture], names: tuple[str, ...] | None) -> Picture:
-    """Tiles side by side, with captions above them if given."""
-    cv2 = opencv()
-    size = tiles[0].shape[0]
-    top = 0 if names is None else CAPTION
-    width = len(tiles) * (size + GAP) + GAP
-    strip = np.full((top + size + GAP, width, 3), PAPER, np.uint8)
-    for i, tile in enumerate(tiles):
-        left = GAP + i * (size + GAP)
-        strip[top : top + size, left : left + size] = tile
-        if names is not None:
-            text = names[i].replace("_", " ")
-            where = (left + 1, top - 5)
-            cv2.putText(strip, text, where, cv2.FONT_HERSHEY_SIMPLEX, 0.40, INK, 1, cv2.LINE_AA)
-    return strip
-
-
-def save_contact_sheet(path: str | Path, sheet: Picture) -> None:
-    """Write a sheet as a PNG with 32 levels a channel, which keeps it small enough for a README."""
-    from PIL import Image
-
-    levels = np.clip((sheet.astype(np.int16) + 4) // 8 * 8, 0, 255).astype(np.uint8)
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(levels).save(target, format="PNG", optimize=True)

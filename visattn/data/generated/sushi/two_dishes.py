@@ -5,11 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from visattn.data.generated.pictures import Picture, to_bytes
+from visattn.data.generated.sushi.composition import camera_noise, cast_shadow
 from visattn.data.generated.sushi.drawing.noise import Field
 from visattn.data.generated.sushi.drawing.shading import Light, sample_light
-from visattn.data.generated.sushi.food.pieces import check_size, foreground
-from visattn.data.generated.sushi.names import KINDS, STYLES
-from visattn.data.generated.sushi.scene import Picture, camera_noise, cast_shadow
+from visattn.data.generated.sushi.food.pieces import cut_piece
+from visattn.data.generated.sushi.names import KINDS, STYLES, check_size
 from visattn.data.generated.sushi.table.styles import background
 
 RELATIONS = ("left", "above")
@@ -93,11 +94,9 @@ Piece = tuple[Field, Field]
 def _cut(kind: str, rng: np.random.Generator, *, size: int) -> Piece:
     """Colours and alpha of a piece, cut out; one that fits into half of the picture."""
     while True:
-        rgb, alpha = foreground(kind, int(rng.integers(2**40)), size=size)
-        rows, columns = (np.flatnonzero((alpha > 0).any(axis)) for axis in (1, 0))
-        box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-        if max(alpha[box].shape) <= size // 2:
-            return rgb[box], alpha[box]
+        rgb, alpha = cut_piece(kind, int(rng.integers(2**40)), size=size)
+        if max(alpha.shape) <= size // 2:
+            return rgb, alpha
 
 
 def _compose(
@@ -123,13 +122,7 @@ def _compose(
         )
         mattes[number][box] = alpha
         picture = picture * cast_shadow(mattes[number], light)[..., None]
-        shown = np.zeros_like(picture)
-        shown[box] = rgb
-        share = mattes[number][..., None]
-        picture = shown * share + picture * (1 - share)
+        share = alpha[..., None]
+        picture[box] = rgb * share + picture[box] * (1 - share)
     picture = picture + camera_noise(int(rng.integers(2**40)), picture.shape)
-    return _bytes(picture), _bytes(mattes)
-
-
-def _bytes(values: Field) -> Picture:
-    return (np.clip(values, 0, 1) * 255 + 0.5).astype(np.uint8)
+    return to_bytes(picture), to_bytes(mattes)

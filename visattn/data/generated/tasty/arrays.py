@@ -1,9 +1,5 @@
 """Scenes as arrays: pictures, where everything stands, and an answer for each sushi."""
 
-import contextlib
-import hashlib
-import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,28 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import track
 
-from visattn.basics.lock import exclusive
-from visattn.data.generated.sushi.folder import CACHE_VARIABLE
-from visattn.data.generated.tasty.folder import RENDERER_VERSION
+from visattn.basics.files import whole_file
+from visattn.data.generated.folder import cache_root, digest, only_writer
+from visattn.data.generated.tasty.composition import tasty_scenes
 from visattn.data.generated.tasty.layout import Layout
-from visattn.data.generated.tasty.scenes import tasty_scenes
+from visattn.data.generated.tasty.parameters import TastyParameters
 
 
 @dataclass(frozen=True)
 class SceneSet:
-    """Scenes that are rendered alike; see `tasty_scenes`.
-
-    Args:
-        count: Number of scenes, a multiple of 4.
-        seed: Of everything.
-        size: Side of the pictures in pixels.
-        diners: Number of diners, even.
-        sushi: Number of plates.
-        distance: Rows of bare table between rings and plates.
-        without_faces: Leave the rings empty.
-        balanced: As many smiles as not in each; by chance if False.
-        colours: Of how many colours a scene's are drawn.
-    """
+    """Scenes that are rendered alike, by the arguments of `tasty_scenes`."""
 
     count: int
     seed: int
@@ -112,21 +96,15 @@ def cached_arrays(
         root: Folder of the cache; if None, that of `visattn.data.generated.tasty.tasty_cache`.
         progress: Show a bar while rendering.
     """
-    named = os.environ.get(CACHE_VARIABLE)
-    base = Path(named).expanduser() if named else Path.home() / ".cache" / "visattn"
-    folder = base / "tasty" / "arrays" if root is None else Path(root).expanduser()
-    text = json.dumps({"renderer": RENDERER_VERSION, **asdict(scenes)}, sort_keys=True)
-    path = folder / f"{hashlib.blake2b(text.encode(), digest_size=8).hexdigest()}.npz"
-    lock = path.with_suffix(".lock")
+    folder = cache_root("tasty") / "arrays" if root is None else Path(root).expanduser()
+    named = {"renderer": TastyParameters.renderer_version, **asdict(scenes)}
+    path = folder / f"{digest(named, size=8)}.npz"
     if not path.exists():
-        with exclusive(lock):
+        with only_writer(path):
             if not path.exists():  # another process may just have done it
                 found = render_arrays(scenes, progress=progress)
-                partial = path.with_suffix(".partial.npz")
-                np.savez(partial, **vars(found))
-                partial.rename(path)
-        with contextlib.suppress(OSError):
-            lock.unlink()
+                with whole_file(path) as part:
+                    np.savez(part, **vars(found))
     with np.load(path) as arrays:
         return SceneArrays(**{name: arrays[name] for name in arrays.files})
 

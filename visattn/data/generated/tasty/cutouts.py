@@ -4,12 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from visattn.data.generated.pictures import Colour
 from visattn.data.generated.sushi.drawing.canvas import Canvas
 from visattn.data.generated.sushi.drawing.noise import Field
-from visattn.data.generated.sushi.drawing.shading import Finish, Light, develop, linear, shade
+from visattn.data.generated.sushi.drawing.shading import Finish, Light, linear, shade
 from visattn.data.generated.sushi.drawing.shapes import coverage
-from visattn.data.generated.sushi.opencv import opencv
-from visattn.data.generated.sushi.table.tables import Colour
 
 SUPERSAMPLING = 3
 
@@ -60,14 +59,7 @@ class Sheet:
         self.canvas.add(planes, alpha)
         return alpha
 
-
-def finish_cutout(canvas: Canvas, part: Field, light: Light, *, shape: tuple[int, int]) -> Cutout:
-    """Develop a canvas, then average it down to its size."""
-    cv2 = opencv()
-    colours = canvas.premultiplied / np.maximum(canvas.alpha, np.float32(1e-4))
-    shown = np.concatenate([develop(colours, light) * canvas.alpha, canvas.alpha[None], part[None]])
-    packed = np.ascontiguousarray(shown.transpose(1, 2, 0).astype(np.float32))
-    small = cv2.resize(packed, (shape[1], shape[0]), interpolation=cv2.INTER_AREA)
-    alpha = small[..., 3]
-    rgb = small[..., :3] / np.maximum(alpha, np.float32(1e-4))[..., None]
-    return Cutout(np.clip(rgb, 0, 1), alpha, small[..., 4])
+    def cutout(self, part: Field, *, size: int) -> Cutout:
+        """What was laid, brought to a size; ``part`` is the alpha of its telling part."""
+        rgb, alpha, parts = self.canvas.developed(self.light, shape=(size, size), also=(part,))
+        return Cutout(np.clip(rgb, 0, 1), alpha, parts[..., 0])

@@ -5,7 +5,8 @@ from typing import Any, final
 
 from visattn.data.augmentation import Augmentation
 from visattn.data.folder_data import GenericLayout
-from visattn.data.generated.tasty.folder import CLASSES, TastyParameters, render_tasty
+from visattn.data.generated.tasty.folder import render_tasty
+from visattn.data.generated.tasty.parameters import CLASSES, TastyParameters
 
 
 @final

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from visattn.data.generated.sushi.table.tables import Colour
+from visattn.data.generated.pictures import Colour
 
 
 def _oklch(lightness: float, chroma: float, hue: float) -> Colour:

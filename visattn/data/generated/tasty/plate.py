@@ -5,7 +5,7 @@ import numpy as np
 from visattn.data.generated.sushi.drawing.noise import smoothstep
 from visattn.data.generated.sushi.drawing.shading import Finish, Light
 from visattn.data.generated.sushi.drawing.shapes import disc
-from visattn.data.generated.tasty.cutouts import SUPERSAMPLING, Cutout, Sheet, finish_cutout
+from visattn.data.generated.tasty.cutouts import SUPERSAMPLING, Cutout, Sheet
 from visattn.data.generated.tasty.palette import RGB
 
 _GLAZED = Finish(specular=0.20, gloss=34, window=0.08)
@@ -28,4 +28,4 @@ def draw_plate(*, colour: int, diameter: int, light: Light) -> Cutout:
     relief = 0.05 * smoothstep(1.0, 0.93, radius) - 0.14 * smoothstep(0.88, 0.62, radius)
     edge = disc(sheet.x, sheet.y, radius=0.995)
     alpha = sheet.lay(RGB[colour], edge, finish=_GLAZED, relief=relief)
-    return finish_cutout(sheet.canvas, alpha, light, shape=(diameter, diameter))
+    return sheet.cutout(alpha, size=diameter)

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from visattn.data.generated.pictures import Colour
 from visattn.data.generated.sushi.drawing.noise import Field, smoothstep
 from visattn.data.generated.sushi.drawing.shading import Finish, Light
 from visattn.data.generated.sushi.drawing.shapes import coverage, disc, lobed_disc, oval
-from visattn.data.generated.sushi.table.tables import Colour
-from visattn.data.generated.tasty.cutouts import SUPERSAMPLING, Cutout, Sheet, finish_cutout
+from visattn.data.generated.tasty.cutouts import SUPERSAMPLING, Cutout, Sheet
 from visattn.data.generated.tasty.palette import CLOTHES, CUSHION, HAIRS, RGB, SKINS
 
 RING_WIDTH = 0.19  # in radii of the ring
@@ -84,7 +84,7 @@ def draw_portrait(
     band = (away - 1) * np.float32(RING_WIDTH / 2)
     sheet.lay(RGB[colour], band, finish=_ENAMEL, relief=relief)
     part = part * (1 - coverage(band, fine / 2))
-    return finish_cutout(sheet.canvas, part, light, shape=(diameter, diameter))
+    return sheet.cutout(part, size=diameter)
 
 
 def _draw_person(sheet: Sheet, person: Person, *, smiles: bool) -> Field:

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from visattn.data.generated.sushi.drawing.canvas import thick
 from visattn.data.generated.sushi.drawing.noise import Field
-from visattn.data.generated.sushi.drawing.shading import Light, develop, sample_light
-from visattn.data.generated.sushi.food.pieces import foreground
-from visattn.data.generated.sushi.opencv import opencv
+from visattn.data.generated.sushi.drawing.shading import Light, sample_light
+from visattn.data.generated.sushi.food.pieces import cut_piece
 from visattn.data.generated.sushi.table import tables
 from visattn.data.generated.sushi.table.tables import Ground
 from visattn.data.generated.tasty.cutouts import Cutout
+from visattn.data.optional import cv2
 
 TABLES = (
     tables.wood((0.72, 0.52, 0.33), (0.47, 0.29, 0.16)),
@@ -28,7 +29,6 @@ TABLES = (
 
 LENGTH = 0.80  # of a buri, in diameters of its plate
 _DRAWN_AT = 128  # side of the picture from which a buri is cut
-_SUPERSAMPLING = 1.5
 
 
 @dataclass(frozen=True)
@@ -56,41 +56,27 @@ def render_setting(number: int, seed: int, *, size: int, plate: int, pieces: int
         plate: diameter of a plate in pixels.
         pieces: how many buri.
     """
-    cv2 = opencv()
     drawn = sample_light(seed)
     # The colour of the light is held back, since it is by colour that diners are told apart.
     red, green, blue = (factor**0.5 for factor in drawn.white_balance)
     light = dataclasses.replace(
         drawn, white_balance=(red, green, blue), exposure=drawn.exposure**0.5
     )
-    fine = round(size * _SUPERSAMPLING)
-    axis = ((np.arange(fine, dtype=np.float32) + 0.5) / fine - 0.5).astype(np.float32)
-    ground = Ground(
-        x=np.ascontiguousarray(np.broadcast_to(axis[None, :], (fine, fine))),
-        y=np.ascontiguousarray(np.broadcast_to(axis[:, None], (fine, fine))),
-        light=light,
-        rng=np.random.default_rng([seed, 0x7AB1E]),
-    )
-    planes = develop(TABLES[number % len(TABLES)](ground), light)
-    packed = np.ascontiguousarray(planes.transpose(1, 2, 0))
-    table = cv2.resize(packed, (size, size), interpolation=cv2.INTER_AREA)
+    ground = Ground.of(size, light=light, rng=np.random.default_rng([seed, 0x7AB1E]))
+    table = ground.developed(TABLES[number % len(TABLES)](ground), size=size)
     rng = np.random.default_rng([seed, 0xB021])
     buri = tuple(
         _cut(int(rng.integers(2**40)), light, length=round(LENGTH * plate)) for _ in range(pieces)
     )
-    return Setting(light, np.clip(table, 0, 1), buri)
+    return Setting(light, table, buri)
 
 
 def _cut(seed: int, light: Light, *, length: int) -> Cutout:
     """A buri, cut out and brought to a length."""
-    cv2 = opencv()
-    rgb, alpha = foreground("buri", seed, size=_DRAWN_AT, light=light)
-    rows, columns = (np.flatnonzero((alpha > 0).any(axis)) for axis in (1, 0))
-    box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-    rgb, alpha = rgb[box], alpha[box]
+    rgb, alpha = cut_piece("buri", seed, size=_DRAWN_AT, light=light)
     scale = length / max(alpha.shape)
     height, width = (max(round(side * scale), 1) for side in alpha.shape)
     packed = np.concatenate([rgb * alpha[..., None], alpha[..., None]], axis=2)
     small = cv2.resize(packed, (width, height), interpolation=cv2.INTER_AREA)
-    thin = np.maximum(small[..., 3], np.float32(1e-4))
-    return Cutout(np.clip(small[..., :3] / thin[..., None], 0, 1), small[..., 3], small[..., 3])
+    alpha = small[..., 3]
+    return Cutout(np.clip(small[..., :3] / thick(alpha)[..., None], 0, 1), alpha, alpha)

@@ -2,12 +2,11 @@
 
 import numpy as np
 
-from visattn.data.generated.sushi.opencv import opencv
-from visattn.data.generated.sushi.scene import Picture
-from visattn.data.generated.sushi.sheet import CAPTION, GAP, INK, PAPER
-from visattn.data.generated.tasty.folder import CLASSES
+from visattn.data.generated.pictures import Picture
+from visattn.data.generated.sheet import PAPER, captioned
+from visattn.data.generated.tasty.composition import TastyScene, tasty_scenes
 from visattn.data.generated.tasty.layout import Layout
-from visattn.data.generated.tasty.scenes import TastyScene, tasty_scenes
+from visattn.data.generated.tasty.parameters import CLASSES
 
 TILES = 6  # in a row
 
@@ -27,30 +26,21 @@ def tasty_sheet(*, size: int = 148, seed: int = 0) -> Picture:
     """
     scenes = list(tasty_scenes(8 * TILES, size=size, seed=seed, settings=9))
     many = [_one(size, seed + 9 + sushi, sushi=sushi) for sushi in (2, 3, 4)]
-    farthest = Layout(size).farthest
-    near = [_one(size, seed + 20, distance=distance) for distance in (0, farthest // 2)]
+    distances = (0, Layout(size).farthest // 2)
+    near = [_one(size, seed + 20, distance=distance) for distance in distances]
     two, six = (_one(size, seed + 27 + diners, diners=diners) for diners in (2, 6))
     empty = next(tasty_scenes(4, size=size, seed=seed + 20, without_faces=True))
     first = [scenes[8 * i + i % 4] for i in range(TILES)]
+    shared = "an answer each"
     rows = (
-        (first, [_answer(scene) for scene in first]),
-        (
-            [*scenes[4:8], *many[:2]],
-            [*map(_answer, scenes[4:8]), *("an answer each" for _ in many[:2])],
-        ),
+        (first, [*map(_answer, first)]),
+        ([*scenes[4:8], *many[:2]], [*map(_answer, scenes[4:8]), shared, shared]),
         (
             [many[2], two, six, *near, empty],
-            [
-                "an answer each",
-                _answer(two),
-                _answer(six),
-                "distance 0",
-                f"distance {farthest // 2}",
-                "no faces",
-            ],
+            [shared, *map(_answer, (two, six)), *(f"distance {d}" for d in distances), "no faces"],
         ),
     )
-    parts = [_strip([scene.image for scene in row], names) for row, names in rows]
+    parts = [captioned([scene.image for scene in row], names) for row, names in rows]
     width = max(part.shape[1] for part in parts)
     padded = [
         np.pad(p, ((0, 0), (0, width - p.shape[1]), (0, 0)), constant_values=PAPER) for p in parts
@@ -66,17 +56,4 @@ def _one(
 
 
 def _answer(scene: TastyScene) -> str:
-    return CLASSES[scene.answers[0]].replace("_", " ")
-
-
-def _strip(tiles: list[Picture], names: list[str]) -> Picture:
-    """Tiles side by side with captions above them."""
-    cv2 = opencv()
-    size = tiles[0].shape[0]
-    strip = np.full((CAPTION + size + GAP, len(tiles) * (size + GAP) + GAP, 3), PAPER, np.uint8)
-    for i, (tile, name) in enumerate(zip(tiles, names, strict=True)):
-        left = GAP + i * (size + GAP)
-        strip[CAPTION : CAPTION + size, left : left + size] = tile
-        where = (left + 1, CAPTION - 5)
-        cv2.putText(strip, name, where, cv2.FONT_HERSHEY_SIMPLEX, 0.40, INK, 1, cv2.LINE_AA)
-    return strip
+    return CLASSES[scene.answers[0]]

@@ -7,7 +7,8 @@ import numpy as np
 
 from visattn.data.generated.sushi import variety
 from visattn.data.generated.sushi.drawing.noise import Field, fractal_noise
-from visattn.data.generated.sushi.drawing.shading import Light, Planes
+from visattn.data.generated.sushi.drawing.shading import Light, Planes, develop
+from visattn.data.optional import cv2
 
 Outline = Callable[[Field, Field], Field]
 """A signed distance as a function of (u, v), negative inside, in half-lengths."""
@@ -91,11 +92,37 @@ class Canvas:
         """Shade what is there; alpha stays."""
         self.premultiplied *= factor
 
+    def developed(
+        self, light: Light, *, shape: tuple[int, int], also: tuple[Field, ...] = ()
+    ) -> tuple[Field, Field, Field]:
+        """Display values, developed at full resolution and then averaged down to a shape.
+
+        So the matte is exact in display values.
+
+        Args:
+            light: of the scene.
+            shape: rows and columns.
+            also: further fields to average down.
+
+        Returns:
+            Colours (rows, columns, 3), not multiplied by alpha; alpha (rows, columns); the further
+            fields (rows, columns, number).
+        """
+        shown = develop(self.premultiplied / thick(self.alpha), light) * self.alpha
+        fields = np.concatenate([shown, self.alpha[None], *(field[None] for field in also)])
+        packed = np.ascontiguousarray(fields.transpose(1, 2, 0).astype(np.float32))
+        small = cv2.resize(packed, shape[::-1], interpolation=cv2.INTER_AREA)
+        return small[..., :3] / thick(small[..., 3])[..., None], small[..., 3], small[..., 4:]
+
+
+def thick(alpha: Field) -> Field:
+    """Alpha to divide by, above 0."""
+    return np.maximum(alpha, np.float32(1e-4))
+
 
 def mix(below: Planes, above: Planes, share: Field) -> Planes:
     """Blend two colours field by field: ``below`` where ``share`` is 0."""
-    out: Planes = below + (above - below) * share
-    return out
+    return below + (above - below) * share
 
 
 def dome(distance: Field, width: float) -> Field:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from visattn.data.generated.sushi.opencv import opencv
+from visattn.data.optional import cv2
 
 Field = NDArray[np.floating[Any]]
 
@@ -39,7 +39,6 @@ def fractal_noise(
     Returns:
         (height, width), mean about 0 and standard deviation about 1.
     """
-    cv2 = opencv()
     rows, columns = max(2, cells[0]), max(2, cells[1])
     field = rng.standard_normal((rows, columns), np.float32)
     strength, variance = 1.0, 1.0
@@ -56,13 +55,11 @@ def fractal_noise(
 
 def enlarge(grid: Field, height: int, width: int) -> Field:
     """Bring a small grid to the size of the picture without aliasing."""
-    cv2 = opencv()
     shrinks = grid.shape[0] > height or grid.shape[1] > width
     how = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
     if not shrinks and height * width > 4 * grid.size > 4096:
         how = cv2.INTER_LINEAR
-    out: Field = cv2.resize(grid, (width, height), interpolation=how)
-    return out
+    return cv2.resize(grid, (width, height), interpolation=how)
 
 
 def stretched_noise(
@@ -79,12 +76,11 @@ def stretched_noise(
     Returns:
         Noise of the coordinates' shape, mean about 0 and standard deviation about 0.7.
     """
-    cv2 = opencv()
     tile = rng.standard_normal((2 * cells[0], 8 * cells[1]), np.float32)
     rows, columns = tile.shape
     column = (x * np.float32(cells[1]) + 64 * columns) % columns
     row = (y * np.float32(cells[0]) + 64 * rows) % rows
-    out: Field = cv2.remap(
+    return cv2.remap(
         tile,
         column.astype(np.float32, copy=False),
         row.astype(np.float32, copy=False),
@@ -92,7 +88,6 @@ def stretched_noise(
         None,
         cv2.BORDER_WRAP,
     )
-    return out
 
 
 def smoothstep(low: float, high: float, field: Field) -> Field:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from visattn.data.generated.sushi import variety
 from visattn.data.generated.sushi.drawing.noise import Field, smoothstep
-from visattn.data.generated.sushi.opencv import opencv
+from visattn.data.optional import cv2
 
 Planes = NDArray[np.floating[Any]]
 """Colours as (3, height, width): planes, since NumPy broadcasts (height, width) over them fast."""
@@ -86,7 +86,6 @@ class Finish:
 
 def normals(height: Field) -> tuple[Field, Field, Field]:
     """Unit normals (right, down, towards the viewer) of a height field, both in pixels."""
-    cv2 = opencv()
     gx = cv2.Sobel(height, cv2.CV_32F, 1, 0, ksize=3, scale=0.125)
     gy = cv2.Sobel(height, cv2.CV_32F, 0, 1, ksize=3, scale=0.125)
     nz = 1.0 / np.sqrt(gx * gx + gy * gy + 1.0)

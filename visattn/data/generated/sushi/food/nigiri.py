@@ -10,10 +10,9 @@ from visattn.data.generated.sushi.drawing.shapes import coverage, leaf, rounded_
 from visattn.data.generated.sushi.food.nori import nori_surface
 from visattn.data.generated.sushi.food.rice import grains, rice_surface
 from visattn.data.generated.sushi.food.slices import SLICES
-from visattn.data.generated.sushi.opencv import opencv
+from visattn.data.optional import cv2
 
 RICE_HEIGHT = 0.30
-THICKNESS = 0.10
 
 
 def draw_nigiri(frame: Frame, kind: str) -> Canvas:
@@ -84,7 +83,6 @@ def draw_nigiri(frame: Frame, kind: str) -> Canvas:
 
 def _shade_rice_under(canvas: Canvas, frame: Frame, alpha: Field) -> None:
     """Let the slice darken the rice just below it."""
-    cv2 = opencv()
     shift = np.array([[1, 0, 0], [0, 1, 0.05 * frame.unit]], np.float32)
     moved = cv2.warpAffine(alpha, shift, (frame.columns, frame.rows))
     blurred = cv2.GaussianBlur(moved, (0, 0), max(0.05 * frame.unit, 0.6))

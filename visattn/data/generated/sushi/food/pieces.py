@@ -7,33 +7,14 @@ import numpy as np
 from visattn.data.generated.sushi import variety
 from visattn.data.generated.sushi.drawing.canvas import Frame
 from visattn.data.generated.sushi.drawing.noise import Field
-from visattn.data.generated.sushi.drawing.shading import Light, develop, sample_light
+from visattn.data.generated.sushi.drawing.shading import Light, sample_light
 from visattn.data.generated.sushi.food.nigiri import draw_nigiri
 from visattn.data.generated.sushi.food.rolls import draw_ikura, draw_kappa_maki
-from visattn.data.generated.sushi.names import KINDS, check_name
-from visattn.data.generated.sushi.opencv import opencv
+from visattn.data.generated.sushi.names import KINDS, check_name, check_size
 
 SUPERSAMPLING = 2
-SMALLEST_SIZE = 32
 REACH, REACH_UP, REACH_TAIL = 1.30, 1.56, 1.60
 """Half-lengths from a piece's centre that its canvas covers: around, upwards, with a tail."""
-
-
-def check_size(size: int) -> int:
-    """Return ``size`` if a scene can be rendered so small.
-
-    Raises:
-        TypeError: if it is no whole number.
-        ValueError: if it is below 32.
-    """
-    if isinstance(size, bool) or not isinstance(size, int | np.integer):
-        raise TypeError(f"size must be a whole number of pixels, got {size!r}")
-    if size < SMALLEST_SIZE:
-        raise ValueError(
-            f"size must be at least {SMALLEST_SIZE} pixels, got {size}: on fewer, "
-            "the kinds of sushi can't be told apart"
-        )
-    return int(size)
 
 
 def foreground(
@@ -63,7 +44,6 @@ def foreground(
     """
     check_name(kind, KINDS, what="kind of sushi")
     size = check_size(size)
-    cv2 = opencv()
     light = sample_light(seed) if light is None else light
     rng = np.random.default_rng([seed, 0xF06E])
     angle = rng.uniform(0, 2 * np.pi)
@@ -92,23 +72,25 @@ def foreground(
     else:
         canvas = draw_nigiri(frame, kind)
 
-    # Develop at full resolution, then average: the matte is exact in display values.
-    colours = canvas.premultiplied / np.maximum(canvas.alpha, np.float32(1e-4))
-    shown = np.concatenate([develop(colours, light) * canvas.alpha, canvas.alpha[None]])
-    packed = np.ascontiguousarray(shown.transpose(1, 2, 0))
-    small = cv2.resize(packed, (right - left, bottom - top), interpolation=cv2.INTER_AREA)
     rgb = np.zeros((size, size, 3), np.float32)
     alpha = np.zeros((size, size), np.float32)
-    crop_alpha = small[..., 3]
-    rgb[top:bottom, left:right] = (
-        small[..., :3] / np.maximum(crop_alpha, np.float32(1e-4))[..., None]
-    )
-    alpha[top:bottom, left:right] = crop_alpha
+    here = slice(top, bottom), slice(left, right)
+    rgb[here], alpha[here], _ = canvas.developed(light, shape=(bottom - top, right - left))
     # What rounds to 0 or 255 is 0 or 255: then a full pixel shows nothing of the background.
     alpha[alpha < 0.5 / 255] = 0
     alpha[alpha > 254.5 / 255] = 1
     rgb[alpha == 0] = 0
     return np.clip(rgb, 0, 1), alpha
+
+
+def cut_piece(
+    kind: str, seed: int, *, size: int, light: Light | None = None
+) -> tuple[Field, Field]:
+    """The smallest box around a piece: its colours and its alpha, see `foreground`."""
+    rgb, alpha = foreground(kind, seed, size=size, light=light)
+    rows, columns = (np.flatnonzero((alpha > 0).any(axis)) for axis in (1, 0))
+    box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    return rgb[box], alpha[box]
 
 
 def _window(

@@ -7,7 +7,7 @@ import numpy as np
 from visattn.data.generated.sushi.drawing.canvas import Frame
 from visattn.data.generated.sushi.drawing.noise import Field, smoothstep
 from visattn.data.generated.sushi.drawing.shading import Finish, Planes, shade
-from visattn.data.generated.sushi.opencv import opencv
+from visattn.data.optional import cv2
 
 TILE = 384
 TILE_UNITS = 2.56
@@ -43,14 +43,11 @@ def rice_tile() -> Field:
 
 @lru_cache(maxsize=8)
 def _shrunken_tile(side: int) -> Field:
-    cv2 = opencv()
-    out: Field = cv2.resize(rice_tile(), (side, side), interpolation=cv2.INTER_AREA)
-    return out
+    return cv2.resize(rice_tile(), (side, side), interpolation=cv2.INTER_AREA)
 
 
 def grains(frame: Frame) -> tuple[Field, Field]:
     """Height and brightness of the grains over the canvas, both in [0, 1], at a random cut."""
-    cv2 = opencv()
     turn, du, dv = frame.rng.uniform(0, [2 * np.pi, TILE_UNITS, TILE_UNITS]).tolist()
     # The tile at about the canvas's own resolution, so that sampling it doesn't alias.
     side = int(np.clip(16 * round(frame.unit * TILE_UNITS / 16), 32, TILE))

@@ -97,8 +97,7 @@ def _roe_surface(tone: Planes, nx: Field, ny: Field, nz: Field, light: Light) ->
     glow = 0.50 + 0.32 * np.maximum(cosine, 0) + 0.60 * through * rim
     body = tone * (rim * glow) + linear((0.55, 0.22, 0.05)) * (through * rim)
     mirror = gleam(nx, ny, nz, cosine, light, Finish(specular=0.55, gloss=40, window=0.65))
-    out: Planes = (body + mirror).astype(np.float32)
-    return out
+    return (body + mirror).astype(np.float32)
 
 
 def draw_kappa_maki(frame: Frame) -> Canvas:

@@ -33,8 +33,7 @@ def lay_chopsticks(ground: Ground, behind: Planes) -> Planes:
     albedo = mix(albedo, ground.colour(GOLD), 0.8 * ring)
     planes = ground.shade(albedo, height, Finish(specular=0.22, gloss=26))
     shaded = behind * (1 - 0.5 * shadow)
-    out: Planes = shaded + (planes - shaded) * alpha
-    return out
+    return mix(shaded, planes, alpha)
 
 
 def _rods(

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from visattn.data.generated.pictures import Colour
 from visattn.data.generated.sushi import variety
 from visattn.data.generated.sushi.drawing.canvas import dome, mix
 from visattn.data.generated.sushi.drawing.noise import Field, fractal_noise, lines, smoothstep
 from visattn.data.generated.sushi.drawing.shading import Finish, Planes, linear, shade
 from visattn.data.generated.sushi.drawing.shapes import coverage, disc, leaf, lobed_disc, oval
 from visattn.data.generated.sushi.table.plates import soft_shadow
-from visattn.data.generated.sushi.table.tables import Colour, Ground
+from visattn.data.generated.sushi.table.tables import Ground
 
 
 @dataclass

@@ -2,15 +2,18 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import wraps
+from typing import Concatenate
 
 import numpy as np
 
+from visattn.data.generated.pictures import Colour
 from visattn.data.generated.sushi import variety
 from visattn.data.generated.sushi.drawing.canvas import mix
 from visattn.data.generated.sushi.drawing.noise import Field, lines, smoothstep, stretched_noise
 from visattn.data.generated.sushi.drawing.shading import Finish, Planes
-from visattn.data.generated.sushi.opencv import opencv
-from visattn.data.generated.sushi.table.tables import Colour, Ground
+from visattn.data.generated.sushi.table.tables import Ground, Options
+from visattn.data.optional import cv2
 
 Shape = Callable[[Field, Field], Field]
 Glaze = Callable[[Ground, "Place"], Planes]
@@ -29,6 +32,16 @@ class Place:
     x: Field
     y: Field
     depth: Field
+
+
+def glaze(draw: Callable[Concatenate[Ground, Place, Options], Planes]) -> Callable[Options, Glaze]:
+    """From a function that draws a glaze with options to one of the options that gives a glaze."""
+
+    @wraps(draw)
+    def with_options(*args: Options.args, **kwargs: Options.kwargs) -> Glaze:
+        return lambda ground, place: draw(ground, place, *args, **kwargs)
+
+    return with_options
 
 
 @dataclass(frozen=True)
@@ -62,7 +75,6 @@ SLAB = ((0.0, 0.0), (0.008, 0.006), (0.020, 0.008), (1.0, 0.008))
 
 def lay(ground: Ground, table: Planes, plate: Plate) -> Planes:
     """Put a plate on a table: linear light of both, with the plate's shadow."""
-    cv2 = opencv()
     rng = ground.rng
     angle = np.deg2rad(rng.uniform(-plate.turn, plate.turn))
     scale = rng.uniform(*variety.PLATE_SCALE)
@@ -89,8 +101,7 @@ def lay(ground: Ground, table: Planes, plate: Plate) -> Planes:
     )
     contact = soft_shadow(alpha, (0.0, 0.0), blur=0.010 * ground.pixels)
     shaded = table * ((1 - 0.62 * shadow) * (1 - 0.35 * contact))
-    out: Planes = shaded + (planes - shaded) * alpha
-    return out
+    return mix(shaded, planes, alpha)
 
 
 def _profile(depth: Field, positions: Field, heights: Field) -> Field:
@@ -107,7 +118,6 @@ def _profile(depth: Field, positions: Field, heights: Field) -> Field:
 
 def soft_shadow(alpha: Field, shift: tuple[float, float], *, blur: float, shrink: int = 4) -> Field:
     """A shape's alpha moved by (x, y) pixels and blurred, at a lower resolution."""
-    cv2 = opencv()
     rows, columns = alpha.shape
     small_rows, small_columns = max(rows // shrink, 8), max(columns // shrink, 8)
     small = cv2.resize(alpha, (small_columns, small_rows), interpolation=cv2.INTER_AREA)
@@ -119,42 +129,43 @@ def soft_shadow(alpha: Field, shift: tuple[float, float], *, blur: float, shrink
         small, move, (small_columns, small_rows), borderMode=cv2.BORDER_REPLICATE
     )
     small = cv2.GaussianBlur(small, (0, 0), max(blur * small_rows / rows, 0.35))
-    out: Field = cv2.resize(small, (columns, rows), interpolation=cv2.INTER_LINEAR)
-    return out
+    return cv2.resize(small, (columns, rows), interpolation=cv2.INTER_LINEAR)
 
 
-def plain(tone: Colour, *, edge: Colour | None = None, edge_width: float = 0.012) -> Glaze:
+@glaze
+def plain(
+    ground: Ground,
+    place: Place,
+    tone: Colour,
+    *,
+    edge: Colour | None = None,
+    edge_width: float = 0.012,
+) -> Planes:
     """One colour, with a line of another along the edge if given."""
-
-    def draw(ground: Ground, place: Place) -> Planes:
-        cloud = ground.noise(cells=(3, 3), octaves=3)
-        albedo = ground.colour(tone) * (1 + 0.025 * cloud)
-        if edge is not None:
-            band = smoothstep(edge_width * 1.3, edge_width * 0.7, place.depth)
-            albedo = mix(albedo, ground.colour(edge), band)
-        return albedo
-
-    return draw
+    cloud = ground.noise(cells=(3, 3), octaves=3)
+    albedo = ground.colour(tone) * (1 + 0.025 * cloud)
+    if edge is not None:
+        band = smoothstep(edge_width * 1.3, edge_width * 0.7, place.depth)
+        albedo = mix(albedo, ground.colour(edge), band)
+    return albedo
 
 
-def pooled(tone: Colour, pool: Colour, *, speckles: float = 0.0) -> Glaze:
+@glaze
+def pooled(
+    ground: Ground, place: Place, tone: Colour, pool: Colour, *, speckles: float = 0.0
+) -> Planes:
     """A glaze that runs: thin and pale on the rim, deep in the well, with iron speckles."""
-
-    def draw(ground: Ground, place: Place) -> Planes:
-        cloud = ground.noise(cells=(4, 4), octaves=4)
-        deep = smoothstep(0.02, 0.16, place.depth + 0.012 * cloud)
-        albedo = mix(ground.colour(tone), ground.colour(pool), deep)
-        albedo = albedo * np.clip(1 + 0.07 * cloud, 0.5, 1.5)
-        if speckles:
-            albedo = albedo * (1 - np.float32(speckles) * _dots(ground))
-        return albedo
-
-    return draw
+    cloud = ground.noise(cells=(4, 4), octaves=4)
+    deep = smoothstep(0.02, 0.16, place.depth + 0.012 * cloud)
+    albedo = mix(ground.colour(tone), ground.colour(pool), deep)
+    albedo = albedo * np.clip(1 + 0.07 * cloud, 0.5, 1.5)
+    if speckles:
+        albedo = albedo * (1 - np.float32(speckles) * _dots(ground))
+    return albedo
 
 
 def _dots(ground: Ground) -> Field:
     """Small round spots, scattered."""
-    cv2 = opencv()
     spots = np.zeros((ground.pixels, ground.pixels), np.float32)
     places = ground.rng.uniform(0, ground.pixels, (110, 2))
     radii = ground.pixels * (0.002 + 0.005 * ground.rng.uniform(size=110) ** 3)
@@ -162,60 +173,47 @@ def _dots(ground: Ground) -> Field:
     for (x, y), radius in zip(places.tolist(), radii.tolist(), strict=True):
         where = (round(x * 2**fraction), round(y * 2**fraction))
         cv2.circle(spots, where, round(radius * 2**fraction), 1.0, -1, cv2.LINE_8, fraction)
-    out: Field = cv2.GaussianBlur(spots, (0, 0), 0.7)
-    return out
+    return cv2.GaussianBlur(spots, (0, 0), 0.7)
 
 
-def grained(tone: Colour, dark: Colour) -> Glaze:
+@glaze
+def grained(ground: Ground, place: Place, tone: Colour, dark: Colour) -> Planes:
     """Bare wood, its grain along x."""
-
-    def draw(ground: Ground, place: Place) -> Planes:
-        fibre = stretched_noise(ground.rng, place.x, place.y, cells=(110, 3))
-        rings = np.sin(2 * np.pi * (8 * place.y + 0.35 * np.sin(3 * place.x) + 0.35 * fibre))
-        share = np.clip(0.30 + 0.22 * rings + 0.18 * fibre, 0, 1)
-        return mix(ground.colour(tone), ground.colour(dark), share)
-
-    return draw
+    fibre = stretched_noise(ground.rng, place.x, place.y, cells=(110, 3))
+    rings = np.sin(2 * np.pi * (8 * place.y + 0.35 * np.sin(3 * place.x) + 0.35 * fibre))
+    share = np.clip(0.30 + 0.22 * rings + 0.18 * fibre, 0, 1)
+    return mix(ground.colour(tone), ground.colour(dark), share)
 
 
-def rough(tone: Colour) -> Glaze:
+@glaze
+def rough(ground: Ground, place: Place, tone: Colour) -> Planes:
     """Stone or clay without glaze."""
-
-    def draw(ground: Ground, place: Place) -> Planes:
-        cloud = ground.noise(cells=(5, 5), octaves=5)
-        return ground.colour(tone) * np.clip(1 + 0.13 * cloud, 0.4, 1.7)
-
-    return draw
+    cloud = ground.noise(cells=(5, 5), octaves=5)
+    return ground.colour(tone) * np.clip(1 + 0.13 * cloud, 0.4, 1.7)
 
 
-def veined(tone: Colour, vein: Colour) -> Glaze:
+@glaze
+def veined(ground: Ground, place: Place, tone: Colour, vein: Colour) -> Planes:
     """A leaf: one rib along it and veins that leave it at a slant."""
-
-    def draw(ground: Ground, place: Place) -> Planes:
-        cloud = ground.noise(cells=(5, 5), octaves=4)
-        fine = lines(34 * (np.abs(place.y) - 0.55 * place.x), 0.5)
-        rib = np.exp(-((place.y / 0.007) ** 2))
-        albedo = ground.colour(tone) * np.clip(1 + 0.09 * cloud, 0.5, 1.5)
-        return mix(albedo, ground.colour(vein), np.clip(0.28 * fine + 0.8 * rib, 0, 1))
-
-    return draw
+    cloud = ground.noise(cells=(5, 5), octaves=4)
+    fine = lines(34 * (np.abs(place.y) - 0.55 * place.x), 0.5)
+    rib = np.exp(-((place.y / 0.007) ** 2))
+    albedo = ground.colour(tone) * np.clip(1 + 0.09 * cloud, 0.5, 1.5)
+    return mix(albedo, ground.colour(vein), np.clip(0.28 * fine + 0.8 * rib, 0, 1))
 
 
-def mended(tone: Colour, gold: Colour) -> Glaze:
+@glaze
+def mended(ground: Ground, place: Place, tone: Colour, gold: Colour) -> Planes:
     """Kintsugi: a white plate, broken and mended with gold."""
-
-    def draw(ground: Ground, place: Place) -> Planes:
-        cloud = ground.noise(cells=(3, 3), octaves=4)
-        jag = ground.noise(cells=(5, 5), octaves=3)
-        width = 0.0075 * (1 + 0.35 * cloud)
-        albedo = ground.colour(tone) * (1 + 0.02 * cloud)
-        for _ in range(3):
-            angle = ground.rng.uniform(0, 2 * np.pi)
-            c, s = np.float32(np.cos(angle)), np.float32(np.sin(angle))
-            along, off = place.x * c + place.y * s, place.y * c - place.x * s
-            crack = np.abs(off + 0.030 * jag + np.float32(ground.rng.uniform(-0.08, 0.08)) * along)
-            seam = smoothstep(1.0, 0.5, crack / np.maximum(width, 0.004)) * (along > -0.03)
-            albedo = mix(albedo, ground.colour(gold), seam)
-        return albedo
-
-    return draw
+    cloud = ground.noise(cells=(3, 3), octaves=4)
+    jag = ground.noise(cells=(5, 5), octaves=3)
+    width = 0.0075 * (1 + 0.35 * cloud)
+    albedo = ground.colour(tone) * (1 + 0.02 * cloud)
+    for _ in range(3):
+        angle = ground.rng.uniform(0, 2 * np.pi)
+        c, s = np.float32(np.cos(angle)), np.float32(np.sin(angle))
+        along, off = place.x * c + place.y * s, place.y * c - place.x * s
+        crack = np.abs(off + 0.030 * jag + np.float32(ground.rng.uniform(-0.08, 0.08)) * along)
+        seam = smoothstep(1.0, 0.5, crack / np.maximum(width, 0.004)) * (along > -0.03)
+        albedo = mix(albedo, ground.colour(gold), seam)
+    return albedo

@@ -8,18 +8,13 @@ import numpy as np
 from visattn.data.generated.sushi import variety
 from visattn.data.generated.sushi.drawing import shapes
 from visattn.data.generated.sushi.drawing.noise import Field
-from visattn.data.generated.sushi.drawing.shading import Finish, Light, develop, sample_light
-from visattn.data.generated.sushi.food.pieces import check_size
-from visattn.data.generated.sushi.names import HELD_OUT_STYLES, STYLES, check_name
-from visattn.data.generated.sushi.opencv import opencv
+from visattn.data.generated.sushi.drawing.shading import Finish, Light, sample_light
+from visattn.data.generated.sushi.names import HELD_OUT_STYLES, STYLES, check_name, check_size
 from visattn.data.generated.sushi.table import plates, tables
 from visattn.data.generated.sushi.table.chopsticks import lay_chopsticks
 from visattn.data.generated.sushi.table.garnish import lay_garnish
 from visattn.data.generated.sushi.table.plates import Plate
 from visattn.data.generated.sushi.table.tables import Ground, Table
-
-SUPERSAMPLING = 1.5
-"""Enough where edges are anti-aliased by their distance already."""
 
 GLAZED = Finish(specular=0.20, gloss=34, window=0.10)
 LACQUER = Finish(specular=0.20, gloss=46, window=0.13)
@@ -180,22 +175,11 @@ def background(style: str, seed: int, *, size: int = 96, light: Light | None = N
     """
     check_name(style, STYLES + HELD_OUT_STYLES, what="style")
     size = check_size(size)
-    cv2 = opencv()
     light = sample_light(seed) if light is None else light
-    fine = round(size * SUPERSAMPLING)
-    axis = ((np.arange(fine, dtype=np.float32) + 0.5) / fine - 0.5).astype(np.float32)
-    ground = Ground(
-        x=np.ascontiguousarray(np.broadcast_to(axis[None, :], (fine, fine))),
-        y=np.ascontiguousarray(np.broadcast_to(axis[:, None], (fine, fine))),
-        light=light,
-        rng=np.random.default_rng([seed, 0xBAC6]),
-    )
+    ground = Ground.of(size, light=light, rng=np.random.default_rng([seed, 0xBAC6]))
     chosen = ALL_STYLES[style]
     planes = plates.lay(ground, chosen.table(ground), chosen.plate)
     planes = lay_garnish(ground, planes)
     if ground.rng.uniform() < variety.CHOPSTICKS:
         planes = lay_chopsticks(ground, planes)
-    planes = develop(planes, light)
-    packed = np.ascontiguousarray(planes.transpose(1, 2, 0))
-    out: Field = cv2.resize(packed, (size, size), interpolation=cv2.INTER_AREA)
-    return np.clip(out, 0, 1)
+    return ground.developed(planes, size=size)

@@ -2,9 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import wraps
+from typing import Concatenate, ParamSpec
 
 import numpy as np
 
+from visattn.data.generated.pictures import Colour
 from visattn.data.generated.sushi import variety
 from visattn.data.generated.sushi.drawing.canvas import mix
 from visattn.data.generated.sushi.drawing.noise import (
@@ -14,9 +17,18 @@ from visattn.data.generated.sushi.drawing.noise import (
     smoothstep,
     stretched_noise,
 )
-from visattn.data.generated.sushi.drawing.shading import Finish, Light, Planes, linear, shade
+from visattn.data.generated.sushi.drawing.shading import (
+    Finish,
+    Light,
+    Planes,
+    develop,
+    linear,
+    shade,
+)
+from visattn.data.optional import cv2
 
-Colour = tuple[float, float, float]
+SUPERSAMPLING = 1.5
+"""Enough where edges are anti-aliased by their distance already."""
 
 
 @dataclass
@@ -34,6 +46,19 @@ class Ground:
     y: Field
     light: Light
     rng: np.random.Generator
+
+    @classmethod
+    def of(cls, size: int, *, light: Light, rng: np.random.Generator) -> "Ground":
+        """The plane of a picture with so many pixels a side, drawn on `SUPERSAMPLING` as many."""
+        fine = round(size * SUPERSAMPLING)
+        axis = ((np.arange(fine, dtype=np.float32) + 0.5) / fine - 0.5).astype(np.float32)
+        x, y = np.meshgrid(axis, axis)
+        return cls(x, y, light, rng)
+
+    def developed(self, planes: Planes, *, size: int) -> Field:
+        """Linear light as display values (size, size, 3)."""
+        packed = np.ascontiguousarray(develop(planes, self.light).transpose(1, 2, 0))
+        return np.clip(cv2.resize(packed, (size, size), interpolation=cv2.INTER_AREA), 0, 1)
 
     @property
     def pixels(self) -> int:
@@ -64,81 +89,82 @@ class Ground:
         return shade(albedo.astype(np.float32), relief, self.light, finish, tilt=tilt)
 
 
+Options = ParamSpec("Options")
 Table = Callable[[Ground], Planes]
 
 
-def wood(light_tone: Colour, dark_tone: Colour, *, boards: float = 3.0) -> Table:
+def table(draw: Callable[Concatenate[Ground, Options], Planes]) -> Callable[Options, Table]:
+    """From a function that draws a table with options to one of the options that gives a table."""
+
+    @wraps(draw)
+    def with_options(*args: Options.args, **kwargs: Options.kwargs) -> Table:
+        return lambda ground: draw(ground, *args, **kwargs)
+
+    return with_options
+
+
+@table
+def wood(ground: Ground, light_tone: Colour, dark_tone: Colour, *, boards: float = 3.0) -> Planes:
     """Planks with grain along them and a dark gap between two."""
-
-    def draw(ground: Ground) -> Planes:
-        x, y = ground.turned(variety.TABLE_TURN_DEGREES)
-        board = np.floor(y * boards)
-        shift = np.float32(7.31) * board
-        warp = ground.noise(cells=(3, 3), octaves=2)
-        fibre = stretched_noise(ground.rng, x + shift, y, cells=(96, 3))
-        rings = np.sin(
-            2 * np.pi * (5.5 * y + 0.55 * np.sin(2.2 * x + shift) + 0.10 * warp + 0.35 * fibre)
-        )
-        share = np.clip(0.45 + 0.28 * rings + 0.20 * fibre, 0, 1)
-        albedo = mix(ground.colour(light_tone), ground.colour(dark_tone), share)
-        tone = 1 + 0.10 * np.sin(board * np.float32(12.9898) + 1)
-        gap = lines(y * boards, 0.035)
-        albedo = albedo * (tone * (1 - 0.75 * gap))
-        return ground.shade(albedo, 0.0016 * fibre - 0.004 * gap, Finish(specular=0.05, gloss=12))
-
-    return draw
+    x, y = ground.turned(variety.TABLE_TURN_DEGREES)
+    board = np.floor(y * boards)
+    shift = np.float32(7.31) * board
+    warp = ground.noise(cells=(3, 3), octaves=2)
+    fibre = stretched_noise(ground.rng, x + shift, y, cells=(96, 3))
+    rings = np.sin(
+        2 * np.pi * (5.5 * y + 0.55 * np.sin(2.2 * x + shift) + 0.10 * warp + 0.35 * fibre)
+    )
+    share = np.clip(0.45 + 0.28 * rings + 0.20 * fibre, 0, 1)
+    albedo = mix(ground.colour(light_tone), ground.colour(dark_tone), share)
+    tone = 1 + 0.10 * np.sin(board * np.float32(12.9898) + 1)
+    gap = lines(y * boards, 0.035)
+    albedo = albedo * (tone * (1 - 0.75 * gap))
+    return ground.shade(albedo, 0.0016 * fibre - 0.004 * gap, Finish(specular=0.05, gloss=12))
 
 
-def slate(tone: Colour) -> Table:
+@table
+def slate(ground: Ground, tone: Colour) -> Planes:
     """Cleft stone: a rough relief that the light rakes."""
-
-    def draw(ground: Ground) -> Planes:
-        rough = ground.noise(cells=(4, 5), octaves=5)
-        steps = np.abs(ground.noise(cells=(3, 3), octaves=4))
-        albedo = ground.colour(tone) * np.clip(1 + 0.16 * rough, 0.4, 1.8)
-        return ground.shade(albedo, 0.006 * rough + 0.016 * steps, Finish(specular=0.06, gloss=14))
-
-    return draw
+    rough = ground.noise(cells=(4, 5), octaves=5)
+    steps = np.abs(ground.noise(cells=(3, 3), octaves=4))
+    albedo = ground.colour(tone) * np.clip(1 + 0.16 * rough, 0.4, 1.8)
+    return ground.shade(albedo, 0.006 * rough + 0.016 * steps, Finish(specular=0.06, gloss=14))
 
 
-def marble(tone: Colour, vein: Colour) -> Table:
+@table
+def marble(ground: Ground, tone: Colour, vein: Colour) -> Planes:
     """Polished marble with soft veins."""
-
-    def draw(ground: Ground) -> Planes:
-        x, y = ground.turned(variety.TABLE_TURN_DEGREES)
-        warp = ground.noise(cells=(2, 2), octaves=5)
-        cloud = ground.noise(cells=(3, 3), octaves=4)
-        thick = lines(1.5 * x + 0.7 * y + 0.42 * warp, 0.16)
-        thin = lines(3.1 * y - 1.2 * x + 0.62 * warp + 0.2 * cloud, 0.07)
-        share = 0.62 * thick * smoothstep(-1.2, 1.0, cloud) + 0.40 * thin + 0.07 * np.abs(cloud)
-        albedo = mix(ground.colour(tone), ground.colour(vein), np.clip(share, 0, 1))
-        flat = np.zeros_like(x)
-        return ground.shade(albedo, flat, Finish(specular=0.03, gloss=20))
-
-    return draw
+    x, y = ground.turned(variety.TABLE_TURN_DEGREES)
+    warp = ground.noise(cells=(2, 2), octaves=5)
+    cloud = ground.noise(cells=(3, 3), octaves=4)
+    thick = lines(1.5 * x + 0.7 * y + 0.42 * warp, 0.16)
+    thin = lines(3.1 * y - 1.2 * x + 0.62 * warp + 0.2 * cloud, 0.07)
+    share = 0.62 * thick * smoothstep(-1.2, 1.0, cloud) + 0.40 * thin + 0.07 * np.abs(cloud)
+    albedo = mix(ground.colour(tone), ground.colour(vein), np.clip(share, 0, 1))
+    flat = np.zeros_like(x)
+    return ground.shade(albedo, flat, Finish(specular=0.03, gloss=20))
 
 
-def cloth(tone: Colour, thread: Colour, *, threads: float = 46.0, pattern: str = "plain") -> Table:
+@table
+def cloth(
+    ground: Ground, tone: Colour, thread: Colour, *, threads: float = 46.0, pattern: str = "plain"
+) -> Planes:
     """Woven cloth, plain or with a pattern of waves ("waves") or checks ("checks")."""
-
-    def draw(ground: Ground) -> Planes:
-        x, y = ground.turned(variety.TABLE_TURN_DEGREES)
-        uneven = ground.noise(cells=(24, 24), octaves=2)
-        folds = ground.noise(cells=(2, 2), octaves=2)
-        warp = np.sin(2 * np.pi * threads * x + 0.5 * uneven)
-        weft = np.sin(2 * np.pi * threads * y + 0.5 * uneven)
-        weave = np.maximum(warp, weft)
-        share = np.clip(0.30 + 0.22 * weave + 0.12 * uneven, 0, 1)
-        if pattern == "waves":
-            share = np.clip(0.16 * share + 0.85 * _waves(x, y), 0, 1)
-        elif pattern == "checks":
-            stripe = 0.5 * ((x * 7) % 1 < 0.5) + 0.5 * ((y * 7) % 1 < 0.5)
-            share = np.clip(0.25 * share + 0.75 * stripe, 0, 1).astype(np.float32)
-        albedo = mix(ground.colour(tone), ground.colour(thread), share)
-        albedo = albedo * np.clip(1 + 0.05 * uneven, 0.6, 1.4)
-        return ground.shade(albedo, 0.0012 * weave + 0.018 * folds, Finish(specular=0.0, wrap=0.3))
-
-    return draw
+    x, y = ground.turned(variety.TABLE_TURN_DEGREES)
+    uneven = ground.noise(cells=(24, 24), octaves=2)
+    folds = ground.noise(cells=(2, 2), octaves=2)
+    warp = np.sin(2 * np.pi * threads * x + 0.5 * uneven)
+    weft = np.sin(2 * np.pi * threads * y + 0.5 * uneven)
+    weave = np.maximum(warp, weft)
+    share = np.clip(0.30 + 0.22 * weave + 0.12 * uneven, 0, 1)
+    if pattern == "waves":
+        share = np.clip(0.16 * share + 0.85 * _waves(x, y), 0, 1)
+    elif pattern == "checks":
+        stripe = 0.5 * ((x * 7) % 1 < 0.5) + 0.5 * ((y * 7) % 1 < 0.5)
+        share = np.clip(0.25 * share + 0.75 * stripe, 0, 1).astype(np.float32)
+    albedo = mix(ground.colour(tone), ground.colour(thread), share)
+    albedo = albedo * np.clip(1 + 0.05 * uneven, 0.6, 1.4)
+    return ground.shade(albedo, 0.0012 * weave + 0.018 * folds, Finish(specular=0.0, wrap=0.3))
 
 
 def _waves(x: Field, y: Field) -> Field:
@@ -160,65 +186,51 @@ def _waves(x: Field, y: Field) -> Field:
     return out.astype(np.float32)
 
 
-def slats(tone: Colour, thread: Colour, *, count: float = 17.0) -> Table:
+@table
+def slats(ground: Ground, tone: Colour, thread: Colour, *, count: float = 17.0) -> Planes:
     """A mat of round slats, tied with rows of thread."""
-
-    def draw(ground: Ground) -> Planes:
-        x, y = ground.turned(variety.TABLE_TURN_DEGREES)
-        fibre = stretched_noise(ground.rng, x, y, cells=(80, 4))
-        position = y * np.float32(count)
-        slat = np.floor(position)
-        across = 2 * (position - slat) - 1
-        round_ = np.sqrt(np.maximum(1 - 0.96 * across * across, 0))
-        tint = 1 + 0.10 * np.sin(slat * np.float32(78.233))
-        knots = lines(x * 1.15 + np.float32(0.37) * (slat % 5), 0.012) * 0.35
-        albedo = ground.colour(tone) * (tint * (0.90 + 0.08 * fibre) * (0.45 + 0.55 * round_))
-        albedo = albedo * (1 - knots)
-        tie = np.maximum(lines(x * 2.6, 0.05) - 0.2, 0) * 1.25
-        albedo = mix(albedo, ground.colour(thread), np.clip(tie * 1.4, 0, 1))
-        height = (0.4 / count) * round_ + 0.004 * tie
-        return ground.shade(albedo, height, Finish(specular=0.08, gloss=18))
-
-    return draw
+    x, y = ground.turned(variety.TABLE_TURN_DEGREES)
+    fibre = stretched_noise(ground.rng, x, y, cells=(80, 4))
+    position = y * np.float32(count)
+    slat = np.floor(position)
+    across = 2 * (position - slat) - 1
+    round_ = np.sqrt(np.maximum(1 - 0.96 * across * across, 0))
+    tint = 1 + 0.10 * np.sin(slat * np.float32(78.233))
+    knots = lines(x * 1.15 + np.float32(0.37) * (slat % 5), 0.012) * 0.35
+    albedo = ground.colour(tone) * (tint * (0.90 + 0.08 * fibre) * (0.45 + 0.55 * round_))
+    albedo = albedo * (1 - knots)
+    tie = np.maximum(lines(x * 2.6, 0.05) - 0.2, 0) * 1.25
+    albedo = mix(albedo, ground.colour(thread), np.clip(tie * 1.4, 0, 1))
+    height = (0.4 / count) * round_ + 0.004 * tie
+    return ground.shade(albedo, height, Finish(specular=0.08, gloss=18))
 
 
-def straw(tone: Colour, *, count: float = 46.0) -> Table:
+@table
+def straw(ground: Ground, tone: Colour, *, count: float = 46.0) -> Planes:
     """Tatami: fine rushes in ribs."""
-
-    def draw(ground: Ground) -> Planes:
-        x, y = ground.turned(variety.TABLE_TURN_DEGREES)
-        fibre = stretched_noise(ground.rng, x, y, cells=(120, 10))
-        rib = np.cos(2 * np.pi * count * y)
-        nodes = np.cos(2 * np.pi * (count / 2.6) * x + np.pi * np.floor(count * y))
-        albedo = ground.colour(tone) * np.clip(0.92 + 0.09 * fibre + 0.05 * nodes, 0.4, 1.5)
-        return ground.shade(albedo, 0.0022 * rib + 0.0006 * nodes, Finish(specular=0.03, gloss=10))
-
-    return draw
+    x, y = ground.turned(variety.TABLE_TURN_DEGREES)
+    fibre = stretched_noise(ground.rng, x, y, cells=(120, 10))
+    rib = np.cos(2 * np.pi * count * y)
+    nodes = np.cos(2 * np.pi * (count / 2.6) * x + np.pi * np.floor(count * y))
+    albedo = ground.colour(tone) * np.clip(0.92 + 0.09 * fibre + 0.05 * nodes, 0.4, 1.5)
+    return ground.shade(albedo, 0.0022 * rib + 0.0006 * nodes, Finish(specular=0.03, gloss=10))
 
 
-def granite(tone: Colour, dark: Colour, pale: Colour) -> Table:
+@table
+def granite(ground: Ground, tone: Colour, dark: Colour, pale: Colour) -> Planes:
     """Polished granite: grains of three colours."""
-
-    def draw(ground: Ground) -> Planes:
-        fine = ground.noise(cells=(60, 60), octaves=1)
-        other = ground.noise(cells=(52, 52), octaves=1)
-        cloud = ground.noise(cells=(3, 3), octaves=3)
-        albedo = mix(
-            ground.colour(tone), ground.colour(dark), smoothstep(0.3, 1.3, fine + 0.2 * cloud)
-        )
-        albedo = mix(albedo, ground.colour(pale), smoothstep(0.6, 1.5, other))
-        return ground.shade(albedo, np.zeros_like(fine), Finish(specular=0.04, gloss=24))
-
-    return draw
+    fine = ground.noise(cells=(60, 60), octaves=1)
+    other = ground.noise(cells=(52, 52), octaves=1)
+    cloud = ground.noise(cells=(3, 3), octaves=3)
+    albedo = mix(ground.colour(tone), ground.colour(dark), smoothstep(0.3, 1.3, fine + 0.2 * cloud))
+    albedo = mix(albedo, ground.colour(pale), smoothstep(0.6, 1.5, other))
+    return ground.shade(albedo, np.zeros_like(fine), Finish(specular=0.04, gloss=24))
 
 
-def felt(tone: Colour) -> Table:
+@table
+def felt(ground: Ground, tone: Colour) -> Planes:
     """Thick felt with a nap."""
-
-    def draw(ground: Ground) -> Planes:
-        nap = ground.noise(cells=(40, 40), octaves=2)
-        broad = ground.noise(cells=(3, 3), octaves=3)
-        albedo = ground.colour(tone) * np.clip(1 + 0.10 * nap + 0.06 * broad, 0.5, 1.5)
-        return ground.shade(albedo, 0.0022 * nap + 0.01 * broad, Finish(specular=0.0, wrap=0.35))
-
-    return draw
+    nap = ground.noise(cells=(40, 40), octaves=2)
+    broad = ground.noise(cells=(3, 3), octaves=3)
+    albedo = ground.colour(tone) * np.clip(1 + 0.10 * nap + 0.06 * broad, 0.5, 1.5)
+    return ground.shade(albedo, 0.0022 * nap + 0.01 * broad, Finish(specular=0.0, wrap=0.35))

@@ -1,0 +1,45 @@
+"""Results on disk, so that a run of an hour that is interrupted goes on where it was."""
+
+import hashlib
+import json
+import pickle
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+from visattn.basics.files import whole_file
+from visattn.basics.fingerprint import source_fingerprint
+from visattn.bench.matrix.architectures import VERSIONS
+
+Result = TypeVar("Result")
+
+
+def kept(function: Callable[[Any], Result], item: Any, *, folder: Path | None) -> Result:
+    """What a function gives for an item: read from the folder where it is there, else written.
+
+    A result counts for the same item, library versions and source code of visattn only.
+
+    Args:
+        function: Of one argument; its result can be pickled.
+        item: The argument; its ``repr`` tells it from others.
+        folder: Where results lie; None to keep none.
+    """
+    if folder is None:
+        return function(item)
+    said = f"{function.__module__}.{function.__qualname__}({item!r}) {fingerprint()}"
+    path = folder / f"{hashlib.sha256(said.encode()).hexdigest()[:24]}.pickle"
+    if path.is_file():
+        found: Result = pickle.loads(path.read_bytes())
+        return found
+    found = function(item)
+    with whole_file(path) as part:
+        part.write_bytes(pickle.dumps(found))
+    return found
+
+
+@cache
+def fingerprint() -> str:
+    """Of the libraries' versions and of the source code that the matrix tries."""
+    code = source_fingerprint("visattn.bench.matrix", "visattn.blocks")
+    return f"{json.dumps(VERSIONS, sort_keys=True)} {code}"

@@ -1,0 +1,55 @@
+"""From what a test found to the columns of a comparison."""
+
+from visattn.training.results import Results
+
+RANDOM = ("mixed_rand", "rand")
+NEW = ("mixed_new", "new")
+
+
+def split_name(name: str) -> str:
+    """A split's name in the tables.
+
+    Example:
+        >>> split_name("test_mixed_rand")
+        'mixed_rand'
+    """
+    return name.removeprefix("test_") or name
+
+
+def numbers_of(results: Results, *, classes: int) -> tuple[dict[str, float], dict[str, str]]:
+    """Numbers by column, and words by column.
+
+    Columns are ``accuracy/SPLIT``, ``images/SPLIT``, ``mask_iou/SPLIT``, ``mask_share/SPLIT`` (what
+    a mask of the whole image would get as IoU), ``background_gap``, ``new_minus_rand``, ``chance``,
+    and of the split with random backgrounds ``worst_group/SPLIT``, ``worst_group_images`` (its
+    size), ``groups`` (large enough to count) and ``small_groups``; those that are undefined are
+    left out.
+
+    Args:
+        results: Of one test.
+        classes: How many there are.
+    """
+    numbers, words = {"chance": 1 / classes}, {}
+    accuracies = {}
+    for key, outcome in results.splits.items():
+        name = split_name(key)
+        share = outcome.accuracy
+        accuracies[name] = share.value
+        numbers[f"accuracy/{name}"] = share.value
+        numbers[f"images/{name}"] = float(share.images)
+        if outcome.iou is not None:
+            numbers[f"mask_iou/{name}"] = outcome.iou.mean
+            numbers[f"mask_share/{name}"] = outcome.chance
+        worst = outcome.worst
+        if name in RANDOM and worst is not None and worst.label is not None:
+            numbers[f"worst_group/{name}"] = worst.accuracy.value
+            numbers["worst_group_images"] = float(worst.accuracy.images)
+            numbers["groups"], numbers["small_groups"] = float(worst.groups), float(worst.left_out)
+            kind = outcome.class_names[worst.label] if outcome.class_names else worst.label
+            words["worst_group_name"] = f"{kind} on {worst.background}"
+    if results.gap is not None:
+        numbers["background_gap"] = results.gap.value
+    for new, rand in zip(NEW, RANDOM, strict=True):
+        if new in accuracies and rand in accuracies:
+            numbers["new_minus_rand"] = accuracies[new] - accuracies[rand]
+    return {name: value for name, value in numbers.items() if value == value}, words

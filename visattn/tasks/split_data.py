@@ -1,0 +1,99 @@
+"""Data that are generated, in splits for training, validation and one or several tests."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import lightning as L
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+Batch = dict[str, Tensor]
+Item = TypeVar("Item")
+
+
+class SplitData(L.LightningDataModule, ABC):
+    """A data module that makes each of its splits from a size and a seed.
+
+    Args:
+        train: How much to train on.
+        val: How much to validate on.
+        test: Size of each test split.
+        batch_size: Size of a batch.
+        seed: Of all splits.
+
+    Attributes:
+        test_names: Names of the test splits; there is one, called ``test``, if they have none.
+
+    Raises:
+        ValueError: A number is below its least value.
+    """
+
+    test_names: Sequence[str] = ()
+
+    def __init__(self, *, train: int, val: int, test: int, batch_size: int, seed: int) -> None:
+        super().__init__()
+        self.sizes = {"train": train, "val": val, "test": test}
+        check_sizes(**{name: (size, 1) for name, size in self.sizes.items()})
+        check_sizes(batch_size=(batch_size, 1), seed=(seed, 0))
+        self.batch_size = batch_size
+        self.seed = seed
+
+    @abstractmethod
+    def loader(self, split: str, *, shuffle: bool = False) -> DataLoader[Any]:
+        """Batches of ``train``, ``val``, ``test`` or one of ``test_names``.
+
+        Args:
+            split: Its name.
+            shuffle: In a new order each epoch.
+        """
+
+    def size_and_seed(self, split: str) -> tuple[int, int]:
+        """How large a split is, and its seed; all test splits have the same."""
+        kind = split.partition("_")[0]
+        return self.sizes[kind], 3 * self.seed + list(self.sizes).index(kind)
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """Batches in a new order each epoch."""
+        return self.loader("train", shuffle=True)
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        """The validation split."""
+        return self.loader("val")
+
+    def test_dataloader(self) -> DataLoader[Any] | list[DataLoader[Any]]:
+        """The test split, or a loader for each of ``test_names``."""
+        return [self.loader(name) for name in self.test_names] or self.loader("test")
+
+
+def batched(
+    items: Sequence[Item], *, batch_size: int, collate: Callable[[Sequence[Item]], Batch]
+) -> list[Batch]:
+    """Batches of ``batch_size`` items, the last one with what is left.
+
+    Example:
+        >>> import torch
+        >>> found = batched([1, 2, 3], batch_size=2, collate=lambda x: {"x": torch.tensor(x)})
+        >>> [batch["x"].tolist() for batch in found]
+        [[1, 2], [3]]
+    """
+    return [collate(items[i : i + batch_size]) for i in range(0, len(items), batch_size)]
+
+
+def batch_loader(batches: list[Batch], *, shuffle: bool = False) -> DataLoader[Any]:
+    """A loader of batches, for training in a new order each epoch."""
+    return DataLoader(batches, batch_size=None, shuffle=shuffle)  # type: ignore[arg-type]
+
+
+def check_sizes(**sizes: tuple[int, int]) -> None:
+    """Refuse what is below its least value.
+
+    Raises:
+        ValueError: It says which.
+
+    Example:
+        >>> check_sizes(train=(4, 1))
+    """
+    for name, (size, least) in sizes.items():
+        if size < least:
+            raise ValueError(f"{name} must be at least {least}, got {size}")

@@ -1,0 +1,63 @@
+"""Lightning's data module of sentences about sushi with a tag for each noun."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, final
+
+from torch.utils.data import DataLoader
+
+from visattn.sequence import TAGS, collate_tagged, random_tagged, review_vocabulary
+from visattn.tasks.split_data import SplitData, batch_loader, batched
+
+
+@final
+class TaggingData(SplitData):
+    """Sentences in which each noun has an adjective, see `visattn.sequence.reviews`.
+
+    There is a test split for each number of nouns: ``test_1``, ``test_2`` and so on.
+
+    Args:
+        train: Sentences to train on.
+        nouns: Numbers of nouns.
+        val: Sentences to validate on.
+        test: Sentences of each test split.
+        batch_size: Sentences a batch.
+        seed: Of the sentences.
+
+    Raises:
+        ValueError: A number is out of its range.
+
+    Example:
+        >>> data = TaggingData(train=8, val=8, test=8)
+        >>> data.tags, data.test_names
+        (3, ('test_1', 'test_2'))
+    """
+
+    def __init__(
+        self,
+        *,
+        train: int = 4000,
+        nouns: Sequence[int] = (1, 2),
+        val: int = 500,
+        test: int = 500,
+        batch_size: int = 64,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(train=train, val=val, test=test, batch_size=batch_size, seed=seed)
+        if not nouns or min(nouns) < 1 or max(nouns) > 8:
+            raise ValueError(f"nouns must be numbers in 1 to 8, got {list(nouns)}")
+        self.nouns = tuple(nouns)
+        self.test_names = tuple(f"test_{count}" for count in nouns)
+        self.vocabulary = review_vocabulary()
+        self.words, self.tags = len(self.vocabulary), len(TAGS)
+
+    def loader(self, split: str, *, shuffle: bool = False) -> DataLoader[Any]:
+        """Batches of one number of nouns each."""
+        size, seed = self.size_and_seed(split)
+        counts = [int(split.removeprefix("test_"))] if split in self.test_names else self.nouns
+        collate = partial(collate_tagged, vocabulary=self.vocabulary)
+        batches = []
+        for nouns in counts:
+            sentences = random_tagged(-(-size // len(counts)), nouns=nouns, seed=seed)
+            batches += batched(sentences, batch_size=self.batch_size, collate=collate)
+        return batch_loader(batches, shuffle=shuffle)
