@@ -1,6 +1,6 @@
 """A module of the backbone and the attention that stands at it, as one unit."""
 
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
@@ -87,6 +87,7 @@ class Attended(nn.Module):
             self.add_module(inner, base)
         self.add_module(child, attention)
         self.training = base.training
+        self.register_state_dict_post_hook(_note_origin)
         self.register_load_state_dict_pre_hook(_find_base)
         self.register_load_state_dict_post_hook(_name_missing)
         object.__setattr__(
@@ -235,12 +236,58 @@ def _hide_base(unit: nn.Module, state: dict[str, Tensor], prefix: str, _: Any) -
     """Nothing: models that earlier versions pickled name it."""
 
 
-def _find_base(unit: Attended, state: dict[str, Tensor], prefix: str, *_: Any) -> None:
+def _note_origin(unit: Attended, state: Any, prefix: str, metadata: dict[str, Any]) -> None:
+    """Say how the attention was made, in what a state dict keeps beside its tensors."""
+    metadata["visattn"] = made_of(unit)
+
+
+def made_of(unit: Attended) -> dict[str, Any]:
+    """What decides what a unit's attention computes, beside its weights: plain values."""
+    known = {name: unit.visattn.origin.get(name) for name in ("init", "options")}
+    return {"block": type(block_of(unit)).__name__, "where": unit.visattn.where, **known}
+
+
+def differences(saved: Mapping[str, Any], here: Mapping[str, Any]) -> str:
+    """What of two such descriptions differs, in words; what one doesn't say counts as alike."""
+    unlike = [
+        f"{name} {saved[name]!r} there, {here[name]!r} here"
+        for name in here
+        if saved.get(name) is not None and here[name] is not None and saved[name] != here[name]
+    ]
+    return "; ".join(unlike)
+
+
+def plain_value(value: Any) -> Any:
+    """An option as JSON can say it: anything that is no plain value by its name."""
+    if isinstance(value, (list, tuple)):
+        return [plain_value(item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(name): plain_value(item) for name, item in value.items()}
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    return getattr(value, "__qualname__", type(value).__qualname__)
+
+
+def _find_base(
+    unit: Attended,
+    state: dict[str, Tensor],
+    prefix: str,
+    metadata: Mapping[str, Any],
+    strict: bool,
+    missing: list[str],
+    unexpected: list[str],
+    errors: list[str],
+) -> None:
     """Give the entries of a plain state dict the names that they have here.
 
-    A base that is kept aside is loaded from them.
+    A base that is kept aside is loaded from them. Attention that was made otherwise is an error.
     """
     how = unit.visattn
+    if unlike := differences(metadata.get("visattn", {}), made_of(unit)):
+        errors.append(
+            f"The attention at {how.site!r} was made otherwise: {unlike}. Wrap the model as the"
+            " saved one was."
+        )
     ours = (f"{prefix}{how.child}.", f"{prefix}{how.inner}.")
     entries = {
         key.removeprefix(prefix): key

@@ -3,7 +3,7 @@
 import copy
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from visattn.basics.suggestions import did_you_mean
 from visattn.blocks import BlockEntry
-from visattn.blocks.attended import ZeroStart, strip
+from visattn.blocks.attended import ZeroStart, plain_value, strip
 from visattn.blocks.gates import Init
 from visattn.wrapping.passes import Inputs, count_multiply_adds, reference_tensor
 from visattn.wrapping.placement import Site, base_input, following_stage
@@ -30,12 +30,16 @@ class Placed:
         parameters: Number of parameters that the block adds, less those that it displaces.
         multiply_adds: Of its convolutions, linear layers and matrix products for one image, less
             those that it displaces.
+        init: As for `wrap`.
+        options: The block's, as plain values.
     """
 
     site: Site
     block: str
     parameters: int
     multiply_adds: int
+    init: str = "identity"
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 def builds(
@@ -98,7 +102,8 @@ def builds(
     if displaces:
         multiply_adds -= _multiply_adds(base, entry, site, shapes, like)
         parameters -= sum(p.numel() for p in base.parameters())
-    made = [(Placed(site, entry.name, parameters, multiply_adds), module)]
+    plain = {name: plain_value(value) for name, value in sorted(options.items())}
+    made = [(Placed(site, entry.name, parameters, multiply_adds, init, plain), module)]
     norm = _norm_after(model, traced, site.path) if displaces and entry.brings_norm else None
     if norm is not None:
         path, module = norm

@@ -204,7 +204,12 @@ def _has_attention(model: nn.Module, path: str) -> bool:
 def _attach(model: nn.Module, placed: Placed, module: nn.Module, name: str) -> Attended:
     """Put a built block at its site."""
     base = model.get_submodule(placed.site.path)
-    origin = {"block": placed.block, "path": placed.site.path}
+    origin = {
+        "block": placed.block,
+        "path": placed.site.path,
+        "init": placed.init,
+        "options": dict(placed.options),
+    }
     unit = Attended(
         base,
         module,

@@ -1,6 +1,7 @@
 """Attention weights in and out: what wrap added, alone."""
 
 import json
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,9 @@ from visattn.blocks.attended import (
     attended_units,
     base_of,
     block_of,
+    differences,
     joined,
+    made_of,
     natural_paths,
 )
 
@@ -69,24 +72,32 @@ def load_attention(model: nn.Module, path: str | Path) -> nn.Module:
             raise FileNotFoundError(f"No saved attention at {file}; save_attention writes it.")
     units = attention_units(model)
     saved, here = json.loads(source.with_suffix(".json").read_text()), _layout(units)
-    for site in [*saved, *here]:
-        if saved.get(site) != here.get(site):
-            raise ValueError(
-                f"The saved attention differs from the model's at {site!r}: saved"
-                f" {saved.get(site, 'nothing')}, here {here.get(site, 'nothing')}. Wrap the model"
-                " as the saved one was."
-            )
-    state = load_file(source)
-    own = attention_state(units)
-    for name in [*state, *own]:
-        shapes = [tuple(s[name].shape) if name in s else "nothing" for s in (state, own)]
+    for key in [*saved, *here]:
+        there, own = saved.get(key), here.get(key)
+        if there is None or own is None:
+            unlike = f"saved {there or 'nothing'}, here {own or 'nothing'}"
+        elif not (unlike := differences(there, own)):
+            continue
+        raise ValueError(
+            f"The saved attention differs from the model's at {key!r}: {unlike}. Wrap the model as"
+            " the saved one was."
+        )
+    if any("init" not in entry for entry in saved.values()):
+        warnings.warn(
+            f"{source} was written by an earlier version, which kept neither init nor the blocks'"
+            " options: it is not known whether they are those of this model.",
+            stacklevel=2,
+        )
+    state, tensors = load_file(source), attention_state(units)
+    for name in [*state, *tensors]:
+        shapes = [tuple(s[name].shape) if name in s else "nothing" for s in (state, tensors)]
         if shapes[0] != shapes[1]:
             raise ValueError(
                 f"The saved attention differs from the model's at {name!r}: saved {shapes[0]},"
                 f" here {shapes[1]}. Wrap the model with the same options."
             )
     with torch.no_grad():
-        for name, tensor in own.items():
+        for name, tensor in tensors.items():
             tensor.copy_(state[name])
     return model
 
@@ -170,11 +181,4 @@ def attention_state(units: Mapping[str, Attended]) -> dict[str, Tensor]:
 
 def _layout(units: Mapping[str, Attended]) -> dict[str, dict[str, Any]]:
     """What stands where, as plain values."""
-    return {
-        key: {
-            "site": unit.visattn.site,
-            "block": type(block_of(unit)).__name__,
-            "where": unit.visattn.where,
-        }
-        for key, unit in units.items()
-    }
+    return {key: {"site": unit.visattn.site, **made_of(unit)} for key, unit in units.items()}
