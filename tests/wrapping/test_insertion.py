@@ -17,7 +17,7 @@ from visattn import (
     wrap,
 )
 from visattn.blocks import CBAM, SE, block_names
-from visattn.blocks.attended import attended, base_of, block_of
+from visattn.blocks.attended import Attended, attended, base_of, block_of
 from visattn.testing import check_wrapped, enliven
 
 BACKBONES = {  # the first has basic blocks and a bottleneck, the second maps with channels last
@@ -174,13 +174,12 @@ def test_no_attribute_of_the_unit_stands_before_one_of_the_base():
     assert all(p.requires_grad for p in block_of(unit).parameters())
 
 
-def test_a_wrapped_sequence_is_indexed_as_before():
-    plain = torchvision.models.vgg11().eval()
-    model = wrap(copy.deepcopy(plain), "se", at="features")
-    assert len(model.features) == len(plain.features)
-    assert [type(m) for m in model.features] == [type(m) for m in plain.features]
-    assert type(model.features[0]) is nn.Conv2d
-    assert bool(model.features)
+def test_a_sequence_with_attention_is_indexed_as_before():
+    base = nn.Sequential(nn.Conv2d(3, 8, 1), nn.ReLU())
+    unit = Attended(base, SE(8), where="after", site="x")
+    assert (len(unit), unit[0], unit[-1], list(unit)) == (2, base[0], base[1], list(base))
+    assert bool(unit)
+    assert bool(Attended(nn.ReLU(), SE(8), where="after", site="x"))
 
 
 def test_disabled_restores_after_an_exception():
@@ -235,7 +234,7 @@ FAILURES = [
     (ValueError, "cannot run at", {"block": lambda c: nn.Linear(c, c, bias=False)}),
     (TypeError, "not a module", {"block": lambda c: None}),
     (TypeError, "pass a function that makes one", {"block": nn.Identity()}),
-    (ValueError, "could not be run on fake images", {"block": "se", "input_size": (5, 32, 32)}),
+    (ValueError, "could not be run on a tensor of", {"block": "se", "input_size": (5, 32, 32)}),
     (ValueError, "every must be at least 1", {"block": "se", "every": -1}),
 ]
 

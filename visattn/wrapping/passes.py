@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, TypeVar
 
 import torch
@@ -108,7 +109,8 @@ def count_multiply_adds(module: nn.Module, inputs: Inputs) -> tuple[Any, int]:
 
 def reference_tensor(module: nn.Module) -> Tensor:
     """A tensor of the device and type that a module computes with."""
-    found = (p for p in module.parameters() if p.is_floating_point())
+    first = (m.weight for m in module.modules() if isinstance(m, (nn.Conv2d, nn.Linear)))
+    found = (p for p in chain(first, module.parameters()) if p.is_floating_point())
     return next(found, torch.empty(0, device="cpu"))
 
 

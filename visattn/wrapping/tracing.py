@@ -96,7 +96,7 @@ def default_input_size(model: nn.Module) -> tuple[int, int, int]:
     settings = getattr(model, "pretrained_cfg", None) or {}
     channels, height, width = settings.get("input_size", (3, 224, 224))
     first = next((m for m in model.modules() if isinstance(m, nn.Conv2d)), None)
-    if first is not None and first.in_channels <= 12:
+    if first is not None and 0 < first.in_channels <= 12:
         channels = first.in_channels
     return getattr(model, "in_chans", channels), height, width
 

@@ -35,7 +35,8 @@ def twin(model: nn.Module, tensor: Copier) -> nn.Module:
 def shared(tensor: Tensor) -> Tensor:
     """Parameters as they are; of any other tensor, which a pass might write to, a copy."""
     if isinstance(tensor, (UninitializedParameter, UninitializedBuffer)):
-        found: Tensor = copy.deepcopy(tensor)
+        kind: Any = type(tensor)
+        found: Tensor = kind(tensor.requires_grad, device=tensor.device, dtype=tensor.dtype)
         return found
     return tensor if isinstance(tensor, nn.Parameter) else tensor.detach().clone()
 
