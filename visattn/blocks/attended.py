@@ -101,6 +101,8 @@ class Attended(nn.Module):
             return base(*args, **kwargs)
         if where == "after":
             return self._turned(attention, base(*args, **kwargs))
+        if not args:  # called as conv(input=x)
+            args = (kwargs.pop(next(iter(kwargs))),)
         if where == "before":
             return base(self._turned(attention, args[0]), *args[1:], **kwargs)
         if where == "around":
