@@ -31,6 +31,9 @@ _ALIKE = {
 """From a folder to the modules that moved there and kept the last part of their names."""
 
 _OTHERS = {
+    "attention.content": "attention.scores",
+    "attention.fused": "attention.pairwise",
+    "attention.low_rank": "attention.pairwise",
     "blocks.joint_gates": "blocks.gates",
     "data.sushi_data": "data.generated.sushi.module",
     "training.caption_data": "tasks.captioning.data",

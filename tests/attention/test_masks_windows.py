@@ -20,7 +20,7 @@ from visattn.attention import (
     softmax,
     window_mask,
 )
-from visattn.attention.fused import fused_attention
+from visattn.attention.pairwise import fused_attention
 
 
 def test_length_mask_refuses_lengths_beyond_the_padding():

@@ -6,17 +6,12 @@ from .axes import (
     row_attention as row_attention,
     with_places as with_places,
 )
-from .content import (
-    CosineScore as CosineScore,
-    cosine_scores as cosine_scores,
-)
 from .core import (
     Attended as Attended,
     attend as attend,
     attention_weights as attention_weights,
     weighted_sum as weighted_sum,
 )
-from .fused import fused_attention as fused_attention
 from .heads import (
     MultiHeadAttention as MultiHeadAttention,
     merge_heads as merge_heads,
@@ -25,12 +20,6 @@ from .heads import (
 from .layer import (
     Attention as Attention,
     Memory as Memory,
-)
-from .low_rank import (
-    efficient_features as efficient_features,
-    kernel_features as kernel_features,
-    product_attention as product_attention,
-    product_weights as product_weights,
 )
 from .masks import (
     both as both,
@@ -56,6 +45,11 @@ from .pairwise import (
     PairwiseFunction as PairwiseFunction,
     dot_attention as dot_attention,
     dot_weights as dot_weights,
+    efficient_features as efficient_features,
+    fused_attention as fused_attention,
+    kernel_features as kernel_features,
+    product_attention as product_attention,
+    product_weights as product_weights,
     relu_sum_attention as relu_sum_attention,
     relu_sum_weights as relu_sum_weights,
     scaled_softmax as scaled_softmax,
@@ -72,6 +66,7 @@ from .positions import (
 )
 from .scores import (
     AdditiveScore as AdditiveScore,
+    CosineScore as CosineScore,
     DotScore as DotScore,
     GeneralScore as GeneralScore,
     LocationScore as LocationScore,
@@ -79,6 +74,7 @@ from .scores import (
     Score as Score,
     ScoreFunction as ScoreFunction,
     additive_scores as additive_scores,
+    cosine_scores as cosine_scores,
     dot_scores as dot_scores,
 )
 from .windows import (

@@ -10,7 +10,8 @@ import math
 import torch
 from torch import Tensor
 
-from visattn.attention.fused import fused_attention
+from visattn.attention.pairwise import fused_attention
+from visattn.attention.positions import beside
 
 
 def with_places(*parts: Tensor, size: tuple[int, int]) -> Tensor:
@@ -26,9 +27,8 @@ def with_places(*parts: Tensor, size: tuple[int, int]) -> Tensor:
     first = parts[0]
     # Half precision can't count beyond 256 or 2048.
     wide = torch.promote_types(first.dtype, torch.float32)
-    row = torch.arange(size[0], device=first.device, dtype=wide)[:, None].expand(*size)
-    column = torch.arange(size[1], device=first.device, dtype=wide).expand(*size)
-    places = torch.stack((row, column), -1).flatten(0, 1)
+    row, column = (torch.arange(n, device=first.device, dtype=wide)[:, None] for n in size)
+    places = beside(row, column).flatten(0, 1)
     return torch.cat((*(p.to(wide) for p in parts), places.expand(*first.shape[:-1], 2)), -1)
 
 

@@ -11,9 +11,6 @@ Shape = tuple[int, ...]
 def scores_shape(query: Tensor, key: Tensor) -> Shape:
     """The shape (..., T, S) of the scores of a query (..., T, D) and a key (..., S, E).
 
-    Raises:
-        ValueError: One of them has less than two axes, or their leading axes don't fit.
-
     Example:
         >>> scores_shape(torch.zeros(4, 3, 8), torch.zeros(5, 8))
         (4, 3, 5)
@@ -33,11 +30,7 @@ def scores_shape(query: Tensor, key: Tensor) -> Shape:
 
 
 def check_value(value: Tensor, *, key: Tensor, scores: Shape) -> None:
-    """Refuse values that don't belong to the keys.
-
-    Raises:
-        ValueError: They are too few or too many, or their leading axes don't fit.
-    """
+    """Refuse values that don't belong to the keys."""
     if value.ndim < 2:
         raise ValueError(
             f"the value needs two axes at least, (..., places, channels); got {tuple(value.shape)}"
@@ -55,11 +48,7 @@ def check_value(value: Tensor, *, key: Tensor, scores: Shape) -> None:
 
 
 def check_widths(query: Tensor, key: Tensor) -> None:
-    """Refuse a dot product of two widths.
-
-    Raises:
-        ValueError: The last axes differ.
-    """
+    """Refuse a dot product of two widths."""
     if query.shape[-1] != key.shape[-1]:
         raise ValueError(
             "a dot product needs a query and a key of the same width, got"
@@ -70,10 +59,6 @@ def check_widths(query: Tensor, key: Tensor) -> None:
 
 def check_added(scores: Shape, *, mask: Tensor | None, bias: Tensor | None) -> None:
     """Refuse a mask or a bias that would make more scores of the scores.
-
-    Raises:
-        ValueError: One of them isn't broadcastable to the scores' shape.
-        TypeError: The mask isn't boolean.
 
     Example:
         >>> check_added((4, 1, 5), mask=torch.ones(4, 5, dtype=torch.bool), bias=None)
@@ -100,10 +85,7 @@ def check_added(scores: Shape, *, mask: Tensor | None, bias: Tensor | None) -> N
 
 def _fits(shape: Shape, whole: Shape) -> bool:
     """Whether ``shape`` broadcasts to ``whole``, and to nothing greater."""
-    return len(shape) <= len(whole) and all(
-        size == 1 or size == there
-        for size, there in zip(reversed(shape), reversed(whole), strict=False)
-    )
+    return _broadcast(shape, whole) == tuple(whole)
 
 
 def _broadcast(first: Shape, second: Shape) -> Shape | None:

@@ -6,8 +6,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from visattn.attention.checks import check_added, check_value, check_widths, scores_shape
-from visattn.attention.fused import fused_attention
 from visattn.attention.normalisers import Normaliser, Weights, softmax
+from visattn.attention.pairwise import fused_attention
 from visattn.attention.scores import DotScore, ScoreFunction, dot_scores
 
 

@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from visattn.attention.fused import fused_attention
+from visattn.attention.pairwise import even_attention
+from visattn.attention.positions import beside
 
 TILE = 8
 """Side of the tiles of queries."""
@@ -48,9 +49,8 @@ def neighbourhood_attention(
     height, width = query.shape[-2:]
     side = len(rows)
     around = TILE + side - 1
-    distance = torch.arange(around, device=query.device) - torch.arange(
-        TILE, device=query.device
-    ).unsqueeze(1)
+    device = query.device
+    distance = torch.arange(around, device=device) - torch.arange(TILE, device=device)[:, None]
     near = (distance >= 0) & (distance < side)  # (TILE, around), for each axis alike
     index = distance.clamp(0, side - 1)
     asked = _tiles(query, 0).unflatten(2, (TILE, TILE))
@@ -59,18 +59,11 @@ def neighbourhood_attention(
     asked = torch.cat((asked, of_rows, of_columns), -1).flatten(2, 3)
     held, told = _tiles(key, side // 2), _tiles(value, side // 2)
     one = torch.eye(around, device=key.device, dtype=held.dtype)
-    at = torch.cat(
-        (one[:, None].expand(-1, around, -1), one[None].expand(around, -1, -1)), -1
-    ).flatten(0, 1)
-    held = torch.cat((held, at.expand(*held.shape[:2], -1, -1)), -1)
-    window = (near[:, None, :, None] & near[:, None]).flatten(2).flatten(0, 1)
-    mask = window & _on_the_map(height, width, side // 2, query.device).unsqueeze(1)
-    told_width = told.shape[-1]
-    more = asked.shape[-1] - told_width  # the fused kernels want rows of one width
-    told, asked, held = (
-        F.pad(t, (0, max(0, extra))) for t, extra in ((told, more), (asked, -more), (held, -more))
-    )
-    read = fused_attention(asked, held, told, scale=scale, mask=mask)[..., :told_width]
+    places = beside(one, one).flatten(0, 1)
+    held = torch.cat((held, places.expand(*held.shape[:2], -1, -1)), -1)
+    on_the_map = _in_both(*(_on_the_map(n, side // 2, device) for n in (height, width)))
+    mask = _in_both(near, near) & on_the_map.unsqueeze(1)
+    read = even_attention(asked, held, told, scale=scale, mask=mask)
     grid = ((height + TILE - 1) // TILE, (width + TILE - 1) // TILE)
     read = read.unflatten(2, (TILE, TILE)).unflatten(1, grid).permute(0, 5, 1, 3, 2, 4)
     return read.flatten(4, 5).flatten(2, 3)[..., :height, :width]
@@ -111,13 +104,14 @@ def _tiles(x: Tensor, rim: int) -> Tensor:
     return tiles.permute(0, 2, 4, 3, 5, 1).flatten(3, 4).flatten(1, 2)
 
 
-def _on_the_map(height: int, width: int, rim: int, device: torch.device) -> Tensor:
-    """(tiles, places of a tile with its rim): which of them are."""
-    there = []
-    for length in (height, width):
-        places = _starts(length, TILE + 2 * rim, device) - rim
-        there.append((places >= 0) & (places < length))
-    rows, columns = there
+def _on_the_map(length: int, rim: int, device: torch.device) -> Tensor:
+    """(tiles, places of a tile with its rim) along an axis: which of them are."""
+    places = _starts(length, TILE + 2 * rim, device) - rim
+    return (places >= 0) & (places < length)
+
+
+def _in_both(rows: Tensor, columns: Tensor) -> Tensor:
+    """Two masks of the axes, (A, S) and (B, T), as one of the places, (A * B, S * T)."""
     return (rows[:, None, :, None] & columns[:, None]).flatten(2).flatten(0, 1)
 
 

@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from visattn.basics.checks import check_numbers
+
 
 def sine_positions(length: int, channels: int, *, base: float = 10_000.0) -> Tensor:
     r"""Sines and cosines of wavelengths from 2 pi to ``base`` times that.
@@ -32,7 +34,7 @@ def sine_positions(length: int, channels: int, *, base: float = 10_000.0) -> Ten
 
     Source: Vaswani et al., arXiv:1706.03762.
     """
-    _check_sizes(length=length, channels=channels)
+    check_numbers(length=length, channels=channels)
     even = torch.arange(0, channels, 2, dtype=torch.float64)
     angles = torch.arange(length, dtype=torch.float64)[:, None] / base ** (even / channels)
     waves = torch.stack((angles.sin(), angles.cos()), -1).flatten(1)
@@ -57,14 +59,18 @@ def sine_positions_2d(height: int, width: int, channels: int, *, base: float = 1
 
     Source: Parmar et al., Image Transformer, arXiv:1802.05751.
     """
-    _check_sizes(height=height, width=width)
-    _check_sizes(least=2, channels=channels)
+    check_numbers(height=height, width=width)
+    check_numbers(least=2, channels=channels)
     for_rows = channels - channels // 2
     rows = sine_positions(height, for_rows, base=base)
     columns = sine_positions(width, channels // 2, base=base)
-    return torch.cat(
-        (rows[:, None].expand(-1, width, -1), columns[None].expand(height, -1, -1)), -1
-    )
+    return beside(rows, columns)
+
+
+def beside(rows: Tensor, columns: Tensor) -> Tensor:
+    """Vectors of each row (H, D) and of each column (W, E), for every place (H, W, D + E)."""
+    height, width = rows.shape[0], columns.shape[0]
+    return torch.cat((rows[:, None].expand(-1, width, -1), columns.expand(height, -1, -1)), -1)
 
 
 @final
@@ -88,7 +94,7 @@ class LearnedPositions(nn.Module):
 
     def __init__(self, channels: int, *, length: int) -> None:
         super().__init__()
-        _check_sizes(channels=channels, length=length)
+        check_numbers(channels=channels, length=length)
         self.table = nn.Parameter(0.02 * torch.randn(length, channels))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -122,7 +128,7 @@ class LearnedPositions2d(nn.Module):
 
     def __init__(self, channels: int, *, height: int, width: int) -> None:
         super().__init__()
-        _check_sizes(channels=channels, height=height, width=width)
+        check_numbers(channels=channels, height=height, width=width)
         self.table = nn.Parameter(0.02 * torch.randn(1, channels, height, width))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -153,7 +159,7 @@ class RelativeBias(nn.Module):
 
     def __init__(self, heads: int, *, reach: int) -> None:
         super().__init__()
-        _check_sizes(heads=heads, reach=reach)
+        check_numbers(heads=heads, reach=reach)
         self.reach = reach
         self.table = nn.Parameter(0.02 * torch.randn(heads, 2 * reach + 1))
 
@@ -190,17 +196,10 @@ class RelativeBias2d(nn.Module):
         of_rows = self.rows(height, height)[:, :, None, :, None]
         of_columns = self.columns(width, width)[:, None, :, None, :]
         places = height * width
-        total: Tensor = of_rows + of_columns
-        return total.reshape(len(total), places, places)
+        return (of_rows + of_columns).reshape(-1, places, places)
 
 
 def _distances(targets: int, sources: int, reach: int, device: torch.device) -> Tensor:
     """Row of a table of 2 reach + 1 distances for every pair, (T, S)."""
     target = torch.arange(targets, device=device)[:, None]
     return (torch.arange(sources, device=device) - target).clamp(-reach, reach) + reach
-
-
-def _check_sizes(*, least: int = 1, **sizes: int) -> None:
-    for name, size in sizes.items():
-        if size < least:
-            raise ValueError(f"{name} must be at least {least}, got {size}")

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import final
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from visattn.attention.checks import check_widths
@@ -40,6 +41,25 @@ def dot_scores(query: Tensor, key: Tensor, *, scale: float | None = None) -> Ten
     check_widths(query, key)
     factor = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
     return (query * factor) @ key.transpose(-2, -1)
+
+
+def cosine_scores(query: Tensor, key: Tensor, *, strength: Tensor | float = 1.0) -> Tensor:
+    r"""``strength * cos(query, key)``, whatever the lengths of the vectors.
+
+    Args:
+        query: (..., T, D); a vector of zeros has a cosine of 0 with everything.
+        key: (..., S, D).
+        strength: Factor on the cosines, one number or (..., T), one for each query.
+
+    Returns:
+        (..., T, S), in [-strength, strength].
+
+    Example:
+        >>> cosine_scores(torch.tensor([[2.0, 0.0]]), torch.eye(2), strength=5.0)
+        tensor([[5., 0.]])
+    """
+    cosines = F.normalize(query, dim=-1) @ F.normalize(key, dim=-1).transpose(-2, -1)
+    return cosines * (strength.unsqueeze(-1) if isinstance(strength, Tensor) else strength)
 
 
 def additive_scores(query: Tensor, key: Tensor, vector: Tensor) -> Tensor:
@@ -103,6 +123,46 @@ class DotScore(Score):
 
 
 @final
+class CosineScore(Score):
+    r"""``strength * cos(query, key)``, the score of reading a memory by content.
+
+    With `softmax` it is the content-based read of the differentiable neural computer,
+    ``softmax_s(strength cos(query, memory_s))``. The greater the strength, the nearer the read is
+    to the one slot that is most alike.
+
+    Args:
+        strength: Factor on the cosines, above 0.
+
+    Raises:
+        ValueError: The strength isn't above 0.
+
+    Example:
+        >>> from visattn.attention import attend
+        >>> memory = torch.eye(3)
+        >>> found = attend(7 * memory[1:2], memory, score=CosineScore(strength=20.0))
+        >>> found.context.round(decimals=3)
+        tensor([[0., 1., 0.]])
+
+    Source: Graves et al., Hybrid computing using a neural network with dynamic external memory,
+    Nature 538, 2016. There the controller gives a strength with each query: `cosine_scores`.
+    """
+
+    def __init__(self, *, strength: float) -> None:
+        super().__init__()
+        if strength <= 0:
+            raise ValueError(f"strength must be above 0, got {strength}")
+        self.strength = strength
+
+    def keys(self, key: Tensor) -> Tensor:
+        """The keys, of length 1."""
+        return F.normalize(key, dim=-1)
+
+    def compare(self, query: Tensor, keys: Tensor) -> Tensor:
+        """Cosines times the strength."""
+        return self.strength * F.normalize(query, dim=-1) @ keys.transpose(-2, -1)
+
+
+@final
 class GeneralScore(Score):
     """``query^T W key``, for a query and a key of any two widths.
 
@@ -124,8 +184,7 @@ class GeneralScore(Score):
 
     def keys(self, key: Tensor) -> Tensor:
         """``W key``."""
-        projected: Tensor = self.weight(key)
-        return projected
+        return self.weight(key)
 
     def compare(self, query: Tensor, keys: Tensor) -> Tensor:
         """``query . (W key)``."""
@@ -155,8 +214,7 @@ class ProjectedDotScore(Score):
 
     def keys(self, key: Tensor) -> Tensor:
         """``W_k key``."""
-        projected: Tensor = self.key(key)
-        return projected
+        return self.key(key)
 
     def compare(self, query: Tensor, keys: Tensor) -> Tensor:
         """Scaled dot products with ``W_q query``."""
@@ -189,8 +247,7 @@ class AdditiveScore(Score):
 
     def keys(self, key: Tensor) -> Tensor:
         """``U key``."""
-        projected: Tensor = self.key(key)
-        return projected
+        return self.key(key)
 
     def compare(self, query: Tensor, keys: Tensor) -> Tensor:
         """``v . tanh(W query + b + U key)``."""
@@ -231,5 +288,4 @@ class LocationScore(Score):
 
     def compare(self, query: Tensor, keys: Tensor) -> Tensor:
         """The first S of the numbers."""
-        scores: Tensor = self.weight(query)
-        return scores[..., : keys.shape[-2]]
+        return self.weight(query)[..., : keys.shape[-2]]

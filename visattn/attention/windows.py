@@ -6,6 +6,8 @@ from typing import NamedTuple, final
 import torch
 from torch import Tensor, nn
 
+from visattn.basics.checks import check_numbers
+
 
 class Window(NamedTuple):
     """What local attention adds to the global one.
@@ -94,8 +96,7 @@ class MonotonicWindow(LocalWindow):
 
     def __init__(self, half_width: int) -> None:
         super().__init__()
-        if half_width < 0:
-            raise ValueError(f"half_width must be at least 0, got {half_width}")
+        check_numbers(least=0, half_width=half_width)
         self.half_width = half_width
 
     def forward(self, query: Tensor, lengths: Tensor, size: int, *, start: int = 0) -> Window:
@@ -130,8 +131,7 @@ class PredictiveWindow(LocalWindow):
 
     def __init__(self, query_channels: int, *, hidden: int, half_width: int) -> None:
         super().__init__()
-        if half_width < 1:
-            raise ValueError(f"half_width must be at least 1, got {half_width}")
+        check_numbers(half_width=half_width)
         self.half_width = half_width
         self.place = nn.Sequential(
             nn.Linear(query_channels, hidden, bias=False),
@@ -141,8 +141,7 @@ class PredictiveWindow(LocalWindow):
 
     def centre(self, query: Tensor, lengths: Tensor) -> Tensor:
         """Where each query (N, T, D) looks, (N, T), in [0, lengths - 1]."""
-        share: Tensor = self.place(query).squeeze(-1).sigmoid()
-        return share * (lengths.unsqueeze(-1) - 1)
+        return self.place(query).squeeze(-1).sigmoid() * (lengths.unsqueeze(-1) - 1)
 
     def forward(self, query: Tensor, lengths: Tensor, size: int, *, start: int = 0) -> Window:
         """The windows around the predicted places, (N, T, S)."""

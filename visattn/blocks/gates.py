@@ -5,7 +5,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from visattn.blocks.checks import check_choice, check_numbers
+from visattn.basics.checks import check_choice, check_numbers
 from visattn.blocks.taps import Tap
 
 Init = Literal["identity", "paper"]
@@ -73,20 +73,14 @@ def zero_(*modules: nn.Module) -> None:
 def reduced_channels(channels: int, *, reduction: int, rd_divisor: int | None = None) -> int:
     """Hidden width of a gate: ``channels // reduction``, at least 1, or timm's rounding.
 
-    Args:
-        channels: Width of the map, at least 1.
-        reduction: Its divisor, at least 1.
-        rd_divisor: Round ``channels / reduction`` to a multiple of this, at least one of it, as
-            timm does (8 there): 64 channels at 16 give 8 instead of 4.
-
-    Raises:
-        ValueError: A number is below 1.
+    timm's is ``channels / reduction`` to the nearest multiple of ``rd_divisor`` (8 there), at least
+    one of it: 64 channels at 16 give 8 instead of 4.
 
     Example:
         >>> reduced_channels(64, reduction=16), reduced_channels(192, reduction=16, rd_divisor=8)
         (4, 16)
     """
-    check_numbers(channels=channels, reduction=reduction, rd_divisor=rd_divisor or 1)
+    check_numbers(channels=channels, reduction=reduction, rd_divisor=rd_divisor)
     if rd_divisor is None:
         return max(1, channels // reduction)
     rounded = int(channels / reduction + rd_divisor / 2) // rd_divisor * rd_divisor

@@ -1,9 +1,9 @@
 """The registry of blocks: from a name to a block and its own place."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
-from typing import Literal
+from typing import Any, Literal
 
 from torch import nn
 
@@ -37,22 +37,14 @@ class BlockEntry:
     brings_norm: bool = False
 
     @classmethod
-    def of(
-        cls,
-        name: str,
-        factory: BlockFactory,
-        *,
-        at: str | None = None,
-        stages: tuple[int, ...] | None = None,
-        every: int | None = None,
-    ) -> "BlockEntry":
-        """An entry whose place is the one given, the factory's own, or every branch."""
+    def of(cls, name: str, factory: BlockFactory) -> "BlockEntry":
+        """An entry whose place is the factory's own, or every branch."""
         return cls(
             name=name,
             factory=factory,
-            at=at or str(getattr(factory, "default_at", "branch")),
-            stages=stages or getattr(factory, "default_stages", None),
-            every=every or int(getattr(factory, "default_every", 1)),
+            at=getattr(factory, "default_at", "branch"),
+            stages=getattr(factory, "default_stages", None),
+            every=getattr(factory, "default_every", 1),
             stands=getattr(factory, "stands", "after"),
             brings_norm=getattr(factory, "brings_norm", False),
         )
@@ -131,7 +123,9 @@ def register_block(
         raise ValueError(
             f"The block name {name!r} is taken by {block_entry(name).factory!r}; choose another."
         )
-    _registry[name] = BlockEntry.of(name, factory, at=at, stages=stages, every=every)
+    place: dict[str, Any] = {"at": at, "stages": stages, "every": every}
+    given = {field: value for field, value in place.items() if value}
+    _registry[name] = replace(BlockEntry.of(name, factory), **given)
     return factory
 
 

@@ -27,7 +27,7 @@ def find_source(
             ``"sushi"`` for scenes that are rendered.
         split: Which split; the last test split if None.
         size: Side of scenes that are rendered.
-        scenes: How many to render of each variant, at least 8.
+        scenes: How many to render of each variant.
         prefer: Endings of test splits to be taken before others, the best first.
         **scene_options: Further arguments of `visattn.data.SushiData`.
 
@@ -39,7 +39,7 @@ def find_source(
     if str(data) == SUSHI:
         from visattn.data.generated.sushi.module import SushiData
 
-        root = SushiData(size=size, train=8, val=0, test=max(scenes, 8), **scene_options).locate()
+        root = SushiData(size=size, train=8, val=0, test=scenes, **scene_options).locate()
     known = _splits(root)
     if not known:
         if split is not None:

@@ -33,15 +33,15 @@ def view_of(
     batch_size: int,
     largest: tuple[int, int],
 ) -> ModelView:
-    """Everything that the page shows of one model.
+    """Everything that the page shows of one model; the options are those of the report.
 
     Args:
         name: What the page calls it.
         subject: The model.
         scenes: The pictures.
-        cam: Whether to add Grad-CAM; ``"auto"`` for a model without a map of its own.
-        curves: Whether to follow deletion and insertion for each map.
-        batch_size: Pictures a pass.
+        cam: As for `visattn.report_page.report`.
+        curves: Likewise.
+        batch_size: Likewise.
         largest: Height and width to which larger maps are brought.
 
     Raises:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from visattn.basics.suggestions import did_you_mean
+from visattn.basics.suggestions import nearest
 
 
 def check_name(option: str, given: object, *, names: Iterable[str]) -> None:
@@ -19,6 +19,5 @@ def check_name(option: str, given: object, *, names: Iterable[str]) -> None:
     """
     known = list(names)
     if given not in known:
-        near = did_you_mean(str(given).lower(), names=known, count=1, cutoff=0.6)
-        hint = near.replace(" Did", "; did")
-        raise ValueError(f"{option} must be one of {', '.join(known)}, got {given!r}{hint}")
+        near = nearest(str(given).lower(), names=known, count=1, quoted=True)
+        raise ValueError(f"{option} must be one of {', '.join(known)}, got {given!r}{near}")

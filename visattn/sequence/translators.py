@@ -74,10 +74,10 @@ class EncoderDecoder(SequenceModel):
         said: Decoded = self.decoder(self.encoder(source, lengths), target, forcing=forcing)
         return said
 
+    @torch.no_grad()
     def greedy(self, source: Tensor, lengths: Tensor, *, max_length: int) -> Decoded:
         """See `Decoder.greedy`."""
-        with torch.no_grad():
-            return self.decoder.greedy(self.encoder(source, lengths), max_length=max_length)
+        return self.decoder.greedy(self.encoder(source, lengths), max_length=max_length)
 
 
 @final
@@ -131,15 +131,14 @@ class EncoderOnly(SequenceModel):
         weights = None if said.weights is None else said.weights[:, :size]
         return Decoded(said.logits[:, :size], said.tokens[:, :size], weights)
 
+    @torch.no_grad()
     def greedy(self, source: Tensor, lengths: Tensor, *, max_length: int) -> Decoded:
         """Translate; nothing after the first end."""
-        with torch.no_grad():
-            said = self._said(source, lengths)
-        ended = (said.tokens == END).cumsum(1) - (said.tokens == END).int() > 0
-        beyond = torch.arange(said.tokens.shape[1], device=source.device) >= (
-            lengths.unsqueeze(1) + self.spare
-        )
-        tokens = said.tokens.masked_fill(ended | beyond, PAD)[:, :max_length]
+        said = self._said(source, lengths)
+        end = said.tokens == END
+        place = torch.arange(end.shape[1], device=source.device)
+        after = (end.cumsum(1) > end) | (place >= lengths.unsqueeze(1) + self.spare)
+        tokens = said.tokens.masked_fill(after, PAD)[:, :max_length]
         weights = None if said.weights is None else said.weights[:, :max_length]
         return Decoded(said.logits[:, :max_length], tokens, weights)
 

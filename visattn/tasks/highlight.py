@@ -60,9 +60,8 @@ def _judged(sentence: str, network: SentimentModule) -> tuple[str, Figure | None
     found = network.model(*given)
     share, label = found.logits[0].softmax(0).max(0)
     answer = f"{LABELS[int(label)]}, p = {share.item():.3f}"
-    if found.weights is None:
-        return answer, None
-    return answer, draw_highlighted(words, found.weights[0], title=answer)
+    weights = found.weights
+    return answer, None if weights is None else draw_highlighted(words, weights[0], title=answer)
 
 
 def _tagged(sentence: str, network: TaggingModule) -> tuple[str, Figure]:

@@ -1,7 +1,7 @@
 """Data that are generated, in splits for training, validation and one or several tests."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 import lightning as L
@@ -66,22 +66,32 @@ class SplitData(L.LightningDataModule, ABC):
         return [self.loader(name) for name in self.test_names] or self.loader("test")
 
 
-def batched(
-    items: Sequence[Item], *, batch_size: int, collate: Callable[[Sequence[Item]], Batch]
-) -> list[Batch]:
-    """Batches of ``batch_size`` items, the last one with what is left.
+def batch_loader(
+    groups: Iterable[Sequence[Item]],
+    *,
+    batch_size: int,
+    collate: Callable[[Sequence[Item]], Batch],
+    shuffle: bool = False,
+) -> DataLoader[Any]:
+    """Batches of each group by itself, its last one with what is left.
+
+    Args:
+        groups: Items that may share a batch.
+        batch_size: Items of a batch.
+        collate: From items to a batch.
+        shuffle: Batches in a new order each epoch.
 
     Example:
         >>> import torch
-        >>> found = batched([1, 2, 3], batch_size=2, collate=lambda x: {"x": torch.tensor(x)})
-        >>> [batch["x"].tolist() for batch in found]
-        [[1, 2], [3]]
+        >>> found = batch_loader([[1, 2, 3], [4]], batch_size=2, collate=lambda x: {"x": x})
+        >>> [batch["x"] for batch in found]
+        [[1, 2], [3], [4]]
     """
-    return [collate(items[i : i + batch_size]) for i in range(0, len(items), batch_size)]
-
-
-def batch_loader(batches: list[Batch], *, shuffle: bool = False) -> DataLoader[Any]:
-    """A loader of batches, for training in a new order each epoch."""
+    batches = [
+        collate(items[i : i + batch_size])
+        for items in groups
+        for i in range(0, len(items), batch_size)
+    ]
     return DataLoader(batches, batch_size=None, shuffle=shuffle)  # type: ignore[arg-type]
 
 

@@ -5,7 +5,8 @@ from typing import Literal, get_args
 
 from torch import Tensor, nn
 
-from visattn.blocks.checks import check_choice, check_numbers, check_odd
+from visattn.basics.checks import check_choice, check_numbers
+from visattn.blocks.checks import check_odd
 from visattn.blocks.gates import Gate, Init, zero_
 
 Padding = Literal["zeros", "circular"]
@@ -27,8 +28,7 @@ class ECA(nn.Module):
         kernel_size: Odd; from C if None.
         padding: At both ends of the channels: ``"zeros"`` as in the paper, or ``"circular"`` as in
             timm's ``ceca``, where the first and the last channel are neighbours.
-        init: ``"paper"``, or ``"identity"``: the kernel starts at zero and the gate is
-            ``2 * sigmoid``, so the output is the input bit for bit until training.
+        init: With ``"identity"`` the kernel starts at zero; see `Gate`.
 
     Shapes:
         (N, C, H, W) to (N, C, H, W). Recorded: ``channel`` (N, C), in (0, 1) or (0, 2).
@@ -38,17 +38,11 @@ class ECA(nn.Module):
             channels more than once, or a name is unknown.
 
     Example:
-        >>> import torch
         >>> sum(p.numel() for p in ECA(256).parameters())
         5
-        >>> x = torch.randn(2, 64, 7, 5)
-        >>> torch.equal(ECA(64, init="identity")(x), x)
-        True
 
     Source: Wang et al., ECA-Net, arXiv:1910.03151, and its official code.
     """
-
-    default_at = "branch"
 
     def __init__(
         self,

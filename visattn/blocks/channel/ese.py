@@ -3,7 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from visattn.blocks.checks import check_numbers
+from visattn.basics.checks import check_numbers
 from visattn.blocks.gates import Init, check_init, zero_
 from visattn.blocks.taps import Tap
 
@@ -18,8 +18,7 @@ class EffectiveSE(nn.Module):
 
     Args:
         channels: C of the map.
-        init: ``"paper"``, or ``"identity"``: the layer starts at zero and the gate is
-            ``2 * hardsigmoid``, so the output is the input bit for bit until training.
+        init: With ``"identity"`` the layer starts at zero and the gate is doubled; see `Gate`.
 
     Shapes:
         (N, C, H, W) to (N, C, H, W). Recorded: ``channel`` (N, C), in [0, 1] or [0, 2].
@@ -28,17 +27,11 @@ class EffectiveSE(nn.Module):
         ValueError: ``channels`` is below 1, or ``init`` is unknown.
 
     Example:
-        >>> import torch
         >>> sum(p.numel() for p in EffectiveSE(256).parameters())
         65792
-        >>> x = torch.randn(2, 64, 7, 5)
-        >>> torch.equal(EffectiveSE(64, init="identity")(x), x)
-        True
 
     Source: Lee and Park, CenterMask (VoVNetV2), arXiv:1911.06667.
     """
-
-    default_at = "branch"
 
     def __init__(self, channels: int, *, init: Init = "paper") -> None:
         super().__init__()

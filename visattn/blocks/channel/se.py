@@ -18,8 +18,7 @@ class SE(nn.Module):
         rd_divisor: Rounding of that number. None is the paper's and torchvision's
             ``C // reduction``; timm rounds to a multiple of 8, never below 8.
         bias: Biases on both layers: timm and torchvision have them, several ports don't.
-        init: ``"paper"``, or ``"identity"``: the last layer starts at zero and the gate is
-            ``2 * sigmoid``, so the output is the input bit for bit until training.
+        init: With ``"identity"`` the last layer starts at zero; see `Gate`.
 
     Shapes:
         (N, C, H, W) to (N, C, H, W). Recorded: ``channel`` (N, C), in (0, 1) or (0, 2).
@@ -36,8 +35,6 @@ class SE(nn.Module):
 
     Source: Hu et al., Squeeze-and-Excitation Networks, arXiv:1709.01507.
     """
-
-    default_at = "branch"
 
     def __init__(
         self,

@@ -4,7 +4,7 @@ from typing import ClassVar, Literal, get_args
 
 from torch import Tensor, nn
 
-from visattn.blocks.checks import check_choice
+from visattn.basics.checks import check_choice
 from visattn.blocks.gates import Gate, Init, check_init, reduced_channels, zero_
 from visattn.blocks.taps import Tap
 
@@ -31,8 +31,7 @@ class GlobalContext(nn.Module):
         fuse: How the context goes into the map, as above.
         eps: Of the layer normalisation.
         init: The added MLP's last layer starts at zero with either, as in the paper. With
-            ``"identity"`` the other's does, too, and the gate is ``2 * sigmoid``, so the output is
-            the input bit for bit until training.
+            ``"identity"`` the other's does, too; see `Gate`.
 
     Shapes:
         (N, C, H, W) to (N, C, H, W). Recorded: ``spatial`` (N, H, W), the softmax over the places,
@@ -42,17 +41,12 @@ class GlobalContext(nn.Module):
         ValueError: A number is below 1, ``eps`` is not positive, or a name is unknown.
 
     Example:
-        >>> import torch
         >>> sum(p.numel() for p in GlobalContext(256).parameters())
         8753
-        >>> x = torch.randn(2, 64, 7, 5)
-        >>> torch.equal(GlobalContext(64)(x), x)
-        True
 
     Source: Cao et al., GCNet, arXiv:1904.11492.
     """
 
-    default_at = "branch"
     default_stages = (2, 3, 4)
     timm_names: ClassVar = {"conv_attn.": "mask.", "mlp_add.": "add.", "mlp_scale.": "scale."}
 
@@ -74,30 +68,21 @@ class GlobalContext(nn.Module):
         self.mask = nn.Conv2d(channels, 1, 1)
         nn.init.kaiming_normal_(self.mask.weight, nonlinearity="relu")
         self.attention = Tap("spatial")
-        self.scale: ContextMLP | None = None
-        self.gate: Gate | None = None
-        if fuse != "add":
-            self.scale = ContextMLP(channels, hidden=hidden, eps=eps)
-            self.gate = Gate("channel", init=init)
-            if init == "identity":
-                zero_(self.scale.fc2)
-        self.add: ContextMLP | None = None
-        if fuse != "scale":
-            self.add = ContextMLP(channels, hidden=hidden, eps=eps)
+        self.scale = ContextMLP(channels, hidden=hidden, eps=eps) if fuse != "add" else None
+        self.gate = Gate("channel", init=init) if fuse != "add" else None
+        self.add = ContextMLP(channels, hidden=hidden, eps=eps) if fuse != "scale" else None
+        if self.scale is not None and init == "identity":
+            zero_(self.scale.fc2)
+        if self.add is not None:
             zero_(self.add.fc2)
 
     def forward(self, x: Tensor) -> Tensor:
         """Put the context of (N, C, H, W) into each of its places."""
-        context = self._context(x)
+        weights = self.attention(self.mask(x).flatten(2).softmax(2).unflatten(2, x.shape[2:]))
+        context = (x.flatten(2) @ weights.flatten(2).transpose(1, 2)).unsqueeze(3)
         if self.scale is not None and self.gate is not None:
             x = x * self.gate(self.scale(context))
         return x if self.add is None else x + self.add(context)
-
-    def _context(self, x: Tensor) -> Tensor:
-        """The map's mean by the weights of the attention, (N, C, 1, 1)."""
-        weights = self.mask(x).flatten(2).softmax(2).unflatten(2, x.shape[2:])
-        weights = self.attention(weights)
-        return (x.flatten(2) @ weights.flatten(2).transpose(1, 2)).unsqueeze(3)
 
 
 class ContextMLP(nn.Module):

@@ -4,8 +4,8 @@ from typing import Literal, get_args
 
 from torch import Tensor, nn
 
+from visattn.basics.checks import check_choice, check_numbers
 from visattn.blocks.batch_norm import SafeBatchNorm2d
-from visattn.blocks.checks import check_choice, check_numbers
 from visattn.blocks.gates import Gate, Init, reduced_channels, zero_
 from visattn.blocks.taps import Tap
 
@@ -29,10 +29,8 @@ class BAM(nn.Module):
         reduction: Both branches are ``C // reduction`` wide inside, at least 1.
         dilation: Of the two 3x3 convolutions.
         variant: ``"paper"`` or ``"official"``, as above.
-        init: ``"paper"``, or ``"identity"``: the gate is ``2 * sigmoid`` instead of
-            ``1 + sigmoid`` and its logits start at zero, so the output is the input bit for bit
-            until training. Both branches' last layers start at zero with the sum; with the
-            product only the channel branch's does, or neither would learn.
+        init: With ``"identity"`` the gate's logits start at zero, see `Gate`: both branches' last
+            layers with the sum; with the product only the channel branch's, or neither would learn.
 
     Shapes:
         (N, C, H, W) to (N, C, H, W). Recorded: ``channel`` (N, C) and ``spatial_logits``
@@ -43,12 +41,8 @@ class BAM(nn.Module):
         ValueError: A number is below 1, or a name is unknown.
 
     Example:
-        >>> import torch
         >>> sum(p.numel() for p in BAM(256).parameters())
         17361
-        >>> x = torch.randn(1, 24, 9, 6)
-        >>> torch.equal(BAM(24, init="identity")(x), x)
-        True
 
     Source: Park et al., BAM: Bottleneck Attention Module, arXiv:1807.06514, and its official code.
     """

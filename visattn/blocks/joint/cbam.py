@@ -5,8 +5,9 @@ from typing import ClassVar, Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from visattn.basics.checks import check_choice
 from visattn.blocks.batch_norm import SafeBatchNorm2d
-from visattn.blocks.checks import check_choice, check_odd
+from visattn.blocks.checks import check_odd
 from visattn.blocks.gates import Gate, Init, reduced_channels, zero_
 
 Variant = Literal["official", "timm"]
@@ -36,9 +37,7 @@ class CBAM(nn.Module):
         reduction: The MLP's hidden layer has ``C // reduction`` units, at least 1.
         kernel_size: Of the spatial convolution, odd.
         variant: ``"official"`` or ``"timm"``, as in the table.
-        init: ``"paper"``, or ``"identity"``: the MLP's last layer and the BN weight start at zero
-            and both gates are ``2 * sigmoid``, so the output is the input bit for bit until
-            training.
+        init: With ``"identity"`` the MLP's last layer and the BN weight start at zero; see `Gate`.
 
     Shapes:
         (N, C, H, W) to (N, C, H, W). Recorded: ``channel`` (N, C) and ``spatial`` (N, H, W), each
@@ -48,18 +47,13 @@ class CBAM(nn.Module):
         ValueError: A number is below 1, ``kernel_size`` is even, or a name is unknown.
 
     Example:
-        >>> import torch
         >>> sum(p.numel() for p in CBAM(256).parameters())
         8564
-        >>> x = torch.randn(1, 24, 9, 6)
-        >>> torch.equal(CBAM(24, init="identity")(x), x)
-        True
 
     Source: Woo et al., CBAM: Convolutional Block Attention Module, arXiv:1807.06521, and its
     official code.
     """
 
-    default_at = "branch"
     timm_names: ClassVar = {
         "channel.": "channel.",
         "spatial.conv.conv.": "spatial.conv.",

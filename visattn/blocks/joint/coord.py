@@ -21,8 +21,7 @@ class CoordinateAttention(nn.Module):
         reduction: The hidden layer has ``C // reduction`` units, at least 8.
         rd_divisor: Round that number to a multiple of this, as timm does (8 there).
         bias: Biases on the three layers: the official code has them, timm doesn't.
-        init: ``"paper"``, or ``"identity"``: the last two layers start at zero and both gates are
-            ``2 * sigmoid``, so the output is the input bit for bit until training.
+        init: With ``"identity"`` the last two layers start at zero; see `Gate`.
 
     Shapes:
         (N, C, H, W) to (N, C, H, W). Recorded as ``gate``: ``rows`` (N, C, H, 1) and ``columns``
@@ -32,18 +31,12 @@ class CoordinateAttention(nn.Module):
         ValueError: A number is below 1, or ``init`` is unknown.
 
     Example:
-        >>> import torch
         >>> sum(p.numel() for p in CoordinateAttention(256).parameters())
         6680
-        >>> x = torch.randn(1, 24, 9, 6)
-        >>> torch.equal(CoordinateAttention(24, init="identity")(x), x)
-        True
 
     Source: Hou et al., Coordinate Attention for Efficient Mobile Network Design,
     arXiv:2103.02907, and its official code.
     """
-
-    default_at = "branch"
 
     def __init__(
         self,

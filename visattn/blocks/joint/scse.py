@@ -5,7 +5,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from visattn.blocks.checks import check_choice
+from visattn.basics.checks import check_choice
 from visattn.blocks.gates import Gate, Init, check_init, reduced_channels, zero_
 
 Combine = Literal["sum", "max"]
@@ -25,9 +25,8 @@ class SCSE(nn.Module):
         reduction: The channel gate's hidden layer has ``C // reduction`` units, at least 1. The
             paper and its code use 2.
         combine: ``"sum"`` or ``"max"``, as above.
-        init: ``"paper"``, or ``"identity"``: both gates' last layers start at zero, so the output
-            is the input bit for bit until training. Gates of 1/2 do that in the sum; for the
-            maximum the gates are ``2 * sigmoid``.
+        init: With ``"identity"`` both gates' last layers start at zero. Gates of 1/2 do in the sum;
+            for the maximum they are ``2 * sigmoid``, see `Gate`.
 
     Shapes:
         (N, C, H, W) to (N, C, H, W). Recorded: ``channel`` (N, C) and ``spatial`` (N, H, W), each
@@ -37,18 +36,12 @@ class SCSE(nn.Module):
         ValueError: A number is below 1, or a name is unknown.
 
     Example:
-        >>> import torch
         >>> sum(p.numel() for p in SCSE(256).parameters())
         8721
-        >>> x = torch.randn(1, 24, 9, 6)
-        >>> torch.equal(SCSE(24, init="identity")(x), x)
-        True
 
     Source: Roy et al., Concurrent Spatial and Channel Squeeze & Excitation in Fully Convolutional
     Networks, arXiv:1803.02579, and its official code.
     """
-
-    default_at = "branch"
 
     def __init__(
         self,

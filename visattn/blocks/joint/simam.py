@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from visattn.blocks.checks import check_numbers
+from visattn.basics.checks import check_numbers
 from visattn.blocks.gates import Gate
 
 

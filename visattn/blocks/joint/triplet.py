@@ -3,8 +3,9 @@
 import torch
 from torch import Tensor, nn
 
+from visattn.basics.checks import check_numbers
 from visattn.blocks.batch_norm import SafeBatchNorm2d
-from visattn.blocks.checks import check_numbers, check_odd
+from visattn.blocks.checks import check_odd
 from visattn.blocks.gates import Gate, Init
 
 
@@ -20,8 +21,7 @@ class TripletAttention(nn.Module):
         channels: C of the map; no parameter depends on it.
         kernel_size: Of the three convolutions, odd.
         spatial: With ``g_hw``; the mean of two without it (the official ``no_spatial``).
-        init: ``"paper"``, or ``"identity"``: the BN weights start at zero and the gates are
-            ``2 * sigmoid``, so the output is the input bit for bit until training.
+        init: With ``"identity"`` the BN weights start at zero; see `Gate`.
 
     Shapes:
         (N, C, H, W) to (N, C, H, W). Recorded: ``spatial`` (N, H, W) and as ``gate`` the two
@@ -31,18 +31,12 @@ class TripletAttention(nn.Module):
         ValueError: A number is below 1, ``kernel_size`` is even, or ``init`` is unknown.
 
     Example:
-        >>> import torch
         >>> sum(p.numel() for p in TripletAttention(256).parameters())
         300
-        >>> x = torch.randn(1, 24, 9, 6)
-        >>> torch.equal(TripletAttention(24, init="identity")(x), x)
-        True
 
     Source: Misra et al., Rotate to Attend: Convolutional Triplet Attention Module,
     arXiv:2010.03045, and its official code.
     """
-
-    default_at = "branch"
 
     def __init__(
         self,
@@ -59,11 +53,8 @@ class TripletAttention(nn.Module):
         self.columns = Gate("gate", init=init)
         self.hc = PlaneBranch(kernel_size=kernel_size, init=init)
         self.rows = Gate("gate", init=init)
-        self.hw: PlaneBranch | None = None
-        self.spatial: Gate | None = None
-        if spatial:
-            self.hw = PlaneBranch(kernel_size=kernel_size, init=init)
-            self.spatial = Gate("spatial", init=init)
+        self.hw = PlaneBranch(kernel_size=kernel_size, init=init) if spatial else None
+        self.spatial = Gate("spatial", init=init) if spatial else None
 
     def forward(self, x: Tensor) -> Tensor:
         """Gate every value of (N, C, H, W) by the planes that it is in."""

@@ -5,8 +5,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from visattn.basics.checks import check_numbers
 from visattn.blocks.batch_norm import with_norm
-from visattn.blocks.checks import check_numbers
+from visattn.blocks.gates import reduced_channels
 from visattn.blocks.taps import Tap
 
 
@@ -86,13 +87,12 @@ class SelectiveKernel(nn.Module):
         split_input: bool = False,
     ) -> None:
         super().__init__()
-        taken = channels if in_channels is None else in_channels
         check_numbers(
             "SelectiveKernel",
-            channels=channels, in_channels=taken, stride=stride, dilation=dilation, groups=groups,
-            reduction=reduction, least_hidden=least_hidden,
-            rd_divisor=1 if rd_divisor is None else rd_divisor,
+            channels=channels, in_channels=in_channels, stride=stride, dilation=dilation,
+            groups=groups, reduction=reduction, least_hidden=least_hidden, rd_divisor=rd_divisor,
         )  # fmt: skip
+        taken = in_channels or channels
         if split_input and taken % 2:
             raise ValueError(
                 f"SelectiveKernel: split_input needs an even number of channels, got {taken}."
@@ -132,6 +132,5 @@ def _hidden(channels: int, reduction: int, *, least: int, divisor: int | None) -
     """Width of z: the paper's, or timm's rounding, which never takes more than a tenth away."""
     if divisor is None:
         return max(channels // reduction, least)
-    wanted = channels / reduction
-    rounded = max(divisor, int(wanted + divisor / 2) // divisor * divisor)
-    return rounded + divisor if rounded < 0.9 * wanted else rounded
+    rounded = reduced_channels(channels, reduction=reduction, rd_divisor=divisor)
+    return rounded + divisor if rounded < 0.9 * (channels / reduction) else rounded

@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from visattn.basics.checks import check_numbers
 from visattn.blocks.batch_norm import SafeBatchNorm2d, with_norm
-from visattn.blocks.checks import check_numbers
 from visattn.blocks.gates import Gate, Init, zero_
 from visattn.blocks.taps import Tap
 
@@ -41,9 +41,8 @@ class AttentionBranch(nn.Module):
         num_classes: K, of the branch's answers.
         next_stage: The module that follows the block in the model, from (N, C, H, W) to a map; it
             is copied. A 3x3 convolution with BN and ReLU if None.
-        init: ``"paper"``, or ``"identity"``: the gate is ``2 * sigmoid`` instead of
-            ``1 + sigmoid`` and its logits start at zero, so the output is the input bit for bit
-            until training.
+        init: With ``"identity"`` the gate is ``2 * sigmoid`` instead of ``1 + sigmoid`` and its
+            logits start at zero; see `Gate`.
 
     Shapes:
         (N, C, H, W) to (N, C, H, W). Recorded: ``spatial`` (N, H, W), in (0, 1) or (0, 2), and
@@ -108,10 +107,7 @@ class AttentionBranch(nn.Module):
         """Gate the places of (N, C, H, W)."""
         classes = self.class_maps(self.bn(self.stage(x)))
         self.class_logits(self.answer(classes.mean((2, 3), keepdim=True)).flatten(1))
-        plane = F.interpolate(
-            self.to_plane(classes), size=x.shape[2:], mode="bilinear", align_corners=False
-        )
-        gate = self.gate(plane)
+        gate = self.gate(F.interpolate(self.to_plane(classes), x.shape[2:], mode="bilinear"))
         return x * (1 + gate) if self.residual else x * gate
 
 

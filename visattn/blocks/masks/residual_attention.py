@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from visattn.basics.checks import check_choice, check_numbers
 from visattn.blocks.batch_norm import SafeBatchNorm2d
-from visattn.blocks.checks import check_choice, check_numbers
 from visattn.blocks.gates import Gate, Init, check_init, zero_
 from visattn.blocks.taps import Tap
 
@@ -40,9 +40,9 @@ class ResidualAttention(nn.Module):
             the paper: 3 times for 56 x 56, twice for 28 x 28, once for 14 x 14; twice without a
             ``size``.
         attention: ``"mixed"``, ``"channel"`` or ``"spatial"``, as above.
-        init: ``"paper"``, or ``"identity"``, so that the output is the trunk bit for bit until
-            training: the mixed gate is ``2 * sigmoid`` instead of ``1 + sigmoid`` and z starts at
-            zero; the other two have a scalar s, zero at the start, and ``1 + s m``.
+        init: With ``"identity"`` the mixed gate is ``2 * sigmoid`` instead of ``1 + sigmoid`` and z
+            starts at zero, see `Gate`; the other two have a scalar s, zero at the start, and
+            ``1 + s m``.
 
     Shapes:
         x (N, in_channels, h, w) and trunk (N, C, H, W) to (N, C, H, W); x may be larger than the
@@ -79,11 +79,10 @@ class ResidualAttention(nn.Module):
     ) -> None:
         super().__init__()
         check_init(init)
-        taken = channels if in_channels is None else in_channels
         depth = _depth(size) if depth is None else depth
-        check_numbers("ResidualAttention", channels=channels, in_channels=taken, depth=depth)
+        check_numbers("ResidualAttention", channels=channels, in_channels=in_channels, depth=depth)
         check_choice("attention", attention, get_args(Attention))
-        self.hourglass = _Hourglass(taken, channels, depth=depth)
+        self.hourglass = _Hourglass(in_channels or channels, channels, depth=depth)
         self.head = nn.Sequential(
             SafeBatchNorm2d(channels),
             nn.ReLU(),
@@ -104,7 +103,8 @@ class ResidualAttention(nn.Module):
     def forward(self, x: Tensor, trunk: Tensor | None = None) -> Tensor:
         """Strengthen the trunk (N, C, H, W) by what the branch sees in x."""
         trunk = x if trunk is None else trunk
-        gate = self.gate(self.head(_resized(self.hourglass(x), like=trunk)))
+        seen = F.interpolate(self.hourglass(x), trunk.shape[2:], mode="bilinear")
+        gate = self.gate(self.head(seen))
         self.spatial(gate.mean(1, keepdim=True) - 1)
         return trunk * gate  # in this order the result has the memory layout of the trunk
 
@@ -151,7 +151,7 @@ class _Hourglass(nn.Module):
         x = self.bottom(levels.pop())
         for skip, up in zip(reversed(self.skip), reversed(self.up), strict=True):
             fine = levels.pop()
-            x = up(skip(fine) + _resized(x, like=fine))
+            x = up(skip(fine) + F.interpolate(x, fine.shape[2:], mode="bilinear"))
         return x
 
 
@@ -167,9 +167,8 @@ class _Unit(nn.Module):
         self.conv2 = nn.Conv2d(hidden, hidden, 3, padding=1, bias=False)
         self.bn3 = SafeBatchNorm2d(hidden)
         self.conv3 = nn.Conv2d(hidden, channels, 1, bias=False)
-        self.around: nn.Conv2d | None = None
-        if in_channels != channels:
-            self.around = nn.Conv2d(in_channels, channels, 1, bias=False)
+        same = in_channels == channels
+        self.around = None if same else nn.Conv2d(in_channels, channels, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         normal = self.bn1(x).relu()
@@ -177,10 +176,6 @@ class _Unit(nn.Module):
         y = self.conv2(self.bn2(y).relu())
         y = self.conv3(self.bn3(y).relu())
         return y + (x if self.around is None else self.around(normal))
-
-
-def _resized(x: Tensor, *, like: Tensor) -> Tensor:
-    return F.interpolate(x, size=like.shape[2:], mode="bilinear", align_corners=False)
 
 
 def _depth(size: tuple[int, int] | None) -> int:

@@ -1,12 +1,14 @@
 """A spatial mask: a small branch estimates where the object is, and the features are masked."""
 
 import itertools
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from visattn.basics.checks import check_numbers
+from visattn.blocks.gates import Init
 from visattn.blocks.taps import Tap
 
 MaskForm = Literal["product", "residual", "annealed"]
@@ -84,7 +86,7 @@ class SpatialMask(nn.Module):
         self,
         channels: int,
         *,
-        init: Literal["paper", "identity"] = "paper",
+        init: Init = "paper",
         form: MaskForm = "product",
         hard: bool = False,
         detach: bool = False,
@@ -94,15 +96,10 @@ class SpatialMask(nn.Module):
     ) -> None:
         super().__init__()
         _check_choice("init", init, ("paper", "identity"))
-        _check_choice("form", form, ("product", "residual", "annealed"))
-        for name, value, least in (
-            ("channels", channels, 1),
-            ("erode", erode, 0),
-            ("width", width, 2),
-            ("depth", depth, 1),
-        ):
-            if value < least:
-                raise ValueError(f"SpatialMask: {name} must be at least {least}, got {value}.")
+        _check_choice("form", form, get_args(MaskForm))
+        check_numbers("SpatialMask", channels=channels, depth=depth)
+        check_numbers("SpatialMask", least=0, erode=erode)
+        check_numbers("SpatialMask", least=2, width=width)
         self.channels = channels
         self.form: MaskForm = form
         self.hard = hard
@@ -112,10 +109,8 @@ class SpatialMask(nn.Module):
         self.spatial_logits = Tap("spatial_logits")
         self.spatial = Tap("spatial")
         annealed = form == "annealed"
-        self.register_parameter(
-            "strength",
-            nn.Parameter(torch.zeros(())) if init == "identity" and not annealed else None,
-        )
+        learned = init == "identity" and not annealed
+        self.register_parameter("strength", nn.Parameter(torch.zeros(())) if learned else None)
         self.register_buffer("leak", torch.ones(()) if annealed else None)
 
     def logits(self, x: Tensor) -> Tensor:
@@ -178,10 +173,10 @@ class _EncoderDecoder(nn.Module):
         widths = [width * min(2**level, 4) for level in range(depth)]
         self.down = nn.ModuleList(
             nn.Sequential(
-                *_convolution(channels if level == 0 else widths[level - 1], out, stride=2),
-                *(_convolution(out, out) if level else ()),
+                *_convolution(fine, coarse, stride=2),
+                *(_convolution(coarse, coarse) if level else ()),
             )
-            for level, out in enumerate(widths)
+            for level, (fine, coarse) in enumerate(itertools.pairwise([channels, *widths]))
         )
         self.context = nn.Linear(widths[-1], widths[-1])
         self.lateral = nn.ModuleList(
@@ -191,16 +186,15 @@ class _EncoderDecoder(nn.Module):
         self.head = nn.Conv2d(width, 4, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        levels: list[Tensor] = []
-        features = x
+        levels = [x]
         for down in self.down:
-            features = down(features)
-            levels.append(features)
+            levels.append(down(levels[-1]))
         features = levels.pop()
         features = features + self.context(features.mean((2, 3)))[:, :, None, None]
-        for level in reversed(range(len(levels))):
-            skip = levels[level]
-            features = self.up[level](skip + _resize(self.lateral[level](features), skip))
+        for lateral, up in zip(reversed(self.lateral), reversed(self.up), strict=True):
+            fine = levels.pop()
+            coarse = F.interpolate(lateral(features), fine.shape[2:], mode="bilinear")
+            features = up(fine + coarse)
         plane = F.pixel_shuffle(self.head(features), 2)
         # a crop by negative padding: slices would tie an exported program to odd or even sizes
         return F.pad(plane, (0, x.shape[3] - plane.shape[3], 0, x.shape[2] - plane.shape[2]))
@@ -220,11 +214,7 @@ def _convolution(inputs: int, outputs: int, *, stride: int = 1) -> tuple[nn.Modu
     )
 
 
-def _resize(features: Tensor, like: Tensor) -> Tensor:
-    return F.interpolate(features, size=like.shape[-2:], mode="bilinear", align_corners=False)
-
-
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
-        options = ", ".join(repr(choice) for choice in choices)
-        raise ValueError(f"SpatialMask: {name} must be one of {options}; got {value!r}.")
+        known = ", ".join(map(repr, choices))
+        raise ValueError(f"SpatialMask: {name} must be one of {known}; got {value!r}.")

@@ -6,11 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from visattn.attention import scaled_softmax
-from visattn.blocks.checks import check_numbers, check_odd
+from visattn.attention.pairwise import even_attention, scaled_softmax
+from visattn.basics.checks import check_numbers
+from visattn.blocks.checks import check_odd
 from visattn.blocks.self_attention.positions import (
     RelativePositions,
-    even_softmax_attention,
     heads_map,
     map_heads,
 )
@@ -83,14 +83,13 @@ class AugmentedConv(nn.Module):
         size: tuple[int, int] = (14, 14),
     ) -> None:
         super().__init__()
-        taken = channels if in_channels is None else in_channels
         height, width = size
         check_numbers(
             "AugmentedConv",
-            channels=channels, in_channels=taken, stride=stride, dilation=dilation, groups=groups,
-            key_width=key_width, height=height, width=width,
-            heads=1 if heads is None else heads,
+            channels=channels, in_channels=in_channels, stride=stride, dilation=dilation,
+            groups=groups, key_width=key_width, height=height, width=width, heads=heads,
         )  # fmt: skip
+        taken = in_channels or channels
         check_odd(kernel_size)
         if not (kappa > 0 and 0 < upsilon <= 1):
             raise ValueError(
@@ -132,7 +131,7 @@ class AugmentedConv(nn.Module):
         if self.relative is not None:
             query, key = self.relative(query, key, size)
         query = self.tap(query, key, size, size)
-        return heads_map(even_softmax_attention(query, key, value, scale=self.scale), size)
+        return heads_map(even_attention(query, key, value, scale=self.scale), size)
 
     def extra_repr(self) -> str:
         """The heads and the widths of keys and values, for printing."""

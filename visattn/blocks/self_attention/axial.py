@@ -5,9 +5,8 @@ from functools import partial
 from torch import Tensor, nn
 
 from visattn.attention import axial_weights, column_attention, row_attention, with_places
-from visattn.blocks.checks import check_choice, check_numbers
 from visattn.blocks.gates import Init, check_init
-from visattn.blocks.self_attention.positions import ABSOLUTE, Position, absolute_positions
+from visattn.blocks.self_attention.positions import Position, absolute_positions
 from visattn.blocks.self_attention.readout import Readout, head_width
 from visattn.blocks.taps import PairwiseTap
 
@@ -41,12 +40,8 @@ class Axial(nn.Module):
         ValueError: A number is below 1, the heads don't divide the channels, or a name is unknown.
 
     Example:
-        >>> import torch
         >>> sum(p.numel() for p in Axial(256).parameters())
         180992
-        >>> x = torch.randn(2, 16, 5, 7)
-        >>> torch.equal(Axial(16)(x), x)
-        True
 
     Source: Ho et al., arXiv:1912.12180; columns before rows as in Wang et al., Axial-DeepLab,
     arXiv:2003.07853.
@@ -69,8 +64,6 @@ class Axial(nn.Module):
     ) -> None:
         super().__init__()
         check_init(init)
-        check_numbers("Axial", channels=channels, reduction=reduction, heads=heads)
-        check_choice("position", position, ABSOLUTE)
         width = head_width("Axial", channels, reduction=reduction, heads=heads)
         self.heads = heads
         self.scale = (width // heads) ** -0.5
@@ -88,15 +81,8 @@ class Axial(nn.Module):
         down = [self._grid(part) for part in self.columns(self.absolute(x)).chunk(3, 1)]
         read = _map(column_attention(*down, scale=self.scale))
         along = [self._grid(part) for part in self.rows(read).chunk(3, 1)]
-        query, row_key, column_query, column_key = (
-            t.flatten(2, 3) for t in (along[0], along[1], down[0], down[1])
-        )
-        self.tap(
-            with_places(query, size=size),
-            with_places(row_key, column_query, column_key, size=size),
-            size,
-            size,
-        )
+        query, *keys = (t.flatten(2, 3) for t in (along[0], along[1], down[0], down[1]))
+        self.tap(with_places(query, size=size), with_places(*keys, size=size), size, size)
         return x + self.readout(_map(row_attention(*along, scale=self.scale)))
 
     def _grid(self, x: Tensor) -> Tensor:

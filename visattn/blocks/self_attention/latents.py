@@ -10,10 +10,9 @@ from visattn.attention import (
     softmax_weights,
     split_heads,
 )
-from visattn.blocks.checks import check_choice, check_numbers
+from visattn.basics.checks import check_numbers
 from visattn.blocks.gates import Init, check_init
 from visattn.blocks.self_attention.positions import (
-    ABSOLUTE,
     Position,
     absolute_positions,
     heads_map,
@@ -42,13 +41,8 @@ class Latents(nn.Module):
         channels: C of the map.
         latents: L.
         reduction: The latents have ``C // reduction`` channels, at least 1.
-        heads: Their number, a divisor of that.
         depth: Self-attention and MLP layers among the latents; 0 for none.
-        position: ``"none"``, or ``"sine"`` or ``"learned"`` ones added to the map before the
-            queries, keys and values.
-        norm: BN after the last convolution.
-        size: (H, W) of the map, for learned positions; on another map they are interpolated.
-        init: ``"paper"`` or ``"identity"``, the same here: what is added starts at zero.
+        heads, position, norm, size, init: As in `Axial`.
 
     Shapes:
         (N, C, H, W) to (N, C, H, W). Recorded: ``pairwise``, query and key grid (H, W).
@@ -85,12 +79,8 @@ class Latents(nn.Module):
     ) -> None:
         super().__init__()
         check_init(init)
-        check_numbers(
-            "Latents", channels=channels, latents=latents, reduction=reduction, heads=heads
-        )
-        if depth < 0:
-            raise ValueError(f"Latents: depth must be at least 0, got {depth}.")
-        check_choice("position", position, ABSOLUTE)
+        check_numbers("Latents", latents=latents)
+        check_numbers("Latents", least=0, depth=depth)
         width = head_width("Latents", channels, reduction=reduction, heads=heads)
         self.heads = heads
         self.scale = (width // heads) ** -0.5
@@ -127,11 +117,7 @@ class Latents(nn.Module):
 
 
 class LatentLayer(nn.Module):
-    """Self-attention and an MLP of twice the width, each after a layer norm and beside a shortcut.
-
-    Shapes:
-        (N, L, width) to the same.
-    """
+    """Self-attention and an MLP of twice the width, each after a layer norm, with a shortcut."""
 
     def __init__(self, width: int, *, heads: int) -> None:
         super().__init__()
@@ -142,8 +128,7 @@ class LatentLayer(nn.Module):
         )
 
     def forward(self, latents: Tensor) -> Tensor:
-        """Let the latents read each other."""
+        """Let the latents (N, L, width) read each other."""
         read = self.attention(self.norm(latents), need_weights=False).context
         latents = latents + read
-        out: Tensor = latents + self.mlp(latents)
-        return out
+        return latents + self.mlp(latents)

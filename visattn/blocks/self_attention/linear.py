@@ -10,7 +10,6 @@ from visattn.attention import (
     product_attention,
     product_weights,
 )
-from visattn.blocks.checks import check_numbers
 from visattn.blocks.gates import Init, check_init
 from visattn.blocks.self_attention.positions import heads_map, map_heads
 from visattn.blocks.self_attention.readout import Readout, head_width
@@ -34,12 +33,8 @@ class LinearAttention(nn.Module):
     the width of a head: the maps are broader than a softmax's.
 
     Args:
-        channels: C of the map.
-        reduction: Queries, keys and values have ``C // reduction`` channels, at least 1.
-        heads: Their number, a divisor of that.
+        channels, reduction, heads, norm, init: As in `Axial`.
         features: One of the two above.
-        norm: BN after the last convolution.
-        init: ``"paper"`` or ``"identity"``, the same here: what is added starts at zero.
 
     Shapes:
         (N, C, H, W) to (N, C, H, W). Recorded: ``pairwise``, query and key grid (H, W).
@@ -48,12 +43,8 @@ class LinearAttention(nn.Module):
         ValueError: A number is below 1, the heads don't divide the channels, or a name is unknown.
 
     Example:
-        >>> import torch
         >>> sum(p.numel() for p in LinearAttention(256).parameters())
         132224
-        >>> x = torch.randn(2, 16, 5, 7)
-        >>> torch.equal(LinearAttention(16)(x), x)
-        True
 
     Source: Shen et al., Efficient Attention, arXiv:1812.01243; Katharopoulos et al., Transformers
     are RNNs, arXiv:2006.16236.
@@ -75,7 +66,6 @@ class LinearAttention(nn.Module):
     ) -> None:
         super().__init__()
         check_init(init)
-        check_numbers("LinearAttention", channels=channels, reduction=reduction, heads=heads)
         if features not in get_args(Features):
             raise ValueError(f"features must be one of {get_args(Features)}, got {features!r}.")
         width = head_width("LinearAttention", channels, reduction=reduction, heads=heads)

@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from visattn.attention import neighbourhood_attention, neighbourhood_weights, with_places
-from visattn.blocks.checks import check_numbers, check_odd, head_count
+from visattn.basics.checks import check_numbers
+from visattn.blocks.checks import check_odd, head_count
 from visattn.blocks.self_attention.positions import mean_of_windows
 from visattn.blocks.taps import PairwiseTap
 
@@ -64,16 +65,15 @@ class LocalSelfAttention(nn.Module):
         kernel_size: int = 7,
     ) -> None:
         super().__init__()
-        taken = channels if in_channels is None else in_channels
         check_numbers(
-            "LocalSelfAttention",
-            channels=channels, in_channels=taken, stride=stride,
-        )  # fmt: skip
+            "LocalSelfAttention", channels=channels, in_channels=in_channels, stride=stride
+        )
         check_odd(kernel_size)
         self.heads = head_count("LocalSelfAttention", heads, channels=channels)
         self.stride = stride
         width = channels // self.heads
         self.scale = width**-0.5
+        taken = in_channels or channels
         self.qkv = nn.Conv2d(taken, 3 * channels, 1, bias=False)
         nn.init.normal_(self.qkv.weight, std=taken**-0.5)
         half = (width + 1) // 2
@@ -91,12 +91,8 @@ class LocalSelfAttention(nn.Module):
         rows = F.pad(self.rows, (0, self.columns.shape[1]))
         columns = F.pad(self.columns, (half, 0))
         asked, held = (part.flatten(3).transpose(2, 3) for part in (query, key))
-        self.tap(
-            with_places(asked, asked @ rows.T, asked @ columns.T, size=size),
-            with_places(held, size=size),
-            size,
-            size,
-        )
+        asked = with_places(asked, asked @ rows.T, asked @ columns.T, size=size)
+        self.tap(asked, with_places(held, size=size), size, size)
         images = [part.flatten(0, 1) for part in (query, key, value)]
         read = neighbourhood_attention(*images, rows=rows, columns=columns, scale=self.scale)
         y = read.unflatten(0, (-1, self.heads)).flatten(1, 2)

@@ -4,13 +4,13 @@ from typing import ClassVar, get_args
 
 from torch import Tensor, nn
 
-from visattn.attention import scaled_softmax
-from visattn.blocks.checks import check_choice, check_numbers, head_count
+from visattn.attention.pairwise import even_attention, scaled_softmax
+from visattn.basics.checks import check_choice, check_numbers
+from visattn.blocks.checks import head_count
 from visattn.blocks.self_attention.positions import (
     Position,
     RelativePositions,
     absolute_positions,
-    even_softmax_attention,
     heads_map,
     map_heads,
     mean_of_windows,
@@ -86,23 +86,23 @@ class MultiHeadSelfAttention(nn.Module):
         size: tuple[int, int] = (14, 14),
     ) -> None:
         super().__init__()
-        taken = channels if in_channels is None else in_channels
         height, width = size
         check_numbers(
             "MultiHeadSelfAttention",
-            channels=channels, in_channels=taken, stride=stride, height=height, width=width,
+            channels=channels, in_channels=in_channels, stride=stride, height=height, width=width,
         )  # fmt: skip
+        taken = in_channels or channels
         check_choice("position", position, get_args(Position))
         self.heads = head_count("MultiHeadSelfAttention", heads, channels=channels)
         self.stride = stride
         self.scale = (channels // self.heads) ** -0.5
         table_size = (height * stride, width * stride)
-        self.absolute = absolute_positions(position, taken, size=table_size)
+        relative = position == "relative"
+        self.absolute = absolute_positions("none" if relative else position, taken, size=table_size)
         self.qkv = nn.Conv2d(taken, 3 * channels, 1, bias=False)
         nn.init.normal_(self.qkv.weight, std=taken**-0.5)
-        self.relative: RelativePositions | None = None
-        if position == "relative":
-            self.relative = RelativePositions(channels // self.heads, size=table_size)
+        width = channels // self.heads
+        self.relative = RelativePositions(width, size=table_size) if relative else None
         self.tap = PairwiseTap(scaled_softmax(self.scale))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -113,7 +113,7 @@ class MultiHeadSelfAttention(nn.Module):
         if self.relative is not None:
             query, key = self.relative(query, key, size)
         query = self.tap(query, key, size, size)
-        y = heads_map(even_softmax_attention(query, key, value, scale=self.scale), size)
+        y = heads_map(even_attention(query, key, value, scale=self.scale), size)
         return y if self.stride == 1 else mean_of_windows(y, self.stride)
 
     def extra_repr(self) -> str:

@@ -5,21 +5,25 @@ from typing import ClassVar, Literal, get_args
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from visattn.attention import (
-    PairwiseFunction,
+from visattn.attention.pairwise import (
     dot_attention,
     dot_weights,
+    even_attention,
     relu_sum_attention,
     relu_sum_weights,
     scaled_softmax,
 )
+from visattn.basics.checks import check_choice, check_numbers
 from visattn.blocks.batch_norm import SafeBatchNorm2d
-from visattn.blocks.checks import check_choice, check_numbers
 from visattn.blocks.gates import Init, check_init, zero_
-from visattn.blocks.self_attention.positions import even_softmax_attention
 from visattn.blocks.taps import PairwiseTap
 
 Pairwise = Literal["embedded_gaussian", "gaussian", "dot", "concatenation"]
+UNSCALED = {
+    "dot": (dot_weights, dot_attention),
+    "concatenation": (relu_sum_weights, relu_sum_attention),
+}
+"""The functions that divide by the number of keys, their weights and what is read by them."""
 
 
 class NonLocal(nn.Module):
@@ -39,9 +43,6 @@ class NonLocal(nn.Module):
     The scale s: the paper has none, and unscaled scores overflow half precision. The default is
     ``1 / sqrt(width of theta)``, as in mmcv; timm divides by ``sqrt(C)``.
 
-    The BN weight starts at zero in the paper already, so the block starts as the identity with
-    either ``init``; without BN the last convolution does.
-
     Args:
         channels: C of the map.
         reduction: theta, phi and g have ``C // reduction`` channels, at least 1.
@@ -51,7 +52,8 @@ class NonLocal(nn.Module):
         subsample: Keys and values from a 2 x 2 max-pooled map, a quarter of the work. Maps of one
             row or column are not pooled along it.
         norm: BN after the last convolution.
-        init: ``"paper"`` or ``"identity"``, the same here.
+        init: ``"paper"`` or ``"identity"``, the same here: the BN weight starts at zero already in
+            the paper, and without BN the last convolution does.
 
     Shapes:
         (N, C, H, W) to (N, C, H, W). Recorded: ``pairwise``, query grid (H, W), key grid (H, W) or
@@ -62,12 +64,8 @@ class NonLocal(nn.Module):
             that has none.
 
     Example:
-        >>> import torch
         >>> sum(p.numel() for p in NonLocal(256).parameters())
         132224
-        >>> x = torch.randn(2, 16, 5, 7)
-        >>> torch.equal(NonLocal(16)(x), x)
-        True
 
     Source: Wang et al., Non-local Neural Networks, arXiv:1711.07971.
     """
@@ -94,40 +92,31 @@ class NonLocal(nn.Module):
         check_choice("pairwise", pairwise, get_args(Pairwise))
         width = max(1, channels // reduction)
         self.subsample = subsample
-        self.theta: nn.Conv2d | None = None
-        self.phi: nn.Conv2d | None = None
-        if pairwise != "gaussian":
-            self.theta = nn.Conv2d(channels, width, 1)
-            self.phi = nn.Conv2d(channels, width, 1)
+        plain, joint = pairwise == "gaussian", pairwise == "concatenation"
+        self.theta = None if plain else nn.Conv2d(channels, width, 1)
+        self.phi = None if plain else nn.Conv2d(channels, width, 1)
         self.g = nn.Conv2d(channels, width, 1)
-        self.mix: nn.Linear | None = None
-        if pairwise == "concatenation":
-            self.mix = nn.Linear(2 * width, 1, bias=False)
-        factor = _scale(pairwise, scale, width=width, channels=channels)
-        self.scale = factor
+        self.mix = nn.Linear(2 * width, 1, bias=False) if joint else None
+        self.scale = _scale(pairwise, scale, width=width, channels=channels)
         self.pairwise = pairwise
         self.out = nn.Conv2d(width, channels, 1)
         self.bn = SafeBatchNorm2d(channels) if norm else None
         zero_(self.out if self.bn is None else self.bn)
-        self.tap = PairwiseTap(_weights(pairwise, factor))
+        weights = UNSCALED[pairwise][0] if self.scale is None else scaled_softmax(self.scale)
+        self.tap = PairwiseTap(weights)
 
     def forward(self, x: Tensor) -> Tensor:
         """Add to each place of (N, C, H, W) what it reads from all places."""
-        height, width = x.shape[2:]
-        source = self._pooled(x)
+        source = x
+        if self.subsample:
+            source = F.max_pool2d(x, [min(2, x.shape[2]), min(2, x.shape[3])])
         query, key = self._query_and_key(x, source)
-        size, source_size = (height, width), (source.shape[2], source.shape[3])
+        size, source_size = (x.shape[2], x.shape[3]), (source.shape[2], source.shape[3])
         query = self.tap(query, key, size, source_size)
         context = self._attend(query, key, _places(self.g(source)))
         context = context.squeeze(1).transpose(1, 2).unflatten(2, size)
         context = self.out(context)
         return x + (context if self.bn is None else self.bn(context))
-
-    def _pooled(self, x: Tensor) -> Tensor:
-        """The map that keys and values come from."""
-        if not self.subsample:
-            return x
-        return F.max_pool2d(x, [min(2, x.shape[2]), min(2, x.shape[3])])
 
     def _query_and_key(self, x: Tensor, source: Tensor) -> tuple[Tensor, Tensor]:
         """Queries (N, 1, T, D) and keys (N, 1, S, D); D is 1 for the concatenation."""
@@ -142,9 +131,8 @@ class NonLocal(nn.Module):
     def _attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """Context (N, 1, T, D) for each query."""
         if self.scale is not None:
-            return even_softmax_attention(query, key, value, scale=self.scale)
-        attend = dot_attention if self.pairwise == "dot" else relu_sum_attention
-        return attend(query, key, value)
+            return even_attention(query, key, value, scale=self.scale)
+        return UNSCALED[self.pairwise][1](query, key, value)
 
     def extra_repr(self) -> str:
         """The pairwise function and its scale, for printing."""
@@ -153,7 +141,7 @@ class NonLocal(nn.Module):
 
 def _scale(pairwise: Pairwise, scale: str | None, *, width: int, channels: int) -> float | None:
     """The factor on the scores of a Gaussian function, None for the other two."""
-    if pairwise in ("dot", "concatenation"):
+    if pairwise in UNSCALED:
         if scale is not None:
             raise ValueError(
                 f"scale is for the Gaussian functions; {pairwise!r} divides by the number of keys."
@@ -164,13 +152,6 @@ def _scale(pairwise: Pairwise, scale: str | None, *, width: int, channels: int) 
     factors = {"query": query_width**-0.5, "channels": channels**-0.5, "none": 1.0}
     check_choice("scale", scale or "query", tuple(factors))
     return factors[scale or "query"]
-
-
-def _weights(pairwise: Pairwise, scale: float | None) -> PairwiseFunction:
-    """The function from which a recording computes rows of the weights."""
-    if scale is not None:
-        return scaled_softmax(scale)
-    return dot_weights if pairwise == "dot" else relu_sum_weights
 
 
 def _places(x: Tensor) -> Tensor:

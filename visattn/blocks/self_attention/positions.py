@@ -7,7 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from visattn.attention import LearnedPositions2d, sine_positions_2d, softmax_attention
+from visattn.attention import LearnedPositions2d, sine_positions_2d
+from visattn.attention.positions import beside
+from visattn.basics.checks import check_choice
 
 Position = Literal["none", "sine", "learned", "relative"]
 ABSOLUTE = ("none", "sine", "learned")
@@ -61,17 +63,8 @@ class RelativePositions(nn.Module):
         grid = query.unflatten(2, size)
         of_rows = grid @ _between(self.height, height)
         of_columns = (grid.transpose(2, 3) @ _between(self.width, width)).transpose(2, 3)
-        rows = torch.arange(height, device=key.device)
-        columns = torch.arange(width, device=key.device)
-        at_row = (rows[:, None] == rows).to(key.dtype)
-        at_column = (columns[:, None] == columns).to(key.dtype)
-        places = torch.cat(
-            (
-                at_row[:, None].expand(height, width, height),
-                at_column[None].expand(height, width, width),
-            ),
-            -1,
-        )
+        rows, columns = (torch.arange(length, device=key.device) for length in size)
+        places = beside(rows[:, None] == rows, columns[:, None] == columns).to(key.dtype)
         places = places.flatten(0, 1).expand(*key.shape[:2], -1, -1)
         longer = torch.cat((grid, of_rows.to(grid.dtype), of_columns.to(grid.dtype)), -1)
         return longer.flatten(2, 3), torch.cat((key, places), -1)
@@ -119,6 +112,7 @@ class SinePositions(nn.Module):
 
 def absolute_positions(position: Position, channels: int, *, size: Size) -> nn.Module:
     """What adds absolute positions to a map: sines, learned vectors, or nothing."""
+    check_choice("position", position, ABSOLUTE)
     if position == "sine":
         return SinePositions()
     if position == "learned":
@@ -134,30 +128,6 @@ def map_heads(x: Tensor, heads: int) -> Tensor:
 def heads_map(x: Tensor, size: Size) -> Tensor:
     """(N, heads, H * W, D) to (N, heads * D, H, W), the inverse of `map_heads`."""
     return x.transpose(2, 3).flatten(1, 2).unflatten(2, size)
-
-
-def even_softmax_attention(query: Tensor, key: Tensor, value: Tensor, *, scale: float) -> Tensor:
-    """`softmax_attention` of queries and values of different widths, still without all weights.
-
-    PyTorch's fused kernels want rows of one width, in one piece: the narrower ones get zeros.
-
-    Args:
-        query: (N, heads, T, D).
-        key: (N, heads, S, D).
-        value: (N, heads, S, E).
-        scale: Factor on the scores.
-
-    Returns:
-        (N, heads, T, E).
-    """
-    width = value.shape[-1]
-    more = query.shape[-1] - width
-    if more > 0:
-        value = F.pad(value, (0, more))
-    elif more < 0:
-        query, key = F.pad(query, (0, -more)), F.pad(key, (0, -more))
-    query, key, value = query.contiguous(), key.contiguous(), value.contiguous()
-    return softmax_attention(query, key, value, scale=scale)[..., :width]
 
 
 def mean_of_windows(x: Tensor, stride: int) -> Tensor:

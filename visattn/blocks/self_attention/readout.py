@@ -2,6 +2,7 @@
 
 from torch import Tensor, nn
 
+from visattn.basics.checks import check_numbers
 from visattn.blocks.batch_norm import SafeBatchNorm2d
 from visattn.blocks.gates import zero_
 
@@ -10,15 +11,7 @@ class Readout(nn.Module):
     """A 1x1 convolution, and BN with a weight that starts at zero.
 
     Without BN the convolution starts at zero. Either way a block that adds the result to its input
-    starts as the identity, and learns at once.
-
-    Args:
-        width: Channels that were read.
-        channels: C of the map.
-        norm: BN after the convolution.
-
-    Shapes:
-        (N, width, H, W) to (N, channels, H, W).
+    starts as the identity, and learns at once. (N, width, H, W) to (N, channels, H, W).
     """
 
     def __init__(self, width: int, channels: int, *, norm: bool) -> None:
@@ -36,13 +29,11 @@ class Readout(nn.Module):
 def head_width(block: str, channels: int, *, reduction: int, heads: int) -> int:
     """Channels of all heads together: ``channels // reduction``, at least one a head.
 
-    Raises:
-        ValueError: The heads can't share them.
-
     Example:
         >>> head_width("Axial", 64, reduction=2, heads=4)
         32
     """
+    check_numbers(block, channels=channels, reduction=reduction, heads=heads)
     width = max(1, channels // reduction)
     if width % heads:
         raise ValueError(

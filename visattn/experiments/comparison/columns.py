@@ -1,9 +1,16 @@
 """From what a test found to the columns of a comparison."""
 
+from collections.abc import Container
+
 from visattn.training.results import Results
 
 RANDOM = ("mixed_rand", "rand")
 NEW = ("mixed_new", "new")
+
+
+def random_split(splits: Container[str]) -> str | None:
+    """The split with random backgrounds, if there is one."""
+    return next((name for name in RANDOM if name in splits), None)
 
 
 def split_name(name: str) -> str:

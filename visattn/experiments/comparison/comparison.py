@@ -67,17 +67,24 @@ def compare(
         raise ValueError(f"results must be a .csv file, got {table}")
     runs = plan_runs(find_recipes(recipes, skip=skip), seeds=seeds, words=words)
     records = {record.key: record for record in read_records(table)}
-    adopted = [finished(run, place=place, machine=machine) for run in runs]
-    new = [r for r in adopted if r is not None and r.key not in records]
+    ended = [finished(run, place=place, machine=machine) for run in runs]
+    new = [record for record in ended if record is not None and record.key not in records]
     records |= {record.key: record for record in new}
-    missing = [run for run in runs if _is_missing(run, records, same_code=same_code)]
+    known = [run for run in runs if run.key in records]
+    other = [run for run in known if records[run.key].fact("code") != code_hash()]
+    missing = [run for run in runs if run not in known or (same_code and run in other)]
     console.print(
         f"Runs: {len(runs)}, finished earlier: {len(runs) - len(missing)}; "
         f"at a time: {machine.jobs}, threads of each: {machine.threads}; "
         f"logs in {place.out / 'logs'}",
         markup=False,
     )
-    _say_other_code(runs, records, console, same_code=same_code)
+    if other and not same_code:
+        console.print(
+            f"Measured by another state of visattn's code, and kept: {len(other)} (--same-code "
+            "runs them again)",
+            markup=False,
+        )
     if missing:
         from visattn.experiments.comparison.preparation import prepare
 
@@ -158,24 +165,6 @@ def write_tables(
     if readme is not None:
         fill_readme(readme, tables_text(sections, folder=Path(readme).parent))
     return [table, written, *pictures]
-
-
-def _is_missing(run: Run, records: dict[str, Record], *, same_code: bool) -> bool:
-    found = records.get(run.key)
-    return found is None or (same_code and found.fact("code") != code_hash())
-
-
-def _say_other_code(
-    runs: Sequence[Run], records: dict[str, Record], console: Console, *, same_code: bool
-) -> None:
-    kept = [records[run.key] for run in runs if run.key in records]
-    other = sum(record.fact("code") != code_hash() for record in kept)
-    if other and not same_code:
-        console.print(
-            f"Measured by another state of visattn's code, and kept: {other} (--same-code runs "
-            "them again)",
-            markup=False,
-        )
 
 
 def _outcome(record: Record | None) -> str:

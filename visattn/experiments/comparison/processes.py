@@ -13,7 +13,6 @@ from datetime import datetime
 from importlib.metadata import version
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Any
 
 from visattn.experiments.comparison.plan import Run, code_hash
 from visattn.experiments.comparison.records import Record
@@ -108,16 +107,11 @@ def words_of(run: Run, *, place: Place, machine: Machine) -> tuple[list[str], li
 
 
 def finished(run: Run, *, place: Place, machine: Machine) -> Record | None:
-    """What came of a run earlier, if it was finished."""
+    """The row of a run, if it was finished."""
     try:
         found = json.loads(place.result(run).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    return record_of(run, found, machine=machine)
-
-
-def record_of(run: Run, found: Mapping[str, Any], *, machine: Machine) -> Record:
-    """The row of a run."""
     facts = {
         "recipe": run.recipe.name,
         "seed": str(run.seed),

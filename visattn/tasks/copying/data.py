@@ -6,7 +6,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from visattn.sequence import copying_batch
-from visattn.tasks.split_data import SplitData, batch_loader, check_sizes
+from visattn.tasks.split_data import SplitData, check_sizes
 
 
 @final
@@ -53,4 +53,4 @@ class CopyingData(SplitData):
         )
         pairs = zip(given.split(self.batch_size), target.split(self.batch_size), strict=True)
         batches = [{"given": first, "target": second} for first, second in pairs]
-        return batch_loader(batches, shuffle=shuffle)
+        return DataLoader(batches, batch_size=None, shuffle=shuffle)  # type: ignore[arg-type]

@@ -73,7 +73,7 @@ def draw_queries(
     shown = {}
     for name, (module, data) in models.items():
         split = data.scenes("test")
-        batch = split.__getitems__([scene % len(split) for scene in scenes])
+        batch = split[[scene % len(split) for scene in scenes]]
         found = module.examine(batch)
         if found.rows is not None and found.shares is not None:
             head = int(found.shares.mean((0, 1)).argmax())

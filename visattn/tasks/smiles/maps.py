@@ -78,18 +78,14 @@ def plate_rows(maps: SiteMaps, middles: Tensor, *, size: int) -> Tensor | None:
     return None
 
 
-def diner_shares(rows: Tensor, rings: Tensor, *, diameter: int, size: int) -> Tensor:
+def diner_shares(rows: Tensor, cells: Tensor) -> Tensor:
     """How much of each row falls on each diner.
 
     Args:
         rows: (N, sushi, heads, h, w), from `plate_rows`.
-        rings: (N, diners, 2).
-        diameter: Of a ring.
-        size: Side of the picture.
+        cells: (N, diners, h, w), from `diner_cells`.
 
     Returns:
         (N, sushi, heads, diners); with what falls elsewhere it sums to 1.
     """
-    grid = (rows.shape[-2], rows.shape[-1])
-    cells = diner_cells(rings, diameter=diameter, size=size, grid=grid)
     return torch.einsum("nkhyx,ndyx->nkhd", rows, cells.to(rows.dtype))

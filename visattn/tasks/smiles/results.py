@@ -102,12 +102,12 @@ def examine_run(module: SmileModule, data: SmileData, *, name: str, seed: int) -
     for place, split in enumerate(data.test_names):
         scenes = data.scenes(split)
         for rows in torch.arange(len(scenes)).split(200):
-            batch = scenes.__getitems__(rows.tolist())
+            batch = scenes[rows.tolist()]
             found = module.examine(batch)
             for measure, values in found.measures().items():
                 means.add(place, measure, values)
             if split != "test_without_faces":
-                size = {"plate": scenes.plate, "ring": scenes.ring}
+                size = {"plate": data.plate, "ring": data.ring}
                 gaps.append(gap(batch["plates"], batch["rings"], batch["owners"], **size).flatten())
                 correct.append(found.correct.flatten())
     local = LocalCNN(1, layers=module.hparams["layers"]).local  # without what stands after it

@@ -7,7 +7,7 @@ import numpy as np
 
 from visattn.data.generated.sushi import variety
 from visattn.data.generated.sushi.drawing.noise import Field, fractal_noise
-from visattn.data.generated.sushi.drawing.shading import Light, Planes, develop
+from visattn.data.generated.sushi.drawing.shading import Finish, Light, Planes, develop, shade
 from visattn.data.optional import cv2
 
 Outline = Callable[[Field, Field], Field]
@@ -71,6 +71,11 @@ class Frame:
         colour = weights @ np.asarray(tones)
         colour = colour + self.rng.normal(0, spread, 3)
         return np.square(np.clip(colour, 0.02, 1.0)).astype(np.float32).reshape(3, 1, 1)
+
+    def shade(self, albedo: Planes, relief: Field, finish: Finish) -> Planes:
+        """Shade a height field given in half-lengths."""
+        height = (relief * self.unit).astype(np.float32)
+        return shade(albedo.astype(np.float32), height, self.light, finish)
 
 
 class Canvas:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from visattn.data.generated.sushi import variety
 from visattn.data.generated.sushi.drawing.noise import Field, smoothstep
@@ -54,7 +54,7 @@ def sample_light(seed: int) -> Light:
     )
 
 
-def linear(rgb: tuple[float, float, float]) -> Planes:
+def linear(rgb: ArrayLike) -> Planes:
     """A colour as the eye names it, in [0, 1], as linear light (3, 1, 1); gamma 2."""
     return np.square(np.asarray(rgb, np.float32)).reshape(3, 1, 1)
 

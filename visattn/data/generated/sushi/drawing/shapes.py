@@ -5,6 +5,12 @@ import numpy as np
 from visattn.data.generated.sushi.drawing.noise import Field
 
 
+def turned(x: Field, y: Field, angle: float, *, unit: float = 1.0) -> tuple[Field, Field]:
+    """Coordinates in a frame turned by an angle, in lengths of ``unit``."""
+    c, s = np.float32(np.cos(angle) / unit), np.float32(np.sin(angle) / unit)
+    return x * c + y * s, y * c - x * s
+
+
 def disc(x: Field, y: Field, *, radius: float) -> Field:
     """Circle around the origin."""
     return np.sqrt(x * x + y * y) - np.float32(radius)

@@ -5,8 +5,8 @@ import numpy as np
 from visattn.data.generated.sushi import variety
 from visattn.data.generated.sushi.drawing.canvas import Canvas, Frame, dome, mix, swept
 from visattn.data.generated.sushi.drawing.noise import Field, smoothstep
-from visattn.data.generated.sushi.drawing.shading import Finish, Light, Planes, gleam, linear, shade
-from visattn.data.generated.sushi.drawing.shapes import coverage, disc, rounded_box
+from visattn.data.generated.sushi.drawing.shading import Finish, Light, Planes, gleam, linear
+from visattn.data.generated.sushi.drawing.shapes import coverage, disc, rounded_box, turned
 from visattn.data.generated.sushi.food.nori import nori_surface
 from visattn.data.generated.sushi.food.rice import rice_surface
 
@@ -154,8 +154,7 @@ def _draw_cucumber(
     ratio = shared.uniform(0.72, 1.0)
     turn = rng.uniform(0, 2 * np.pi)
     du, dv = (rng.uniform(-0.12, 0.12, 2) * radius).tolist()
-    c, s = np.float32(np.cos(turn)), np.float32(np.sin(turn))
-    x, y = ((u - du) * c + (v - dv) * s) / size, (-(u - du) * s + (v - dv) * c) / size
+    x, y = (along / size for along in turned(u - du, v - dv, turn))
     wobble = 0.05 * frame.noise(cells=(6, 6), octaves=2)
     core = rounded_box(x, y, a=1.0, b=ratio, radius=0.45) + wobble
     flesh = frame.tone(((0.72, 0.84, 0.48), (0.80, 0.88, 0.62), (0.64, 0.78, 0.42)))
@@ -166,8 +165,7 @@ def _draw_cucumber(
     albedo = mix(albedo, skin, smoothstep(0.62, 0.78, x))
     seeds = np.exp(-(((x + 0.55) / 0.16) ** 2)) * smoothstep(0.2, 0.9, np.cos(y * 9))
     albedo = mix(albedo, linear((0.92, 0.93, 0.76)), 0.8 * seeds)
-    relief = (0.05 * dome(core, 0.4) + 0.006 * noise) * frame.unit
     finish = Finish(specular=0.25, gloss=30, window=0.22, wrap=0.2)
-    planes = shade(albedo.astype(np.float32), relief.astype(np.float32), frame.light, finish)
+    planes = frame.shade(albedo, 0.05 * dome(core, 0.4) + 0.006 * noise, finish)
     canvas.darken(1 - 0.35 * np.clip(1 - np.maximum(core, 0) * 5, 0, 1))
     canvas.add(planes, coverage(core, frame.unit * size))

@@ -25,6 +25,7 @@ from visattn.data.generated.sushi.drawing.shading import (
     linear,
     shade,
 )
+from visattn.data.generated.sushi.drawing.shapes import turned
 from visattn.data.optional import cv2
 
 SUPERSAMPLING = 1.5
@@ -73,14 +74,13 @@ class Ground:
     def turned(self, degrees: float) -> tuple[Field, Field]:
         """Coordinates in a frame turned by up to so many degrees and shifted at random."""
         angle = np.deg2rad(self.rng.uniform(-degrees, degrees))
-        c, s = np.float32(np.cos(angle)), np.float32(np.sin(angle))
         dx, dy = self.rng.uniform(-0.5, 0.5, 2).astype(np.float32)
-        return self.x * c + self.y * s + dx, self.y * c - self.x * s + dy
+        x, y = turned(self.x, self.y, angle)
+        return x + dx, y + dy
 
     def colour(self, rgb: Colour, *, spread: float = variety.STYLE_COLOUR_SPREAD) -> Planes:
         """A colour near the given one, as linear light."""
-        r, g, b = np.clip(np.asarray(rgb) + self.rng.normal(0, spread, 3), 0.01, 1.0)
-        return linear((float(r), float(g), float(b)))
+        return linear(np.clip(np.asarray(rgb) + self.rng.normal(0, spread, 3), 0.01, 1.0))
 
     def shade(self, albedo: Planes, height: Field, finish: Finish) -> Planes:
         """Shade a height field given in units of the picture's side."""
