@@ -23,6 +23,8 @@ from .wrapping.insertion import (
 )
 from .wrapping.planning import plan as plan
 from .wrapping.weights import (
+    backbone_names as backbone_names,
+    backbone_state_dict as backbone_state_dict,
     load_attention as load_attention,
     save_attention as save_attention,
 )

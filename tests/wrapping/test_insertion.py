@@ -7,9 +7,17 @@ import torchvision
 from torch import nn
 
 import visattn
-from visattn import attention_parameters, backbone_parameters, disabled, plan, unwrap, wrap
+from visattn import (
+    attention_parameters,
+    backbone_parameters,
+    backbone_state_dict,
+    disabled,
+    plan,
+    unwrap,
+    wrap,
+)
 from visattn.blocks import CBAM, SE, block_names
-from visattn.blocks.attended import attended
+from visattn.blocks.attended import Attended, attended, base_of, block_of
 from visattn.testing import check_wrapped, enliven
 
 BACKBONES = {  # the first has basic blocks and a bottleneck, the second maps with channels last
@@ -116,7 +124,7 @@ def test_plan_is_what_wrap_does():
     model = timm.create_model("resnet18")
     planned = plan(model, "cbam", stages=[2, 3])
     wrap(model, "cbam", stages=[2, 3])
-    assert [unit.site for unit in attended(model)] == [site.name for site in planned.sites]
+    assert [unit.visattn.site for unit in attended(model)] == [site.name for site in planned.sites]
     assert sum(p.numel() for p in attention_parameters(model)) == planned.added_parameters
 
 
@@ -135,31 +143,50 @@ def test_only_attention_trains_when_the_backbone_is_frozen():
     assert all(".attention." in key for key in changed)
 
 
-def test_state_dict_names_no_unit():
+def test_a_missing_backbone_key_is_reported_by_the_name_that_it_was_given_by():
     model = wrap("resnet18", "se")
-    assert "layer1.0.bn2.attention.fc1.weight" in model.state_dict()
-    assert not [key for key in model.state_dict() if ".base." in key]
+    state, plain = model.state_dict(), backbone_state_dict(model)
+    del state["layer1.0.bn2.base.weight"], plain["layer1.0.bn2.weight"]
+    assert model.load_state_dict(state, strict=False).missing_keys == ["layer1.0.bn2.base.weight"]
+    missing = model.load_state_dict(plain, strict=False).missing_keys
+    assert [key for key in missing if ".attention." not in key] == ["layer1.0.bn2.weight"]
 
 
-def test_a_missing_backbone_key_is_reported_by_its_own_name():
+def test_attributes_are_those_of_the_base():
     model = wrap("resnet18", "se")
-    state = model.state_dict()
-    del state["layer1.0.bn2.weight"]
-    assert model.load_state_dict(state, strict=False).missing_keys == ["layer1.0.bn2.weight"]
-
-
-def test_attributes_of_the_base_can_be_reached():
-    model = wrap("resnet18", "se")
-    assert model.layer1[0].bn2.num_features == 64
+    unit = model.layer1[0].bn2
+    assert unit.num_features == 64
+    unit.momentum, unit.note = 0.5, "mine"
+    base = base_of(unit)
+    assert base.momentum == 0.5
+    assert base.note == "mine"
+    del unit.note
+    assert not hasattr(base, "note")
     with pytest.raises(AttributeError, match="nonsense"):
-        _ = model.layer1[0].bn2.nonsense
+        _ = unit.nonsense
+
+
+def test_no_attribute_of_the_unit_stands_before_one_of_the_base():
+    model = wrap(torchvision.models.convnext_tiny(), "se", at="block")
+    unit = model.features[1][0]
+    assert unit.block is base_of(unit).block
+    unit.block.requires_grad_(False)
+    assert all(p.requires_grad for p in block_of(unit).parameters())
+
+
+def test_a_sequence_with_attention_is_indexed_as_before():
+    base = nn.Sequential(nn.Conv2d(3, 8, 1), nn.ReLU())
+    unit = Attended(base, SE(8), where="after", site="x")
+    assert (len(unit), unit[0], unit[-1], list(unit)) == (2, base[0], base[1], list(base))
+    assert bool(unit)
+    assert bool(Attended(nn.ReLU(), SE(8), where="after", site="x"))
 
 
 def test_disabled_restores_after_an_exception():
     model = wrap("resnet18", "se")
     with pytest.raises(RuntimeError, match="boom"), disabled(model):
         raise RuntimeError("boom")
-    assert all(unit.enabled for unit in attended(model))
+    assert all(unit.visattn.enabled for unit in attended(model))
 
 
 def test_a_second_wrap_is_refused_or_stacked():
@@ -207,7 +234,7 @@ FAILURES = [
     (ValueError, "cannot run at", {"block": lambda c: nn.Linear(c, c, bias=False)}),
     (TypeError, "not a module", {"block": lambda c: None}),
     (TypeError, "pass a function that makes one", {"block": nn.Identity()}),
-    (ValueError, "could not be run on fake images", {"block": "se", "input_size": (5, 32, 32)}),
+    (ValueError, "could not be run on a tensor of", {"block": "se", "input_size": (5, 32, 32)}),
     (ValueError, "every must be at least 1", {"block": "se", "every": -1}),
 ]
 

@@ -10,7 +10,7 @@ from timm.utils import ModelEmaV3
 from torch.nn.parallel import DistributedDataParallel
 
 from visattn import record, wrap
-from visattn.blocks.attended import attended
+from visattn.blocks.attended import attended, base_of, block_of
 from visattn.testing import check_compiles, check_exports, enliven
 
 
@@ -64,7 +64,7 @@ def test_timms_conversion_of_batchnorms_with_an_activation():
         expected = model(images)
         converted = convert_sync_batchnorm(model)
         torch.testing.assert_close(converted.eval()(images), expected)
-    bases = [unit.original for unit in attended(converted)]
+    bases = [base_of(unit) for unit in attended(converted)]
     assert any(isinstance(base, torch.nn.SyncBatchNorm) for base in bases)
 
 
@@ -78,7 +78,8 @@ def test_distributed_data_parallel(model, images, tmp_path):
             torch.testing.assert_close(parallel(images), model(images))
         assert maps["layer1.0"].calls == 2
         parallel(images).square().sum().backward()
-        assert all(p.grad is not None for unit in attended(model) for p in unit.block.parameters())
+        blocks = [block_of(unit) for unit in attended(model)]
+        assert all(p.grad is not None for block in blocks for p in block.parameters())
     finally:
         torch.distributed.destroy_process_group()
 

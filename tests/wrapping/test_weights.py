@@ -35,9 +35,12 @@ def test_a_mismatch_names_the_first_site_and_loads_nothing(wrapped, tmp_path):
     for options, message in [
         ({"block": "se"}, r"differs from the model's at 'layer1.0.bn2.attention'.*CBAM.*SE"),
         ({"block": "cbam", "stages": [1, 2]}, "at 'layer3.0.bn2.attention'.*here nothing"),
-        ({"block": "cbam", "reduction": 8}, r"'layer1.0.bn2.attention.channel.fc1.bias'.*\(4,\)"),
+        (
+            {"block": "cbam", "reduction": 8},
+            r"'layer1.0.bn2.attention'.*options \{\} there, \{'reduction': 8\} here",
+        ),
     ]:
-        other = wrap(timm.create_model("resnet10t", num_classes=5), **options)
+        other = wrap(timm.create_model("resnet10t", num_classes=5), init="paper", **options)
         before = {k: v.clone() for k, v in other.state_dict().items()}
         with pytest.raises(ValueError, match=message):
             load_attention(other, path)

@@ -1,26 +1,64 @@
 """Forward hooks for a while, and models that run uncompiled for them."""
 
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import Any, final
 
 import torch
 from torch import nn
 
 
+class _Uncompiled:
+    """How many contexts run uncompiled at this moment, over all threads."""
+
+    def __init__(self) -> None:
+        self.lock, self.count, self.stack = threading.Lock(), 0, ExitStack()
+
+    def enter(self) -> None:
+        with self.lock:
+            self.count += 1
+            if self.count == 1 and "torch._dynamo" in sys.modules:
+                self.stack.enter_context(torch.compiler.set_stance("force_eager"))
+
+    def leave(self) -> None:
+        with self.lock:
+            self.count -= 1
+            if self.count == 0:
+                self.stack.close()
+
+
+_UNCOMPILED = _Uncompiled()
+
+
 @contextmanager
 def uncompiled() -> Iterator[None]:
-    """Compiled models (``torch.compile``) run uncompiled: no hook fires in compiled code."""
-    with ExitStack() as stack:
-        if "torch._dynamo" in sys.modules:
-            stack.enter_context(torch.compiler.set_stance("force_eager"))
+    """Compiled models (``torch.compile``) run uncompiled: no hook fires in compiled code.
+
+    Where threads overlap, until the last of them is done; then as it was before the first.
+
+    Raises:
+        RuntimeError: It is called in code that is being compiled.
+    """
+    if torch.compiler.is_compiling():
+        raise RuntimeError(
+            "record and the like put hooks on modules, which compiled code doesn't call: use them"
+            " around the call of a compiled model, not inside of a function that is compiled"
+        )
+    _UNCOMPILED.enter()
+    try:
         yield
+    finally:
+        _UNCOMPILED.leave()
 
 
 @contextmanager
 def hooked(hooks: Iterable[tuple[nn.Module, Callable[..., Any]]]) -> Iterator[None]:
     """Modules with forward hooks, which are gone at the end, after an exception too.
+
+    They see the calls of the thread that made them, and a copy of a module has none of them if the
+    module leaves `ForAWhile` hooks out of its state.
 
     Args:
         hooks: Pairs of a module and a hook, as ``register_forward_hook`` takes it.
@@ -35,5 +73,25 @@ def hooked(hooks: Iterable[tuple[nn.Module, Callable[..., Any]]]) -> Iterator[No
     """
     with ExitStack() as stack:
         for module, hook in hooks:
-            stack.callback(module.register_forward_hook(hook).remove)
+            stack.callback(module.register_forward_hook(ForAWhile(hook)).remove)
         yield
+
+
+@final
+class ForAWhile:
+    """A forward hook for one thread."""
+
+    def __init__(self, hook: Callable[..., Any]) -> None:
+        self.hook, self.thread = hook, threading.get_ident()
+
+    def __call__(self, *args: Any) -> Any:
+        """What the hook gives, in its own thread."""
+        return self.hook(*args) if threading.get_ident() == self.thread else None
+
+
+def state_without_hooks(module: nn.Module) -> dict[str, Any]:
+    """What to copy or pickle of a module: all but the hooks that are there for a while."""
+    state = dict(vars(module))
+    hooks = state["_forward_hooks"]
+    kept = {key: hook for key, hook in hooks.items() if not isinstance(hook, ForAWhile)}
+    return {**state, "_forward_hooks": type(hooks)(kept)}

@@ -1,13 +1,41 @@
 """A module of the backbone and the attention that stands at it, as one unit."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import count
 from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor, nn
 
+from visattn.blocks.folding import guard_folding
+
 Where = Literal["after", "before", "around", "instead"]
 Layout = Literal["NCHW", "NHWC"]
+
+
+@dataclass
+class Standing:
+    """How attention stands to the module that it was put to.
+
+    Attributes:
+        where: As in `Attended`.
+        site: The name of the place, for plans and recordings.
+        layout: Of the base's maps.
+        inner: The base's name among the unit's children.
+        child: The attention's name there.
+        origin: How the attention was made, for saving it: plain values only.
+        enabled: Whether the attention runs.
+    """
+
+    where: Where
+    site: str
+    layout: Layout
+    inner: str
+    child: str
+    origin: dict[str, Any] = field(default_factory=dict)
+    enabled: bool = True
 
 
 class Attended(nn.Module):
@@ -21,9 +49,15 @@ class Attended(nn.Module):
     - ``"instead"``: ``a(x)``; the base is kept aside for `unwrap`, neither among the parameters
       nor in the state dict.
 
-    The unit answers for its base: state-dict keys of the base are those that it had before
-    (``bn3.weight`` and not ``bn3.base.weight``), and attributes that the unit lacks are looked up
-    in the base.
+    Base and attention are children like any others, so that ``named_parameters``, ``state_dict``,
+    ``functional_call``, export, FSDP and DCP call a tensor by one name (``bn3.base.weight``), and a
+    tool that exchanges modules by their type exchanges the base and leaves the attention where it
+    is. State dicts of the plain model (``bn3.weight``) are loaded as well, and so are those that
+    earlier versions wrote; `visattn.backbone_state_dict` gives one back.
+
+    Everything that a unit is asked for and that is not ``nn.Module``'s is the base's: attributes,
+    methods, items, whether read or set. Its own facts are in ``unit.visattn``, see `Standing`;
+    `base_of` and `block_of` give its two parts.
 
     Args:
         base: The backbone's own module.
@@ -31,7 +65,6 @@ class Attended(nn.Module):
         where: How the attention stands to the base.
         site: The name of the place, for plans and recordings.
         layout: Of the base's maps; those with channels last are turned for the attention and back.
-        child: The attention's name in state dicts; it must be free in the base.
         origin: How the attention was made, for saving it: plain values only.
     """
 
@@ -43,114 +76,244 @@ class Attended(nn.Module):
         where: Where,
         site: str,
         layout: Layout = "NCHW",
-        child: str = "attention",
         origin: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
+        taken = {key.partition(".")[0] for key in base.state_dict()} | set(base._modules)
+        child, inner = free_name("attention", taken), free_name("base", taken)
         if where == "instead":
             object.__setattr__(self, "_aside", (base,))
         else:
-            self.base = base
+            self.add_module(inner, base)
         self.add_module(child, attention)
-        self.where = where
-        self.site = site
-        self.layout = layout
-        self.child = child
-        self.origin = origin or {}
-        self.enabled = True
         self.training = base.training
-        self.register_state_dict_post_hook(_hide_base)
+        self.register_state_dict_post_hook(_note_origin)
         self.register_load_state_dict_pre_hook(_find_base)
         self.register_load_state_dict_post_hook(_name_missing)
-
-    @property
-    def block(self) -> nn.Module:
-        """The attention."""
-        return self.get_submodule(self.child)
-
-    @property
-    def original(self) -> nn.Module:
-        """The base, kept aside or not."""
-        return vars(self)["_aside"][0] if self.where == "instead" else self.get_submodule("base")
+        object.__setattr__(
+            self, "visattn", Standing(where, site, layout, inner, child, origin or {})
+        )
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What the base takes, and what it gives."""
-        base, attention = self.original, self.block
-        if not self.enabled:
+        base, attention, where = base_of(self), block_of(self), self.visattn.where
+        if not self.visattn.enabled:
             return base(*args, **kwargs)
-        if self.where == "after":
+        if where == "after":
             return self._turned(attention, base(*args, **kwargs))
-        if self.where == "before":
+        if not args:  # called as conv(input=x)
+            args = (kwargs.pop(next(iter(kwargs))),)
+        if where == "before":
             return base(self._turned(attention, args[0]), *args[1:], **kwargs)
-        if self.where == "around":
+        if where == "around":
             return self._turned(attention, args[0], base(*args, **kwargs))
         return self._turned(attention, args[0])
 
     def _turned(self, attention: nn.Module, *maps: Tensor) -> Tensor:
         """The attention on maps of the base's layout."""
-        if self.layout == "NCHW":
+        if self.visattn.layout == "NCHW":
             return attention(*maps)
         return attention(*(x.permute(0, 3, 1, 2) for x in maps)).permute(0, 2, 3, 1)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """Move a base that is kept aside along with the rest."""
-        if self.where == "instead" and recurse:
-            self.original._apply(fn)
+        if self.visattn.where == "instead" and recurse:
+            base_of(self)._apply(fn)
         return super()._apply(fn, recurse)
 
     def train(self, mode: bool = True) -> Self:
         """Set the mode of a base that is kept aside along with the rest."""
-        if self.where == "instead":
-            self.original.train(mode)
+        if self.visattn.where == "instead":
+            base_of(self).train(mode)
         return super().train(mode)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """Freeze or thaw a base that is kept aside along with the rest."""
+        if self.visattn.where == "instead":
+            base_of(self).requires_grad_(requires_grad)
+        return super().requires_grad_(requires_grad)
 
     def __getattr__(self, name: str) -> Any:
         try:
             return super().__getattr__(name)
         except AttributeError:
-            if name == "base" or "where" not in vars(self):
+            if "visattn" not in vars(self):
                 raise
-            return getattr(self.original, name)
+        if name in _FOLDED:
+            raise AttributeError(_lost(f"{name} is read", self.visattn.site))
+        if name == "fuse" and hasattr(base_of(self), name):
+            return partial(_fused, self)
+        return getattr(base_of(self), name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if self._is_own(name):
+            super().__setattr__(name, value)
+        elif name in base_of(self)._parameters and isinstance(value, Tensor):
+            raise AttributeError(_lost(f"{name} is set", self.visattn.site))
+        else:
+            setattr(base_of(self), name, value)
+
+    def __delattr__(self, name: str) -> None:
+        if self._is_own(name):
+            super().__delattr__(name)
+        else:
+            delattr(base_of(self), name)
+
+    def _is_own(self, name: str) -> bool:
+        """Whether an attribute is the unit's and not the base's: what any module has, its parts."""
+        return (
+            "visattn" not in vars(self)
+            or name.startswith("_")
+            or name in vars(self)
+            or name in self._modules
+            or hasattr(nn.Module, name)
+        )
+
+    def __getitem__(self, place: Any) -> Any:
+        return base_of(self)[place]  # type: ignore[index]
+
+    def __len__(self) -> int:
+        return len(base_of(self))  # type: ignore[arg-type]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(base_of(self))  # type: ignore[call-overload]
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take the state of a unit that an earlier version pickled, too."""
+        super().__setstate__(state)
+        own = vars(self)
+        if "visattn" not in own:
+            facts = {name: own.pop(name) for name in ("where", "site", "layout", "child", "origin")}
+            own["visattn"] = Standing(**facts, inner="base", enabled=own.pop("enabled"))
+            self._state_dict_hooks.clear()
 
     def extra_repr(self) -> str:
         """The place, for printing."""
-        return f"site={self.site!r}, where={self.where!r}" + ("" if self.enabled else ", disabled")
+        how = self.visattn
+        return f"site={how.site!r}, where={how.where!r}" + ("" if how.enabled else ", disabled")
+
+
+def base_of(unit: Attended) -> nn.Module:
+    """The base of a unit, kept aside or not."""
+    how = unit.visattn
+    aside = how.where == "instead"
+    found: nn.Module = vars(unit)["_aside"][0] if aside else unit.get_submodule(how.inner)
+    return found
+
+
+def block_of(unit: Attended) -> nn.Module:
+    """The attention of a unit."""
+    return unit.get_submodule(unit.visattn.child)
+
+
+def free_name(name: str, taken: Container[str]) -> str:
+    """The name, or the name with the first number from 2 that is free."""
+    names = (name if number == 1 else f"{name}_{number}" for number in count(1))
+    return next(other for other in names if other not in taken)
+
+
+_FOLDED = ("running_mean", "running_var")
+"""What is read of a normalisation from outside only by who folds it into a convolution."""
+
+
+def _lost(what: str, site: str) -> str:
+    return (
+        f"{what} from outside of the module at {site!r}, as tools do that fold a convolution and a"
+        " normalisation into one: the attention that stands between them would be lost. Fold the"
+        " plain model before wrap, or put the attention behind the whole block: at='block' or"
+        " at='stage'. The module itself is given by visattn.blocks.attended.base_of."
+    )
+
+
+def _fused(unit: Attended) -> Attended:
+    """Timm's ``fuse`` gives a module in the place of another: the base's, inside of the unit."""
+    unit._modules[unit.visattn.inner] = base_of(unit).fuse()  # type: ignore[operator]
+    return unit
 
 
 def _hide_base(unit: nn.Module, state: dict[str, Tensor], prefix: str, _: Any) -> None:
-    """Give the base's entries, and its version, the names that they had without the unit."""
-    inner = f"{prefix}base."
-    for key in [key for key in state if key.startswith(inner)]:
-        state[prefix + key.removeprefix(inner)] = state.pop(key)
-    versions = getattr(state, "_metadata", {})
-    for key in [key for key in versions if f"{key}.".startswith(inner)]:
-        versions[(prefix + f"{key}.".removeprefix(inner)).removesuffix(".")] = versions.pop(key)
+    """Nothing: models that earlier versions pickled name it."""
 
 
-def _find_base(unit: Attended, state: dict[str, Tensor], prefix: str, *_: Any) -> None:
-    """Give the base's entries the names that loading looks for; load a base that is kept aside."""
-    own = f"{prefix}{unit.child}."
+def _note_origin(unit: Attended, state: Any, prefix: str, metadata: dict[str, Any]) -> None:
+    """Say how the attention was made, in what a state dict keeps beside its tensors."""
+    metadata["visattn"] = made_of(unit)
+
+
+def made_of(unit: Attended) -> dict[str, Any]:
+    """What decides what a unit's attention computes, beside its weights: plain values."""
+    known = {name: unit.visattn.origin.get(name) for name in ("init", "options")}
+    return {"block": type(block_of(unit)).__name__, "where": unit.visattn.where, **known}
+
+
+def differences(saved: Mapping[str, Any], here: Mapping[str, Any]) -> str:
+    """What of two such descriptions differs, in words; what one doesn't say counts as alike."""
+    unlike = [
+        f"{name} {saved[name]!r} there, {here[name]!r} here"
+        for name in here
+        if saved.get(name) is not None and here[name] is not None and saved[name] != here[name]
+    ]
+    return "; ".join(unlike)
+
+
+def plain_value(value: Any) -> Any:
+    """An option as JSON can say it: anything that is no plain value by its name."""
+    if isinstance(value, (list, tuple)):
+        return [plain_value(item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(name): plain_value(item) for name, item in value.items()}
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    return getattr(value, "__qualname__", type(value).__qualname__)
+
+
+def _find_base(
+    unit: Attended,
+    state: dict[str, Tensor],
+    prefix: str,
+    metadata: Mapping[str, Any],
+    strict: bool,
+    missing: list[str],
+    unexpected: list[str],
+    errors: list[str],
+) -> None:
+    """Give the entries of a plain state dict the names that they have here.
+
+    A base that is kept aside is loaded from them. Attention that was made otherwise is an error.
+    """
+    how = unit.visattn
+    if unlike := differences(metadata.get("visattn", {}), made_of(unit)):
+        errors.append(
+            f"The attention at {how.site!r} was made otherwise: {unlike}. Wrap the model as the"
+            " saved one was."
+        )
+    ours = (f"{prefix}{how.child}.", f"{prefix}{how.inner}.")
     entries = {
         key.removeprefix(prefix): key
         for key in state
-        if key.startswith(prefix) and not key.startswith(own)
+        if key.startswith(prefix) and not key.startswith(ours)
     }
-    if unit.where == "instead":
-        shapes = {name: tensor.shape for name, tensor in unit.original.state_dict().items()}
+    if how.where == "instead":
+        base = base_of(unit)
+        shapes = {name: tensor.shape for name, tensor in base.state_dict().items()}
         fitting = {n: key for n, key in entries.items() if shapes.get(n) == state[key].shape}
-        unit.original.load_state_dict({n: state.pop(k) for n, k in fitting.items()}, strict=False)
-        entries = {name: key for name, key in entries.items() if name not in fitting}
+        base.load_state_dict({n: state.pop(k) for n, k in fitting.items()}, strict=False)
+        return
     for name, key in entries.items():
-        state[f"{prefix}base.{name}"] = state.pop(key)
-    object.__setattr__(unit, "_loading", prefix)
+        state[f"{ours[1]}{name}"] = state.pop(key)
+    if entries:
+        vars(unit)["_loading"] = prefix
 
 
-def _name_missing(unit: nn.Module, keys: Any) -> None:
-    """Report missing keys of the base by the names that they have in state dicts."""
+def _name_missing(unit: Attended, keys: Any) -> None:
+    """Report what a plain state dict lacks, or has too much, by its own names."""
     prefix = vars(unit).pop("_loading", None)
     if prefix is None:
         return
-    inner = f"{prefix}base."
+    inner = f"{prefix}{unit.visattn.inner}."
     for names in (keys.missing_keys, keys.unexpected_keys):
         names[:] = [
             prefix + name.removeprefix(inner) if name.startswith(inner) else name for name in names
@@ -188,7 +351,7 @@ def natural_paths(module: nn.Module, path: str = "") -> Iterator[tuple[str, nn.M
 
 def is_transparent(module: nn.Module, child: str) -> bool:
     """Whether a child stands for its parent: the base of a unit, the model of a compiled one."""
-    return (isinstance(module, Attended) and child == "base") or child == "_orig_mod"
+    return (isinstance(module, Attended) and child == module.visattn.inner) or child == "_orig_mod"
 
 
 def joined(path: str, name: str) -> str:
@@ -210,7 +373,8 @@ def strip(model: nn.Module) -> nn.Module:
     """Put the base of each unit back in its place; give the model."""
     while units := list(attended(model)):
         for unit in units:
-            replace_module(model, unit, unit.original)
+            replace_module(model, unit, base_of(unit))
+    guard_folding(model, ())
     return model
 
 

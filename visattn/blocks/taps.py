@@ -4,11 +4,12 @@ A tap says what passes through it; recording finds taps and knows no block. With
 tap costs one call of an identity.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor, nn
 
 from visattn.attention import PairwiseFunction
+from visattn.basics.hooks import state_without_hooks
 
 TapKind = Literal["channel", "spatial", "gate", "spatial_logits", "class_logits"]
 
@@ -30,6 +31,10 @@ class Tap(nn.Module):
     def forward(self, value: Tensor) -> Tensor:
         """Return ``value`` itself."""
         return value
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the hooks of a recording that is going on."""
+        return state_without_hooks(self)
 
     def extra_repr(self) -> str:
         """The kind, for printing."""
@@ -63,6 +68,10 @@ class PairwiseTap(nn.Module):
             key_size: Height and width of the key grid, S = height * width.
         """
         return query
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the hooks of a recording that is going on."""
+        return state_without_hooks(self)
 
     def extra_repr(self) -> str:
         """The pairwise function's name, for printing."""

@@ -140,9 +140,9 @@ def _taps(
         site, inside = path, ""
     for name, child in module.named_children():
         below = path if is_transparent(module, name) else joined(path, name)
-        if isinstance(module, Attended) and name == module.child:
-            outer = path.removesuffix(module.origin.get("path", path))
-            yield from _taps(child, path=below, site=outer + module.site, inside="")
+        if isinstance(module, Attended) and name == module.visattn.child:
+            outer = path.removesuffix(module.visattn.origin.get("path", path))
+            yield from _taps(child, path=below, site=outer + module.visattn.site, inside="")
         else:
             yield from _taps(child, path=below, site=site, inside=joined(inside, name))
 

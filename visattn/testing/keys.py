@@ -3,13 +3,12 @@
 from torch import nn
 
 from visattn.blocks.attended import attended
-from visattn.wrapping.weights import attention_units
+from visattn.wrapping.weights import backbone_names
 
 
 def attention_keys(model: nn.Module) -> set[str]:
     """Entries of the state dict that `wrap` added."""
-    prefixes = tuple(f"{key}." for key in attention_units(model))
-    return {key for key in model.state_dict() if key.startswith(prefixes)}
+    return set(model.state_dict()) - set(backbone_names(model).values())
 
 
 def module_paths(model: nn.Module) -> list[str]:

@@ -10,7 +10,7 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torchmetrics.classification import MulticlassAccuracy
 
-from visattn.blocks.attended import attended
+from visattn.blocks.attended import attended, block_of
 from visattn.blocks.masks.spatial_mask import SpatialMask
 from visattn.metrics import chance_level, mask_iou
 from visattn.networks.backbone import build_backbone, classifier_paths, load_weights, put_attention
@@ -153,8 +153,8 @@ class ImageClassifier(L.LightningModule):
     @property
     def mask_site(self) -> str | None:
         """Where the (first) spatial mask stands, as a recording calls it; None without one."""
-        masks = (unit for unit in attended(self.model) if isinstance(unit.block, SpatialMask))
-        return next((unit.site for unit in masks), None)
+        masks = (unit for unit in attended(self.model) if isinstance(block_of(unit), SpatialMask))
+        return next((unit.visattn.site for unit in masks), None)
 
     @property
     def progress(self) -> float:

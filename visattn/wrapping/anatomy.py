@@ -3,12 +3,12 @@
 They are told by the additions and concatenations that really happen, not by names of classes.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from torch import nn
 
-from visattn.wrapping.observing import ADDITIONS, CONVOLUTIONS, Call, Map, Node, Observation
+from visattn.wrapping.observing import ADDITIONS, CONVOLUTIONS, Call, Like, Map, Node, Observation
 
 
 @dataclass(frozen=True)
@@ -46,21 +46,39 @@ class Passage:
         modules: The model's modules by path.
         outputs: Each module's first map, by path, in order of completion.
         inputs: The first map that each module took, by path.
-        calls: Each module's calls, by path.
+        calls: Each module's calls, by path; those inside of adapters are left out.
+        likes: Device and type of the first map after and before each module.
     """
 
     def __init__(self, model: nn.Module, seen: Observation) -> None:
-        self.seen = seen
+        self.model, self.seen = model, seen
         self.modules = dict(model.named_modules())
         self.calls: dict[str, list[Call]] = {}
         for call in seen.calls:
-            self.calls.setdefault(call.path, []).append(call)
+            if not self._in_adapter(call.path):
+                self.calls.setdefault(call.path, []).append(call)
         self.outputs: dict[str, Map] = {}
         self.inputs: dict[str, Map] = {}
-        for call in seen.calls:
+        self.likes: dict[tuple[str, str], Like] = {}
+        for call in (call for call in seen.calls if call.path in self.calls):
+            for node, place in ((call.given, "after"), (call.taken, "before")):
+                if node is not None and node.map is not None:
+                    self.likes.setdefault((call.path, place), node.like)
             for node, maps in ((call.given, self.outputs), (call.taken, self.inputs)):
                 if call.path and node is not None and node.map is not None:
                     maps.setdefault(call.path, node.map)
+
+    def restricted(self, keeps: Callable[[Call], bool]) -> "Passage":
+        """The same passage with some of the calls alone, and the joins in them."""
+        calls = [call for call in self.seen.calls if keeps(call)]
+        joins = [node for node in self.seen.joins if node.call in calls]
+        return Passage(self.model, replace(self.seen, calls=calls, joins=joins))
+
+    def _in_adapter(self, path: str) -> bool:
+        """Whether a module lies inside of a LoRA adapter, which adds what is no branch."""
+        parts = path.split(".")
+        above = (".".join(parts[:number]) for number in range(1, len(parts)))
+        return any(is_adapter(self.modules.get(other)) for other in above)
 
     def kinds(self, path: str) -> list[str]:
         """What a module gives over all its calls, in words, each once."""
@@ -74,6 +92,7 @@ class Passage:
     def is_convolution(self, path: str, *, larger_than: int = 0) -> bool:
         """Whether a module is a convolution, with a kernel larger than that."""
         module = self.modules[path]
+        module = module.base_layer if is_adapter(module) else module
         return isinstance(module, nn.Conv2d) and max(module.kernel_size) > larger_than
 
     def giver(self, node: Node, inside: str = "") -> str | None:
@@ -134,7 +153,7 @@ def _residual(passage: Passage, total: Node) -> Block | None:
     if total.operation not in ADDITIONS or len(maps) != 2 or maps[0].map != maps[1].map:
         return None
     call = total.call
-    if call is None or total.map is None:
+    if call is None or total.map is None or is_adapter(passage.modules.get(call.path)):
         return None
     branch, shortcut = sorted(maps, key=lambda node: -node.depth)
     if branch.depth == shortcut.depth:
@@ -186,7 +205,7 @@ def joining_blocks(passage: Passage) -> list[Block]:
     found: dict[str, Block] = {}
     for joined in passage.seen.joins:
         call = joined.call
-        if call is not None and call.path and len(passage.calls[call.path]) == 1:
+        if call is not None and call.path and len(passage.calls.get(call.path, ())) == 1:
             block = _joining(passage, joined, call)
             if block is not None:
                 found[call.path] = block
@@ -287,6 +306,11 @@ def _main_parent(node: Node) -> Node | None:
 def is_below(path: str, above: str) -> bool:
     """Whether a path lies inside another; everything lies inside of ""."""
     return path.startswith(f"{above}.") if above else bool(path)
+
+
+def is_adapter(module: nn.Module | None) -> bool:
+    """Whether a module is one of PEFT's LoRA layers: ``base_layer(x) + lora_B(lora_A(x))``."""
+    return hasattr(module, "base_layer") and hasattr(module, "lora_A")
 
 
 def is_list(module: nn.Module) -> bool:

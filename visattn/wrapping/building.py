@@ -3,7 +3,7 @@
 import copy
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from visattn.basics.suggestions import did_you_mean
 from visattn.blocks import BlockEntry
-from visattn.blocks.attended import ZeroStart, strip
+from visattn.blocks.attended import ZeroStart, plain_value, strip
 from visattn.blocks.gates import Init
-from visattn.wrapping.fakes import fake_run
+from visattn.wrapping.passes import Inputs, count_multiply_adds, reference_tensor
 from visattn.wrapping.placement import Site, base_input, following_stage
 from visattn.wrapping.tracing import Trace
 
@@ -30,12 +30,16 @@ class Placed:
         parameters: Number of parameters that the block adds, less those that it displaces.
         multiply_adds: Of its convolutions, linear layers and matrix products for one image, less
             those that it displaces.
+        init: As for `wrap`.
+        options: The block's, as plain values.
     """
 
     site: Site
     block: str
     parameters: int
     multiply_adds: int
+    init: str = "identity"
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 def builds(
@@ -45,8 +49,18 @@ def builds(
     site: Site,
     init: Init,
     options: Mapping[str, Any],
+    tried: dict[Any, int] | None = None,
 ) -> list[tuple[Placed, nn.Module]]:
     """The block for a site; with it, what takes the place of a normalisation that it brings.
+
+    Args:
+        model: Where it will stand.
+        traced: What was seen of the model.
+        entry: The block.
+        site: Where.
+        init: See `wrap`.
+        options: For the block.
+        tried: The multiply-adds of blocks that were tried already; equal ones aren't again.
 
     Raises:
         ValueError: Unknown option; the block can't stand there, can't run or changes the shape.
@@ -65,22 +79,31 @@ def builds(
         site = replace(site, where="instead" if displaces else "around")
     facts = _facts(model, traced, entry, site, base, known, options)
     offers = "init" in known
-    module = entry.factory(site.channels, **({"init": init} if offers else {}), **facts, **options)
+    like = _like(model, base, site)
+    with torch.inference_mode(False), torch.device(like.device):
+        module = entry.factory(
+            site.channels, **({"init": init} if offers else {}), **facts, **options
+        )
     if not isinstance(module, nn.Module):
         raise TypeError(f"The block {entry.name!r} gave {type(module).__name__}, not a module.")
-    reference = next((p for p in [*base.parameters(), *model.parameters()]), torch.empty(0))
     shapes = _shapes(traced, site)
     both = entry.stands == "around" and site.where == "around"
-    module.to(device=reference.device, dtype=reference.dtype)
-    multiply_adds = _multiply_adds(module, entry, site, shapes, reference, both=both)
+    module.to(device=like.device, dtype=like.dtype)
+    alike = (entry, shapes, both, like.device, like.dtype, repr({**facts, **options}))
+    tried = {} if tried is None else tried
+    if alike not in tried:
+        tried[alike] = _multiply_adds(module, entry, site, shapes, like, both=both)
+    multiply_adds = tried[alike]
     if init == "identity" and not offers:
-        module = ZeroStart(module)
-    module.to(device=reference.device, dtype=reference.dtype).train(base.training)
+        with torch.inference_mode(False), torch.device(like.device):
+            module = ZeroStart(module)
+    module.to(device=like.device, dtype=like.dtype).train(base.training)
     parameters = sum(p.numel() for p in module.parameters())
     if displaces:
-        multiply_adds -= _multiply_adds(base, entry, site, shapes, reference)
+        multiply_adds -= _multiply_adds(base, entry, site, shapes, like)
         parameters -= sum(p.numel() for p in base.parameters())
-    made = [(Placed(site, entry.name, parameters, multiply_adds), module)]
+    plain = {name: plain_value(value) for name, value in sorted(options.items())}
+    made = [(Placed(site, entry.name, parameters, multiply_adds, init, plain), module)]
     norm = _norm_after(model, traced, site.path) if displaces and entry.brings_norm else None
     if norm is not None:
         path, module = norm
@@ -88,6 +111,15 @@ def builds(
         passing = replace(site, name=f"{site.name}:norm", path=path)
         made.append((Placed(passing, "no normalisation", -less, 0), nn.Identity()))
     return made
+
+
+def _like(model: nn.Module, base: nn.Module, site: Site) -> Tensor:
+    """A tensor of the device and type of the map at a site, or else of the module's parameters."""
+    if site.like is not None and site.like[1].is_floating_point:
+        device, dtype = site.like
+        return torch.empty(0, device=device, dtype=dtype)
+    own = any(p.is_floating_point() for p in base.parameters())
+    return reference_tensor(base if own else model)
 
 
 def _check_options(
@@ -199,7 +231,11 @@ def _multiply_adds(
     """Run a block on fake maps; its multiply-adds, or a ValueError if it can't stand there."""
     taken, given = shapes
     try:
-        y, multiply_adds = fake_run(module, shapes if both else shapes[:1], like=reference)
+        maps = (
+            torch.ones(shape, device=reference.device, dtype=reference.dtype)
+            for shape in (shapes if both else shapes[:1])
+        )
+        y, multiply_adds = count_multiply_adds(module, Inputs(tuple(maps)))
     except Exception as error:
         raise ValueError(
             f"The block {entry.name!r} cannot run at {site.name!r} on a map {taken}: {error}"

@@ -6,8 +6,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from visattn.blocks.attended import Attended
-from visattn.wrapping.weights import attention_state, attention_units, displaced_keys
+from visattn.blocks.attended import Attended, block_of
+from visattn.wrapping.weights import attention_state, attention_units, backbone_state_dict
 
 
 @dataclass(frozen=True)
@@ -156,20 +156,20 @@ def _slots(units: Mapping[str, Attended]) -> dict[str, tuple[Naming, Attended, s
     slots = {}
     numbers: dict[str, int] = {}
     for key, unit in units.items():
-        kind = type(unit.block).__name__
+        kind = type(block_of(unit)).__name__
         numbers[kind] = numbers.get(kind, 0) + 1
         for naming in NAMINGS:
             if naming.block in ("", kind):
-                slot = naming.slot.format(site=unit.site, number=numbers[kind])
-                for theirs, ours in naming.inside(unit.block).items():
+                slot = naming.slot.format(site=unit.visattn.site, number=numbers[kind])
+                for theirs, ours in naming.inside(block_of(unit)).items():
                     slots[slot + theirs] = naming, unit, f"{key}.{ours}"
     return slots
 
 
 def _turned(tensor: Tensor, name: str, naming: Naming, unit: Attended) -> Tensor:
     """CBAM's kernel over the planes of mean and maximum, in the order of the model's variant."""
-    spatial = getattr(unit.block, "spatial", None)
-    if type(unit.block).__name__ != "CBAM" or not name.endswith("conv.weight"):
+    spatial = getattr(block_of(unit), "spatial", None)
+    if type(block_of(unit)).__name__ != "CBAM" or not name.endswith("conv.weight"):
         return tensor
     their_max_first = naming.block == "CBAM"
     return tensor if getattr(spatial, "max_first", None) == their_max_first else tensor.flip(1)
@@ -178,8 +178,8 @@ def _turned(tensor: Tensor, name: str, naming: Naming, unit: Attended) -> Tensor
 def _add_zero_biases(renamed: dict[str, Tensor], units: Mapping[str, Attended]) -> None:
     """Give a CBAM with biases zeros for them if the checkpoint's has none."""
     for key, unit in units.items():
-        biases = [name for name in unit.block.state_dict() if name.endswith(".bias")]
-        for name in biases if type(unit.block).__name__ == "CBAM" else ():
+        biases = [name for name in block_of(unit).state_dict() if name.endswith(".bias")]
+        for name in biases if type(block_of(unit)).__name__ == "CBAM" else ():
             weight = renamed.get(f"{key}.{name.removesuffix('bias')}weight")
             if weight is not None and name.startswith("channel."):
                 renamed.setdefault(f"{key}.{name}", weight.new_zeros(len(weight)))
@@ -189,10 +189,10 @@ def _check_keys(
     renamed: Mapping[str, Tensor], model: nn.Module, units: Mapping[str, Attended]
 ) -> None:
     """Raise a ValueError for entries that fit nothing in the model."""
-    known = {*model.state_dict(), *attention_state(units), *displaced_keys(units)}
+    known = {*backbone_state_dict(model), *attention_state(units)}
     foreign = [name for name in renamed if name not in known]
     if foreign:
-        blocks = sorted({type(unit.block).__name__ for unit in units.values()})
+        blocks = sorted({type(block_of(unit)).__name__ for unit in units.values()})
         raise ValueError(
             f"{len(foreign)} entries of the checkpoint fit nothing in a model with"
             f" {' and '.join(blocks)}: {', '.join(foreign[:3])}"

@@ -7,7 +7,7 @@ from typing import Any, final
 from torch import nn
 
 from visattn.basics.suggestions import did_you_mean
-from visattn.blocks.attended import attended, joined, natural_paths
+from visattn.blocks.attended import attended, block_of, joined, natural_paths
 from visattn.wrapping.building import NORMALISATIONS
 from visattn.wrapping.insertion import attention_parameters
 
@@ -59,7 +59,7 @@ def parameter_groups(
             raise ValueError(f"{name} must be at least 0, got {value}.")
     if attention_learning_rate is None:
         attention_learning_rate = learning_rate
-        added = {id(p) for unit in attended(model) for p in unit.block.parameters()}
+        added = {id(p) for unit in attended(model) for p in block_of(unit).parameters()}
     else:
         added = {id(p) for p in attention_parameters(model)}
     trainable = [p for p in model.parameters() if p.requires_grad]
@@ -125,7 +125,7 @@ def freeze_backbone(model: nn.Module, *, train: str | Sequence[str] = ()) -> nn.
     for name in names:
         _check_name(model, name)
     wanted = {id(p) for path, p in _named_parameters(model) if _is_named(path, names)}
-    wanted |= {id(p) for unit in attended(model) for p in unit.block.parameters()}
+    wanted |= {id(p) for unit in attended(model) for p in block_of(unit).parameters()}
     if not wanted:
         raise ValueError(
             f"Nothing would be left to train: {type(model).__name__} has no attention that wrap put"
@@ -203,7 +203,7 @@ class _TrainFrozen:
 
 def _frozen_norms(model: nn.Module, names: Sequence[str]) -> Iterator[nn.Module]:
     """Modules with running statistics, but for those in attention and in what is named."""
-    attention = {id(m) for unit in attended(model) for m in unit.block.modules()}
+    attention = {id(m) for unit in attended(model) for m in block_of(unit).modules()}
     for path, module in natural_paths(model):
         keeps = any(name.startswith("running_") for name in module._buffers)
         if keeps and id(module) not in attention and not _is_named(path, names):

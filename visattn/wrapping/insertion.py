@@ -10,11 +10,16 @@ from visattn.blocks.attended import (
     Attended,
     attended,
     attended_units,
+    base_of,
+    block_of,
+    free_name,
     replace_module,
     strip,
 )
+from visattn.blocks.folding import guard_folding
 from visattn.blocks.gates import Init
 from visattn.wrapping.building import Placed
+from visattn.wrapping.passes import Example, Inputs, run_twin
 from visattn.wrapping.placement import Rule
 from visattn.wrapping.planning import Block, Model, build_model, prepare
 
@@ -28,6 +33,7 @@ def wrap(
     every: int | None = None,
     init: Init = "identity",
     input_size: tuple[int, int, int] | None = None,
+    example_inputs: Example | None = None,
     stack: bool = False,
     **block_options: Any,
 ) -> nn.Module:
@@ -47,6 +53,8 @@ def wrap(
             ``"paper"``: each block as published.
         input_size: (C, H, W) of the images; timm's own if the model names one, or (3, 224, 224).
             It serves to find the sites and isn't fixed by them.
+        example_inputs: What the model is called with, if that is no image (N, C, H, W): a tensor, a
+            tuple of arguments, or a mapping (of named arguments, or the one argument).
         stack: Allow a block at a site that has one.
         **block_options: For the block.
 
@@ -67,19 +75,71 @@ def wrap(
         True
     """
     built = build_model(model)
-    prepared = prepare(built, block, at, stages, every, init, input_size, block_options)
-    taken = [p.site.path for p, _ in prepared if _has_attention(built, p.site.path)]
+    traced, prepared = prepare(
+        built, block, at, stages, every, init, input_size, example_inputs, block_options
+    )
+    paths = [placed.site.path for placed, _ in prepared]
+    taken = [p for p in paths if _has_attention(built, p) or paths.count(p) > 1]
     if taken and not stack:
         raise ValueError(
             f"There is attention at {taken[0]!r} already (and {len(taken) - 1} more places)."
             " Call unwrap first, choose other places, or pass stack=True."
         )
-    names = {unit.site for unit in attended(built)}
+    names = {unit.visattn.site for unit in attended(built)}
+    units = []
     for placed, module in prepared:
-        name = _free(placed.site.name, f"{placed.site.name}:{placed.block}", names)
+        name = placed.site.name
+        if name in names:
+            name = free_name(f"{name}:{placed.block}", names)
         names.add(name)
-        _attach(built, placed, module, name)
+        units.append(_attach(built, placed, module, name))
+    _guard(built)
+    try:
+        if traced is not None:
+            _check_runs(built.get_submodule(traced.part), traced.called_with, units)
+    except Exception:
+        _take_out(built, units)
+        raise
     return built
+
+
+def _check_runs(model: nn.Module, inputs: Inputs, units: Sequence[Attended]) -> None:
+    """Raise a ValueError if the model can't run any more, or passes a unit by."""
+    numbers = {id(unit): number for number, unit in enumerate(attended(model))}
+    wanted = {numbers[id(unit)]: unit for unit in units if id(unit) in numbers}
+
+    def called(double: nn.Module, taken: Inputs) -> set[int]:
+        found: set[int] = set()
+        for number, unit in enumerate(attended(double)):
+            unit.register_forward_hook(lambda *_, number=number: found.add(number))
+        double(*taken.args, **taken.kwargs)
+        return found
+
+    try:
+        found = run_twin(model, inputs, called)
+    except Exception as error:
+        raise ValueError(
+            f"With attention in it {type(model).__name__} could not be run:"
+            f" {type(error).__name__}: {error}. Choose another place; the model is as it was."
+        ) from error
+    missed = [unit.visattn.site for number, unit in wanted.items() if number not in found]
+    if missed:
+        raise ValueError(
+            f"The model never calls the module at {missed[0]!r} itself (it may use its parts one by"
+            " one), so attention there would do nothing. Choose a part of it; the model is as it"
+            " was."
+        )
+
+
+def _take_out(model: nn.Module, units: Sequence[Attended]) -> None:
+    """Put the bases of some units back in their places."""
+    for unit in reversed(units):
+        replace_module(model, unit, base_of(unit))
+    _guard(model)
+
+
+def _guard(model: nn.Module) -> None:
+    guard_folding(model, [p for p, m in model.named_modules() if isinstance(m, Attended)])
 
 
 def unwrap(model: nn.Module) -> nn.Module:
@@ -102,7 +162,7 @@ def attention_parameters(model: nn.Module) -> list[nn.Parameter]:
     Raises:
         ValueError: The model has no attention that `wrap` put in.
     """
-    added = {id(p): p for unit in attended_units(model) for p in unit.block.parameters()}
+    added = {id(p): p for unit in attended_units(model) for p in block_of(unit).parameters()}
     return list(added.values())
 
 
@@ -124,47 +184,39 @@ def disabled(model: nn.Module) -> Iterator[nn.Module]:
         >>> import torchvision
         >>> model = wrap(torchvision.models.resnet18(), "se")
         >>> with disabled(model):
-        ...     next(attended(model)).enabled
+        ...     next(attended(model)).visattn.enabled
         False
     """
-    units = [(unit, unit.enabled) for unit in attended_units(model)]
+    units = [(unit, unit.visattn.enabled) for unit in attended_units(model)]
     try:
         for unit, _ in units:
-            unit.enabled = False
+            unit.visattn.enabled = False
         yield model
     finally:
         for unit, before in units:
-            unit.enabled = before
+            unit.visattn.enabled = before
 
 
 def _has_attention(model: nn.Module, path: str) -> bool:
     return isinstance(model.get_submodule(path), Attended)
 
 
-def _attach(model: nn.Module, placed: Placed, module: nn.Module, name: str) -> None:
+def _attach(model: nn.Module, placed: Placed, module: nn.Module, name: str) -> Attended:
     """Put a built block at its site."""
     base = model.get_submodule(placed.site.path)
-    origin = {"block": placed.block, "path": placed.site.path}
-    names = {key.partition(".")[0] for key in base.state_dict()} | set(dict(base.named_children()))
+    origin = {
+        "block": placed.block,
+        "path": placed.site.path,
+        "init": placed.init,
+        "options": dict(placed.options),
+    }
     unit = Attended(
         base,
         module,
         where=placed.site.where,
         site=name,
         layout=placed.site.layout,
-        child=_free("attention", "attention", names),
         origin=origin,
     )
     replace_module(model, base, unit)
-
-
-def _free(name: str, other: str, taken: set[str]) -> str:
-    """``name`` if it is free, else ``other``, else ``other`` with the first free number."""
-    if name not in taken:
-        return name
-    if other not in taken:
-        return other
-    number = 2
-    while f"{other}_{number}" in taken:
-        number += 1
-    return f"{other}_{number}"
+    return unit

@@ -1,21 +1,19 @@
-"""One forward pass of a model over fake tensors, seen from outside: who made which tensor of what.
+"""One forward pass of a model, seen from outside: who made which tensor of what."""
 
-Nothing is computed or allocated, and the model itself isn't touched.
-"""
-
-import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.overrides import TorchFunctionMode
 
 from visattn.blocks.attended import Layout, attended
-from visattn.wrapping.fakes import fake_copy, reference_tensor
+from visattn.wrapping.passes import Inputs, run_twin, tensors_in
+
+Like = tuple[torch.device, torch.dtype]
+"""Of a tensor: where it is, and of which type."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +44,7 @@ class Node:
         axes: The names of its axes, such as "NCHW"; "" where they aren't known.
         size: Height, width and layout of the last map on the way here.
         call: The call of a module in which it was made.
+        like: Its device and type.
         makers: The modules that gave it, the innermost first.
     """
 
@@ -57,6 +56,7 @@ class Node:
     axes: str
     size: tuple[int, int, str]
     call: "Call | None"
+    like: Like
     makers: list[str] = field(default_factory=list)
 
     @property
@@ -71,12 +71,16 @@ class Node:
 
 @dataclass(eq=False)
 class Call:
-    """One call of a module: its path, the first tensor that it took, the one that it gave."""
+    """One call of a module: its path, the first tensor that it took, the one that it gave.
+
+    A module that gives a list, tuple or mapping has ``several`` instead.
+    """
 
     path: str
     order: int
     taken: Node | None = None
     given: Node | None = None
+    several: list[Node] = field(default_factory=list)
 
     def given_after(self, node: Node) -> bool:
         """Whether it gave a tensor that was made after another."""
@@ -91,55 +95,58 @@ class Observation:
         image: The tensor that the model was given.
         calls: The calls of modules in order of completion.
         joins: The additions and concatenations, in order.
+        enlarged: The maps that are larger than what they were made of, in order.
         sequences: Whether a module gave a sequence of tokens (N, T, C).
     """
 
     image: Node
     calls: list[Call] = field(default_factory=list)
     joins: list[Node] = field(default_factory=list)
+    enlarged: list[Node] = field(default_factory=list)
     sequences: bool = False
 
 
-def observe(model: nn.Module, input_size: tuple[int, int, int]) -> Observation:
-    """Run a fake copy of a model, its attention off, on one image (C, H, W); note what happens."""
-    with FakeTensorMode(allow_non_fake_inputs=True) as fake, torch.no_grad():
-        double = fake_copy(model, fake)
+def observe(model: nn.Module, inputs: Inputs, *, prefix: str = "") -> Observation:
+    """Run a twin of a model, its attention off, and note what happens.
+
+    Args:
+        model: It is left alone.
+        inputs: What it is called with; the first map among them, or else the first tensor, is the
+            image.
+        prefix: The model's own path, where it is a part of another.
+    """
+
+    def watched(double: nn.Module, taken: Inputs) -> Observation:
         for unit in attended(double):  # its own sums and maps are not the model's
-            unit.enabled = False
-        reference = reference_tensor(model)
-        image = torch.empty(1, *input_size, device=reference.device, dtype=reference.dtype)
-        observer = _Observer(double, image)
-        with _quiet(), observer.watching(), observer:
-            double(image)
-    return observer.seen
+            unit.visattn.enabled = False
+        observer = _Observer(double, taken.tensors(), prefix)
+        with observer.watching(), observer:
+            double(*taken.args, **taken.kwargs)
+        return observer.seen
 
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """No log of an operation that fails on fake tensors: the error itself says what it was."""
-    log = logging.getLogger("torch._subclasses.fake_tensor")
-    before, log.disabled = log.disabled, True
-    try:
-        yield
-    finally:
-        log.disabled = before
+    return run_twin(model, inputs, watched)
 
 
 class _Observer(TorchFunctionMode):
     """Follows each tensor from operation to operation and from module to module."""
 
-    def __init__(self, model: nn.Module, image: Tensor) -> None:
+    def __init__(self, model: nn.Module, given: Sequence[Tensor], prefix: str) -> None:
         super().__init__()
-        self.paths = {module: path for path, module in model.named_modules()}
+        self.paths = {module: path for path, module in model.named_modules(prefix=prefix)}
         self.alive: list[Any] = []
         self.nodes: dict[int, Node] = {}
         self.count = 0
         self.stack: list[Call] = []
-        self.batch = image.shape[0]
-        start = self._add(image, "image", [])
-        start.axes = "NCHW"
-        start.size = (start.shape[2], start.shape[3], "NCHW")
-        self.seen = Observation(start)
+        starts = [self._add(tensor, "image", []) for tensor in given]
+        for start in starts:
+            if len(start.shape) == 4:
+                start.axes = "NCHW"
+                start.size = (start.shape[2], start.shape[3], "NCHW")
+        if not starts:
+            raise ValueError("it was called with no tensor")
+        image = next((start for start in starts if start.map), starts[0])
+        self.batch = image.shape[0] if image.shape else 1
+        self.seen = Observation(image)
 
     def _add(self, tensor: Tensor, operation: str, parents: list[Node]) -> Node:
         """A node for a tensor that an operation gave."""
@@ -147,7 +154,8 @@ class _Observer(TorchFunctionMode):
         depth = max((node.depth for node in parents), default=0) + (operation in CONVOLUTIONS)
         call = self.stack[-1] if self.stack else None
         shape = tuple(tensor.shape)
-        node = Node(self.count, operation, parents, depth, shape, "", size, call)
+        like = tensor.device, tensor.dtype
+        node = Node(self.count, operation, parents, depth, shape, "", size, call, like)
         self.count += 1
         self.nodes[id(tensor)] = node
         self.alive.append(tensor)
@@ -155,19 +163,22 @@ class _Observer(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        given = [*_tensors(args), *_tensors(kwargs.values())]
+        given = [*tensors_in(args), *tensors_in(kwargs.values())]
         parents = [self.nodes[id(t)] for t in given if id(t) in self.nodes]
         result = func(*args, **kwargs)
         name = getattr(func, "__name__", "")
         if name == "__setitem__":
             result, made = None, [args[0]]
         else:
-            made = [t for t in _tensors([result]) if parents]
+            made = [t for t in tensors_in([result]) if parents]
         for tensor in made:
             node = self._add(tensor, name, parents)
             node.axes = _axes(node, args, kwargs, self.batch)
             if node.map is not None:
                 node.size = (node.map.height, node.map.width, node.axes)
+                before = [parent.map.size for parent in parents if parent.map]
+                if before and all(node.map.size > size for size in before):
+                    self.seen.enlarged.append(node)
             if name in ADDITIONS | CONCATENATIONS:
                 self.seen.joins.append(node)
         return result
@@ -177,6 +188,8 @@ class _Observer(TorchFunctionMode):
         """Hooks on all modules, removed at the end."""
         handles = []
         for module in self.paths:
+            if isinstance(module, torch.jit.ScriptModule):
+                continue  # it calls its parts in compiled code
             handles.append(module.register_forward_pre_hook(self._enter, with_kwargs=True))
             handles.append(module.register_forward_hook(self._leave))
         try:
@@ -186,7 +199,7 @@ class _Observer(TorchFunctionMode):
                 handle.remove()
 
     def _enter(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        given = [self.nodes.get(id(t)) for t in [*_tensors(args), *_tensors(kwargs.values())]]
+        given = [self.nodes.get(id(t)) for t in [*tensors_in(args), *tensors_in(kwargs.values())]]
         known = [node for node in given if node is not None]
         first = next((node for node in known if node.map), known[0] if known else None)
         self.count += 1
@@ -196,6 +209,8 @@ class _Observer(TorchFunctionMode):
         call = self.stack.pop()
         self.seen.calls.append(call)
         if not isinstance(output, Tensor):
+            found = (self.nodes.get(id(tensor)) for tensor in tensors_in([output]))
+            call.several = [node for node in found if node is not None]
             return
         node = self.nodes.get(id(output))
         if node is None:
@@ -250,14 +265,3 @@ def _turned(axes: str, name: str, args: tuple[Any, ...], kwargs: dict[str, Any])
     turned = list(axes)
     turned[given[0]], turned[given[1]] = turned[given[1]], turned[given[0]]
     return "".join(turned)
-
-
-def _tensors(values: Iterable[Any]) -> Iterator[Tensor]:
-    """The tensors among values, inside lists, tuples and dicts too."""
-    for value in values:
-        if isinstance(value, Tensor):
-            yield value
-        elif isinstance(value, (list, tuple)):
-            yield from _tensors(value)
-        elif isinstance(value, dict):
-            yield from _tensors(value.values())

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from visattn.basics.suggestions import did_you_mean
-from visattn.wrapping.tracing import Layout, Map, Trace
+from visattn.wrapping.tracing import Layout, Like, Map, Trace
 
 PLACES = ("branch", "conv", "block", "stage", "stem", "image")
 """The named places: before a residual block's addition, after the last spatial convolution of a
@@ -33,6 +33,7 @@ class Site:
         width: Of the map there.
         stage: 1 for the first stage, and so on; None outside of the stages.
         layout: The order of the map's axes.
+        like: Its device and type; those of the module's parameters if None.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Site:
     width: int
     stage: int | None = None
     layout: Layout = "NCHW"
+    like: Like | None = None
 
 
 def named_sites(traced: Trace, name: str) -> list[Site]:

@@ -12,7 +12,8 @@ from visattn.blocks import BlockEntry, block_entry
 from visattn.blocks.attended import Attended
 from visattn.blocks.gates import Init, check_init
 from visattn.wrapping.building import Placed, builds
-from visattn.wrapping.fakes import fake_run, reference_tensor
+from visattn.wrapping.parts import is_named, trace_parts
+from visattn.wrapping.passes import Example, count_multiply_adds
 from visattn.wrapping.placement import Rule, Site, find_sites, own_place
 from visattn.wrapping.tracing import Trace, default_input_size, model_from_name, trace
 
@@ -28,7 +29,7 @@ class Plan:
         placed: One entry a site, in the order of the forward pass.
         parameters: Of the model before.
         multiply_adds: Of the model before, for one image: its convolutions, linear layers and
-            matrix products.
+            matrix products; 0 where the model can't be run alone.
         input_size: (C, H, W) that sizes and multiply-adds are for.
     """
 
@@ -95,6 +96,7 @@ def plan(
     every: int | None = None,
     init: Init = "identity",
     input_size: tuple[int, int, int] | None = None,
+    example_inputs: Example | None = None,
     **block_options: Any,
 ) -> Plan:
     """What `wrap` with the same arguments would do; nothing is changed.
@@ -112,9 +114,15 @@ def plan(
     """
     built = build_model(model)
     with torch.random.fork_rng(devices=[]):
-        prepared = prepare(built, block, at, stages, every, init, input_size, block_options)
-    size = input_size or default_input_size(built)
-    _, multiply_adds = fake_run(built, [(1, *size)], like=reference_tensor(built))
+        traced, prepared = prepare(
+            built, block, at, stages, every, init, input_size, example_inputs, block_options
+        )
+    multiply_adds, size = 0, input_size or default_input_size(built)
+    if traced is not None:
+        part = built.get_submodule(traced.part)
+        _, multiply_adds = count_multiply_adds(part, traced.called_with)
+        image = next((t for t in traced.called_with.tensors() if t.ndim == 4), None)
+        size = size if image is None else (image.shape[1], image.shape[2], image.shape[3])
     return Plan(
         placed=tuple(placed for placed, _ in prepared),
         parameters=sum(p.numel() for p in built.parameters()),
@@ -149,23 +157,37 @@ def prepare(
     every: int | None,
     init: Init,
     input_size: tuple[int, int, int] | None,
+    example_inputs: Example | None,
     options: dict[str, Any],
-) -> list[tuple[Placed, nn.Module]]:
-    """Find the sites, build and try the blocks; the model is left alone."""
+) -> tuple[Trace | None, list[tuple[Placed, nn.Module]]]:
+    """Find the sites, build and try the blocks; the model is left alone.
+
+    What was seen of the model comes with them; None where it can't be run, and the sites are named.
+    """
     check_init(init)
     if isinstance(block, Mapping) and at is not None:
         raise ValueError(
             f"A mapping says where each block goes; leave at={at!r} out or give a single block."
         )
-    traced = trace(model, input_size=input_size)
-    wanted = block.items() if isinstance(block, Mapping) else [(at, block)]
-    prepared = []
+    wanted = list(block.items()) if isinstance(block, Mapping) else [(at, block)]
+    whole = True
+    try:
+        traced = trace(model, input_size=input_size, example_inputs=example_inputs)
+    except ValueError:
+        named = [place for place, _ in wanted if is_named(place)]
+        if stages is not None or len(named) < len(wanted):
+            raise
+        whole, traced = False, trace_parts(model, named)
+    prepared: list[tuple[Placed, nn.Module]] = []
+    tried: dict[Any, int] = {}
     for place, choice in wanted:
         entry = _entry(choice)
         for found in _sites(traced, entry, place, stages, every):
-            site = replace(found, name=_natural(model, found.name))
-            prepared += builds(model, traced, entry, site, init, options)
-    return prepared
+            near = "before" if found.where == "before" else "after"
+            like = found.like or traced.likes.get((found.path, near))
+            site = replace(found, name=_natural(model, found.name), like=like)
+            prepared += builds(model, traced, entry, site, init, options, tried)
+    return traced if whole else None, prepared
 
 
 def _sites(
@@ -191,7 +213,7 @@ def _natural(model: nn.Module, name: str) -> str:
     module: nn.Module | None = model
     parts = []
     for part in name.split("."):
-        if not (isinstance(module, Attended) and part == "base"):
+        if not (isinstance(module, Attended) and part == module.visattn.inner):
             parts.append(part)
         module = dict(module.named_children()).get(part) if module is not None else None
     return ".".join(parts)

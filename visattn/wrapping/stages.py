@@ -17,7 +17,7 @@ from visattn.wrapping.anatomy import (
     last_convolution_of,
     residual_blocks,
 )
-from visattn.wrapping.observing import Map
+from visattn.wrapping.observing import Map, Node
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,38 @@ class Stage:
     def holds(self, path: str) -> bool:
         """Whether a module is this stage or lies in it."""
         return path == self.path or any(_is_or_below(path, member) for member in self.members)
+
+
+def find_encoder(passage: Passage) -> Passage:
+    """Of a model that gives maps larger than its smallest ones: what comes before it enlarges them.
+
+    Such are encoder-decoders and networks for segmentation; of any other model all. The encoder is
+    the first module that gives several maps (those of segmentation_models.pytorch, torchvision's
+    backbones), or else what was done before the first map after the smallest was enlarged (a U-Net
+    of one's own).
+    """
+    seen = passage.seen
+    maps = [call.given for call in seen.calls if call.given and _area(call.given) > 1]
+    root = seen.calls[-1]
+    least = min((_area(node) for node in maps), default=0)
+    lowest = next((node.index for node in maps if _area(node) == least), 0)
+    results = [root.given] if root.given else root.several
+    several_scales = any(_area(node) == least for node in results)  # HRNet's features
+    if several_scales or not any(_area(n) > least and n.index > lowest for n in results):
+        return passage
+    inner = [call for call in seen.calls[:-1] if any(_area(node) > 1 for node in call.several)]
+    if inner:
+        path = inner[0].path
+        return passage.restricted(lambda call: call.path == path or is_below(call.path, path))
+    end = next((node.index for node in seen.enlarged if node.index > lowest), None)
+    if end is None:
+        return passage
+    return passage.restricted(lambda call: call.given is not None and call.given.index < end)
+
+
+def _area(node: Node) -> int:
+    """The number of places of a map; 0 for what is none."""
+    return node.map.height * node.map.width if node.map else 0
 
 
 def find_blocks(passage: Passage) -> list[Block]:

@@ -1,5 +1,7 @@
 """What a model does with an image: its maps, blocks, stages and stem."""
 
+import re
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import torch
@@ -7,8 +9,16 @@ from torch import nn
 
 from visattn.basics.suggestions import did_you_mean
 from visattn.wrapping.anatomy import Block, Passage
-from visattn.wrapping.observing import Layout as Layout, Map as Map, Node, observe
-from visattn.wrapping.stages import Stage, find_blocks, find_stages, find_stem, with_stages
+from visattn.wrapping.observing import Layout as Layout, Like as Like, Map as Map, Node, observe
+from visattn.wrapping.passes import Example, Inputs
+from visattn.wrapping.stages import (
+    Stage,
+    find_blocks,
+    find_encoder,
+    find_stages,
+    find_stem,
+    with_stages,
+)
 
 
 @dataclass
@@ -37,6 +47,15 @@ class Trace:
     image: tuple[str, Map] | None = None
     stem: tuple[str, Map] | None = None
     sequences: bool = False
+    likes: dict[tuple[str, str], Like] = field(default_factory=dict)
+    """Device and type of the first map ``"before"`` and ``"after"`` each module."""
+
+    part: str = ""
+    """The part of the model that was run."""
+
+    called_with: Inputs = field(default_factory=Inputs)
+    """What it was called with."""
+
     children: dict[str, list[str]] = field(default_factory=dict)
     """The names of the parts of each ``nn.Sequential``, by path."""
 
@@ -77,33 +96,51 @@ def default_input_size(model: nn.Module) -> tuple[int, int, int]:
     settings = getattr(model, "pretrained_cfg", None) or {}
     channels, height, width = settings.get("input_size", (3, 224, 224))
     first = next((m for m in model.modules() if isinstance(m, nn.Conv2d)), None)
-    if first is not None and first.in_channels <= 12:
+    if first is not None and 0 < first.in_channels <= 12:
         channels = first.in_channels
     return getattr(model, "in_chans", channels), height, width
 
 
-def trace(model: nn.Module, *, input_size: tuple[int, int, int] | None = None) -> Trace:
-    """Run a fake copy of the model once and note what happens; the model itself isn't touched.
+def trace(
+    model: nn.Module,
+    *,
+    input_size: tuple[int, int, int] | None = None,
+    example_inputs: Example | None = None,
+) -> Trace:
+    """Run a twin of the model once and note what happens; the model itself isn't touched.
+
+    Of torchvision's detectors the backbone is run, of an encoder-decoder stages and blocks are
+    those of the encoder.
 
     Args:
-        model: Takes one batch of images (N, C, H, W).
+        model: Takes one batch of images (N, C, H, W), or ``example_inputs``.
         input_size: (C, H, W); see `default_input_size`.
+        example_inputs: What the model is called with, if that is no image: a tensor, a tuple of
+            arguments, or a mapping (of named arguments, or the one argument).
 
     Raises:
-        ValueError: The model can't be run on an image of that size, or is compiled.
+        ValueError: The model can't be run on that, or is compiled or scripted.
+        TypeError: ``example_inputs`` are something else.
     """
     _check_open(model)
-    size = input_size or default_input_size(model)
+    if example_inputs is not None and input_size is not None:
+        raise ValueError("Give input_size or example_inputs, not both: an example has its size.")
+    path = "" if example_inputs is not None else trunk_path(model)
+    part = model.get_submodule(path)
+    if example_inputs is None:
+        inputs = Inputs.image(part, input_size or default_input_size(part))
+    else:
+        inputs = Inputs.example(part, example_inputs)
     try:
-        seen = observe(model, size)
+        seen = observe(part, inputs, prefix=path)
     except Exception as error:
         raise ValueError(
-            f"{type(model).__name__} could not be run on fake images of size {tuple(size)}:"
-            f" {error}. Give the size that it expects as input_size=(C, H, W)."
+            _reason(model, inputs, error, example=example_inputs is not None)
         ) from error
     passage = Passage(model, seen)
-    blocks = find_blocks(passage)
-    stages = find_stages(passage, blocks)
+    encoder = find_encoder(passage)
+    blocks = find_blocks(encoder)
+    stages = find_stages(encoder, blocks)
     return Trace(
         model=type(model).__name__,
         outputs=passage.outputs,
@@ -112,8 +149,11 @@ def trace(model: nn.Module, *, input_size: tuple[int, int, int] | None = None) -
         blocks=with_stages(blocks, stages),
         stages=stages,
         image=_first_taker(passage),
-        stem=find_stem(passage, stages),
+        stem=find_stem(encoder, stages),
         sequences=seen.sequences,
+        likes=passage.likes,
+        part=path,
+        called_with=inputs,
         children={
             path: [name for name, _ in module.named_children()]
             for path, module in passage.modules.items()
@@ -122,15 +162,52 @@ def trace(model: nn.Module, *, input_size: tuple[int, int, int] | None = None) -
     )
 
 
+def trunk_path(model: nn.Module) -> str:
+    """The part of a model that sees the image as it comes: of torchvision's detectors the body.
+
+    A detector itself takes lists of images, and what it does next depends on what it finds.
+    """
+    kinds = [kind.__module__ for kind in type(model).__mro__]
+    if not any(kind.startswith("torchvision.models.detection.") for kind in kinds):
+        return ""
+    backbone = getattr(model, "backbone", None)
+    if not isinstance(backbone, nn.Module):
+        return ""
+    return "backbone.body" if isinstance(getattr(backbone, "body", None), nn.Module) else "backbone"
+
+
+def _reason(model: nn.Module, inputs: Inputs, error: Exception, *, example: bool) -> str:
+    """Why a pass failed, and what can be done."""
+    name, said = type(model).__name__, str(error).strip().partition("\n")[0]
+    sizes = ", ".join(str(tuple(tensor.shape)) for tensor in inputs.tensors())
+    text = f"{name} could not be run on a tensor of {sizes}: {type(error).__name__}: {said}."
+    if not example:
+        by_size = isinstance(error, (RuntimeError, AssertionError)) and _OF_SIZE.search(said)
+        text += (
+            " Give the size that it expects as input_size=(C, H, W)."
+            if by_size
+            else " Give what it is called with as example_inputs: a tensor, a tuple or a mapping."
+        )
+    parts = [path for path, part in model.named_children() if any(True for _ in part.children())]
+    for path in parts:
+        with suppress(Exception):
+            part = model.get_submodule(path)
+            seen = observe(part, Inputs.image(part, default_input_size(part)))
+            if find_stages(passage := Passage(part, seen), find_blocks(passage)):
+                return f"{text} Its part {path!r} can be run alone: wrap(model.{path}, ...)."
+    return f"{text} A module's own name as at= needs no pass of the whole model."
+
+
+_OF_SIZE = re.compile(r"size|shape|dimension|channels|kernel|height|width|mat1", re.IGNORECASE)
+
+
 def _check_open(model: nn.Module) -> None:
     """Raise a ValueError for a model whose modules can't be reached."""
-    for path, module in model.named_modules():
-        if isinstance(module, torch.jit.ScriptModule):
-            what = f"The part {path!r} of {type(model).__name__}" if path else "The model"
-            raise ValueError(
-                f"{what} is a torch.jit.ScriptModule: its forward is compiled, and modules can't be"
-                " put into it. Give the Python model that it was made of; script it afterwards."
-            )
+    if isinstance(model, torch.jit.ScriptModule):
+        raise ValueError(
+            "The model is a torch.jit.ScriptModule: its forward is compiled, and modules can't be"
+            " put into it. Give the Python model that it was made of; script it afterwards."
+        )
     if hasattr(model, "_orig_mod"):
         raise ValueError(
             "The model is compiled by torch.compile. Give the model itself (model._orig_mod) and"

@@ -1,6 +1,7 @@
 """Attention weights in and out: what wrap added, alone."""
 
 import json
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,16 @@ import torch
 from torch import Tensor, nn
 
 from visattn.basics.files import whole_file, write_whole
-from visattn.blocks.attended import Attended, attended_units, natural_paths
+from visattn.blocks.attended import (
+    Attended,
+    attended_units,
+    base_of,
+    block_of,
+    differences,
+    joined,
+    made_of,
+    natural_paths,
+)
 
 
 def save_attention(model: nn.Module, path: str | Path) -> Path:
@@ -62,26 +72,81 @@ def load_attention(model: nn.Module, path: str | Path) -> nn.Module:
             raise FileNotFoundError(f"No saved attention at {file}; save_attention writes it.")
     units = attention_units(model)
     saved, here = json.loads(source.with_suffix(".json").read_text()), _layout(units)
-    for site in [*saved, *here]:
-        if saved.get(site) != here.get(site):
-            raise ValueError(
-                f"The saved attention differs from the model's at {site!r}: saved"
-                f" {saved.get(site, 'nothing')}, here {here.get(site, 'nothing')}. Wrap the model"
-                " as the saved one was."
-            )
-    state = load_file(source)
-    own = attention_state(units)
-    for name in [*state, *own]:
-        shapes = [tuple(s[name].shape) if name in s else "nothing" for s in (state, own)]
+    for key in [*saved, *here]:
+        there, own = saved.get(key), here.get(key)
+        if there is None or own is None:
+            unlike = f"saved {there or 'nothing'}, here {own or 'nothing'}"
+        elif not (unlike := differences(there, own)):
+            continue
+        raise ValueError(
+            f"The saved attention differs from the model's at {key!r}: {unlike}. Wrap the model as"
+            " the saved one was."
+        )
+    if any("init" not in entry for entry in saved.values()):
+        warnings.warn(
+            f"{source} was written by an earlier version, which kept neither init nor the blocks'"
+            " options: it is not known whether they are those of this model.",
+            stacklevel=2,
+        )
+    state, tensors = load_file(source), attention_state(units)
+    for name in [*state, *tensors]:
+        shapes = [tuple(s[name].shape) if name in s else "nothing" for s in (state, tensors)]
         if shapes[0] != shapes[1]:
             raise ValueError(
                 f"The saved attention differs from the model's at {name!r}: saved {shapes[0]},"
                 f" here {shapes[1]}. Wrap the model with the same options."
             )
     with torch.no_grad():
-        for name, tensor in own.items():
+        for name, tensor in tensors.items():
             tensor.copy_(state[name])
     return model
+
+
+def backbone_state_dict(model: nn.Module) -> dict[str, Tensor]:
+    """The state dict of the plain model: its own names, without attention.
+
+    What `wrap` put aside, a convolution that a block takes the place of, is in it too.
+
+    Args:
+        model: A wrapped model, or any other.
+
+    Example:
+        >>> import torchvision, visattn
+        >>> plain, model = (torchvision.models.resnet18() for _ in range(2))
+        >>> plain.load_state_dict(backbone_state_dict(visattn.wrap(model, "cbam")))
+        <All keys matched successfully>
+    """
+    state = model.state_dict()
+    found = {plain: state[own] for plain, own in backbone_names(model).items()}
+    for path, unit in natural_paths(model):
+        if isinstance(unit, Attended) and unit.visattn.where == "instead":
+            inside = base_of(unit).state_dict()
+            found |= {joined(path, name): tensor for name, tensor in inside.items()}
+    return found
+
+
+def backbone_names(model: nn.Module) -> dict[str, str]:
+    """From the plain model's names of parameters and buffers to those that they have here.
+
+    By these any file that goes by names, such as a plain model's optimiser state, fits a wrapped
+    one. Attention has no part in it, nor what is kept aside.
+
+    Example:
+        >>> import torchvision, visattn
+        >>> backbone_names(visattn.wrap(torchvision.models.resnet18(), "se"))["layer1.0.bn2.bias"]
+        'layer1.0.bn2.base.bias'
+    """
+    names = {key: key for key in model.state_dict()}
+    inner_first = reversed(list(model.named_modules()))
+    for path, unit in ((path, m) for path, m in inner_first if isinstance(m, Attended)):
+        prefix = joined(path, "")
+        attention, base = (f"{prefix}{part}." for part in (unit.visattn.child, unit.visattn.inner))
+        names = {
+            f"{prefix}{plain.removeprefix(base)}" if plain.startswith(base) else plain: own
+            for plain, own in names.items()
+            if not plain.startswith(attention)
+        }
+    return names
 
 
 def _checked(path: str | Path) -> Path:
@@ -99,7 +164,7 @@ def attention_units(model: nn.Module) -> dict[str, Attended]:
     """
     attended_units(model)
     return {
-        f"{path}.{unit.child}": unit
+        f"{path}.{unit.visattn.child}": unit
         for path, unit in natural_paths(model)
         if isinstance(unit, Attended)
     }
@@ -110,23 +175,10 @@ def attention_state(units: Mapping[str, Attended]) -> dict[str, Tensor]:
     return {
         f"{key}.{name}": tensor
         for key, unit in units.items()
-        for name, tensor in unit.block.state_dict().items()
-    }
-
-
-def displaced_keys(units: Mapping[str, Attended]) -> set[str]:
-    """Entries of the modules whose place attention has taken."""
-    return {
-        key.removesuffix(unit.child) + name
-        for key, unit in units.items()
-        if unit.where == "instead"
-        for name in unit.original.state_dict()
+        for name, tensor in block_of(unit).state_dict().items()
     }
 
 
 def _layout(units: Mapping[str, Attended]) -> dict[str, dict[str, Any]]:
     """What stands where, as plain values."""
-    return {
-        key: {"site": unit.site, "block": type(unit.block).__name__, "where": unit.where}
-        for key, unit in units.items()
-    }
+    return {key: {"site": unit.visattn.site, **made_of(unit)} for key, unit in units.items()}
