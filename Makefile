@@ -35,7 +35,7 @@ bench: .venv/ready  ## What attention costs on this machine
 	$(BIN)/python -m visattn.bench
 
 matrix: .venv/ready  ## Try attention on all of timm and torchvision, write docs/ (an hour; goes on where it was)
-	$(BIN)/python -m visattn.bench.matrix
+	PYTHONPATH=tests $(BIN)/python -m matrix
 
 clean:  ## Remove .venv and the results of runs
 	rm -rf .venv runs

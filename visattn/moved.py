@@ -23,7 +23,6 @@ _ALIKE = {
     " blocks.linear blocks.local blocks.mhsa blocks.nonlocal_ blocks.positions blocks.readout",
     "blocks.kernels": "blocks.sk",
     "blocks.masks": "blocks.abn blocks.residual_attention blocks.spatial_mask",
-    "bench": "matrix",
     "data.generated": "data.sushi data.tasty",
     "networks": "training.backbone training.mask_pass training.weight_files",
     "training.losses": "training.attribution_losses training.box_losses training.group_losses",

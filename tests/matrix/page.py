@@ -3,12 +3,12 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from visattn.bench.matrix.architectures import VERSIONS
-from visattn.bench.matrix.survey import Surveyed, examples
-from visattn.bench.matrix.verification import Verified
+from matrix.architectures import VERSIONS
+from matrix.survey import Surveyed, examples
+from matrix.verification import Verified
 from visattn.wrapping.placement import PLACES
 
-MADE = "Made by visattn.bench.matrix with torch {torch}, timm {timm}, torchvision {torchvision}."
+MADE = "Made by `make matrix` with torch {torch}, timm {timm}, torchvision {torchvision}."
 MADE = MADE.format(**VERSIONS)
 """How pages of the matrix begin."""
 

@@ -8,9 +8,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
+from matrix.architectures import VERSIONS
 from visattn.basics.files import whole_file
 from visattn.basics.fingerprint import source_fingerprint
-from visattn.bench.matrix.architectures import VERSIONS
 
 Result = TypeVar("Result")
 
@@ -36,6 +36,8 @@ def kept(function: Callable[[Any], Result], item: Any, *, folder: Path | None) -
 
 @cache
 def fingerprint() -> str:
-    """Of the libraries' versions and of the source code that the matrix tries."""
-    code = source_fingerprint("visattn.bench.matrix", "visattn.blocks")
-    return f"{json.dumps(VERSIONS, sort_keys=True)} {code}"
+    """Of the libraries' versions, of the matrix's own code, and of the code that it tries."""
+    own = "".join(path.read_text() for path in sorted(Path(__file__).parent.glob("*.py")))
+    digest = hashlib.sha256(own.encode()).hexdigest()[:12]
+    code = source_fingerprint("visattn.testing", "visattn.wrapping.places", "visattn.blocks")
+    return f"{json.dumps(VERSIONS, sort_keys=True)} {digest} {code}"

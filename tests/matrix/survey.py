@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from visattn.bench.matrix.architectures import Architecture
+from matrix.architectures import Architecture
 from visattn.blocks import block_entry
 from visattn.wrapping.building import builds
 from visattn.wrapping.placement import PLACES, find_sites, own_place

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from visattn.bench.matrix.architectures import Architecture
-from visattn.bench.matrix.survey import Surveyed
+from matrix.architectures import Architecture
+from matrix.survey import Surveyed
 from visattn.testing import enliven
 from visattn.wrapping.insertion import unwrap, wrap
 from visattn.wrapping.places import PLACE_RULES, PLACES

@@ -1,4 +1,4 @@
-"""Which architectures of timm and torchvision take attention: ``python -m visattn.bench.matrix``.
+"""Which architectures of timm and torchvision take attention: ``make matrix``.
 
 Every architecture is built without memory, traced and planned. Of each family the smallest one of
 every structure is built in full, wrapped at every place that it has, and compared with the plain

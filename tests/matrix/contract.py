@@ -8,8 +8,8 @@ import timm
 import torch
 import torchvision
 
-from visattn.bench.matrix.page import MADE, table_head, table_row
-from visattn.bench.matrix.survey import site_counts
+from matrix.page import MADE, table_head, table_row
+from matrix.survey import site_counts
 from visattn.blocks import block_names
 from visattn.testing import MODEL_PROMISES, check_wrapped
 from visattn.wrapping.planning import plan

@@ -2,11 +2,11 @@ from pathlib import Path
 
 import pytest
 
-from visattn.bench.matrix.architectures import VERSIONS, Architecture, architectures
-from visattn.bench.matrix.contract import BACKBONES, Kept, Pair, contract_page, keep
-from visattn.bench.matrix.page import document, table
-from visattn.bench.matrix.survey import Surveyed, examples, survey
-from visattn.bench.matrix.verification import Verified, verify
+from matrix.architectures import VERSIONS, Architecture, architectures
+from matrix.contract import BACKBONES, Kept, Pair, contract_page, keep
+from matrix.page import document, table
+from matrix.survey import Surveyed, examples, survey
+from matrix.verification import Verified, verify
 from visattn.blocks import block_names
 
 PAGE = Path(__file__).parents[2] / "docs" / "matrix.md"
@@ -91,7 +91,7 @@ def test_a_broken_promise_is_told(monkeypatch):
     def broken(*_, **__):
         raise AssertionError("it differs")
 
-    monkeypatch.setattr("visattn.bench.matrix.contract.check_wrapped", broken)
+    monkeypatch.setattr("matrix.contract.check_wrapped", broken)
     found = keep(Pair("eca", "efficientnet"))
     assert found.fault == "conv: AssertionError: it differs"
     assert "0 of 1 do" in contract_page([found])

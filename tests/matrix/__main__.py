@@ -1,4 +1,4 @@
-"""Write the matrix: ``python -m visattn.bench.matrix``."""
+"""Write the matrix: ``make matrix``."""
 
 import argparse
 import multiprocessing
@@ -11,13 +11,13 @@ from typing import TypeVar
 import torch
 from rich.progress import track
 
-import visattn.bench.matrix
-from visattn.bench.matrix.architectures import architectures
-from visattn.bench.matrix.contract import contract_page, keep, pairs
-from visattn.bench.matrix.page import document
-from visattn.bench.matrix.results import kept
-from visattn.bench.matrix.survey import examples, survey
-from visattn.bench.matrix.verification import verify
+import matrix
+from matrix.architectures import architectures
+from matrix.contract import contract_page, keep, pairs
+from matrix.page import document
+from matrix.results import kept
+from matrix.survey import examples, survey
+from matrix.verification import verify
 
 QUICK = ("inception_v4", "sknet", "torchvision.squeezenet", "xception")
 """Families of the quick matrix."""
@@ -43,7 +43,7 @@ def _all(
 
 def main() -> None:
     """Write the matrix."""
-    parser = argparse.ArgumentParser(description=visattn.bench.matrix.__doc__)
+    parser = argparse.ArgumentParser(description=matrix.__doc__)
     parser.add_argument("--quick", action="store_true", help=f"only {', '.join(QUICK)}")
     parser.add_argument("--only", choices=["families", "contract"], help="one of the two pages")
     parser.add_argument("--out", type=Path, default=Path("docs/matrix.md"))

@@ -1,8 +1,8 @@
 import pytest
 
+from matrix import results
+from matrix.results import fingerprint, kept
 from visattn.basics.fingerprint import files_below
-from visattn.bench.matrix import results
-from visattn.bench.matrix.results import fingerprint, kept
 
 CALLS = []
 
