@@ -70,17 +70,13 @@ def check_added(scores: Shape, *, mask: Tensor | None, bias: Tensor | None) -> N
     if mask is not None and mask.dtype != torch.bool:
         raise TypeError(f"the mask must be boolean, True keeps; got {mask.dtype}")
     for name, added, hint in (
-        (
-            "mask",
-            mask,
-            "a padding mask of (N, S) give mask[:, None, :], or make it by length_mask.",
-        ),
-        ("bias", bias, "one number a source, (N, S), give bias[:, None, :]."),
+        ("mask", mask, "a padding mask of (N, S) give mask[:, None, :], or make it by length_mask"),
+        ("bias", bias, "one number a source, (N, S), give bias[:, None, :]"),
     ):
         if added is not None and _broadcast(added.shape, scores) != tuple(scores):
             raise ValueError(
                 f"the {name} must be broadcastable to the scores (..., T, S) = {tuple(scores)}, got"
-                f" {tuple(added.shape)}. For {hint}"
+                f" {tuple(added.shape)}. For {hint}."
             )
 
 

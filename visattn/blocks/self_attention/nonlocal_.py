@@ -16,6 +16,7 @@ from visattn.attention.pairwise import (
 from visattn.basics.checks import check_choice, check_numbers
 from visattn.blocks.batch_norm import SafeBatchNorm2d
 from visattn.blocks.gates import Init, check_init, zero_
+from visattn.blocks.self_attention.readout import AddedAttention
 from visattn.blocks.taps import PairwiseTap
 
 Pairwise = Literal["embedded_gaussian", "gaussian", "dot", "concatenation"]
@@ -26,7 +27,7 @@ UNSCALED = {
 """The functions that divide by the number of keys, their weights and what is read by them."""
 
 
-class NonLocal(nn.Module):
+class NonLocal(AddedAttention):
     r"""Non-local block: each place reads from all places.
 
     ``y_i = x_i + BN(W sum_j f(x_i, x_j) g(x_j))``. With theta, phi and g 1x1 convolutions to C / 2
@@ -70,9 +71,6 @@ class NonLocal(nn.Module):
     Source: Wang et al., Non-local Neural Networks, arXiv:1711.07971.
     """
 
-    default_at = "block"
-    default_stages = (2, 3)
-    default_every = 2
     timm_names: ClassVar = {"t.": "theta.", "p.": "phi.", "g.": "g.", "z.": "out.", "norm.": "bn."}
 
     def __init__(
