@@ -105,9 +105,7 @@ class NonLocal(AddedAttention):
 
     def forward(self, x: Tensor) -> Tensor:
         """Add to each place of (N, C, H, W) what it reads from all places."""
-        source = x
-        if self.subsample:
-            source = F.max_pool2d(x, [min(2, x.shape[2]), min(2, x.shape[3])])
+        source = self._pooled(x)
         query, key = self._query_and_key(x, source)
         size, source_size = (x.shape[2], x.shape[3]), (source.shape[2], source.shape[3])
         query = self.tap(query, key, size, source_size)
@@ -115,6 +113,12 @@ class NonLocal(AddedAttention):
         context = context.squeeze(1).transpose(1, 2).unflatten(2, size)
         context = self.out(context)
         return x + (context if self.bn is None else self.bn(context))
+
+    def _pooled(self, x: Tensor) -> Tensor:
+        """The map that keys and values come from."""
+        if not self.subsample:
+            return x
+        return F.max_pool2d(x, [min(2, x.shape[2]), min(2, x.shape[3])])
 
     def _query_and_key(self, x: Tensor, source: Tensor) -> tuple[Tensor, Tensor]:
         """Queries (N, 1, T, D) and keys (N, 1, S, D); D is 1 for the concatenation."""
