@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from visattn.cli import COMMANDS, LIGHTNING
+from visattn.cli import LIGHTNING
+from visattn.commands import COMMANDS
 
 ROOT = Path(__file__).parent.parent
 PAGES = [

@@ -57,15 +57,15 @@ _MISTAKES = (ValueError, TypeError, KeyError, OSError, ImportError)
 
 
 def _dispatch(words: list[str]) -> None:
-    if words and words[0] in LIGHTNING:
-        from visattn.training.command_line.process import tune_process
+    from visattn.training.command_line.process import tune_process
 
+    if words and words[0] in LIGHTNING:
         tune_process()
         from visattn.training import run_command
 
         run_command(words)
         return
-    from visattn.commands import COMMANDS, GATHERED
+    from visattn.commands import COMMANDS, GATHERED, TUNED
 
     parser = _parser(COMMANDS)
     if not words:
@@ -74,6 +74,8 @@ def _dispatch(words: list[str]) -> None:
     if words[0] in GATHERED:
         words = [words[0], *GATHERED[words[0]](words[1:])]
     given = parser.parse_args([_underscored(word) for word in words])
+    if given.subcommand in TUNED:
+        tune_process()
     COMMANDS[given.subcommand](**given[given.subcommand].as_dict())
 
 

@@ -7,7 +7,7 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Sequence
-from importlib.abc import InspectLoader, MetaPathFinder
+from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import CodeType, ModuleType
 from typing import Any, final
@@ -73,7 +73,7 @@ def new_name(name: str) -> str | None:
 
 
 @final
-class OldNames(MetaPathFinder, InspectLoader):
+class OldNames(MetaPathFinder, Loader):
     """Finds modules by their old names."""
 
     def find_spec(
@@ -102,12 +102,6 @@ class OldNames(MetaPathFinder, InspectLoader):
         found = importlib.util.find_spec(str(new_name(fullname)))
         loader: Any = found and found.loader
         return loader.get_code(found.name) if found else None
-
-    def get_source(self, fullname: str) -> str | None:
-        """The source text."""
-        found = importlib.util.find_spec(str(new_name(fullname)))
-        loader: Any = found and found.loader
-        return loader.get_source(found.name) if found else None
 
 
 def serve_old_names() -> None:

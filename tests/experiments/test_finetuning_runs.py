@@ -12,7 +12,8 @@ import yaml
 from PIL import Image
 from torch import nn
 
-from visattn.cli import COMMANDS, LIGHTNING, main
+from visattn.cli import LIGHTNING, main
+from visattn.commands import COMMANDS
 from visattn.data import SushiData
 from visattn.data.generated.sushi import KINDS
 from visattn.data.modules import FolderData

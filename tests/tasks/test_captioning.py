@@ -76,11 +76,10 @@ def test_a_picture_is_captioned_and_drawn(tmp_path, capsys):
 
 def test_captions_say_what_is_in_the_picture():
     data = CaptionData(size=32, train=12, val=2, test=2, pieces=1)
-    _, target, _, kinds = data.test_dataloader().dataset[0]
-
-    words = data.vocabulary.words(target)
-    assert words[0] == KINDS[kinds[0]]
-    assert words[-1] == KINDS[kinds[1]]
+    scene = data.test_dataloader().dataset[0]
+    words = data.vocabulary.words(scene["target"])
+    assert words[0] == KINDS[scene["kinds"][0]]
+    assert words[-1] == KINDS[scene["kinds"][1]]
     assert words[1:-1] in (("left", "of"), ("above",))
     (batch,) = data.val_dataloader()
     assert batch["image"].shape == (2, 3, 32, 32)

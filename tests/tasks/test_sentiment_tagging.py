@@ -9,9 +9,8 @@ import torch
 from visattn.cli import main
 from visattn.sequence import collate_tagged, review_vocabulary
 from visattn.sequence.reviews import TaggedSentence
-from visattn.tasks.sentiment.data import ReviewData
+from visattn.tasks.review_data import ReviewData, TaggingData
 from visattn.tasks.sentiment.module import SentimentModule
-from visattn.tasks.tagging.data import TaggingData
 from visattn.tasks.tagging.module import TaggingModule
 from visattn.training.command_line.recipes import find_recipe, recipe_folder, recipe_names
 

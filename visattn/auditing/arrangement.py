@@ -10,7 +10,7 @@ from torch import Tensor
 from visattn.auditing import variants as v
 from visattn.auditing.opening import MasksOf
 from visattn.auditing.options import AuditOptions, Fit
-from visattn.auditing.pictures import DataModule, Pictures, Unlabelled, VariantFiles, find_variants
+from visattn.auditing.pictures import DataModule, Pictures, VariantFiles, find_variants
 from visattn.auditing.scenes import AuditItems, Lenders
 from visattn.basics.suggestions import nearest
 from visattn.data import FolderDataset, Item, PictureDataset
@@ -72,23 +72,15 @@ def arrange(
     fit: Fit,
     options: AuditOptions,
 ) -> Arrangement:
-    """Find out what can be asked of these pictures.
-
-    Args:
-        pictures: What is audited.
-        module: The data module that they are from, if they are.
-        masks_of: Predicts masks.
-        fit: How pictures of backgrounds are read.
-        options: Those of the audit.
+    """Find out what can be asked of these pictures; ``fit`` is how backgrounds are read.
 
     Raises:
         ValueError: There is no mask, nobody who could lend a background, or no such column; or
             files that cannot be read.
     """
     estimate = masks_of is not None
-    masked = [
-        row for row, item in enumerate(pictures.items) if estimate or item.mask_path is not None
-    ]
+    lenders = Lenders.of(pictures.items, needs_mask=not estimate, seed=options.seed)
+    masked = sorted(row for rows in lenders.rows.values() for row in rows)
     if len(masked) < 2:
         raise ValueError(
             f"{len(masked)} of {len(pictures.items)} pictures have a mask, and an audit cuts "
@@ -96,7 +88,8 @@ def arrange(
             "CUB's segmentations beside it. Without masks, give a checkpoint that predicts them "
             "(mask_model=..., --mask-model CHECKPOINT); the numbers are then an estimate"
         )
-    rows = _drawn(masked, limit=options.limit, seed=options.seed)
+    order = torch.randperm(len(masked), generator=torch.Generator().manual_seed(options.seed))
+    rows = sorted(masked[place] for place in order[: options.limit or None].tolist())
     labelled = bool(pictures.class_names) and not options.flips_only
     whole = labelled and not estimate
     files = VariantFiles()
@@ -120,7 +113,7 @@ def arrange(
     items = AuditItems(
         pictures,
         rows=rows,
-        lenders=Lenders.of(pictures.items, needs_mask=not estimate, seed=options.seed),
+        lenders=lenders,
         composites=composed,
         renders=renders,
         backgrounds=behind,
@@ -158,13 +151,6 @@ def _check_column(name: str, *, pictures: Pictures, files: VariantFiles) -> None
     )
 
 
-def _drawn(rows: Sequence[int], *, limit: int, seed: int) -> list[int]:
-    if not limit or limit >= len(rows):
-        return list(rows)
-    order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))
-    return sorted(rows[place] for place in order[:limit].tolist())
-
-
 def _check_files(
     items: AuditItems, *, adversarial: Mapping[int, Sequence[Item]], count: int
 ) -> None:
@@ -180,7 +166,7 @@ def _check_files(
     """
     pictures, chosen = items.pictures, set(items.rows)
     found: list[Item] = []
-    if isinstance(pictures, (FolderDataset, Unlabelled)):
+    if isinstance(pictures, FolderDataset):
         rows = chosen.union(_lender_rows(items, count=count))
         found.extend(pictures.items[row] for row in sorted(rows))
     if items.backgrounds is not None:

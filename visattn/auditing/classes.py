@@ -200,7 +200,7 @@ class Subject:
 
     def __init__(self, model: Classifier, *, prepared: Preparation) -> None:
         self.model, self.prepared = model, prepared
-        self.classes: LogitClasses | None = None
+        self.classes: LogitClasses
         tensors = []
         if isinstance(model, nn.Module):
             tensors = [*model.parameters(), *model.buffers()]
@@ -244,6 +244,4 @@ class Subject:
 
     def answers(self, pictures: Tensor, *, of: str = "pictures") -> tuple[Tensor, Tensor]:
         """Answers (N,) and their probabilities (N,), on the CPU; see `LogitClasses`, `logits`."""
-        if self.classes is None:
-            raise RuntimeError("nobody said yet what the logits mean")
         return self.classes(self.logits(pictures, of=of))

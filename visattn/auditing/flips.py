@@ -1,6 +1,6 @@
 """The same object, two backgrounds, two answers: which to show, and the picture of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -58,11 +58,6 @@ def flip_cases(subject: Subject, arranged: Arrangement, answers: Answers) -> lis
 
     A flip is the worse the surer both of its answers are: the smaller of the two probabilities
     decides. The pictures are made again, for these few objects.
-
-    Args:
-        subject: Who gave the answers.
-        arranged: How the pictures are made.
-        answers: The answers.
     """
     count = arranged.options.cases
     first, second = (answers[f"answer/{name}"] for name in _SHOWN)
@@ -92,30 +87,22 @@ def _case(
 ) -> FlipCase:
     row = int(answers["row"][place])
     item = arranged.pictures.items[row]
-    names: Sequence[str] = subject.classes.names if subject.classes else ()
+    names = subject.classes.names
     first, second = (names[int(answers[f"answer/{name}"][place])] for name in _SHOWN)
     share, other = (float(answers[f"share/{name}"][place]) for name in _SHOWN)
     read = arranged.items[arranged.items.rows.index(row)]
     batch = {name: value[None] for name, value in read.items()}
+    images, masks, _ = open_batch(batch, arranged, device=subject.device)
+    variants = make(batch, arranged, images=images, cutouts=v.cut_out(images, masks))
+    mixed = next(variant.pictures for variant in variants if variant.name == v.MIXED_RAND)
     return FlipCase(
         name=item.path.name,
         true=item.class_name,
-        images=_images(batch, arranged, device=subject.device),
+        images=(_bytes(images), _bytes(mixed)),
         answers=(first, second),
         probabilities=(share, other),
         kind=kind,
     )
-
-
-def _images(
-    batch: Mapping[str, Tensor], arranged: Arrangement, *, device: torch.device
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-    """The original and mixed-rand, made again."""
-    images, masks, _ = open_batch(batch, arranged, device=device)
-    for variant in make(batch, arranged, images=images, cutouts=v.cut_out(images, masks)):
-        if variant.name == v.MIXED_RAND:
-            return _bytes(images), _bytes(variant.pictures)
-    raise RuntimeError("mixed-rand was not made")
 
 
 def _bytes(pictures: Tensor) -> npt.NDArray[np.uint8]:

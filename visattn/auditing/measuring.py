@@ -1,7 +1,8 @@
 """Asking a classifier about every variant of every picture, a batch at a time."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple, TypeVar, final
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import NamedTuple, final
 
 import torch
 from rich.progress import track
@@ -15,8 +16,6 @@ from visattn.auditing.pictures import decoder_of
 from visattn.auditing.scenes import colours, planes
 from visattn.data import Item, remove_foreground
 from visattn.metrics import mask_iou
-
-T = TypeVar("T")
 
 UNDEFINED = -1
 NOISE = {"foreground": "noise on the foreground", "background": "noise on the background"}
@@ -90,8 +89,8 @@ def ask(subject: Subject, arranged: Arrangement) -> Answers:
     loader: DataLoader[dict[str, Tensor]] = DataLoader(
         arranged.items, batch_size=options.batch_size, num_workers=options.workers
     )
-    batches = _shown(loader, "Auditing", options.progress)
-    for number, batch in enumerate(batches, start=1):
+    shown = partial(track, transient=True, disable=not options.progress)
+    for number, batch in enumerate(shown(loader, "Auditing"), start=1):
         images, masks, marked = open_batch(batch, arranged, device=subject.device)
         answers.empty += int((~marked).sum())
         if not marked.any():
@@ -124,14 +123,10 @@ def ask(subject: Subject, arranged: Arrangement) -> Answers:
         answers.right = answers["right"]
     many = arranged.files.adversarial
     if many:
-        rows = _shown(list(many), "Adversarial", options.progress)
+        rows = shown(list(many), "Adversarial")
         right = [_right_on_rendered(subject, arranged, row, many[row]) for row in rows]
         answers.right = torch.tensor(right)
     return answers
-
-
-def _shown(items: Iterable[T], what: str, progress: bool) -> Iterable[T]:
-    return track(items, description=what, transient=True) if progress else items
 
 
 def open_batch(
@@ -197,10 +192,10 @@ def _answers_where(subject: Subject, variant: Variant, *, batch: int) -> tuple[T
     """Answers (N,) and their probabilities, undefined where there is no picture."""
     of = f"{variant.name} pictures of batch {batch}"
     exists = variant.exists.cpu()
-    answers = torch.full(exists.shape, UNDEFINED)
-    shares = torch.full(exists.shape, torch.nan)
     if exists.all():
         return subject.answers(variant.pictures, of=of)
+    answers = torch.full(exists.shape, UNDEFINED)
+    shares = torch.full(exists.shape, torch.nan)
     if exists.any():
         answers[exists], shares[exists] = subject.answers(variant.pictures[variant.exists], of=of)
     return answers, shares

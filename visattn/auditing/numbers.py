@@ -43,17 +43,9 @@ def sum_up(
     """All numbers of some answers.
 
     With a model's masks only the accuracy on the originals, which needs none, and the flip rates
-    are given.
-
-    Args:
-        answers: The answers.
-        arranged: What was asked.
-        settings: Of the audit; what is known of the data, and the notes, are added.
-        notes: What is to be said of the classifier.
-        cases: Pictures to show.
+    are given. What is known of the data, and the notes, are added to the settings.
     """
     pictures, labels, told = arranged.pictures, answers["label"], answers.by_variant
-    root, data = getattr(pictures, "root", None), type(pictures).__name__
     shown = {name: given for name, given in told.items() if name not in NOISE.values()}
     if not arranged.whole:
         shown = {v.ORIGINAL: told[v.ORIGINAL]} if arranged.labelled else {}
@@ -75,8 +67,8 @@ def sum_up(
     return Audit(
         settings={
             **settings,
-            "data": data if root is None else str(root),
-            "split": getattr(pictures, "split", None),
+            "data": str(getattr(pictures, "root", None) or type(pictures).__name__),
+            "split": getattr(pictures, "split", None) or None,
             "size": int(arranged.items[0]["image"].shape[-1]),
             "resamples": RESAMPLES,
             "notes": [*notes, *_notes(arranged)],

@@ -132,7 +132,7 @@ def declare_options(
 ) -> None:
     """Give a function that takes ``**options`` the signature and docstring that say which.
 
-    Options come after the parameters that must be given; in the docstring, where its Args have
+    Options come after the first two parameters; in the docstring, where its Args have
     ``**options``. What the docstring tells of an option itself goes before the words here.
 
     Args:
@@ -141,7 +141,7 @@ def declare_options(
         without: Options that it does not take.
     """
     signature = inspect.signature(function)
-    own = [one for one in signature.parameters.values() if one.kind is not one.VAR_KEYWORD]
+    *own, _ = signature.parameters.values()
     options = [
         inspect.Parameter(
             field.name,
@@ -152,11 +152,8 @@ def declare_options(
         for field in fields(AuditOptions)
         if field.name not in without
     ]
-    needed = [one for one in own if one.default is one.empty]
-    others = [one for one in own if one.default is not one.empty]
-    function.__signature__ = signature.replace(  # type: ignore[attr-defined]
-        parameters=[*needed, *options, *others]
-    )
+    parameters = [*own[:2], *options, *own[2:]]
+    function.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     text = inspect.cleandoc(function.__doc__ or "")
     told = {entry.arg_name for entry in docstring_parser.parse(text).params} | set(without)
     entries = "\n".join(

@@ -8,9 +8,10 @@ from typing import Any, Protocol, TypeGuard, final
 from visattn.auditing import variants as v
 from visattn.auditing.opening import READ, Preparation
 from visattn.auditing.options import AuditOptions
-from visattn.data import FolderDataset, Item, PictureDataset, split_names
+from visattn.data import FolderDataset, Item, split_names
 from visattn.data.decoding import Decoded, Decoder
-from visattn.data.layout import known_split, scan_split
+from visattn.data.generated.sushi.plan import ADVERSARIAL_BACKGROUNDS
+from visattn.data.layout import known_split, scan_pictures, scan_split
 from visattn.data.public.recognition import published_data
 from visattn.data.sources import SUSHI, find_source, last_test
 
@@ -53,31 +54,10 @@ class DataModule(Protocol):
         """The data set of a split."""
 
 
-@final
-class Unlabelled:
-    """Pictures of a folder without classes and masks, as `Pictures`."""
-
-    class_names: tuple[str, ...] = ()
-
-    def __init__(self, pictures: PictureDataset) -> None:
-        self.root, self.items = pictures.folder, pictures.items
-        self.decoder = pictures.decoder
-
-    def decoded(self, index: int) -> Decoded:
-        """The picture at a row."""
-        return self.decoder(self.items[index])
-
-
 def open_pictures(
     data: Pictures | DataModule | str | Path, options: AuditOptions, *, prepared: Preparation
 ) -> tuple[Pictures, DataModule | None]:
     """The pictures of a split, and the data module that they are from, if they are.
-
-    Args:
-        data: A folder with splits and classes, that of a public data set, a folder of pictures,
-            scenes of sushi, a data module, or a data set.
-        options: Which split, and what is asked of the pictures.
-        prepared: How files are read.
 
     Raises:
         FileNotFoundError: There is no such folder, or a public data set that is not whole.
@@ -87,9 +67,8 @@ def open_pictures(
     """
     module: Any = data
     if isinstance(data, (str, Path)):
-        if str(data) == SUSHI:
-            data = _scenes(options, size=prepared.size)
-        module = published_data(Path(data), size=prepared.size, fit=prepared.fit)
+        given = {"size": prepared.size, "fit": prepared.fit}
+        module = None if str(data) == SUSHI else published_data(Path(data), **given)
         if module is None:
             return _of_folder(data, options, prepared=prepared), None
     if _is_module(module):
@@ -110,24 +89,22 @@ def open_pictures(
     return module, None
 
 
-def _scenes(options: AuditOptions, *, size: int) -> Path:
-    """Scenes of sushi, as many as are audited: fewer than a training would take, too."""
-    from visattn.data import SushiData  # needs Lightning
-    from visattn.data.generated.sushi.plan import ADVERSARIAL_BACKGROUNDS
-
+def _of_folder(data: str | Path, options: AuditOptions, *, prepared: Preparation) -> FolderDataset:
+    """A split of a folder or of scenes, as many as are audited, or pictures without classes."""
     count = options.limit or _SCENES
     many = options.adversarial == ADVERSARIAL_BACKGROUNDS and not options.composites
-    return SushiData(size=size, train=8, val=0, test=count, adversarial=many * count).locate()
-
-
-def _of_folder(data: str | Path, options: AuditOptions, *, prepared: Preparation) -> Pictures:
     root, split = find_source(
-        data, split=options.split, size=prepared.size, scenes=0, prefer=[_ORIGINAL]
+        data,
+        split=options.split,
+        size=prepared.size,
+        scenes=count,
+        prefer=[_ORIGINAL],
+        adversarial=many * count,
     )
     if split is None:
-        return Unlabelled(PictureDataset(root, size=prepared.size, fit=prepared.fit))
-    reading = {name: getattr(prepared, name) for name in READ}
-    return FolderDataset(root, split=split, **reading)
+        plain: dict[str, Any] = {"split": "", "class_names": (), "items": scan_pictures(root)}
+        return FolderDataset(root, size=prepared.size, fit=prepared.fit, **plain)
+    return FolderDataset(root, split=split, **{name: getattr(prepared, name) for name in READ})
 
 
 def _is_module(data: Any) -> TypeGuard[DataModule]:

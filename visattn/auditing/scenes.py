@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, final
 
 import numpy as np
@@ -159,15 +160,12 @@ class AuditItems(Dataset[dict[str, Tensor]]):
 
         There are fewer than ``count`` where fewer pictures can lend one.
         """
-        found: list[Tensor] = []
-        for row in self.lenders.spread(count):
-            if len(found) == count:
-                break
-            decoded = self.pictures.decoded(row)
-            if self._lends(decoded):
-                image, mask = planes(decoded.image)[None] / 255, _alpha(decoded)[None] / 255
-                filled = remove_foreground(image, mask, rim=RIM)
-                found.append(filled.mul_(255).round_().clamp_(0, 255).to(torch.uint8))
+        found = []
+        opened = map(self.pictures.decoded, self.lenders.spread(count))
+        for decoded in islice(filter(self._lends, opened), count):
+            image, mask = planes(decoded.image)[None] / 255, _alpha(decoded)[None] / 255
+            filled = remove_foreground(image, mask, rim=RIM)
+            found.append(filled.mul_(255).round_().clamp_(0, 255).to(torch.uint8))
         return torch.cat(found)
 
     def _lent(self, row: int, label: int, *, variant: str) -> tuple[int, Decoded | None]:

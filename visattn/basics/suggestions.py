@@ -39,3 +39,21 @@ def did_you_mean(name: object, *, names: Iterable[str], count: int = 3, cutoff: 
     """
     found = difflib.get_close_matches(str(name), list(names), n=count, cutoff=cutoff)
     return f" Did you mean {' or '.join(map(repr, found))}?" if found else ""
+
+
+def check_name(option: str, given: object, *, names: Iterable[str]) -> None:
+    """Refuse a value that an option doesn't have.
+
+    Raises:
+        ValueError: ``given`` is none of ``names``; the message has them, and the nearest one.
+
+    Example:
+        >>> check_name("cell", "LSTM", names=("lstm", "gru"))
+        Traceback (most recent call last):
+        ...
+        ValueError: cell must be one of lstm, gru, got 'LSTM'; did you mean 'lstm'?
+    """
+    known = list(names)
+    if given not in known:
+        near = nearest(str(given).lower(), names=known, count=1, quoted=True)
+        raise ValueError(f"{option} must be one of {', '.join(known)}, got {given!r}{near}")

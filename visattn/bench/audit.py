@@ -1,9 +1,9 @@
 """What an audit takes: ``python -m visattn.bench audit``.
 
 Each number of pictures is audited in a fresh process, pictures of flips included: memory is flat if
-the peak does not grow with them. The pictures are training scenes of sushi with their
-masks, so that every variant is cut and pasted. The model has random weights: what it says does not
-matter to the time.
+the peak does not grow with them. The pictures are training scenes of sushi with their masks, so
+that every variant is cut and pasted. The model has random weights: what it says does not matter to
+the time.
 """
 
 import argparse
@@ -43,17 +43,7 @@ class Cost:
 
 
 def audit_cost(pictures: int, *, model: str, root: Path, size: int) -> Cost:
-    """Audit a timm model on the training scenes of a folder.
-
-    Args:
-        pictures: How many of them.
-        model: Name of a timm model; its first classes are taken for the kinds of sushi.
-        root: Folder of scenes.
-        size: Side to which the pictures are scaled.
-
-    Raises:
-        RuntimeError: The audit failed.
-    """
+    """Audit a timm model, its first classes taken for the kinds of sushi, on training scenes."""
     begun = time.monotonic()
     said = run_child("visattn.bench.audit", model, root, size, pictures, what="the audit")
     return Cost(time.monotonic() - begun, float(said[-2]), int(said[-1]))

@@ -40,12 +40,8 @@ def step_peak(block: nn.Module, x: torch.Tensor, *, backward: bool = True) -> in
     """Bytes at the peak of a training step above those before it, in this process.
 
     On the CPU it is the process's resident memory, whose peak never falls: where the system can't
-    reset it (elsewhere than on Linux), only the first measurement of a process counts.
-
-    Args:
-        block: On the device of ``x``.
-        x: Its input.
-        backward: Go back, too; otherwise a forward pass without gradients.
+    reset it (elsewhere than on Linux), only the first measurement of a process counts. Without
+    ``backward`` it is that of a forward pass without gradients.
     """
     x = x.detach().requires_grad_(backward)
     before = _reset(x.device)
@@ -58,12 +54,7 @@ def step_peak(block: nn.Module, x: torch.Tensor, *, backward: bool = True) -> in
 
 
 def fresh_peak(name: str, *, batch: int, channels: int, side: int, backward: bool = True) -> int:
-    """`step_peak` of a block of `BLOCKS` in a process of its own.
-
-    Raises:
-        KeyError: There is no such block.
-        RuntimeError: The process failed, for want of memory, say.
-    """
+    """`step_peak` of a block of `BLOCKS` in a process of its own."""
     if name not in BLOCKS:
         raise KeyError(f"no block {name!r}; there are {', '.join(BLOCKS)}")
     own = {key: value for key, value in os.environ.items() if not key.startswith("MALLOC_")}

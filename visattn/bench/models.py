@@ -38,15 +38,7 @@ BLOCKS: dict[str, Callable[[str], nn.Module]] = {
 
 
 def interleaved(runs: Mapping[str, Callable[[], object]], *, rounds: int) -> dict[str, list[float]]:
-    """Seconds of each run, every round doing each once; a round before them doesn't count.
-
-    Args:
-        runs: What to time, by name.
-        rounds: How often.
-
-    Returns:
-        For each name, ``rounds`` times.
-    """
+    """Seconds of each run, every round doing each once; a round before them doesn't count."""
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for index in range(rounds + 1):
         for name, run in runs.items():

@@ -1,7 +1,7 @@
 """What the command line offers: one function a command, its docstring the help text.
 
-Only a command that needs PyTorch imports it, inside the function. Where ``options = locals()`` is
-the first line, all arguments are handed on as they are.
+Only a command that needs PyTorch imports it, inside the function. Where the first line takes
+``locals()``, all arguments are handed on as they are.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ from visattn.commands.trainings import (
     show_spread,
 )
 
-__all__ = ["COMMANDS", "GATHERED"]
+__all__ = ["COMMANDS", "GATHERED", "TUNED"]
 
 # None of the functions has the name of a public one: jsonargparse would look that up in visattn,
 # and so import PyTorch for the sake of --help.
@@ -44,3 +44,6 @@ COMMANDS: dict[str, Callable[..., None]] = {
 
 GATHERED: dict[str, Callable[[Sequence[str]], list[str]]] = {"compare": gather_comparison}
 """Commands that take any number of words: to the words that the parser takes."""
+
+TUNED = ("demo", "finetune", "evaluate-maps", "audit")
+"""Commands that compute for long: before PyTorch is imported, the process is tuned for them."""

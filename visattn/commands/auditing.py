@@ -5,6 +5,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+
 from visattn.auditing.options import declare_options
 from visattn.basics.suggestions import nearest
 
@@ -26,11 +28,6 @@ def audit_classifier(*, model: str, data: str, out: str = "audit", **options: An
         out: Folder for audit.json and flips.png.
         **options: Those of `AuditOptions`.
     """
-    from visattn.training.command_line.process import tune_process
-
-    tune_process()
-    from rich.console import Console
-
     from visattn.auditing import audit
 
     for name, read in (("class_map", _class_map), ("mask_values", _mask_values)):

@@ -119,9 +119,6 @@ def measure_maps(
         out: A JSON file to write the numbers to.
     """
     options = locals()
-    from visattn.training.command_line.process import tune_process
-
-    tune_process()
     from visattn.evaluation import map_scores
 
     map_scores.measure_maps(options.pop("checkpoint"), **options)

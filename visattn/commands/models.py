@@ -1,8 +1,10 @@
 """Commands about blocks and models."""
 
+from pathlib import Path
 from typing import Any, Literal
 
 from rich.console import Console
+from rich.table import Table
 
 import visattn
 
@@ -30,18 +32,9 @@ def show_plan(
         input_size: Channels, height and width of the images.
         options: For the block, such as '{"reduction": 8}'.
     """
-    print(
-        visattn.plan(
-            model,
-            block,
-            at=at,
-            stages=stages,
-            every=every,
-            init=init,
-            input_size=input_size,
-            **(options or {}),
-        )
-    )
+    given = locals()
+    of_block = given.pop("options") or {}
+    print(visattn.plan(given.pop("model"), given.pop("block"), **given, **of_block))
 
 
 def list_blocks(*, channels: int = 256) -> None:
@@ -51,7 +44,6 @@ def list_blocks(*, channels: int = 256) -> None:
         channels: Width of the map that parameters are counted for.
     """
     import torch
-    from rich.table import Table
 
     from visattn.blocks import block_entry, block_names
 
@@ -91,8 +83,6 @@ def write_model(
         dynamic: What may differ from the example: all (batch, height and width), batch or none.
         opset: Of ONNX; PyTorch's default if not given.
     """
-    from pathlib import Path
-
     from visattn.networks.loading import load_classifier
 
     if pretrained and Path(model).is_file():

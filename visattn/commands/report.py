@@ -61,7 +61,7 @@ def report_on(
             )
     prepared = {**preparation(facts, size=size), "mean": (0, 0, 0), "std": (1, 1, 1)}
     wanted = split or ("test_mixed_rand" if str(data) == SUSHI else None)
-    root, chosen = find_source(data, split=wanted, size=prepared["size"], scenes=count)
+    root, chosen = find_source(data, split=wanted, size=prepared["size"], scenes=max(count, 8))
     dataset: FolderDataset | PictureDataset
     if chosen is None:
         dataset = PictureDataset(root, **prepared)

@@ -18,12 +18,10 @@ def compare_on_scenes(
         size: Side of the pictures in pixels; the recipes' own if not given.
         quick: A few pictures and one epoch, to see that everything works; the numbers mean nothing.
     """
-    from visattn.training.command_line.process import tune_process
-
-    tune_process()
+    options = locals()
     from visattn.training import run_demo
 
-    run_demo(seed=seed, out=out, epochs=epochs, size=size, quick=quick)
+    run_demo(**options)
 
 
 def render_scenes(

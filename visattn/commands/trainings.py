@@ -1,6 +1,9 @@
 """Commands that train several networks, and that show what trainings left behind."""
 
 from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
 
 
 def compare_starts(
@@ -16,9 +19,6 @@ def compare_starts(
         out: Folder for results.json and curves.png; curves that are there aren't trained again.
         quick: A few pictures and steps, to see that everything works; the numbers mean nothing.
     """
-    from visattn.training.command_line.process import tune_process
-
-    tune_process()
     from visattn.experiments.starts import run_finetuning
 
     run_finetuning(seeds=(0, 1, 2) if seeds is None else seeds, out=out, quick=quick)
@@ -42,10 +42,6 @@ def show_spread(
         readme: A Markdown file that gets the table of these columns, between its lines
             <!-- table --> and <!-- end -->.
     """
-    from pathlib import Path
-
-    from rich.console import Console
-
     from visattn.experiments.markdown import fill_readme
     from visattn.experiments.spread import column_table, markdown_table, read_tests, spread_table
 
@@ -70,18 +66,14 @@ def show_smiles(names: list[str], *, runs: str = "runs", out: str | None = None)
         runs: Folder of all runs.
         out: Folder for distances.png and queries.png; the folder of all runs if not given.
     """
-    from pathlib import Path
-
-    from rich.console import Console
-
     from visattn.tasks.smiles.figures import draw_distances, draw_queries
     from visattn.tasks.smiles.results import examine_run, load_runs, smile_table
 
     found = {name: load_runs(runs, name=name) for name in names}
     tests = [
-        examine_run(module, data, name=name, seed=seed)
+        examine_run(module, data, name=name)
         for name, trained in found.items()
-        for module, data, seed in trained
+        for module, data in trained
     ]
     console = Console(highlight=False)
     for field in sorted({test.field for test in tests}):
@@ -90,7 +82,7 @@ def show_smiles(names: list[str], *, runs: str = "runs", out: str | None = None)
     folder = Path(runs if out is None else out)
     folder.mkdir(parents=True, exist_ok=True)
     print(draw_distances(tests, folder / "distances.png"))
-    looking = {name: trained[0][:2] for name, trained in found.items()}
+    looking = {name: trained[0] for name, trained in found.items()}
     if any("mass" in test.means["test"] for test in tests):
         print(draw_queries(looking, folder / "queries.png"))
 
@@ -134,31 +126,19 @@ def compare_recipes(
             <!-- end -->.
         options: Options for all runs; simply those that begin with --trainer, --model or --data.
     """
-    from pathlib import Path
-
+    given = locals()
     from visattn.experiments.comparison.comparison import compare, write_tables
 
-    named = {"baseline": baseline, "oracle": oracle}
-    if tables_only:
+    if given.pop("tables_only"):
         table = Path(out) / "results.csv" if results is None else Path(results)
+        named = {"baseline": baseline, "oracle": oracle}
         for path in write_tables(table, recipes=recipes or [], readme=readme, **named):
             print(path)
         return
     if not recipes:
         raise ValueError("name the recipes: visattn compare recipes/foreground/*.yaml")
-    compare(
-        recipes,
-        seeds=seeds,
-        words=options or [],
-        out=out,
-        results=results,
-        jobs=jobs,
-        threads=threads,
-        skip=_listed(skip),
-        same_code=same_code,
-        readme=readme,
-        **named,
-    )
+    given |= {"skip": _listed(skip), "words": given.pop("options") or []}
+    compare(given.pop("recipes"), **given)
 
 
 def gather_comparison(words: Sequence[str]) -> list[str]:

@@ -2,16 +2,18 @@
 
 import mmap
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from visattn.data.background_swap import fill
+from visattn.data.checking import upright_size
 from visattn.data.layout import Item
-from visattn.data.masks import SOFT, MaskValues, read_mask_file
+from visattn.data.masks import SOFT, MaskValues, opened, read_mask_file
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -64,57 +66,47 @@ class Decoder:
         Raises:
             ValueError: A file cannot be read, or the mask has another size; it names the file.
         """
-        try:
-            with Image.open(item.path) as opened:
-                full_size = opened.size
-                opened.draft("RGB", (2 * self.size, 2 * self.size))  # large JPEGs only
-                # Orientation is read before the conversion, which may drop it.
-                picture = ImageOps.exif_transpose(opened).convert("RGB")
-                turned = opened.getexif().get(0x0112, 1) in (5, 6, 7, 8)
-        except (OSError, UnidentifiedImageError, SyntaxError) as error:
-            raise ValueError(f"cannot read the picture {item.path}: {error}") from error
+        with opened(item.path, "picture") as file:
+            width, height = upright_size(file)
+            file.draft("RGB", (2 * self.size, 2 * self.size))  # large JPEGs only
+            # Orientation is read before the conversion, which may drop it.
+            picture = ImageOps.exif_transpose(file).convert("RGB")
         image = np.array(self._resize(picture), dtype=np.uint8)
         if item.mask_path is None:
             return Decoded(image)
         meaning = item.mask_values or self.mask_values
         values = read_mask_file(item.mask_path, channel=meaning.channel)
-        expected = full_size[::-1] if turned else full_size
-        if values.shape != (expected[1], expected[0]):
+        if values.shape != (height, width):
             raise ValueError(
                 f"the mask {item.mask_path} is {values.shape[1]} x {values.shape[0]} pixels, its "
-                f"picture {item.path} is {expected[0]} x {expected[1]} (width x height)"
+                f"picture {item.path} is {width} x {height} (width x height)"
             )
         try:
             alpha, unknown = meaning.read(values)
         except ValueError as error:
             raise ValueError(f"the mask {item.mask_path}: {error}") from error
         if not unknown.any():
-            return Decoded(image, _to_bytes(self._resize_plane(alpha)))
+            return Decoded(image, to_bytes(self._resize_plane(alpha)))
         known = self._resize_plane((~unknown).astype(np.float32))
         weighted = self._resize_plane(alpha)  # alpha is 0 where unknown
         alpha = np.where(known > 0, weighted / np.maximum(known, 1e-6), 0.0)
         doubtful = known < 0.5
         if not doubtful.any():
-            return Decoded(image, _to_bytes(alpha))
+            return Decoded(image, to_bytes(alpha))
         return Decoded(
             image,
-            _to_bytes(_filled_plane(alpha, known=~doubtful)),
+            to_bytes(_filled_plane(alpha, known=~doubtful)),
             np.where(doubtful, np.uint8(255), np.uint8(0)),
         )
 
-    def _box(self, width: int, height: int) -> tuple[float, float, float, float]:
-        if self.fit == "stretch":
-            return (0.0, 0.0, float(width), float(height))
-        side = min(width, height)
-        left, top = (width - side) / 2, (height - side) / 2
-        return (left, top, left + side, top + side)
-
     def _resize(self, picture: Image.Image) -> Image.Image:
-        if picture.size == (self.size, self.size):
+        target, (width, height) = (self.size, self.size), picture.size
+        if picture.size == target:
             return picture
-        return picture.resize(
-            (self.size, self.size), Image.Resampling.BILINEAR, box=self._box(*picture.size)
-        )
+        side = min(width, height)
+        left, top = ((width - side) / 2, (height - side) / 2) if self.fit == "crop" else (0, 0)
+        box = (left, top, width - left, height - top)
+        return picture.resize(target, Image.Resampling.BILINEAR, box=box)
 
     def _resize_plane(self, plane: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float32]:
         resized = self._resize(Image.fromarray(plane.astype(np.float32)))
@@ -135,24 +127,16 @@ class SharedCache:
 
     def __init__(self, count: int, *, size: int) -> None:
         self.count, self.size = count, size
-        self._attach()
-
-    def _attach(self) -> None:
-        pixels = self.count * self.size * self.size
-        block = np.frombuffer(mmap.mmap(-1, max(1, 5 * pixels + self.count)), dtype=np.uint8)
-        plane = (self.count, self.size, self.size)
+        pixels, plane = count * size * size, (count, size, size)
+        block = np.frombuffer(mmap.mmap(-1, max(1, 5 * pixels + count)), dtype=np.uint8)
         self._images = block[: 3 * pixels].reshape(*plane, 3)
         self._alphas = block[3 * pixels : 4 * pixels].reshape(plane)
         self._unknowns = block[4 * pixels : 5 * pixels].reshape(plane)
         # 0 nothing yet; else 1, + 2 with alpha, + 4 with unknown pixels. Written last.
-        self._states = block[5 * pixels : 5 * pixels + self.count]
+        self._states = block[5 * pixels : 5 * pixels + count]
 
-    def __getstate__(self) -> dict[str, int]:
-        return {"count": self.count, "size": self.size}
-
-    def __setstate__(self, state: dict[str, int]) -> None:
-        self.count, self.size = state["count"], state["size"]
-        self._attach()
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(SharedCache, size=self.size), (self.count,)
 
     @property
     def filled(self) -> int:
@@ -183,7 +167,8 @@ class SharedCache:
         self._states[index] = state
 
 
-def _to_bytes(alpha: npt.NDArray[np.floating[Any]]) -> Bytes:
+def to_bytes(alpha: npt.NDArray[np.floating[Any]]) -> Bytes:
+    """Values in [0, 1] as bytes."""
     return np.rint(np.clip(alpha, 0.0, 1.0) * 255.0).astype(np.uint8)
 
 

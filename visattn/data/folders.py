@@ -193,7 +193,6 @@ class FolderDataset(Dataset[dict[str, Tensor | int]]):
     def with_augment(self, augment: Augment | None, *, seed: int = 0) -> "FolderDataset":
         """The same data set, cache and all, with another augmentation."""
         other = copy.copy(self)
-        other._cache = self._cache
         other.augment, other.seed = augment, seed
         return other
 

@@ -1,11 +1,13 @@
 """What the values in a mask file mean, and reading a mask file by it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 # A soft mask whose largest value lies below this is almost surely a label map (0 and 1, say).
 _LEAST_SOFT_MAXIMUM = 8
@@ -51,15 +53,10 @@ class MaskValues:
     channel: int | None = None
 
     def __post_init__(self) -> None:
-        named = {
-            "foreground": tuple(self.foreground),
-            "background": tuple(self.background),
-            "ignore": tuple(self.ignore),
-        }
         seen: dict[int, str] = {}
-        for name, values in named.items():
-            object.__setattr__(self, name, values)  # a list from YAML becomes a tuple
-            for value in values:
+        for name in ("foreground", "background", "ignore"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))  # a list from YAML
+            for value in getattr(self, name):
                 if not 0 <= value <= 255:
                     raise ValueError(f"mask value {value} under {name!r} is outside 0 to 255")
                 if value in seen:
@@ -132,6 +129,21 @@ SOFT = MaskValues()
 """Alpha = value / 255."""
 
 
+@contextmanager
+def opened(path: Path, what: str) -> Iterator[Image.Image]:
+    """An image file for reading; whatever is wrong with it is a ValueError that names it.
+
+    Args:
+        path: The file.
+        what: What it should be, for the message.
+    """
+    try:
+        with Image.open(path) as file:
+            yield file
+    except (OSError, SyntaxError) as error:
+        raise ValueError(f"cannot read the {what} {path}: {error}") from error
+
+
 def read_mask_file(path: Path, *, channel: int | None = None) -> npt.NDArray[np.uint8]:
     """The values (H, W) of a grey, palette or black-and-white mask file, or of a NumPy file.
 
@@ -149,24 +161,19 @@ def read_mask_file(path: Path, *, channel: int | None = None) -> npt.NDArray[np.
     """
     if path.suffix == ".npy":
         return _read_array(path)
-    try:
-        with Image.open(path) as picture:
-            picture.load()
-            mode = picture.mode
-            if channel is not None:
-                return np.asarray(picture.convert("RGB"), dtype=np.uint8)[..., channel].copy()
-            if mode == "1":
-                return np.asarray(picture.convert("L"), dtype=np.uint8)
-            if mode in ("L", "P"):
-                return np.asarray(picture, dtype=np.uint8).copy()
-            if mode == "LA":
-                return np.asarray(picture.getchannel("L"), dtype=np.uint8).copy()
-            if mode.startswith("I"):
-                wide = np.asarray(picture).astype(np.int64)
-                return np.clip((wide * 255 + 32767) // 65535, 0, 255).astype(np.uint8)
-            colour = np.asarray(picture.convert("RGB"), dtype=np.int16)
-    except (OSError, UnidentifiedImageError, SyntaxError) as error:
-        raise ValueError(f"cannot read the mask {path}: {error}") from error
+    with opened(path, "mask") as picture:
+        picture.load()
+        mode = picture.mode
+        if channel is not None:
+            return np.asarray(picture.convert("RGB"), dtype=np.uint8)[..., channel].copy()
+        if mode in ("1", "LA"):
+            return np.asarray(picture.convert("L"), dtype=np.uint8)
+        if mode in ("L", "P"):
+            return np.asarray(picture, dtype=np.uint8).copy()
+        if mode.startswith("I"):
+            wide = np.asarray(picture).astype(np.int64)
+            return np.clip((wide * 255 + 32767) // 65535, 0, 255).astype(np.uint8)
+        colour = np.asarray(picture.convert("RGB"), dtype=np.int16)
     if int((colour.max(axis=2) - colour.min(axis=2)).max()) > _GREY_TOLERANCE:
         raise ValueError(
             f"the mask {path} is a colour picture (mode {mode}); expected one channel, "

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from visattn.basics.suggestions import nearest
-from visattn.data.layout import split_names
 
 SUSHI = "sushi"
 """In the place of a folder: scenes that are rendered."""
@@ -27,7 +26,7 @@ def find_source(
             ``"sushi"`` for scenes that are rendered.
         split: Which split; the last test split if None.
         size: Side of scenes that are rendered.
-        scenes: How many to render of each variant, at least 8.
+        scenes: How many to render of each variant.
         prefer: Endings of test splits to be taken before others, the best first.
         **scene_options: Further arguments of `visattn.data.SushiData`.
 
@@ -39,8 +38,14 @@ def find_source(
     if str(data) == SUSHI:
         from visattn.data.generated.sushi.module import SushiData
 
-        root = SushiData(size=size, train=8, val=0, test=max(scenes, 8), **scene_options).locate()
-    known = _splits(root)
+        root = SushiData(size=size, train=8, val=0, test=scenes, **scene_options).locate()
+    if not root.exists():
+        raise FileNotFoundError(
+            f"expected pictures at {root}, found nothing; they stand in SPLIT/images/CLASS/ID.*, "
+            "their masks in SPLIT/masks/CLASS/ID.png"
+        )
+    inside = (images.parent.name for images in root.glob("*/images") if images.is_dir())
+    known = sorted(name for name in inside if not name.startswith("."))
     if not known:
         if split is not None:
             raise ValueError(
@@ -73,15 +78,3 @@ def last_test(splits: Sequence[str], *, prefer: Sequence[str] = ()) -> str:
         if fitting:
             return fitting[-1]
     return (tests or list(splits))[-1]
-
-
-def _splits(root: Path) -> list[str]:
-    """The splits of a folder; none for a folder of pictures, or a file."""
-    if not root.exists():
-        raise FileNotFoundError(
-            f"expected pictures at {root}, found nothing; they stand in SPLIT/images/CLASS/ID.*, "
-            "their masks in SPLIT/masks/CLASS/ID.png"
-        )
-    if not root.is_dir() or not any((child / "images").is_dir() for child in root.iterdir()):
-        return []
-    return list(split_names(root))

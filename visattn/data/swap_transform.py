@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from visattn.data.background_swap import (
     LEAST_BACKGROUND,
@@ -14,8 +14,9 @@ from visattn.data.background_swap import (
     composite,
     remove_foreground,
 )
-from visattn.data.decoding import Decoded
+from visattn.data.decoding import Decoded, to_bytes
 from visattn.data.layout import Item, scan_pictures
+from visattn.data.masks import opened
 from visattn.data.optional import albumentations as A, cv2
 
 # A folder's pictures are kept in memory at no more than this side.
@@ -49,13 +50,9 @@ class PictureBackgrounds:
 
     def __getitem__(self, index: int) -> npt.NDArray[np.uint8]:
         if index not in self._kept:
-            path = self.paths[index]
-            try:
-                with Image.open(path) as opened:
-                    opened.draft("RGB", (_LARGEST_SIDE, _LARGEST_SIDE))
-                    picture = opened.convert("RGB")
-            except (OSError, UnidentifiedImageError, SyntaxError) as error:
-                raise ValueError(f"cannot read the background {path}: {error}") from error
+            with opened(self.paths[index], "background") as file:
+                file.draft("RGB", (_LARGEST_SIDE, _LARGEST_SIDE))
+                picture = file.convert("RGB")
             picture.thumbnail((_LARGEST_SIDE, _LARGEST_SIDE), Image.Resampling.BILINEAR)
             self._kept[index] = np.array(picture, dtype=np.uint8)
         return self._kept[index]
@@ -212,8 +209,7 @@ class BackgroundSwap(A.DualTransform):
         top = self.py_random.randint(0, rows - cut_rows)
         left = self.py_random.randint(0, columns - cut_columns)
         part = picture[top : top + cut_rows, left : left + cut_columns]
-        shrinks = cut_rows > height
-        how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        how = cv2.INTER_AREA if cut_rows > height else cv2.INTER_LINEAR
         sized = np.asarray(cv2.resize(part, (width, height), interpolation=how), dtype=np.uint8)
         return sized[:, ::-1] if self.py_random.random() < 0.5 else sized
 
@@ -226,6 +222,4 @@ def _floats(picture: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
 
 def _like(picture: npt.NDArray[Any], floats: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
     """Float32 in [0, 1] to the type of a picture."""
-    if picture.dtype == np.uint8:
-        return np.rint(np.clip(floats, 0.0, 1.0) * 255.0).astype(np.uint8)
-    return floats.astype(picture.dtype)
+    return to_bytes(floats) if picture.dtype == np.uint8 else floats.astype(picture.dtype)

@@ -3,7 +3,6 @@
 import json
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import torch
 from rich.console import Console
@@ -50,6 +49,7 @@ def measure_maps(
         KeyError: If the network has no such layer.
         ValueError: If an option is out of its range, or no image has a mask.
     """
+    given = locals()
     if limit < 0:
         raise ValueError(f"limit must be a number of images, or 0 for all, got {limit}")
     network, facts = load_classifier(model)
@@ -59,7 +59,7 @@ def measure_maps(
         data,
         split=wanted,
         size=prepared["size"],
-        scenes=limit or 100,
+        scenes=max(limit or 100, 8),
         variants=[str(wanted).removeprefix("test_")],  # of the scenes; no others are rendered
     )
     if chosen is None:
@@ -78,13 +78,8 @@ def measure_maps(
     loader = DataLoader(Subset(dataset, rows), batch_size=_BATCH)
     network.to("cuda" if torch.cuda.is_available() else "cpu")
     console = Console(highlight=False)
-    options: dict[str, Any] = {
-        "tolerance": tolerance,
-        "steps": steps,
-        "deletion_baseline": deletion_baseline,
-        "insertion_baseline": insertion_baseline,
-        "seed": seed,
-    }
+    baselines = ("deletion_baseline", "insertion_baseline")
+    options = {name: given[name] for name in ("tolerance", "steps", *baselines, "seed")}
     batches = track(loader, description="Measuring", console=console, transient=True)
     found = evaluate_maps(network, batches, layer=layer, **options)
     for table in score_tables(

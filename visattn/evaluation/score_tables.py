@@ -29,11 +29,7 @@ def score_tables(
 ) -> tuple[Table, Table, Table]:
     """Localisation with its chance level, faithfulness, and the randomisation test.
 
-    Args:
-        found: Scores by map; what sees no image stands last.
-        title: Above the first table.
-        deletion: What stood in the place of a deleted pixel.
-        insertion: On what pixels were revealed.
+    ``deletion`` and ``insertion`` say by which baselines the curves were taken.
     """
     first = next(iter(found.values()))
     where = _table(

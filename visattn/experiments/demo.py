@@ -24,7 +24,6 @@ from visattn.pictures import panels, save
 from visattn.training.classifier import ImageClassifier
 from visattn.training.command_line.command import TaskCLI
 from visattn.training.command_line.quiet import quiet_lightning
-from visattn.training.outcomes import SplitOutcome
 from visattn.training.results import Results, interval, percent, points
 
 RECIPES = ("plain", "mask")
@@ -203,7 +202,8 @@ def _differences(trained: Mapping[str, _Trained]) -> dict[str, Any]:
     """Accuracy of ``mask`` minus accuracy of ``plain`` on the same images, with intervals."""
     found = {}
     for name in SPLITS:
-        mask, plain = (_correct(trained[key].results.splits[name]) for key in ("mask", "plain"))
+        outcomes = [trained[key].results.splits[name] for key in ("mask", "plain")]
+        mask, plain = (outcome.prediction == outcome.label for outcome in outcomes)
         difference = paired_difference(
             both=int((mask & plain).sum()),
             only_first=int((mask & ~plain).sum()),
@@ -214,19 +214,11 @@ def _differences(trained: Mapping[str, _Trained]) -> dict[str, Any]:
     return found
 
 
-def _correct(outcome: SplitOutcome) -> torch.Tensor:
-    return outcome.prediction == outcome.label
-
-
 def _settings(trained: _Trained) -> dict[str, Any]:
-    parameters = trained.data.parameters
+    scenes = asdict(trained.data.parameters)
     return {
         "epochs": trained.epochs,
-        "size": parameters.size,
-        "rho": parameters.rho,
-        "train": parameters.train,
-        "val": parameters.val,
-        "test": parameters.test,
+        **{name: scenes[name] for name in ("size", "rho", "train", "val", "test")},
         "mask_share": trained.data.mask_share,
         "recipes": {name: f"foreground/{name}" for name in RECIPES},
     }

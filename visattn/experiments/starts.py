@@ -3,7 +3,7 @@
 import json
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -200,7 +200,8 @@ def _table(curves: Sequence[Curve], title: str) -> Table:
     table.add_column("", no_wrap=True)
     for heading in ("trained parameters", *(f"step {curves[0].steps[i]}" for i in shown)):
         table.add_column(heading, justify="right")
-    for name, own in _by_name(curves):
+    for name in dict.fromkeys(curve.name for curve in curves):
+        own = [curve for curve in curves if curve.name == name]
         cells = (_spread([curve.accuracies[i] for curve in own]) for i in shown)
         table.add_row(name, f"{own[0].trained:,}", *cells)
     return table
@@ -209,11 +210,6 @@ def _table(curves: Sequence[Curve], title: str) -> Table:
 def _shown(steps: Sequence[int]) -> list[int]:
     """The rows of a curve that a table shows: the first, some early ones, the last."""
     return sorted({0, 1, 2, len(steps) // 2, len(steps) - 1} & set(range(len(steps))))
-
-
-def _by_name(curves: Sequence[Curve]) -> Iterator[tuple[str, list[Curve]]]:
-    for name in dict.fromkeys(curve.name for curve in curves):
-        yield name, [curve for curve in curves if curve.name == name]
 
 
 def _spread(values: Sequence[float]) -> str:

@@ -99,18 +99,12 @@ def whole_image_accuracy(mask: Tensor, *, overlaps: Sequence[float] = BOX_OVERLA
 def box_overlaps(saliency: Tensor, mask: Tensor, *, thresholds: int = 100) -> Tensor:
     """IoU of each map's best box with the true box, at each threshold.
 
-    Args:
-        saliency: Maps (N, H, W) or (N, 1, H, W).
-        mask: True masks of the same size, boolean or in [0, 1], NaN to ignore.
-        thresholds: T; the thresholds are 0, 1/T, 2/T, ... of each map's range, and a pixel has to
-            lie above. Parts that touch at a corner are one.
+    The T thresholds are 0, 1/T, 2/T, ... of each map's range, and a pixel has to lie above. Parts
+    that touch at a corner are one. The arguments, and the errors, are those of
+    ``max_box_accuracy``.
 
     Returns:
         Values (N, T) in [0, 1], 0 where there is no box; NaN for an image with an empty mask.
-
-    Raises:
-        TypeError: If an argument is no tensor.
-        ValueError: If shapes don't fit or there is no threshold.
     """
     if thresholds < 1:
         raise ValueError(f"thresholds must be at least 1, not {thresholds}")
@@ -173,15 +167,11 @@ def _hits(found: Tensor, overlaps: Sequence[float]) -> Tensor:
 def _best_overlaps(
     counts: list[list[int]], box: tuple[int, int, int, int], *, thresholds: int
 ) -> list[float]:
-    """IoU of one map's best box with the true one, at each threshold.
+    """IoU of one map's best box with the true ``box`` (see `_box`), at each threshold.
 
-    Thresholds fall, so parts only grow and join: each pixel is added once and joined with the parts
-    of its neighbours (union-find), and each part carries its box.
-
-    Args:
-        counts: How many of the thresholds each pixel lies above (H, W).
-        box: First row, first column, last row and last column of the true box.
-        thresholds: How many.
+    ``counts`` (H, W) says how many of the thresholds each pixel lies above. Thresholds fall, so
+    parts only grow and join: each pixel is added once and joined with the parts of its neighbours
+    (union-find), and each part carries its box.
     """
     width = len(counts[0]) + 2  # a border of pixels that are never added
     added: list[list[int]] = [[] for _ in range(thresholds + 1)]

@@ -55,22 +55,12 @@ def masked_confidence(
     The mean of ``drop`` is the average drop, that of ``increase`` the average increase. Both are
     easily won by a map that keeps much of the image: read them beside where the map lies.
 
-    Args:
-        model: Images to logits (N, K), in evaluation mode.
-        images: Images (N, C, H, W) as the model takes them.
-        saliency: Maps (N, H, W) or (N, 1, H, W) of the images' size.
-        classes: Classes (N,) to follow; those that the model predicts if None.
-        baseline: ``"zero"``, ``"mean"``, ``"blur"`` or images; see ``baseline_images``.
-        normalise: ``"image"`` brings each map to [0, 1] by its own smallest and largest value;
-            ``"none"`` takes it as it is, which must be in [0, 1].
-        batch_size: Images a call of the model.
+    ``normalise="image"`` brings each map to [0, 1] by its own smallest and largest value;
+    ``"none"`` takes it as it is, which must be in [0, 1]. The other arguments, and the errors, are
+    those of ``deletion``.
 
     Returns:
         Both probabilities, from which ``drop`` and ``increase`` follow, one value an image.
-
-    Raises:
-        TypeError: If an argument is of a type that cannot be read.
-        ValueError: If shapes don't fit or a value is out of its range.
 
     Example:
         >>> model = lambda images: torch.stack([images[:, 0, 0, 0], 0 * images[:, 0, 0, 0]], 1)

@@ -60,9 +60,10 @@ def deletion(
     as equally wide.
 
     Args:
-        model: Images to logits (N, K), in evaluation mode.
+        model: Images (N, C, H, W) to logits (N, K); a module must be in evaluation mode.
         images: Images (N, C, H, W) as the model takes them.
-        saliency: Maps (N, H, W) or (N, 1, H, W) of the images' size; only their order matters.
+        saliency: Maps (N, H, W) or (N, 1, H, W) of the images' size, finite; only their order
+            matters.
         classes: Classes (N,) to follow; those that the model predicts if None.
         baseline: ``"zero"``, ``"mean"``, ``"blur"`` or images; see ``baseline_images``.
         step: Pixels a step; 1/32 of the image if None.

@@ -46,7 +46,7 @@ def linear_imputation(images: Tensor, known: Tensor, *, tolerance: float = 1e-4)
     known = known.to(images.device).bool()[:, None]
     if not known.flatten(1).any(1).all():
         raise ValueError("an image without a known pixel cannot be filled")
-    levels = _coarsened(_Equations.of(known, like=images))
+    levels = _coarsened(_Equations(known, like=images))
     equations = levels[0]
     scale = images.amax((2, 3), keepdim=True) - images.amin((2, 3), keepdim=True)
     filled = torch.where(known, images, _guess(images, known))
@@ -70,15 +70,12 @@ def linear_imputation(images: Tensor, known: Tensor, *, tolerance: float = 1e-4)
 class _Equations:
     """The left side of the equations, degree * pixel - weighted sum of its neighbours."""
 
-    def __init__(self, removed: Tensor, degree: Tensor, kernel: Tensor) -> None:
-        self.removed, self.degree, self.kernel = removed, degree, kernel
-
-    @classmethod
-    def of(cls, known: Tensor, *, like: Tensor) -> "_Equations":
+    def __init__(self, known: Tensor, *, like: Tensor) -> None:
         rows = [[_CORNER, _EDGE, _CORNER], [_EDGE, 0.0, _EDGE], [_CORNER, _EDGE, _CORNER]]
-        kernel = like.new_tensor(rows)[None, None]
-        degree = F.conv2d(like.new_ones(1, 1, *known.shape[2:]), kernel, padding=1)
-        return cls((~known).to(like.dtype), degree.where(degree > 0, 1.0), kernel)
+        self.kernel = like.new_tensor(rows)[None, None]
+        degree = F.conv2d(like.new_ones(1, 1, *known.shape[2:]), self.kernel, padding=1)
+        self.degree = degree.where(degree > 0, 1.0)
+        self.removed = (~known).to(like.dtype)
 
     def __call__(self, planes: Tensor) -> Tensor:
         around = F.conv2d(planes.flatten(0, 1)[:, None], self.kernel, padding=1)
@@ -92,7 +89,7 @@ def _coarsened(finest: _Equations) -> list[_Equations]:
         kept = F.max_pool2d(1 - levels[-1].removed, 2, ceil_mode=True) > 0
         if bool(kept.all()) or kept.shape == levels[-1].removed.shape:
             return levels
-        levels.append(_Equations.of(kept, like=finest.removed))
+        levels.append(_Equations(kept, like=finest.removed))
 
 
 def _cycle(residual: Tensor, levels: list[_Equations]) -> Tensor:

@@ -32,20 +32,9 @@ class Pixels(NamedTuple):
 
 
 def prepare(saliency: Tensor, mask: Tensor) -> Pixels:
-    """Check a batch of maps against its masks and lay the pixels out in rows.
+    """Check a batch of maps (`read_maps`) against its masks (`foreground`), pixels in rows.
 
-    Args:
-        saliency: Maps (N, H, W) or (N, 1, H, W), finite at every pixel that counts.
-        mask: True masks of the same size, (N, H, W) or (N, 1, H, W): boolean, or values in [0, 1]
-            with the foreground from 0.5 on. NaN is a pixel to ignore; a mask of NaN alone is an
-            image without a mask.
-
-    Returns:
-        The pixels; saliency in double precision (single where the device has no double).
-
-    Raises:
-        TypeError: If an argument is no tensor or of a type that cannot be read.
-        ValueError: If shapes or sizes differ or values lie outside their range.
+    Maps must be of their masks' size and finite at every pixel that counts.
     """
     saliency = read_maps(saliency, what="saliency")
     true, valid = foreground(mask)
@@ -63,14 +52,10 @@ def prepare(saliency: Tensor, mask: Tensor) -> Pixels:
 
 
 def foreground(mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Read true masks, as ``prepare`` takes them.
+    """Foreground (N, H, W) of true masks, and the pixels that count (N, H, W), both boolean.
 
-    Returns:
-        Foreground (N, H, W) and the pixels that count (N, H, W), both boolean.
-
-    Raises:
-        TypeError: If ``mask`` is no tensor.
-        ValueError: If its shape is another or its values lie outside [0, 1].
+    Masks are (N, H, W) or (N, 1, H, W): boolean, or values in [0, 1] with the foreground from 0.5
+    on. NaN is a pixel to ignore; a mask of NaN alone is an image without a mask.
 
     Example:
         >>> true, valid = foreground(torch.tensor([[[1.0, 0.0, float("nan")]]]))
@@ -93,11 +78,7 @@ def foreground(mask: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def without_negatives(saliency: Tensor, *, negative: Negative) -> Tensor:
-    """Refuse negative values (``"refuse"``) or set them to 0 (``"clip"``), whatever the shape.
-
-    Raises:
-        ValueError: If a value is negative and ``negative`` is ``"refuse"``, or on another word.
-    """
+    """Refuse negative values (``"refuse"``) or set them to 0 (``"clip"``), whatever the shape."""
     if negative == "clip":
         return saliency.clamp(min=0)
     if negative != "refuse":
@@ -149,14 +130,9 @@ def resize_saliency(
 
 
 def read_maps(value: Tensor, *, what: str) -> Tensor:
-    """Read maps (N, H, W) or (N, 1, H, W) in double precision (single if the device has no double).
+    """Maps (N, H, W) or (N, 1, H, W) as (N, H, W), detached, in double precision.
 
-    Returns:
-        Maps (N, H, W), detached.
-
-    Raises:
-        TypeError: If ``value``, called ``what``, is no tensor or complex.
-        ValueError: If its shape is another.
+    It is single precision where the device has no double; ``what`` is their name in errors.
     """
     planes = _planes(value, what=what).detach()
     if planes.dtype.is_complex:

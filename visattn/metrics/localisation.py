@@ -1,6 +1,6 @@
 """Does the map lie on the foreground? Overlap, energy and pointing.
 
-Every function takes a saliency map S and a true mask M (see ``inputs.prepare``) and returns one
+Every function takes a saliency map S and a true mask M (see ``mask_iou``) and returns one
 value an image, NaN where it is undefined; ``summarise`` averages them and counts what was left
 out. Pixels where M is NaN are ignored. Beside each belongs ``chance_level``.
 """
@@ -41,7 +41,8 @@ def mask_iou(saliency: Tensor, mask: Tensor, *, threshold: float = 0.5) -> Tenso
 
     Args:
         saliency: Maps (N, H, W) or (N, 1, H, W), on the scale of the threshold.
-        mask: True masks of the same size, boolean or in [0, 1], NaN to ignore.
+        mask: True masks of the same size, boolean or in [0, 1], NaN to ignore; an image without a
+            mask has NaN everywhere.
         threshold: From this value on a pixel belongs to the predicted mask.
 
     Returns:
@@ -65,9 +66,7 @@ def top_area_iou(saliency: Tensor, mask: Tensor) -> Tensor:
     places share them evenly (each counts by the same fraction), so the value depends on no order
     of the pixels, and a flat map gets what chance gives, p / (2 - p) for a mask of share p.
 
-    Args:
-        saliency: Maps (N, H, W) or (N, 1, H, W); only their order matters.
-        mask: True masks of the same size, boolean or in [0, 1], NaN to ignore.
+    Maps and masks are as for ``mask_iou``; only the maps' order matters.
 
     Returns:
         Values (N,) in [0, 1]; NaN where M is empty, for then the top is empty too.

@@ -17,20 +17,11 @@ Baseline = Literal["zero", "mean", "blur"]
 class Probe:
     """A classifier, images and their maps, checked; asked for a class as the images change.
 
-    Args:
-        model: Images to logits; a module must be in evaluation mode.
-        images: Images (N, C, H, W) as the model takes them.
-        saliency: Maps (N, H, W) or (N, 1, H, W) of the images' size, finite.
-        batch_size: Images a call of the model.
+    The arguments are those of ``deletion``.
 
     Attributes:
         images: The images, detached.
         maps: The maps (N, H, W) on the images' device, detached.
-
-    Raises:
-        TypeError: If images or maps are no tensors of real numbers.
-        ValueError: If shapes or sizes don't fit, a map isn't finite, the model is in training
-            mode, or ``batch_size`` is less than 1.
     """
 
     def __init__(self, model: Model, images: Tensor, saliency: Tensor, *, batch_size: int) -> None:
@@ -61,17 +52,10 @@ class Probe:
         self._model, self._batch_size = model, batch_size
 
     def whole(self, classes: Tensor | None) -> tuple[Tensor, Tensor]:
-        """The class by which each image is judged, and its probability on the whole image.
+        """The classes (N,) by which images are judged, and their probabilities on the whole images.
 
-        Args:
-            classes: Classes (N,); those that the model predicts if None.
-
-        Returns:
-            Classes (N,), and probabilities (N,) in double precision, both on the CPU.
-
-        Raises:
-            TypeError: If the classes are no integers.
-            ValueError: If there isn't one class an image, or the model has no such class.
+        Without ``classes`` they are those that the model predicts. Both are on the CPU, the
+        probabilities in double precision.
         """
         if classes is not None:
             classes = torch.as_tensor(classes).detach().cpu()
@@ -99,15 +83,10 @@ class Probe:
     def changed(
         self, build: Callable[[Tensor], Tensor], classes: Tensor, *, variants: int
     ) -> Tensor:
-        """Probabilities of fixed classes on variants of images, of which few are held at a time.
+        """Probabilities (N, T) of the images' classes (N,) on T variants of each, on the CPU.
 
-        Args:
-            build: Makes the images (n, C, H, W) of some pairs (n, 2) of an image and a variant.
-            classes: Class of each image (N,).
-            variants: Number of variants T of each image.
-
-        Returns:
-            Probabilities (N, T) in double precision, on the CPU.
+        Few are held at a time: ``build`` makes the images (n, C, H, W) of some pairs (n, 2) of an
+        image and a variant.
         """
         pairs = torch.cartesian_prod(torch.arange(len(classes)), torch.arange(variants))
         found = [torch.zeros(0, dtype=torch.float64)]

@@ -41,10 +41,9 @@ def randomisation_test(
     """Randomise the weights of a copy from the top down, and compare the maps after each step.
 
     The top is the layer that runs last (a layer's first run counts) while the maps are made, most
-    often the classifier. A layer
-    is a module with parameters of its own. Each of its parameters is shuffled: the same values at
-    other places, which keeps their scale; one of equal values, such as a fresh normalisation's, has
-    nothing to shuffle. Layers that do not run stay out.
+    often the classifier. A layer is a module with parameters of its own. Each of its parameters is
+    shuffled: the same values at other places, which keeps their scale; one of equal values, such as
+    a fresh normalisation's, has nothing to shuffle. Layers that do not run stay out.
 
     A map that does not change reads nothing of the layers that were randomised: that of an edge
     detector never does, and that of attention at the image cannot change before its own weights.

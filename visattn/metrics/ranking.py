@@ -13,9 +13,7 @@ def rank_accuracy(saliency: Tensor, mask: Tensor) -> Tensor:
     Ties for the last places are shared evenly, so a flat map gets the chance level, M's share.
     Arras et al., "CLEVR-XAI", 2022, arXiv:2003.07258 (relevance rank accuracy).
 
-    Args:
-        saliency: Maps (N, H, W) or (N, 1, H, W); only their order matters.
-        mask: True masks of the same size, boolean or in [0, 1], NaN to ignore.
+    Maps and masks are as for ``mask_iou``; only the maps' order matters.
 
     Returns:
         Values (N,) in [0, 1]; NaN where M is empty.
@@ -35,9 +33,7 @@ def roc_auc(saliency: Tensor, mask: Tensor) -> Tensor:
     It is the probability that a pixel of M has a higher value than a pixel outside, a tie counting
     one half. Chance is 0.5, whatever M's share.
 
-    Args:
-        saliency: Maps (N, H, W) or (N, 1, H, W); only their order matters.
-        mask: True masks of the same size, boolean or in [0, 1], NaN to ignore.
+    Maps and masks are as for ``mask_iou``; only the maps' order matters.
 
     Returns:
         Values (N,) in [0, 1]; NaN where M is empty or covers every pixel that counts.
@@ -69,9 +65,7 @@ def pixel_average_precision(saliency: Tensor, mask: Tensor) -> float:
     Choe et al., "Evaluating weakly supervised object localization methods right", 2020,
     arXiv:2001.07437; their code bins the values into 1000 thresholds, here each value is one.
 
-    Args:
-        saliency: Maps (N, H, W) or (N, 1, H, W).
-        mask: True masks of the same size, boolean or in [0, 1], NaN to ignore.
+    Maps and masks are as for ``mask_iou``.
 
     Returns:
         The average precision in [0, 1]; NaN where no pixel of the set is foreground.

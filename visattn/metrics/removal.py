@@ -59,22 +59,12 @@ def road(
     pixels are the end of the same order of which the highest are the beginning; equal values stand
     in reading order.
 
-    Args:
-        model: Images to logits (N, K), in evaluation mode.
-        images: Images (N, C, H, W) as the model takes them.
-        saliency: Maps (N, H, W) or (N, 1, H, W) of the images' size; only their order matters.
-        classes: Classes (N,) to follow; those that the model predicts if None.
-        shares: Shares of the pixels to remove, each in (0, 1).
-        noise: Standard deviation of the noise on the filled pixels, in the images' units.
-        seed: Of the noise, which is the same for every share.
-        batch_size: Images a call of the model.
+    ``shares`` are the shares of the pixels to remove, each in (0, 1); ``noise`` is the standard
+    deviation of the noise on the filled pixels, in the images' units, and ``seed`` its seed: it is
+    the same for every share. The other arguments, and the errors, are those of ``deletion``.
 
     Returns:
         The probabilities; ``combined`` is the metric, one value an image.
-
-    Raises:
-        TypeError: If an argument is of a type that cannot be read.
-        ValueError: If shapes don't fit or a value is out of its range.
 
     Example:
         >>> model = lambda images: torch.stack([images[:, 0, 0, 0], 0 * images[:, 0, 0, 0]], 1)

@@ -1,11 +1,9 @@
 """Passes of a model for its spatial mask: with the prediction, or for the mask alone."""
 
-import sys
-from contextlib import ExitStack
-
 import torch
 from torch import Tensor, nn
 
+from visattn.basics.hooks import hooked, uncompiled
 from visattn.basics.suggestions import did_you_mean
 from visattn.blocks import Tap
 from visattn.blocks.masks.spatial_mask import SpatialMask
@@ -79,10 +77,7 @@ def predict_mask(model: nn.Module, images: Tensor, *, site: str | None = None) -
     def leave(module: nn.Module, arguments: tuple[Tensor, ...], output: Tensor) -> None:
         raise _Reached(output)
 
-    with ExitStack() as stack:
-        if "torch._dynamo" in sys.modules:  # no hook fires in compiled code
-            stack.enter_context(torch.compiler.set_stance("force_eager"))
-        stack.callback(tap.register_forward_hook(leave).remove)
+    with uncompiled(), hooked([(tap, leave)]):
         try:
             model(images)
         except _Reached as reached:

@@ -1,18 +1,18 @@
 """Moving pictures: masks while a network trains, and a caption word by word."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from functools import partial
+from typing import Any, Literal, Unpack
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from visattn.pictures.arrays import Statistics, as_map
-from visattn.pictures.blending import blend
+from visattn.pictures.arrays import as_map
 from visattn.pictures.layers import grid
-from visattn.pictures.scales import Interpolation, Limits, resize, scale_over
+from visattn.pictures.painter import Style
+from visattn.pictures.scales import Limits, scale_over
 from visattn.pictures.sheets import BAR, LINE, MARGIN, Sheet, tallness
 from visattn.pictures.strips import read_words
 
@@ -56,21 +56,17 @@ def training_frames(
     *,
     captions: Sequence[str] | None = None,
     width: float | None = None,
-    cmap: str | Colormap = "viridis",
-    alpha: float = 0.5,
     normalise: Literal["layer", "none"] | Limits = "layer",
-    interpolation: Interpolation = "bilinear",
-    stretch: bool = False,
-    mean: Statistics = None,
-    std: Statistics = None,
     dpi: int = 120,
+    **style: Unpack[Style],
 ) -> Frames:
     """Draw how the maps of the same images change while a network trains, a frame an epoch.
 
     A colour means the same value in all frames. ``history`` has for each frame its title, such as
     ``"epoch 3"``, and its maps by layer; the same layers in all. ``normalise`` is ``"layer"``, the
     range of each layer over the whole training; ``"none"``, from 0 to 1; or a pair (low, high). It
-    is stated in every frame. ``dpi`` are dots an inch; the other arguments are those of ``grid``.
+    is stated in every frame. ``dpi`` are dots an inch; the other arguments, those of ``style``
+    too, are those of ``grid``.
 
     Returns:
         (T, H, W, 3).
@@ -103,24 +99,8 @@ def training_frames(
             # A range of one value would show nothing; it gets the middle colour.
             wide = found.high > found.low
             ranges[layer] = (found.low, found.high) if wide else (found.low - 1, found.high + 1)
-    figures = [
-        grid(
-            images,
-            maps,
-            captions=captions,
-            title=title,
-            width=width,
-            cmap=cmap,
-            alpha=alpha,
-            normalise=ranges,
-            interpolation=interpolation,
-            stretch=stretch,
-            mean=mean,
-            std=std,
-        )
-        for title, maps in history.items()
-    ]
-    return frames(figures, dpi=dpi)
+    same = partial(grid, captions=captions, width=width, normalise=ranges, **style)
+    return frames([same(images, maps, title=title) for title, maps in history.items()], dpi=dpi)
 
 
 def word_frames(
@@ -129,18 +109,14 @@ def word_frames(
     maps: Any,
     *,
     width: float = 3.6,
-    cmap: str | Colormap = "viridis",
-    alpha: float = 0.6,
     normalise: Literal["layer", "none"] | Limits = "layer",
-    interpolation: Interpolation = "bilinear",
-    stretch: bool = False,
-    mean: Statistics = None,
-    std: Statistics = None,
     dpi: int = 120,
+    **style: Unpack[Style],
 ) -> Frames:
     """Draw what each word of a sentence looks at, a frame a word.
 
-    The arguments are those of ``word_strip``; a colour means the same value in all frames.
+    The arguments, those of ``style`` too, are those of ``word_strip``; a colour means the same
+    value in all frames.
 
     Returns:
         (T, H, W, 3), a frame a word.
@@ -159,24 +135,22 @@ def word_frames(
             "normalise='image' would give every frame a range of its own: use 'layer', 'none' or a"
             " pair (low, high)"
         )
-    told = read_words(image, words, maps, normalise=normalise, stretch=stretch, mean=mean, std=std)
+    told = read_words(image, words, maps, normalise=normalise, style=style)
     if width < 1:
         raise ValueError(f"width must be at least 1 inch, not {width}")
     inner = width - 2 * MARGIN
     tall = inner * tallness(told.scene)
     pictures = []
-    for place, (word, values) in enumerate(zip(told.words, told.maps, strict=True)):
+    for place, (word, picture) in enumerate(zip(told.words, told.pictures, strict=True)):
         sheet = Sheet(width=width, height=3 * MARGIN + 3 * LINE + tall + BAR)
         middle = MARGIN + 0.75 * LINE
         sheet.write(word, x=width / 2, y=middle, width=inner, size=11, bold=True, align="center")
-        field = resize(values, size=told.scene.shape[:2], interpolation=interpolation)
-        picture = blend(told.scene, told.scales[place](field), cmap=cmap, alpha=alpha)
         y = MARGIN + 1.6 * LINE
         sheet.picture(picture, x=MARGIN, y=y, width=inner, height=tall)
         said = " ".join(told.words[: place + 1])
         sheet.write(said, x=MARGIN, y=y + tall + 0.8 * LINE, width=inner)
         below = y + tall + 1.4 * LINE + MARGIN / 2
-        told.key.draw(sheet, cmap, x=MARGIN, y=below, width=min(3.2, inner))
+        told.key.draw(sheet, told.cmap, x=MARGIN, y=below, width=min(3.2, inner))
         pictures.append(sheet.figure)
     return frames(pictures, dpi=dpi)
 

@@ -32,32 +32,25 @@ def as_image(image: Any, *, mean: Statistics = None, std: Statistics = None) -> 
     cannot be meant; anything else is an error that asks.
 
     Args:
-        image: A tensor, array or Pillow image: (3, H, W), (H, W, 3), or grey (H, W), (1, H, W),
-            (H, W, 1); bytes, or floating point. Where both orders are possible, a tensor is read
-            as channels first and an array as channels last.
+        image: A picture as `channels_last` takes it; bytes, or floating point.
         mean: Mean of each channel by which the picture was normalised, one number for grey.
         std: Standard deviation of each channel, given together with ``mean``.
 
     Returns:
         The picture (H, W, 3).
 
-    Raises:
-        TypeError: If the picture cannot be read as numbers.
-        ValueError: If its shape or its values fit none of these.
-
     Example:
         >>> as_image(np.full((2, 4, 3), 255, dtype=np.uint8)).shape
         (2, 4, 3)
     """
     values = channels_last(image)
-    given = (mean is not None, std is not None)
-    if any(given) and not all(given):
+    if (mean is None) != (std is None):
         raise ValueError(
             "mean and std belong together: give both (for instance **visattn.pictures.IMAGENET, "
             "or mean and std of timm's data configuration) or none"
         )
     if values.dtype == np.uint8:
-        if any(given):
+        if mean is not None:
             raise ValueError(
                 "mean and std were given, but the image is of bytes (uint8), which is never "
                 "normalised: leave them out"
@@ -80,18 +73,10 @@ def as_image(image: Any, *, mean: Statistics = None, std: Statistics = None) -> 
 
 
 def as_map(heat: Any, *, what: str = "heat") -> NDArray[np.float64]:
-    """Read one map.
+    """Read one map (H, W) or (1, H, W), of numbers or booleans, as (H, W).
 
-    Args:
-        heat: A tensor or array (H, W), or (1, H, W); numbers or booleans, NaN where undefined.
-        what: Its name in errors.
-
-    Returns:
-        The map (H, W), where at least one value is defined.
-
-    Raises:
-        TypeError: If it cannot be read as numbers.
-        ValueError: If its shape is another, a value is infinite, or all are NaN.
+    NaN is undefined; at least one value must be defined, and none infinite. ``what`` is its name in
+    errors.
 
     Example:
         >>> as_map([[0, 1]])
@@ -123,11 +108,7 @@ def naming(what: str) -> Iterator[None]:
 
 
 def as_numbers(value: Any, *, what: str) -> NDArray[Any]:
-    """Read a tensor of any device, an array, a Pillow image or nested lists as an array.
-
-    Raises:
-        TypeError: If it does not hold real numbers or booleans; ``what`` is its name there.
-    """
+    """Read a tensor of any device, an array, a Pillow image or nested lists of real numbers."""
     if hasattr(value, "detach"):
         value = value.detach().cpu()
         if "bfloat16" in str(value.dtype):  # NumPy has no such type
@@ -146,11 +127,11 @@ def as_numbers(value: Any, *, what: str) -> NDArray[Any]:
 
 
 def channels_last(image: Any) -> NDArray[Any]:
-    """Read one picture, as `as_image` takes it, as (H, W, 3) or (H, W, 1) with its own values.
+    """Read one picture as (H, W, 3) or (H, W, 1) with its own values.
 
-    Raises:
-        TypeError: If the picture cannot be read as numbers.
-        ValueError: If its shape is none of a picture's.
+    It is a tensor, array or Pillow image: (3, H, W), (H, W, 3), or grey (H, W), (1, H, W),
+    (H, W, 1). Where both orders are possible, a tensor is read as channels first and an array as
+    channels last.
     """
     values = as_numbers(image, what="image")
     if values.ndim == 2:

@@ -94,23 +94,15 @@ def overlay(
         for level in np.atleast_1d(np.asarray(contour, dtype=np.float64)):
             picture = draw_contour(picture, field, level=float(level), colour=CONTOUR_COLOUR)
     if target is not None:
-        picture = draw_contour(
-            picture,
-            outline_field(target, size=scene.shape[:2], stretch=stretch),
-            level=0.5,
-            colour=TARGET_COLOUR,
-        )
+        edge = outline_field(target, size=scene.shape[:2], stretch=stretch)
+        picture = draw_contour(picture, edge, level=0.5, colour=TARGET_COLOUR)
     return picture
 
 
 def blend(
     scene: NDArray[np.float32], shares: Map, *, cmap: str | Colormap, alpha: float
 ) -> Picture:
-    """Mix the colours of a map in [0, 1] into a scene (H, W, 3), which stays where the map is NaN.
-
-    Raises:
-        ValueError: If ``alpha`` lies outside [0, 1] or the colour map is unknown.
-    """
+    """Mix a map's colours, from values in [0, 1], into a scene (H, W, 3), which stays at NaN."""
     if not 0 <= alpha <= 1:
         raise ValueError(f"alpha is the opacity of the map's colours, in [0, 1], not {alpha}")
     known = ~np.isnan(shares)
@@ -125,11 +117,7 @@ def as_bytes(picture: NDArray[Any]) -> Picture:
 
 
 def outline_field(target: Any, *, size: tuple[int, int], stretch: bool = False) -> Map:
-    """Bring a true mask to the image's pixels; its outline is the line at 0.5.
-
-    Raises:
-        ValueError: If the mask does not fit or its values lie outside [0, 1].
-    """
+    """Bring a true mask to the image's pixels; its outline is the line at 0.5."""
     mask = fitting_map(target, image=size, what="target", stretch=stretch)
     if np.nanmin(mask) < 0 or np.nanmax(mask) > 1:
         raise ValueError(
@@ -170,9 +158,8 @@ def _strokes(lines: Sequence[Any], *, size: tuple[int, int], width: float) -> Ma
     for line in lines:
         points = [((x + 0.5) * finer, (y + 0.5) * finer) for x, y in line]
         pen.line(points, fill=255, width=max(1, round(width * finer)), joint="curve")
-    return (
-        np.asarray(canvas.resize((size[1], size[0]), Image.Resampling.BOX), dtype=np.float64) / 255
-    )
+    coverage = canvas.resize((size[1], size[0]), Image.Resampling.BOX)
+    return np.asarray(coverage, dtype=np.float64) / 255
 
 
 def _scale(values: Map, normalise: object) -> Scale:

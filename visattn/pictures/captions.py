@@ -12,20 +12,7 @@ def captions_for(
     iou: Sequence[float] | None = None,
     captions: Sequence[str] | None = None,
 ) -> list[str]:
-    """A line for each image from what is known of it.
-
-    Args:
-        number: How many images there are.
-        true: Name of the true class of each image.
-        predicted: Name of the predicted class of each image.
-        iou: Overlap with the true mask of each image; NaN where undefined.
-        captions: Further words for each image.
-
-    Returns:
-        The lines; empty strings where nothing is known.
-
-    Raises:
-        ValueError: If a list has another length.
+    """A line for each image from what is known of it (see `panels`), empty where that is nothing.
 
     Example:
         >>> captions_for(2, true=["buri", "ika"], predicted=["buri", "ebi"], iou=[0.914, 0.3])
@@ -56,17 +43,7 @@ def captions_for(
 
 
 def sections_for(number: int, sections: Mapping[str, int] | None) -> dict[str, int]:
-    """Titles and the number of images under each.
-
-    Args:
-        number: How many images there are.
-        sections: Titles and numbers, in order; None for one section without a title.
-
-    Returns:
-        The sections that have an image.
-
-    Raises:
-        ValueError: If the numbers do not add up to ``number``.
+    """Titles and the number of images under each, where there is one; None is one without a title.
 
     Example:
         >>> sections_for(12, {"8 random (seed 0)": 8, "the 4 worst": 4})

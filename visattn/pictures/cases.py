@@ -1,25 +1,18 @@
 """The four panels: what came in, the mask, what is left, and both together."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Unpack
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 
-from visattn.pictures.arrays import Statistics, as_image, as_numbers, naming
+from visattn.pictures.arrays import as_numbers, naming
 from visattn.pictures.blending import Picture, as_bytes, blend, outline_field
 from visattn.pictures.captions import captions_for, sections_for
 from visattn.pictures.keys import Key, scales_for
-from visattn.pictures.scales import (
-    Interpolation,
-    Limits,
-    Map,
-    Scale,
-    fitting_map,
-    resize,
-)
+from visattn.pictures.painter import Painter, Style
+from visattn.pictures.scales import Limits, Map, Scale
 from visattn.pictures.sheets import BAR, GAP, HEAD, LINE, MARGIN, SIZE, Sheet, outline, tallness
 
 PANELS = ("image", "mask", "masked image", "overlay")
@@ -38,20 +31,15 @@ def panels(
     title: str | None = None,
     columns: int = 1,
     width: float = 6.5,
-    cmap: str | Colormap = "viridis",
-    alpha: float = 0.5,
     normalise: Literal["none", "image", "layer"] | Limits = "none",
-    interpolation: Interpolation = "bilinear",
     contour: float | None = None,
-    stretch: bool = False,
-    mean: Statistics = None,
-    std: Statistics = None,
+    **style: Unpack[Style],
 ) -> Figure:
     """Draw a row of four panels an image: image, mask, masked image, overlay.
 
     The masked image is the image times the mask, on black; a mask that leaves [0, 1] is scaled
-    first, as its colours are. Show seeded random
-    samples and the worst ones, not the best, and say which they are with ``sections``.
+    first, as its colours are. Show seeded random samples and the worst ones, not the best, and say
+    which they are with ``sections``.
 
     Args:
         images: Pictures (N, 3, H, W) or (N, H, W, 3), or a sequence of pictures as ``overlay``
@@ -69,17 +57,13 @@ def panels(
         title: A title above everything.
         columns: How many images stand side by side.
         width: Width of the figure in inches; 6.5 is a page's text, its height follows.
-        cmap: Colour map of masks and overlays.
-        alpha: Opacity of the mask's colours in the overlay, in [0, 1].
         normalise: The values over which the colours run, stated at the colour bar: ``"none"``,
             from 0 to 1, for masks as they are; ``"image"``, each mask's own range; ``"layer"``,
             the range of all masks shown (they are of one layer, so the range over all layers,
             "global", is ``grid``'s); or a pair (low, high).
-        interpolation: ``"bilinear"``, or ``"nearest"`` to show the mask's own cells.
         contour: A value of the mask at which to draw a dashed red line on mask and overlay.
-        stretch: Accept masks of another aspect ratio than the images'.
-        mean: Mean of each channel by which the images were normalised; see ``overlay``.
-        std: Standard deviation of each channel.
+        **style: ``cmap``, ``alpha``, ``interpolation``, ``stretch``, ``mean`` and ``std``, as for
+            ``overlay``.
 
     Returns:
         The figure; ``save`` writes it.
@@ -96,7 +80,8 @@ def panels(
         >>> len(figure.axes)  # two rows of four panels, and the colour bar
         9
     """
-    cases = _cases(images, masks, targets, mean=mean, std=std, stretch=stretch)
+    painter = Painter(**style)
+    cases = _cases(images, masks, targets, painter)
     scales, key = _scales([case.mask for case in cases], normalise)
     words = captions_for(len(cases), true=true, predicted=predicted, iou=iou, captions=captions)
     groups = sections_for(len(cases), sections)
@@ -138,23 +123,23 @@ def panels(
                 top += LINE
             if words[place]:
                 sheet.write(words[place], x=left, y=top + LINE / 2, width=block)
-            pictures = _pictures(
-                cases[place], scales[place], cmap=cmap, alpha=alpha, interpolation=interpolation
-            )
-            for panel, picture in enumerate(pictures):
+            for panel, picture in enumerate(_pictures(cases[place], scales[place], painter)):
                 x = left + panel * (tile + GAP)
                 axes = sheet.picture(picture, x=x, y=top + caption, width=tile, height=tall)
                 if PANELS[panel] in ("mask", "overlay"):
-                    _lines(axes, cases[place], contour=contour, interpolation=interpolation)
+                    _lines(axes, cases[place], contour=contour)
         y += (LINE if row.first else 0) + caption + tall + GAP
-    key.draw(sheet, cmap, x=MARGIN, y=y + MARGIN, width=min(3.2, 0.55 * width))
+    key.draw(sheet, painter.cmap, x=MARGIN, y=y + MARGIN, width=min(3.2, 0.55 * width))
     sheet.legend(lines, x=width - MARGIN, y=y + MARGIN, width=0.4 * width - MARGIN)
     return sheet.figure
 
 
 class _Case(NamedTuple):
+    """A picture, its mask, both masks at the picture's pixels."""
+
     scene: Any
     mask: Map
+    field: Map
     target: Map | None
 
 
@@ -180,36 +165,25 @@ def _heads(sheet: Sheet, *, x: float, y: float, tile: float) -> None:
         sheet.write(name, x=middle, y=y + LINE / 2, width=tile, size=SIZE - 1, align="center")
 
 
-def _pictures(
-    case: _Case,
-    scale: Scale,
-    *,
-    cmap: str | Colormap,
-    alpha: float,
-    interpolation: Interpolation,
-) -> tuple[Picture, ...]:
-    field = resize(case.mask, size=case.scene.shape[:2], interpolation=interpolation)
-    shares = scale(field)
+def _pictures(case: _Case, scale: Scale, painter: Painter) -> tuple[Picture, ...]:
+    scene, field, shares = case.scene, case.field, scale(case.field)
     factor = field if np.nanmin(field) >= 0 and np.nanmax(field) <= 1 else shares
     return (
-        as_bytes(case.scene),
-        blend(np.full_like(case.scene, 0.5), shares, cmap=cmap, alpha=1.0),
-        as_bytes(case.scene * np.nan_to_num(factor, nan=0.0)[..., None]),
-        blend(case.scene, shares, cmap=cmap, alpha=alpha),
+        as_bytes(scene),
+        blend(np.full_like(scene, 0.5), shares, cmap=painter.cmap, alpha=1.0),
+        as_bytes(scene * np.nan_to_num(factor, nan=0.0)[..., None]),
+        blend(scene, shares, cmap=painter.cmap, alpha=painter.alpha),
     )
 
 
-def _lines(axes: Axes, case: _Case, *, contour: float | None, interpolation: Interpolation) -> None:
+def _lines(axes: Axes, case: _Case, *, contour: float | None) -> None:
     if contour is not None:
-        field = resize(case.mask, size=case.scene.shape[:2], interpolation=interpolation)
-        outline(axes, field, level=contour, kind="contour")
+        outline(axes, case.field, level=contour, kind="contour")
     if case.target is not None:
         outline(axes, case.target, level=0.5, kind="target")
 
 
-def _cases(
-    images: Any, masks: Any, targets: Any, *, mean: Statistics, std: Statistics, stretch: bool
-) -> list[_Case]:
+def _cases(images: Any, masks: Any, targets: Any, painter: Painter) -> list[_Case]:
     number = len(images)
     if number == 0:
         raise ValueError("there is no image to draw")
@@ -219,13 +193,12 @@ def _cases(
     cases = []
     for place in range(number):
         with naming(f"image {place}"):
-            scene = as_image(images[place], mean=mean, std=std)
-            size = scene.shape[:2]
-            mask = fitting_map(masks[place], image=size, what="mask", stretch=stretch)
+            scene = painter.scene(images[place])
+            mask = painter.map(masks[place], scene, what="mask")
             target, outlined = None if targets is None else targets[place], None
             if target is not None and not np.isnan(as_numbers(target, what="target")).all():
-                outlined = outline_field(target, size=size, stretch=stretch)
-        cases.append(_Case(scene, mask, outlined))
+                outlined = outline_field(target, size=scene.shape[:2], stretch=painter.stretch)
+        cases.append(_Case(scene, mask, painter.field(mask, scene), outlined))
     return cases
 
 

@@ -92,15 +92,9 @@ def channel_bars(
         room = (width - left - MARGIN) / (channels + 0.2)
         axes.set_xticks([])
         for place, channel in enumerate(order):
-            x = left + (place + 0.6) * room
-            sheet.write(
-                str(names[channel]),
-                x=x,
-                y=height - bottom + 0.1,
-                width=0.95 * room,
-                size=SIZE - 1,
-                align="center",
-            )
+            x, y, size = left + (place + 0.6) * room, height - bottom + 0.1, SIZE - 1
+            word = str(names[channel])
+            sheet.write(word, x=x, y=y, width=0.95 * room, size=size, align="center")
     elif ordered:
         axes.set_xticks([])
     else:

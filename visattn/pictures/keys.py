@@ -71,17 +71,9 @@ def scales_for(
 ) -> tuple[list[Scale], Key]:
     """The scale of each map of a figure, and what the colour bar says.
 
-    Args:
-        maps: All maps of the figure.
-        normalise: ``"image"``, each map's own range; the word of ``common``, the range of all maps;
-            ``"none"``, as they are; or a pair (low, high).
-        what: What the maps are called at the colour bar.
-        own: What it says of ``"image"``.
-        common: The word for the range of all maps, and what the bar says of it.
-        words: The words that the figure knows, for the error.
-
-    Raises:
-        ValueError: If ``normalise`` is none of these, or values do not fit ``"none"``.
+    ``normalise`` is ``"image"``, each map's own range, of which the bar says ``own``; the word of
+    ``common``, the range of all maps, with what the bar says of it; ``"none"``, as they are; or a
+    pair (low, high). ``words`` are those that the figure knows, for the error.
     """
     if normalise == "image":
         return [scale_over([values]) for values in maps], own_key(own)

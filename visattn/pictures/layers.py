@@ -1,25 +1,16 @@
 """Overlays side by side: images down, layers (or models) across."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
-from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 
-from visattn.pictures.arrays import Statistics, as_image, naming
-from visattn.pictures.blending import as_bytes, blend
+from visattn.pictures.arrays import naming
+from visattn.pictures.blending import as_bytes
 from visattn.pictures.captions import captions_for
 from visattn.pictures.keys import Key, own_key, scales_for
-from visattn.pictures.scales import (
-    Interpolation,
-    Limits,
-    Map,
-    Scale,
-    fitting_map,
-    resize,
-    scale_between,
-    scale_over,
-)
+from visattn.pictures.painter import Painter, Style
+from visattn.pictures.scales import Limits, Map, Scale, scale_between, scale_over
 from visattn.pictures.sheets import BAR, GAP, HEAD, LINE, MARGIN, SIZE, Sheet, span, tallness
 
 Normalise = Literal["image", "layer", "global", "none"] | Limits | Mapping[str, Limits]
@@ -34,13 +25,8 @@ def grid(
     across: str = "layer",
     title: str | None = None,
     width: float | None = None,
-    cmap: str | Colormap = "viridis",
-    alpha: float = 0.5,
     normalise: Normalise = "image",
-    interpolation: Interpolation = "bilinear",
-    stretch: bool = False,
-    mean: Statistics = None,
-    std: Statistics = None,
+    **style: Unpack[Style],
 ) -> Figure:
     """Draw overlays of several layers (or models): a row an image, a column a layer.
 
@@ -55,16 +41,12 @@ def grid(
         across: What stands side by side, for the words of the figure: ``"layer"`` or ``"model"``.
         title: A title above everything.
         width: Width of the figure in inches; by default 1.5 a column, 10 at most.
-        cmap: Colour map.
-        alpha: Opacity of the map's colours, in [0, 1].
         normalise: The values over which the colours run, stated in the figure: ``"image"``, each
             map's own range, written under it; ``"layer"``, the range of each column, written
             under its name; ``"global"``, the range of all maps; ``"none"``, from 0 to 1, for gates
             and masks as they are; a pair (low, high); or such a pair for each layer by its name.
-        interpolation: ``"bilinear"``, or ``"nearest"`` to show the maps' own cells.
-        stretch: Accept maps of another aspect ratio than the images'.
-        mean: Mean of each channel by which the images were normalised; see ``overlay``.
-        std: Standard deviation of each channel.
+        **style: ``cmap``, ``alpha``, ``interpolation``, ``stretch``, ``mean`` and ``std``, as for
+            ``overlay``.
 
     Returns:
         The figure; ``save`` writes it.
@@ -81,7 +63,8 @@ def grid(
         >>> len(grid(images, maps, normalise="none").axes)  # two rows of three, the colour bar
         7
     """
-    scenes, read = _read(images, maps, mean=mean, std=std, stretch=stretch)
+    painter = Painter(**style)
+    scenes, read = _read(images, maps, painter)
     scales, key = _scales(read, normalise, across=across)
     words = captions_for(len(scenes), captions=captions)
     said = _notes(notes, layers=list(read), count=len(scenes))
@@ -105,9 +88,8 @@ def grid(
         x = MARGIN + column * (tile + GAP) + tile / 2
         sheet.write(name, x=x, y=y + LINE / 2, width=tile, size=SIZE - 1, align="center")
         if by_layer and column:
-            sheet.write(
-                span(scales[name][0]), x=x, y=y + 1.5 * LINE, width=tile, size=6.5, align="center"
-            )
+            own = span(scales[name][0])
+            sheet.write(own, x=x, y=y + 1.5 * LINE, width=tile, size=6.5, align="center")
     y += heads
     for place, (scene, tall) in enumerate(zip(scenes, talls, strict=True)):
         if words[place]:
@@ -116,9 +98,8 @@ def grid(
         sheet.picture(as_bytes(scene), x=MARGIN, y=top, width=tile, height=tall)
         for column, (name, layer) in enumerate(read.items(), start=1):
             scale = scales[name][place]
-            field = resize(layer[place], size=scene.shape[:2], interpolation=interpolation)
             x = MARGIN + column * (tile + GAP)
-            picture = blend(scene, scale(field), cmap=cmap, alpha=alpha)
+            picture = painter.lay(layer[place], scale, scene)
             sheet.picture(picture, x=x, y=top, width=tile, height=tall)
             lines = [said[name][place]] if said else []
             lines += [span(scale)] if normalise == "image" else []
@@ -126,12 +107,12 @@ def grid(
                 middle = top + tall + (row + 0.5) * LINE
                 sheet.write(line, x=x + tile / 2, y=middle, width=tile, size=6.5, align="center")
         y = top + tall + below + GAP
-    key.draw(sheet, cmap, x=MARGIN, y=y + MARGIN, width=min(3.2, width - 4 * MARGIN))
+    key.draw(sheet, painter.cmap, x=MARGIN, y=y + MARGIN, width=min(3.2, width - 4 * MARGIN))
     return sheet.figure
 
 
 def _read(
-    images: Any, maps: Mapping[str, Any], *, mean: Statistics, std: Statistics, stretch: bool
+    images: Any, maps: Mapping[str, Any], painter: Painter
 ) -> tuple[list[Any], dict[str, list[Map]]]:
     if not isinstance(maps, Mapping):
         raise TypeError(
@@ -142,7 +123,7 @@ def _read(
     scenes = []
     for place in range(len(images)):
         with naming(f"image {place}"):
-            scenes.append(as_image(images[place], mean=mean, std=std))
+            scenes.append(painter.scene(images[place]))
     read: dict[str, list[Map]] = {}
     for name, layer in maps.items():
         if len(layer) != len(scenes):
@@ -153,10 +134,7 @@ def _read(
         read[str(name)] = []
         for place, scene in enumerate(scenes):
             with naming(f"layer {name!r}, image {place}"):
-                values = fitting_map(
-                    layer[place], image=scene.shape[:2], what="map", stretch=stretch
-                )
-            read[str(name)].append(values)
+                read[str(name)].append(painter.map(layer[place], scene))
     return scenes, read
 
 

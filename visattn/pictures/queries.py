@@ -1,13 +1,13 @@
 """What one place of the image attends to."""
 
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import numpy as np
-from matplotlib.colors import Colormap
 
-from visattn.pictures.arrays import Statistics, as_map
+from visattn.pictures.arrays import as_map
 from visattn.pictures.blending import CONTOUR_COLOUR, Picture, draw_lines, overlay
-from visattn.pictures.scales import Interpolation, Limits
+from visattn.pictures.painter import Style
+from visattn.pictures.scales import Limits
 
 
 def query_map(
@@ -17,20 +17,16 @@ def query_map(
     y: int,
     x: int,
     query_grid: tuple[int, int] | None = None,
-    cmap: str | Colormap = "viridis",
-    alpha: float = 0.5,
     normalise: Literal["image", "none"] | Limits = "image",
-    interpolation: Interpolation = "bilinear",
-    stretch: bool = False,
-    mean: Statistics = None,
-    std: Statistics = None,
+    **style: Unpack[Style],
 ) -> Picture:
     """Lay the attention of one query over the image, with the query's cell framed in red.
 
     ``row`` is what the query attends to, over the grid of keys (h, w), such as
     ``maps[site].query(y, x)[0]``; ``y`` and ``x`` are row and column of its cell, from 0 at the top
     left; ``query_grid`` is height and width of the grid of queries, where it is not that of the
-    keys (keys may be sub-sampled). The other arguments are those of ``overlay``.
+    keys (keys may be sub-sampled). ``normalise`` and ``style`` (``cmap``, ``alpha``,
+    ``interpolation``, ``stretch``, ``mean`` and ``std``) are as for ``overlay``.
 
     Returns:
         The picture (H, W, 3), bytes.
@@ -51,17 +47,7 @@ def query_map(
             f"the query (y={y}, x={x}) lies outside its grid of {height} x {width} cells"
             + ("" if query_grid else "; if queries have a grid of their own, pass query_grid")
         )
-    picture = overlay(
-        image,
-        values,
-        cmap=cmap,
-        alpha=alpha,
-        normalise=normalise,
-        interpolation=interpolation,
-        stretch=stretch,
-        mean=mean,
-        std=std,
-    )
+    picture = overlay(image, values, normalise=normalise, **style)
     rows, columns = picture.shape[:2]
     # Edges of the cell between pixels, kept half a pixel inside the image.
     edges_y = np.clip([y * rows / height, (y + 1) * rows / height], 0.5, rows - 0.5) - 0.5

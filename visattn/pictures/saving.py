@@ -73,26 +73,27 @@ def save(
         raise NotADirectoryError(f"{path}: a folder of this path is a file") from error
     if suffix == ".gif":
         _write_gif(moving, path, durations=durations)
-        return path
-    if not isinstance(picture, Figure):
-        if suffix == ".png":
-            Image.fromarray(picture).save(path)
-            return path
+    elif isinstance(picture, Figure):
+        _print(picture, path, dpi=dpi)
+    elif suffix == ".png":
+        Image.fromarray(picture).save(path)
+    else:
         figure = Figure(figsize=(picture.shape[1] / dpi, picture.shape[0] / dpi), dpi=dpi)
         figure.figimage(picture, resize=False)
-    else:
-        figure = picture
+        _print(figure, path, dpi=dpi)
+    return path
+
+
+def _print(figure: Figure, path: Path, *, dpi: int) -> None:
     before = figure.canvas
     try:
-        if suffix == ".png":
+        if path.suffix.lower() == ".png":
             FigureCanvasAgg(figure).print_figure(path, dpi=dpi, format="png")
         else:
-            FigureCanvasPdf(figure).print_figure(
-                path, dpi=dpi, format="pdf", metadata={"CreationDate": None}
-            )
+            undated = {"CreationDate": None}
+            FigureCanvasPdf(figure).print_figure(path, dpi=dpi, format="pdf", metadata=undated)
     finally:
         figure.set_canvas(before)
-    return path
 
 
 def _pixels(picture: Any) -> NDArray[np.uint8]:

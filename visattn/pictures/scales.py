@@ -47,10 +47,7 @@ def scale_over(maps: Iterable[Map]) -> Scale:
     """The scale from the smallest to the largest value of some maps.
 
     Values that differ by less than single precision rounds to are one value: rounding must not
-    look like a decision.
-
-    Args:
-        maps: At least one map with a defined value; NaN is passed over.
+    look like a decision. Each map has a defined value; NaN is passed over.
 
     Example:
         >>> scale_over([np.array([[1.0, 1.0000001]])])
@@ -64,11 +61,7 @@ def scale_over(maps: Iterable[Map]) -> Scale:
 
 
 def scale_as_is(maps: Iterable[Map]) -> Scale:
-    """The scale from 0 to 1 for maps that are gates or masks already.
-
-    Raises:
-        ValueError: If a value lies outside [0, 1].
-    """
+    """The scale from 0 to 1 for maps that are gates or masks, and in [0, 1], already."""
     found = scale_over(maps)
     if found.low < -1e-6 or found.high > 1 + 1e-6:
         raise ValueError(
@@ -80,11 +73,7 @@ def scale_as_is(maps: Iterable[Map]) -> Scale:
 
 
 def scale_between(limits: object, *, words: Iterable[str]) -> Scale:
-    """The scale between two given values, a pair (low, high).
-
-    Raises:
-        ValueError: If it is no rising pair of finite numbers; ``words`` could have been given.
-    """
+    """The scale between two given values, a rising pair; ``words`` could have been given, too."""
     words = list(words)
     try:
         if isinstance(limits, str):
@@ -104,9 +93,6 @@ def scale_between(limits: object, *, words: Iterable[str]) -> Scale:
 
 def colours(cmap: str | Colormap) -> Colormap:
     """A Matplotlib colour map, by its name or as it is.
-
-    Raises:
-        ValueError: If there is none of this name; the nearest names are given.
 
     Example:
         >>> colours("viridi")
@@ -134,19 +120,11 @@ def fitting_map(heat: Any, *, image: tuple[int, int], what: str, stretch: bool) 
 
 
 def check_fit(shape: tuple[int, int], *, image: tuple[int, int], what: str) -> None:
-    """Refuse a map whose grid cannot come from this image.
+    """Refuse a map whose height and width cannot come from those of this image.
 
     A map covers the whole image. With one stride for both axes its height and width are those of
     the image over the stride, rounded up or down; a map for which no stride fits comes from a crop,
     from another image, or has its axes exchanged.
-
-    Args:
-        shape: Height and width of the map.
-        image: Height and width of the image.
-        what: Name of the map in the error.
-
-    Raises:
-        ValueError: If no stride fits.
 
     Example:
         >>> check_fit((4, 7), image=(100, 224), what="heat")
@@ -170,21 +148,10 @@ def check_fit(shape: tuple[int, int], *, image: tuple[int, int], what: str) -> N
 
 
 def resize(values: Map, *, size: tuple[int, int], interpolation: Interpolation) -> Map:
-    """Bring a map to the image's pixels, cell centres at half-pixel positions.
+    """Bring a map to the image's pixels (height, width), cell centres at half-pixel positions.
 
     The same as PyTorch's ``interpolate`` with ``align_corners=False`` (and anti-aliasing where it
     shrinks), or ``nearest-exact``. A pixel is NaN where NaN has more than half of the weight.
-
-    Args:
-        values: The map (h, w).
-        size: Height and width to reach.
-        interpolation: ``"bilinear"`` or ``"nearest"``.
-
-    Returns:
-        The map at ``size``.
-
-    Raises:
-        ValueError: If the interpolation is unknown.
 
     Example:
         >>> resize(np.array([[0.0, 1.0]]), size=(1, 4), interpolation="bilinear")

@@ -55,14 +55,8 @@ class Sheet:
 
     def axes(self, *, x: float, y: float, width: float, height: float) -> Axes:
         """Empty axes at a place; ``y`` is their upper edge."""
-        return self.figure.add_axes(
-            (
-                x / self.width,
-                1 - (y + height) / self.height,
-                width / self.width,
-                height / self.height,
-            )
-        )
+        left, bottom = x / self.width, 1 - (y + height) / self.height
+        return self.figure.add_axes((left, bottom, width / self.width, height / self.height))
 
     def picture(
         self, pixels: NDArray[np.uint8], *, x: float, y: float, width: float, height: float
@@ -134,15 +128,10 @@ class Sheet:
         """Explain lines, one below the other, right-aligned at ``x``: their kinds and words."""
         for row, (kind, words) in enumerate(entries):
             middle = y + 0.09 + LINE * row
-            sample = Line2D(
-                [(x - 0.3) / self.width, x / self.width],
-                [1 - middle / self.height] * 2,
-                **_line_style(kind),
-            )
-            self.figure.add_artist(sample)
-            self.write(
-                words, x=x - 0.38, y=middle, width=width - 0.38, size=SIZE - 1, align="right"
-            )
+            across, height = [(x - 0.3) / self.width, x / self.width], 1 - middle / self.height
+            self.figure.add_artist(Line2D(across, [height, height], **_line_style(kind)))
+            room = width - 0.38
+            self.write(words, x=x - 0.38, y=middle, width=room, size=SIZE - 1, align="right")
 
 
 def tallness(scene: NDArray[Any]) -> float:

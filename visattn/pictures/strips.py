@@ -1,22 +1,16 @@
 """What a caption's words look at: the image, then a map a word."""
 
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Unpack
 
 from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 
-from visattn.pictures.arrays import Statistics, as_image, naming
-from visattn.pictures.blending import as_bytes, blend
+from visattn.pictures.arrays import naming
+from visattn.pictures.blending import Picture, as_bytes
 from visattn.pictures.keys import Key, scales_for
-from visattn.pictures.scales import (
-    Interpolation,
-    Limits,
-    Map,
-    Scale,
-    fitting_map,
-    resize,
-)
+from visattn.pictures.painter import Painter, Style
+from visattn.pictures.scales import Limits, Scale
 from visattn.pictures.sheets import BAR, GAP, HEAD, LINE, MARGIN, SIZE, Sheet, span, tallness
 
 
@@ -28,13 +22,8 @@ def word_strip(
     title: str | None = None,
     columns: int = 6,
     width: float | None = None,
-    cmap: str | Colormap = "viridis",
-    alpha: float = 0.6,
     normalise: Literal["layer", "image", "none"] | Limits = "layer",
-    interpolation: Interpolation = "bilinear",
-    stretch: bool = False,
-    mean: Statistics = None,
-    std: Statistics = None,
+    **style: Unpack[Style],
 ) -> Figure:
     """Draw the image, and for each word of a sentence what it looked at.
 
@@ -46,16 +35,12 @@ def word_strip(
         title: A title above everything.
         columns: How many tiles stand side by side.
         width: Width of the figure in inches; by default 1.4 a column.
-        cmap: Colour map.
-        alpha: Opacity of the map's colours, in [0, 1].
         normalise: The values over which the colours run, stated at the colour bar: ``"layer"``,
             the range of all maps, so that a word that looks nowhere in particular looks like it;
             ``"image"``, each map's own range, written under it; ``"none"``, from 0 to 1; or a pair
             (low, high).
-        interpolation: ``"bilinear"``, or ``"nearest"`` to show the maps' own cells.
-        stretch: Accept maps of another aspect ratio than the image's.
-        mean: Mean of each channel by which the image was normalised; see ``overlay``.
-        std: Standard deviation of each channel.
+        **style: ``cmap``, ``alpha``, ``interpolation``, ``stretch``, ``mean`` and ``std``, as for
+            ``overlay``; by default, ``alpha`` is 0.6.
 
     Returns:
         The figure; ``save`` writes it.
@@ -72,7 +57,7 @@ def word_strip(
         >>> len(figure.axes)  # the image, a tile a word, the colour bar
         4
     """
-    told = read_words(image, words, maps, normalise=normalise, stretch=stretch, mean=mean, std=std)
+    told = read_words(image, words, maps, normalise=normalise, style=style)
     if columns < 1:
         raise ValueError(f"columns must be at least 1, not {columns}")
     tiles = 1 + len(told.words)
@@ -96,41 +81,31 @@ def word_strip(
         middle = x + tile / 2
         sheet.write(label, x=middle, y=y + LINE / 2, width=tile, bold=place > 0, align="center")
         if place:
-            values, scale = told.maps[place - 1], told.scales[place - 1]
-            field = resize(values, size=told.scene.shape[:2], interpolation=interpolation)
-            picture = blend(told.scene, scale(field), cmap=cmap, alpha=alpha)
+            picture = told.pictures[place - 1]
             if normalise == "image":
-                below = y + 1.5 * LINE + tall
-                sheet.write(
-                    span(scale), x=middle, y=below, width=tile, size=SIZE - 1.5, align="center"
-                )
+                below, own = y + 1.5 * LINE + tall, span(told.scales[place - 1])
+                sheet.write(own, x=middle, y=below, width=tile, size=SIZE - 1.5, align="center")
         else:
             picture = as_bytes(told.scene)
         sheet.picture(picture, x=x, y=y + LINE, width=tile, height=tall)
     y = top + -(-tiles // columns) * step
-    told.key.draw(sheet, cmap, x=MARGIN, y=y, width=min(3.2, width - 2 * MARGIN))
+    told.key.draw(sheet, told.cmap, x=MARGIN, y=y, width=min(3.2, width - 2 * MARGIN))
     return sheet.figure
 
 
 class Told(NamedTuple):
-    """An image, its words, a map and a scale a word, and what the colours mean."""
+    """An image, its words, for each the picture of its map and its scale, and what colours mean."""
 
     scene: Any
     words: list[str]
-    maps: list[Map]
+    pictures: list[Picture]
     scales: list[Scale]
     key: Key
+    cmap: str | Colormap
 
 
 def read_words(
-    image: Any,
-    words: Sequence[str],
-    maps: Any,
-    *,
-    normalise: object,
-    stretch: bool,
-    mean: Statistics,
-    std: Statistics,
+    image: Any, words: Sequence[str], maps: Any, *, normalise: object, style: Style
 ) -> Told:
     """Read and check an image with a map a word; see `word_strip`."""
     if isinstance(words, str) or not words:
@@ -138,13 +113,13 @@ def read_words(
         raise ValueError(f"words must be a list of at least one word, not {found}")
     if len(maps) < len(words):
         raise ValueError(f"{len(words)} words, {len(maps)} maps: one a word was expected")
-    scene = as_image(image, mean=mean, std=std)
+    style.setdefault("alpha", 0.6)
+    painter = Painter(**style)
+    scene = painter.scene(image)
     read = []
     for place, word in enumerate(words):
         with naming(f"word {place} ({word!r})"):
-            size = scene.shape[:2]
-            read.append(fitting_map(maps[place], image=size, what="map", stretch=stretch))
-    names = [str(word) for word in words]
+            read.append(painter.map(maps[place], scene))
     scales, key = scales_for(
         read,
         normalise,
@@ -153,4 +128,5 @@ def read_words(
         common=("layer", "all maps over one range"),
         words=("layer", "image", "none"),
     )
-    return Told(scene, names, read, scales, key)
+    pictures = [painter.lay(*pair, scene) for pair in zip(read, scales, strict=True)]
+    return Told(scene, [str(word) for word in words], pictures, scales, key, painter.cmap)

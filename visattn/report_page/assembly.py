@@ -80,8 +80,7 @@ def report(
     for name, model in found.items():
         if not isinstance(model, (nn.Module, Subject)):
             raise TypeError(f"models[{name!r}] must be a torch module, not {type(model).__name__}")
-        own = model if isinstance(model, Subject) else Subject(model, *statistics)
-        subjects[str(name)] = own
+        subjects[str(name)] = model if isinstance(model, Subject) else Subject(model, *statistics)
     if not subjects:
         raise ValueError("a report needs at least one model, got none")
     if cam not in (True, False, "auto"):

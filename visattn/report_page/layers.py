@@ -49,14 +49,13 @@ class MapLayer(Layer):
 
     def as_json(self) -> dict[str, Any]:
         """The maps as bytes over each one's range."""
-        found = quantise(self.maps, leading=1)
         return {
             "kind": self.kind,
             "name": self.name,
             "size": list(self.maps.shape[1:]),
             "inside": plain(self.inside),
             "curves": self.curves,
-            **_each(found),
+            **_each(self.maps),
         }
 
 
@@ -73,13 +72,12 @@ class ChannelLayer(Layer):
 
     def as_json(self) -> dict[str, Any]:
         """The gates as bytes over each picture's range, and their mean over the pictures."""
-        mean = quantise(self.gates.mean(0, keepdims=True), leading=1)
         return {
             "kind": "channel",
             "name": self.name,
             "size": [self.gates.shape[1]],
-            "mean": _each(mean),
-            **_each(quantise(self.gates, leading=1)),
+            "mean": _each(self.gates.mean(0, keepdims=True)),
+            **_each(self.gates),
         }
 
 
@@ -186,10 +184,11 @@ def plain(values: NDArray[np.float64] | None) -> list[float | None] | None:
     return [None if np.isnan(value) else round(float(value), 4) for value in values]
 
 
-def _each(found: Quantised) -> dict[str, Any]:
+def _each(values: NDArray[np.float32]) -> dict[str, Any]:
     """Bytes and range of each picture."""
+    found = quantise(values, leading=1)
     return {
         "values": [packed(entry) for entry in found.bytes],
-        "low": [float(value) for value in found.low],
-        "high": [float(value) for value in found.high],
+        "low": found.low.tolist(),
+        "high": found.high.tolist(),
     }

@@ -33,16 +33,9 @@ def view_of(
     batch_size: int,
     largest: tuple[int, int],
 ) -> ModelView:
-    """Everything that the page shows of one model.
+    """Everything that the page shows of one model; options are those of `visattn.report`.
 
-    Args:
-        name: What the page calls it.
-        subject: The model.
-        scenes: The pictures.
-        cam: Whether to add Grad-CAM; ``"auto"`` for a model without a map of its own.
-        curves: Whether to follow deletion and insertion for each map.
-        batch_size: Pictures a pass.
-        largest: Height and width to which larger maps are brought.
+    Maps above ``largest``, height and width, are brought to that.
 
     Raises:
         TypeError: If the model returns no logits.

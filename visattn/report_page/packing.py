@@ -32,9 +32,8 @@ class Quantised:
 
     def restored(self) -> NDArray[np.float64]:
         """The values, each at most half a step of its range beside the true one."""
-        low, high = self.low.astype(np.float64), self.high.astype(np.float64)
-        places = (1,) * (self.bytes.ndim - low.ndim)
-        low, high = low.reshape(*low.shape, *places), high.reshape(*high.shape, *places)
+        rest = tuple(range(self.low.ndim, self.bytes.ndim))
+        low, high = (np.expand_dims(end.astype(float), rest) for end in (self.low, self.high))
         return low + self.bytes * (high - low) / STEPS
 
 
@@ -54,13 +53,13 @@ def quantise(values: NDArray[Any], *, leading: int) -> Quantised:
         ([[0, 255], [0, 0]], [0.0, 5.0], [1.0, 5.0])
     """
     rest = tuple(range(leading, values.ndim))
-    low = values.min(axis=rest).astype(np.float32)
-    high = values.max(axis=rest).astype(np.float32)
-    wide = low.reshape(*low.shape, *(1,) * len(rest)).astype(np.float64)
-    span = high.reshape(*high.shape, *(1,) * len(rest)).astype(np.float64) - wide
-    shares = np.divide(values - wide, span, out=np.zeros(values.shape), where=span > 0)
+    low = values.min(axis=rest, keepdims=True).astype(np.float32)
+    high = values.max(axis=rest, keepdims=True).astype(np.float32)
+    start = low.astype(np.float64)
+    span = high.astype(np.float64) - start
+    shares = np.divide(values - start, span, out=np.zeros(values.shape), where=span > 0)
     levels = np.rint(np.clip(shares, 0, 1) * STEPS).astype(np.uint8)
-    return Quantised(levels, low, high)
+    return Quantised(levels, low.squeeze(rest), high.squeeze(rest))
 
 
 def packed(array: NDArray[Any]) -> str:

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -21,16 +20,8 @@ QUERY_KEY_BYTES = 262_144
 """Up to so many bytes a picture queries and keys are kept where the page knows the function."""
 
 
-class Known(NamedTuple):
-    """A pairwise function that the page can compute.
-
-    Attributes:
-        name: Its name there.
-        scale: Factor on the scores.
-    """
-
-    name: str
-    scale: float
+Known = tuple[str, float]
+"""What the page calls a pairwise function that it can compute, and a factor on the scores."""
 
 
 def known_function(function: PairwiseFunction, *, width: int, keys: int) -> Known | None:
@@ -44,7 +35,7 @@ def known_function(function: PairwiseFunction, *, width: int, keys: int) -> Know
     Example:
         >>> from visattn.attention import scaled_softmax
         >>> known_function(scaled_softmax(0.5), width=8, keys=4)
-        Known(name='softmax', scale=0.5)
+        ('softmax', 0.5)
     """
     options: dict = {}
     if isinstance(function, partial):
@@ -53,13 +44,10 @@ def known_function(function: PairwiseFunction, *, width: int, keys: int) -> Know
         options, function = function.keywords, function.func
     if function is softmax_weights:
         scale = options.get("scale")
-        return Known("softmax", 1 / math.sqrt(width) if scale is None else float(scale))
-    if options:
-        return None
-    if function is dot_weights:
-        return Known("dot", 1 / keys)
-    if function is relu_sum_weights:
-        return Known("relu_sum", 1 / keys)
+        return "softmax", 1 / math.sqrt(width) if scale is None else float(scale)
+    for known, name in ((dot_weights, "dot"), (relu_sum_weights, "relu_sum")):
+        if function is known and not options:
+            return name, 1 / keys
     return None
 
 
@@ -104,17 +92,18 @@ def pairwise_layer(
 def _as_queries_and_keys(
     name: str, batches: Sequence[PairwiseMap], *, known: Known, inside: NDArray[np.float64] | None
 ) -> QueryKeyLayer:
-    halves = [(_half(query), _half(key)) for _, query, key in _pictures(batches)]
-    queries = [query for (query, _), _ in halves]
-    keys = [key for _, (key, _) in halves]
-    units = [(query_unit, key_unit) for (_, query_unit), (_, key_unit) in halves]
-    if known.name == "relu_sum":
-        factors = [(query * known.scale, key * known.scale) for query, key in units]
-    else:
-        factors = [(query * key * known.scale, 0.0) for query, key in units]
-    first = batches[0]
-    sizes = first.query_size, first.key_size
-    return QueryKeyLayer(name, queries, keys, factors, known.name, *sizes, inside=inside)
+    function, scale = known
+    queries, keys, factors = [], [], []
+    for _, query, key in _pictures(batches):
+        (query_half, query_unit), (key_half, key_unit) = _half(query), _half(key)
+        queries.append(query_half)
+        keys.append(key_half)
+        if function == "relu_sum":
+            factors.append((query_unit * scale, key_unit * scale))
+        else:
+            factors.append((query_unit * key_unit * scale, 0.0))
+    sizes = batches[0].query_size, batches[0].key_size
+    return QueryKeyLayer(name, queries, keys, factors, function, *sizes, inside=inside)
 
 
 def page_rows(layer: QueryKeyLayer, number: int, places: list[int]) -> NDArray[np.float64]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from visattn.attention import MultiHeadAttention, sine_positions
-from visattn.sequence.names import check_name
+from visattn.basics.suggestions import check_name
 
 CopierName = Literal["feed_forward", "convolution", "recurrence", "attention"]
 BLANK = 0

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from visattn.attention import Attention, Memory
+from visattn.basics.suggestions import check_name
 from visattn.sequence.encoder import CellName, Encoded
-from visattn.sequence.names import check_name
 from visattn.sequence.vocabulary import END, PAD, START
 
 CELLS: dict[str, type[nn.LSTMCell] | type[nn.GRUCell]] = {"lstm": nn.LSTMCell, "gru": nn.GRUCell}
@@ -129,8 +129,7 @@ class Decoder(nn.Module):
                 given = torch.rand(token.shape, device=token.device) < forcing
                 with torch.no_grad():
                     token = torch.where(given, token, self._logits(step.features).argmax(-1))
-        logits = self._logits(torch.stack([step.features for step in steps], 1))
-        return _joined(steps, logits, logits.argmax(-1))
+        return self._joined(steps)
 
     @torch.no_grad()
     def greedy(self, source: Encoded, *, max_length: int) -> Decoded:
@@ -147,8 +146,7 @@ class Decoder(nn.Module):
             ended = ended | (token == END)
             if ended.all():
                 break
-        logits = self._logits(torch.stack([step.features for step in steps], 1))
-        return _joined(steps, logits, torch.stack(tokens, 1))
+        return self._joined(steps)._replace(tokens=torch.stack(tokens, 1))
 
     def _start(self, source: Encoded) -> tuple[Memory | None, _Step]:
         """The memory, and what stands before the first step."""
@@ -179,12 +177,11 @@ class Decoder(nn.Module):
         if self.query == "input":
             asked = torch.cat((embedded, last.state[0]), -1)
             found = self.attention(asked.unsqueeze(1), memory, start=place)
-            context = found.context.squeeze(1)
-            state = self._update(torch.cat((embedded, context), -1), last.state)
+            state = self._update(torch.cat((embedded, found.context.squeeze(1)), -1), last.state)
         else:
             state = self._update(torch.cat((embedded, last.context), -1), last.state)
             found = self.attention(state[0].unsqueeze(1), memory, start=place)
-            context = found.context.squeeze(1)
+        context = found.context.squeeze(1)
         features = torch.cat((state[0], context), -1)
         return _Step(features, state, context, found.weights, found.log_probability)
 
@@ -199,14 +196,14 @@ class Decoder(nn.Module):
         logits: Tensor = self.out(torch.tanh(self.mix(features)))
         return logits
 
-
-def _joined(steps: list[_Step], logits: Tensor, tokens: Tensor) -> Decoded:
-    """Steps to tensors."""
-    weights = [step.weights for step in steps if step.weights is not None]
-    drawn = [step.log_probability for step in steps if step.log_probability is not None]
-    return Decoded(
-        logits,
-        tokens,
-        torch.cat(weights, 1) if weights else None,
-        torch.cat(drawn, 1) if drawn else None,
-    )
+    def _joined(self, steps: list[_Step]) -> Decoded:
+        """Steps to tensors."""
+        logits = self._logits(torch.stack([step.features for step in steps], 1))
+        weights = [step.weights for step in steps if step.weights is not None]
+        drawn = [step.log_probability for step in steps if step.log_probability is not None]
+        return Decoded(
+            logits,
+            logits.argmax(-1),
+            torch.cat(weights, 1) if weights else None,
+            torch.cat(drawn, 1) if drawn else None,
+        )

@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple, final
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from visattn.sequence.names import check_name
+from visattn.basics.suggestions import check_name
 from visattn.sequence.vocabulary import PAD
 
 CellName = Literal["lstm", "gru"]

@@ -20,12 +20,10 @@ def exact_match(tokens: Tensor, target: Tensor) -> Tensor:
         >>> exact_match(torch.tensor([[5, 2, 0]]), torch.tensor([[5, 2]]))
         tensor([True])
     """
-    size = max(tokens.shape[1], target.shape[1])
-    padded = [
-        torch.nn.functional.pad(words, (0, size - words.shape[1]), value=PAD)
-        for words in (tokens, target)
-    ]
-    return (padded[0] == padded[1]).all(1)
+    missing = target.shape[1] - tokens.shape[1]
+    tokens = torch.nn.functional.pad(tokens, (0, max(missing, 0)), value=PAD)
+    target = torch.nn.functional.pad(target, (0, max(-missing, 0)), value=PAD)
+    return (tokens == target).all(1)
 
 
 def alignment_hits(weights: Tensor, alignment: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:

@@ -138,22 +138,15 @@ def _review(source: random.Random, *, negated: bool) -> Review:
     before = [*source.choice(NEUTRAL).split(), "and"] if source.random() < 0.5 else []
     after = ["and", *source.choice(NEUTRAL).split()] if source.random() < 0.5 else []
     adverb = [source.choice(ADVERBS)] if source.random() < 0.5 else []
-    words = [*before, source.choice(("the", "this", "that")), source.choice(DISHES)]
-    words.append(source.choice(VERBS))
-    deciding = set()
-    if negated:
-        deciding.add(len(words))
-        words.append("not")
-    words += adverb
-    deciding.add(len(words))
-    words.append(adjective)
+    dish = [source.choice(("the", "this", "that")), source.choice(DISHES), source.choice(VERBS)]
+    words = [*before, *dish, *["not"] * negated, *adverb, adjective]
+    deciding = {len(words) - 1} | ({len(before) + len(dish)} if negated else set())
     return Review((*words, *after), int(good != negated), frozenset(deciding), negated)
 
 
 def _tagged(source: random.Random, *, nouns: int) -> TaggedSentence:
     words: list[str] = []
-    tags: list[int] = []
-    origins: list[int] = []
+    tagged: dict[int, tuple[int, int]] = {}
     for number, dish in enumerate(source.sample(DISHES, nouns)):
         if number:
             words.append(source.choice(("and", "but")))
@@ -162,7 +155,6 @@ def _tagged(source: random.Random, *, nouns: int) -> TaggedSentence:
         place = len(words) + 1
         words += [source.choice(("the", "this", "that")), dish, source.choice(VERBS)]
         words += [*adverb, source.choice(GOOD if good else BAD)]
-        tags += [0] * (len(words) - len(tags))
-        origins += [-1] * (len(words) - len(origins))
-        tags[place], origins[place] = (1 if good else 2), len(words) - 1
-    return TaggedSentence(tuple(words), tuple(tags), tuple(origins))
+        tagged[place] = (1 if good else 2), len(words) - 1
+    marks = [tagged.get(place, (0, -1)) for place in range(len(words))]
+    return TaggedSentence(tuple(words), tuple(t for t, _ in marks), tuple(o for _, o in marks))

@@ -71,5 +71,4 @@ class SentenceClassifier(nn.Module):
             return Classified(self.out(encoded.summary))
         memory = self.attention.remember(encoded.states, lengths)
         found = self.attention(self.query.expand(len(words), -1, -1), memory)
-        weights = None if found.weights is None else found.weights.squeeze(1)
-        return Classified(self.out(found.context.squeeze(1)), weights)
+        return Classified(self.out(found.context.squeeze(1)), found.weights.squeeze(1))

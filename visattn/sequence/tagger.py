@@ -12,7 +12,7 @@ from visattn.attention import (
     length_mask,
     sine_positions,
 )
-from visattn.sequence.names import check_name
+from visattn.basics.suggestions import check_name
 from visattn.sequence.vocabulary import PAD
 
 PositionName = Literal["none", "sine", "learned", "relative"]

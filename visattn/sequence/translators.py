@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Literal, final, get_args
+from typing import Any, Literal, final, get_args
 
 import torch
 import torch.nn.functional as F
@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from visattn.attention import (
     AdditiveScore,
-    Attended,
     Attention,
     DotScore,
     GeneralScore,
@@ -21,9 +20,9 @@ from visattn.attention import (
     length_mask,
     sine_positions,
 )
+from visattn.basics.suggestions import check_name
 from visattn.sequence.decoder import Decoded, Decoder
 from visattn.sequence.encoder import CellName, Encoder
-from visattn.sequence.names import check_name
 from visattn.sequence.vocabulary import END, PAD
 
 AttentionName = Literal[
@@ -74,10 +73,10 @@ class EncoderDecoder(SequenceModel):
         said: Decoded = self.decoder(self.encoder(source, lengths), target, forcing=forcing)
         return said
 
+    @torch.no_grad()
     def greedy(self, source: Tensor, lengths: Tensor, *, max_length: int) -> Decoded:
         """See `Decoder.greedy`."""
-        with torch.no_grad():
-            return self.decoder.greedy(self.encoder(source, lengths), max_length=max_length)
+        return self.decoder.greedy(self.encoder(source, lengths), max_length=max_length)
 
 
 @final
@@ -120,31 +119,29 @@ class EncoderOnly(SequenceModel):
         self, source: Tensor, lengths: Tensor, target: Tensor, *, forcing: float = 1.0
     ) -> Decoded:
         """Predict every word; ``forcing`` changes nothing, since no word is fed back."""
-        said = self._said(source, lengths)
+        logits, weights = self._said(source, lengths)
         size = target.shape[1]
-        missing = size - said.logits.shape[1]
+        missing = size - logits.shape[1]
         if missing > 0:
             raise ValueError(
                 f"the target has {size} places, the source with its spare ones"
-                f" {said.logits.shape[1]}: build EncoderOnly with spare={self.spare + missing}"
+                f" {logits.shape[1]}: build EncoderOnly with spare={self.spare + missing}"
             )
-        weights = None if said.weights is None else said.weights[:, :size]
-        return Decoded(said.logits[:, :size], said.tokens[:, :size], weights)
+        return Decoded(logits[:, :size], logits[:, :size].argmax(-1), weights[:, :size])
 
+    @torch.no_grad()
     def greedy(self, source: Tensor, lengths: Tensor, *, max_length: int) -> Decoded:
         """Translate; nothing after the first end."""
-        with torch.no_grad():
-            said = self._said(source, lengths)
-        ended = (said.tokens == END).cumsum(1) - (said.tokens == END).int() > 0
-        beyond = torch.arange(said.tokens.shape[1], device=source.device) >= (
-            lengths.unsqueeze(1) + self.spare
-        )
-        tokens = said.tokens.masked_fill(ended | beyond, PAD)[:, :max_length]
-        weights = None if said.weights is None else said.weights[:, :max_length]
-        return Decoded(said.logits[:, :max_length], tokens, weights)
+        logits, weights = self._said(source, lengths)
+        tokens = logits.argmax(-1)
+        end = tokens == END
+        place = torch.arange(end.shape[1], device=source.device)
+        after = (end.cumsum(1) > end) | (place >= lengths.unsqueeze(1) + self.spare)
+        said = (logits, tokens.masked_fill(after, PAD), weights)
+        return Decoded(*(found[:, :max_length] for found in said))
 
-    def _said(self, source: Tensor, lengths: Tensor) -> Decoded:
-        """All words at once, weights (N, S + spare, S)."""
+    def _said(self, source: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits of all words at once, and weights (N, S + spare, S)."""
         size = source.shape[1]
         wide = F.pad(source, (0, self.spare), value=PAD)
         spare = torch.arange(size + self.spare, device=source.device) - lengths.unsqueeze(1)
@@ -153,16 +150,14 @@ class EncoderOnly(SequenceModel):
         width = states.shape[-1]
         states = states + sine_positions(wide.shape[1], width).to(states)
         mask = length_mask(lengths + self.spare, wide.shape[1])
-        found: Attended
+        found: Any
         if self.attention is None:
             found = attend(states, states, mask=mask)
+            weights = found.weights
         else:
             found = self.attention(states, mask=mask)
-        weights = found.weights
-        if weights is not None and weights.ndim == 4:
-            weights = weights.mean(1)
-        logits = self.out(torch.cat((states, found.context), -1))
-        return Decoded(logits, logits.argmax(-1), None if weights is None else weights[..., :size])
+            weights = found.weights.mean(1)
+        return self.out(torch.cat((states, found.context), -1)), weights[..., :size]
 
 
 def build_translator(

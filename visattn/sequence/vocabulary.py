@@ -1,6 +1,7 @@
 """Words and their numbers."""
 
 from collections.abc import Iterable, Sequence
+from itertools import takewhile
 from typing import final
 
 import torch
@@ -69,10 +70,5 @@ class Vocabulary:
 
     def words(self, numbers: Sequence[int] | Tensor) -> tuple[str, ...]:
         """Numbers to words, up to the end and without padding."""
-        found: list[str] = []
-        for number in numbers:
-            if int(number) == END:
-                break
-            if int(number) not in (PAD, START):
-                found.append(self._words[int(number)])
-        return tuple(found)
+        before = takewhile(lambda number: number != END, map(int, numbers))
+        return tuple(self._words[number] for number in before if number not in (PAD, START))

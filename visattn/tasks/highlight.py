@@ -60,9 +60,8 @@ def _judged(sentence: str, network: SentimentModule) -> tuple[str, Figure | None
     found = network.model(*given)
     share, label = found.logits[0].softmax(0).max(0)
     answer = f"{LABELS[int(label)]}, p = {share.item():.3f}"
-    if found.weights is None:
-        return answer, None
-    return answer, draw_highlighted(words, found.weights[0], title=answer)
+    weights = found.weights
+    return answer, None if weights is None else draw_highlighted(words, weights[0], title=answer)
 
 
 def _tagged(sentence: str, network: TaggingModule) -> tuple[str, Figure]:
@@ -74,10 +73,8 @@ def _tagged(sentence: str, network: TaggingModule) -> tuple[str, Figure]:
     found = network.model(*given)
     shares, tags = found.logits[0, nouns].softmax(-1).max(-1)
     rows = [f"{words[place]}: {TAGS[tag]}" for place, tag in zip(nouns, tags, strict=True)]
-    answer = ", ".join(
-        f"{row} (p = {share.item():.3f})" for row, share in zip(rows, shares, strict=True)
-    )
-    return answer, draw_alignment(found.weights[0, nouns], words, rows)
+    answers = (f"{row} (p = {p:.3f})" for row, p in zip(rows, shares.tolist(), strict=True))
+    return ", ".join(answers), draw_alignment(found.weights[0, nouns], words, rows)
 
 
 def _copied(sentence: str, network: CopyingModule) -> tuple[str, Figure | None]:

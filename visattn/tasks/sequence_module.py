@@ -11,6 +11,7 @@ from torchmetrics import MeanMetric
 
 from visattn.tasks.split_data import Batch
 from visattn.tasks.split_means import Reductions, SplitMeans
+from visattn.training.checks import check_in
 from visattn.training.schedule import training_steps, warmup_cosine
 from visattn.wrapping.finetuning import parameter_groups
 
@@ -81,13 +82,9 @@ class SequenceModule(L.LightningModule, ABC):
             ValueError: A value is out of its range, or the training has no length.
         """
         learning_rate, weight_decay, warmup = self.schedule
-        if learning_rate <= 0:
-            raise ValueError(f"learning_rate must be above 0, got {learning_rate}")
+        check_in("(0, inf)", learning_rate=learning_rate)
         groups = parameter_groups(self, learning_rate=learning_rate, weight_decay=weight_decay)
         optimizer = torch.optim.AdamW(groups, lr=learning_rate)
         factor = warmup_cosine(steps=training_steps(self.trainer), warmup=warmup)
-        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
-        }
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

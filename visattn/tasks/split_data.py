@@ -1,12 +1,14 @@
 """Data that are generated, in splits for training, validation and one or several tests."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 import lightning as L
 from torch import Tensor
 from torch.utils.data import DataLoader
+
+from visattn.training.checks import check_in
 
 Batch = dict[str, Tensor]
 Item = TypeVar("Item")
@@ -34,8 +36,8 @@ class SplitData(L.LightningDataModule, ABC):
     def __init__(self, *, train: int, val: int, test: int, batch_size: int, seed: int) -> None:
         super().__init__()
         self.sizes = {"train": train, "val": val, "test": test}
-        check_sizes(**{name: (size, 1) for name, size in self.sizes.items()})
-        check_sizes(batch_size=(batch_size, 1), seed=(seed, 0))
+        check_in("[1, inf)", **self.sizes, batch_size=batch_size)
+        check_in("[0, inf)", seed=seed)
         self.batch_size = batch_size
         self.seed = seed
 
@@ -66,34 +68,29 @@ class SplitData(L.LightningDataModule, ABC):
         return [self.loader(name) for name in self.test_names] or self.loader("test")
 
 
-def batched(
-    items: Sequence[Item], *, batch_size: int, collate: Callable[[Sequence[Item]], Batch]
-) -> list[Batch]:
-    """Batches of ``batch_size`` items, the last one with what is left.
+def batch_loader(
+    groups: Iterable[Sequence[Item]],
+    *,
+    batch_size: int,
+    collate: Callable[[Sequence[Item]], Batch],
+    shuffle: bool = False,
+) -> DataLoader[Any]:
+    """Batches of each group by itself, its last one with what is left.
+
+    Args:
+        groups: Items that may share a batch.
+        batch_size: Items of a batch.
+        collate: From items to a batch.
+        shuffle: Batches in a new order each epoch.
 
     Example:
-        >>> import torch
-        >>> found = batched([1, 2, 3], batch_size=2, collate=lambda x: {"x": torch.tensor(x)})
-        >>> [batch["x"].tolist() for batch in found]
-        [[1, 2], [3]]
+        >>> found = batch_loader([[1, 2, 3], [4]], batch_size=2, collate=lambda x: {"x": x})
+        >>> [batch["x"] for batch in found]
+        [[1, 2], [3], [4]]
     """
-    return [collate(items[i : i + batch_size]) for i in range(0, len(items), batch_size)]
-
-
-def batch_loader(batches: list[Batch], *, shuffle: bool = False) -> DataLoader[Any]:
-    """A loader of batches, for training in a new order each epoch."""
+    batches = [
+        collate(items[i : i + batch_size])
+        for items in groups
+        for i in range(0, len(items), batch_size)
+    ]
     return DataLoader(batches, batch_size=None, shuffle=shuffle)  # type: ignore[arg-type]
-
-
-def check_sizes(**sizes: tuple[int, int]) -> None:
-    """Refuse what is below its least value.
-
-    Raises:
-        ValueError: It says which.
-
-    Example:
-        >>> check_sizes(train=(4, 1))
-    """
-    for name, (size, least) in sizes.items():
-        if size < least:
-            raise ValueError(f"{name} must be at least {least}, got {size}")

@@ -51,16 +51,12 @@ class SplitMeans:
 
     def of(self, split: int) -> dict[str, float]:
         """The means of one split, in single precision, as they are logged."""
-        joined = {
-            measure: torch.cat(values).double()
-            for (place, measure), values in self._values.items()
-            if place == split
-        }
-        return {
-            measure: self._reductions.get(measure, torch.mean)(values).float().item()
-            for measure, values in joined.items()
-            if len(values)
-        }
+        found = {}
+        for (place, measure), parts in self._values.items():
+            if place == split and any(map(len, parts)):
+                reduction = self._reductions.get(measure, torch.mean)
+                found[measure] = reduction(torch.cat(parts).double()).float().item()
+        return found
 
     def compute(self, trainer: L.Trainer) -> dict[str, float]:
         """``SPLIT/MEASURE`` to mean, by the names that the data give to the splits."""

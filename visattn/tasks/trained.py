@@ -24,7 +24,9 @@ def load_trained(path: str | Path, *modules: type[Module]) -> Module:
         FileNotFoundError: There is no such file.
         ValueError: The file is no checkpoint, or one of another task.
     """
-    wanted = " or ".join(f"visattn fit -c {task_name(module)}/..." for module in modules)
+    models = [f"{module.__module__}.{module.__qualname__}" for module in modules]
+    names = [task.name for task in TASKS.values() if task.model in models]
+    wanted = " or ".join(f"visattn fit -c {name}/..." for name in names)
     if not Path(path).is_file():
         raise FileNotFoundError(f"no checkpoint at {path}; {wanted} writes one")
     try:
@@ -40,18 +42,6 @@ def load_trained(path: str | Path, *modules: type[Module]) -> Module:
     others = [task.name for task in TASKS.values() if _fits(task.load_model(), options)]
     of = f"of the task {others[0]}" if others else "of another network"
     raise ValueError(f"{path} is {of}; expected a checkpoint that {wanted} wrote")
-
-
-def task_name(module: type[L.LightningModule]) -> str:
-    """Name of the task whose model this is.
-
-    Example:
-        >>> from visattn.tasks.tagging.module import TaggingModule
-        >>> task_name(TaggingModule)
-        'tagging'
-    """
-    path = f"{module.__module__}.{module.__qualname__}"
-    return next(task.name for task in TASKS.values() if task.model == path)
 
 
 def _fits(module: type[L.LightningModule], options: Mapping[str, Any]) -> bool:

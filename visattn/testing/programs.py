@@ -42,14 +42,17 @@ def check_exports(model: nn.Module, x: Tensor, *, others: Sequence[Tensor] | Non
     Args:
         model: A block or a wrapped model, in evaluation mode.
         x: Its input, at least two images.
-        others: Inputs to compare on; other batches and sizes than ``x`` if None.
+        others: Inputs to compare on; one image, and three of another size, if None.
 
     Raises:
         AssertionError: The outputs differ.
     """
+    if others is None:
+        _, channels, height, width = x.shape
+        others = [x[:1], torch.randn(3, channels, height + 11, width + 4)]
     with torch.no_grad():
         program = torch.export.export(model, (x,), dynamic_shapes=(free_sizes(),)).module()
-        for other in (x, *(_others(x) if others is None else others)):
+        for other in (x, *others):
             close(program(other), model(other), f"torch.export on {tuple(other.shape)}")
 
 
@@ -67,9 +70,3 @@ def check_onnx(model: nn.Module, x: Tensor, *, masks: bool = False) -> None:
     """
     with tempfile.TemporaryDirectory() as folder:
         export_model(model, Path(folder) / "model.onnx", images=x, masks=masks)
-
-
-def _others(x: Tensor) -> list[Tensor]:
-    """One image, and three of another size."""
-    _, channels, height, width = x.shape
-    return [x[:1], torch.randn(3, channels, height + 11, width + 4)]

@@ -348,5 +348,5 @@ def test_mistakes_are_named(
     tmp_path: Path, change: dict[str, object], error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
-        render_sushi(tmp_path / "data", **{**SMALL, **change})  # type: ignore[arg-type]
+        render_sushi(tmp_path / "data", **{**SMALL, **change})
     assert not list(tmp_path.iterdir())

@@ -27,11 +27,7 @@ Result = TypeVar("Result")
 
 
 def _all(
-    function: Callable[[Item], Result],
-    items: Sequence[Item],
-    jobs: int,
-    title: str,
-    folder: Path | None = None,
+    function: Callable[[Item], Result], items: Sequence[Item], jobs: int, title: str, folder: Path
 ) -> list[Result]:
     """A function of every item, over several processes, in order."""
     function = partial(kept, function, folder=folder)
@@ -43,13 +39,6 @@ def _all(
         for _ in track(as_completed(futures), description=title, total=len(items)):
             pass
         return [future.result() for future in futures]
-
-
-def make(families: Sequence[str] = (), *, jobs: int = 1, folder: Path | None = None) -> str:
-    """The page for some families, or for all."""
-    surveyed = _all(survey, architectures(families), jobs, "planning", folder)
-    verified = _all(verify, examples(surveyed), jobs, "comparing", folder)
-    return document(surveyed, verified)
 
 
 def main() -> None:
@@ -67,8 +56,10 @@ def main() -> None:
     )
     given = parser.parse_args()
     if given.only != "contract":
-        page = make(QUICK if given.quick else (), jobs=given.jobs, folder=given.kept)
-        given.out.write_text(page)
+        known = architectures(QUICK if given.quick else ())
+        surveyed = _all(survey, known, given.jobs, "planning", given.kept)
+        verified = _all(verify, examples(surveyed), given.jobs, "comparing", given.kept)
+        given.out.write_text(document(surveyed, verified))
         print(f"Wrote {given.out}.")
     if given.only != "families":
         chosen = [pair for pair in pairs() if pair.block == "se" or not given.quick]

@@ -18,12 +18,8 @@ Result = TypeVar("Result")
 def kept(function: Callable[[Any], Result], item: Any, *, folder: Path | None) -> Result:
     """What a function gives for an item: read from the folder where it is there, else written.
 
-    A result counts for the same item, library versions and source code of visattn only.
-
-    Args:
-        function: Of one argument; its result can be pickled.
-        item: The argument; its ``repr`` tells it from others.
-        folder: Where results lie; None to keep none.
+    A result counts for the same item (by its ``repr``), library versions and source code of visattn
+    only. Without a folder none is kept.
     """
     if folder is None:
         return function(item)

@@ -99,9 +99,6 @@ def _outputs(model: nn.Module, images: Tensor) -> list[Tensor]:
 def _leaves(value: Any) -> Iterable[Tensor]:
     if isinstance(value, Tensor):
         yield value
-    for inner in value.values() if isinstance(value, dict) else value if _many(value) else ():
-        yield from _leaves(inner)
-
-
-def _many(value: Any) -> bool:
-    return isinstance(value, (list, tuple))
+    elif isinstance(value, (dict, list, tuple)):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _leaves(inner)

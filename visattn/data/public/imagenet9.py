@@ -13,9 +13,14 @@ from typing import Any, final
 from visattn.data.image_data import ImageData
 from visattn.data.layout import PICTURE_SUFFIXES, Item, known_split, raise_problems
 from visattn.data.masks import MaskValues
-from visattn.data.public.recognition import IMAGENET9_TEST, require
+from visattn.data.public.recognition import IMAGENET9_TEST, Publication
 
-PAGE = "https://github.com/MadryLab/backgrounds_challenge"
+_PAGE = "https://github.com/MadryLab/backgrounds_challenge"
+PUBLICATION = Publication(
+    "ImageNet-9",
+    f"{_PAGE} (the test sets under Releases, the training sets linked in its README)",
+)
+TRAINING = Publication("the training set of ImageNet-9 (train_folder)", f"{_PAGE}#training-data")
 
 CLASSES = (
     "dog",
@@ -67,7 +72,7 @@ def imagenet9_items(folder: Path, *, masks: Path | None = None) -> tuple[Item, .
         ValueError: A class folder holds no picture, or two of one foreground.
     """
     names = [f"{label:02}_{name}" for label, name in enumerate(CLASSES)]
-    require(folder, names=names, data_set="the classes of ImageNet-9", page=PAGE)
+    PUBLICATION.require(folder, *names)
     items: list[Item] = []
     problems: list[str] = []
     for label, name in enumerate(names):
@@ -155,24 +160,14 @@ class ImageNet9Data(ImageData):
 
     def locate(self) -> Path:
         """The folder that holds ``bg_challenge``."""
-        require(
-            self.root,
-            names=(IMAGENET9_TEST,),
-            data_set="ImageNet-9",
-            page=f"{PAGE} (the test sets under Releases, the training sets linked in its README)",
-        )
+        PUBLICATION.require(self.root, IMAGENET9_TEST)
         return self.root
 
     def items(self, split: str) -> tuple[Item, ...]:
         """The pictures of a split."""
         known_split(split, splits=self.splits, root=self.root)
         if split in ("train", "val"):
-            require(
-                self.root,
-                names=(f"{self.train_folder}/{split}",),
-                data_set="the training set of ImageNet-9 (train_folder)",
-                page=f"{PAGE}#training-data",
-            )
+            TRAINING.require(self.root, f"{self.train_folder}/{split}")
             return imagenet9_items(self.root / self.train_folder / split)
         name, test = split.removeprefix("test_"), self.root / IMAGENET9_TEST
         masks = test / "fg_mask" / "val" if name in _WITH_FOREGROUND else None
@@ -186,12 +181,11 @@ def _foreground(stem: str) -> str:
 
 def _variants(test: Path, wanted: Sequence[str] | None) -> tuple[str, ...]:
     for name in wanted or ():
-        if name not in VARIANTS:
-            known_split(name, splits=VARIANTS, root=test)
+        known_split(name, splits=VARIANTS, root=test)
     if wanted is not None:
-        require(test, names=[f"{name}/val" for name in wanted], data_set="ImageNet-9", page=PAGE)
+        PUBLICATION.require(test, *(f"{name}/val" for name in wanted))
         return tuple(wanted)
     found = tuple(name for name in VARIANTS if (test / name / "val").is_dir())
     if not found:
-        require(test, names=("original/val",), data_set="ImageNet-9", page=PAGE)
+        PUBLICATION.require(test, "original/val")
     return found

@@ -9,9 +9,12 @@ from typing import Any, final
 from visattn.data.layout import Item
 from visattn.data.masks import MaskValues
 from visattn.data.public.held_out import HeldOutData
-from visattn.data.public.recognition import PETS_FOLDER, require
+from visattn.data.public.recognition import PETS_FOLDER, Publication
 
-PAGE = "https://www.robots.ox.ac.uk/~vgg/data/pets/"
+PUBLICATION = Publication(
+    "Oxford-IIIT Pet", "https://www.robots.ox.ac.uk/~vgg/data/pets/ (or set download to true)"
+)
+_FILES = ("images", "annotations/trainval.txt", "annotations/test.txt", "annotations/trimaps")
 
 TRIMAP = MaskValues(foreground=(1,), background=(2,), ignore=(3,))
 """What the values of a trimap mean: the animal, the background, and the border between them."""
@@ -33,7 +36,7 @@ def pet_items(root: Path, *, split: str) -> tuple[Item, ...]:
         FileNotFoundError: The folder does not hold the data set.
         ValueError: The list has a line of another form.
     """
-    _require(root)
+    PUBLICATION.require(root, *_FILES)
     listed = root / "annotations" / f"{split}.txt"
     items = []
     for number, line in enumerate(listed.read_text(encoding="utf-8").splitlines(), start=1):
@@ -96,14 +99,9 @@ class PetData(HeldOutData):
             from torchvision.datasets import OxfordIIITPet
 
             OxfordIIITPet(self.root, download=True)
-        _require(folder)
+        PUBLICATION.require(folder, *_FILES)
         return folder
 
     def read(self, split: str) -> tuple[Item, ...]:
         """The pictures of ``trainval`` or ``test``."""
         return pet_items(self.locate(), split=split)
-
-
-def _require(root: Path) -> None:
-    names = ("images", "annotations/trainval.txt", "annotations/test.txt", "annotations/trimaps")
-    require(root, names=names, data_set="Oxford-IIIT Pet", page=f"{PAGE} (or set download to true)")

@@ -4,7 +4,7 @@ Each ``find_...`` gives the folder that the data set's own module takes as its r
 """
 
 import csv
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,34 @@ IMAGENET9_TEST = "bg_challenge"
 PETS_FOLDER = "oxford-iiit-pet"
 _FOODS_ARCHIVE = "UECFOODPIXCOMPLETE"
 _FOODS_INSIDE = ("data/UECFoodPIXCOMPLETE", "UECFoodPIXCOMPLETE", "")
+
+
+@dataclass(frozen=True)
+class Publication:
+    """A public data set, or a part of one: its name and the page where it is published."""
+
+    name: str
+    page: str
+
+    def require(self, root: Path, *names: str) -> None:
+        """Make sure that all these files and folders are there under ``root``.
+
+        Raises:
+            FileNotFoundError: One of them is missing.
+        """
+        missing = [name for name in names if not (root / name).exists()]
+        if not missing:
+            return
+        if root.is_dir():
+            inside = sorted(path.name for path in root.iterdir())
+            found = f"a folder with {', '.join(inside[:8])}" if inside else "an empty folder"
+            found += f" and {len(inside) - 8} more" if len(inside) > 8 else ""
+        else:
+            found = "a file" if root.exists() else "nothing"
+        raise FileNotFoundError(
+            f"expected {self.name} at {root}: missing {', '.join(missing)}; found {found}. "
+            f"Get it from {self.page} and unpack it as it is"
+        )
 
 
 def find_waterbirds(root: Path) -> Path | None:
@@ -72,30 +100,3 @@ def published_data(root: Path, **options: Any) -> "ImageData | None":
 
             return getattr(visattn.data, name)(folder, **options)
     return None
-
-
-def require(root: Path, *, names: Sequence[str], data_set: str, page: str) -> None:
-    """Make sure that all files and folders are there.
-
-    Args:
-        root: The folder.
-        names: Paths under it.
-        data_set: What it should be, for the message.
-        page: Where the data set is published.
-
-    Raises:
-        FileNotFoundError: One of them is missing.
-    """
-    missing = [name for name in names if not (root / name).exists()]
-    if not missing:
-        return
-    if root.is_dir():
-        inside = sorted(path.name for path in root.iterdir())
-        found = f"a folder with {', '.join(inside[:8])}" if inside else "an empty folder"
-        found += f" and {len(inside) - 8} more" if len(inside) > 8 else ""
-    else:
-        found = "a file" if root.exists() else "nothing"
-    raise FileNotFoundError(
-        f"expected {data_set} at {root}: missing {', '.join(missing)}; found {found}. "
-        f"Get it from {page} and unpack it as it is"
-    )

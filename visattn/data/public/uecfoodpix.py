@@ -12,9 +12,9 @@ import numpy as np
 from visattn.data.layout import Item, raise_problems
 from visattn.data.masks import MaskValues, read_mask_file
 from visattn.data.public.held_out import HeldOutData
-from visattn.data.public.recognition import find_foods, require
+from visattn.data.public.recognition import Publication, find_foods
 
-PAGE = "https://mm.cs.uec.ac.jp/uecfoodpix/"
+PUBLICATION = Publication("UECFoodPix Complete", "https://mm.cs.uec.ac.jp/uecfoodpix/")
 
 FOODS = 102
 """Numbers of foods in the masks: 1 to 102; 0 is background."""
@@ -38,12 +38,7 @@ def food_items(root: Path, *, split: str, names: tuple[str, ...]) -> tuple[Item,
         FileNotFoundError: The folder does not hold the data set.
         ValueError: A picture without a mask, or a mask that cannot be read.
     """
-    require(
-        root,
-        names=(f"{split}/img", f"{split}/mask"),
-        data_set="UECFoodPix Complete",
-        page=PAGE,
-    )
+    PUBLICATION.require(root, f"{split}/img", f"{split}/mask")
     pictures = sorted((root / split / "img").glob("*.jpg"))
     masks = [root / split / "mask" / f"{path.stem}.png" for path in pictures]
     problems = [
@@ -116,12 +111,7 @@ class FoodPixData(HeldOutData):
         """The folder with ``train`` and ``test``."""
         found = find_foods(self.root)
         if found is None:
-            require(
-                self.root,
-                names=("data/UECFoodPIXCOMPLETE/train/img",),
-                data_set="UECFoodPix Complete",
-                page=PAGE,
-            )
+            PUBLICATION.require(self.root, "data/UECFoodPIXCOMPLETE/train/img")
         return found or self.root
 
     def read(self, split: str) -> tuple[Item, ...]:
@@ -134,7 +124,7 @@ def _category_file(root: Path) -> Path:
     for folder in (root, root.resolve().parent):
         if (folder / "category.txt").is_file():
             return folder / "category.txt"
-    require(root, names=("category.txt",), data_set="UECFoodPix Complete", page=PAGE)
+    PUBLICATION.require(root, "category.txt")
     return root / "category.txt"
 
 

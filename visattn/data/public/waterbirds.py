@@ -9,10 +9,12 @@ from typing import Any, final
 
 from visattn.data.image_data import ImageData
 from visattn.data.layout import Item, known_split, raise_problems
-from visattn.data.public.recognition import WATERBIRDS_COLUMNS, require
+from visattn.data.public.recognition import WATERBIRDS_COLUMNS, Publication
 
-PAGE = "https://github.com/kohpangwei/group_DRO#waterbirds"
-SEGMENTATIONS_PAGE = "https://www.vision.caltech.edu/datasets/cub_200_2011/"
+PUBLICATION = Publication("Waterbirds", "https://github.com/kohpangwei/group_DRO#waterbirds")
+SEGMENTATIONS = Publication(
+    "the segmentations of CUB-200-2011", "https://www.vision.caltech.edu/datasets/cub_200_2011/"
+)
 
 BIRDS = ("landbird", "waterbird")
 PLACES = ("land", "water")
@@ -39,7 +41,7 @@ def waterbird_items(
         FileNotFoundError: The folder does not hold the data set.
         ValueError: ``metadata.csv`` lacks a column or has another value in it.
     """
-    require(root, names=("metadata.csv",), data_set="Waterbirds", page=PAGE)
+    PUBLICATION.require(root, "metadata.csv")
     path = root / "metadata.csv"
     items, problems = [], []
     with path.open(newline="", encoding="utf-8") as file:
@@ -121,7 +123,7 @@ class WaterbirdsData(ImageData):
 
     def locate(self) -> Path:
         """The folder with ``metadata.csv``."""
-        require(self.root, names=("metadata.csv",), data_set="Waterbirds", page=PAGE)
+        PUBLICATION.require(self.root, "metadata.csv")
         return self.root
 
     def items(self, split: str) -> tuple[Item, ...]:
@@ -134,12 +136,7 @@ def _segmentations(root: Path, given: str | Path | None) -> Path | None:
     if given is not None:
         folder = Path(given)
         if not any(path.is_dir() for path in folder.glob("*")):
-            require(
-                folder,
-                names=("001.Black_footed_Albatross",),
-                data_set="the segmentations of CUB-200-2011",
-                page=SEGMENTATIONS_PAGE,
-            )
+            SEGMENTATIONS.require(folder, "001.Black_footed_Albatross")
         return folder
     for folder in (root / "segmentations", root.resolve().parent / "segmentations"):
         if folder.is_dir():

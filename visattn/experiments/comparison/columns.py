@@ -1,9 +1,16 @@
 """From what a test found to the columns of a comparison."""
 
+from collections.abc import Container
+
 from visattn.training.results import Results
 
 RANDOM = ("mixed_rand", "rand")
 NEW = ("mixed_new", "new")
+
+
+def random_split(splits: Container[str]) -> str | None:
+    """The split with random backgrounds, if there is one."""
+    return next((name for name in RANDOM if name in splits), None)
 
 
 def split_name(name: str) -> str:
@@ -30,11 +37,9 @@ def numbers_of(results: Results, *, classes: int) -> tuple[dict[str, float], dic
         classes: How many there are.
     """
     numbers, words = {"chance": 1 / classes}, {}
-    accuracies = {}
-    for key, outcome in results.splits.items():
-        name = split_name(key)
+    outcomes = {split_name(key): outcome for key, outcome in results.splits.items()}
+    for name, outcome in outcomes.items():
         share = outcome.accuracy
-        accuracies[name] = share.value
         numbers[f"accuracy/{name}"] = share.value
         numbers[f"images/{name}"] = float(share.images)
         if outcome.iou is not None:
@@ -50,6 +55,6 @@ def numbers_of(results: Results, *, classes: int) -> tuple[dict[str, float], dic
     if results.gap is not None:
         numbers["background_gap"] = results.gap.value
     for new, rand in zip(NEW, RANDOM, strict=True):
-        if new in accuracies and rand in accuracies:
-            numbers["new_minus_rand"] = accuracies[new] - accuracies[rand]
+        if new in outcomes and rand in outcomes:
+            numbers["new_minus_rand"] = numbers[f"accuracy/{new}"] - numbers[f"accuracy/{rand}"]
     return {name: value for name, value in numbers.items() if value == value}, words

@@ -60,24 +60,29 @@ def compare(
         ValueError: A recipe or an option that cannot be run; before anything is trained.
         ChildProcessError: Runs that failed; after all others were done.
     """
-    console = Console(highlight=False, soft_wrap=True)
+    say = partial(Console(highlight=False, soft_wrap=True).print, markup=False)
     place, machine = Place(Path(out)), Machine.of(jobs=jobs, threads=threads)
     table = place.out / "results.csv" if results is None else Path(results)
     if table.suffix != ".csv":
         raise ValueError(f"results must be a .csv file, got {table}")
     runs = plan_runs(find_recipes(recipes, skip=skip), seeds=seeds, words=words)
     records = {record.key: record for record in read_records(table)}
-    adopted = [finished(run, place=place, machine=machine) for run in runs]
-    new = [r for r in adopted if r is not None and r.key not in records]
+    ended = [finished(run, place=place, machine=machine) for run in runs]
+    new = [record for record in ended if record is not None and record.key not in records]
     records |= {record.key: record for record in new}
-    missing = [run for run in runs if _is_missing(run, records, same_code=same_code)]
-    console.print(
+    known = [run for run in runs if run.key in records]
+    other = [run for run in known if records[run.key].fact("code") != code_hash()]
+    missing = [run for run in runs if run not in known or (same_code and run in other)]
+    say(
         f"Runs: {len(runs)}, finished earlier: {len(runs) - len(missing)}; "
         f"at a time: {machine.jobs}, threads of each: {machine.threads}; "
-        f"logs in {place.out / 'logs'}",
-        markup=False,
+        f"logs in {place.out / 'logs'}"
     )
-    _say_other_code(runs, records, console, same_code=same_code)
+    if other and not same_code:
+        say(
+            f"Measured by another state of visattn's code, and kept: {len(other)} (--same-code "
+            "runs them again)"
+        )
     if missing:
         from visattn.experiments.comparison.preparation import prepare
 
@@ -96,11 +101,11 @@ def compare(
             written = tables()
         left = (time.monotonic() - begun) / count * (len(missing) - count) / 60
         text = f"[{count}/{len(missing)}] {run.recipe.name}, seed {run.seed}: {_outcome(record)}"
-        console.print(f"{text}; about {left:.0f} min left" if left else text, markup=False)
+        say(f"{text}; about {left:.0f} min left" if left else text)
     if read_records(table) and not written:
         written = tables()
     for path in written:
-        console.print(f"{path}", markup=False)
+        say(f"{path}")
     if failed:
         raise ChildProcessError(
             f"{len(failed)} of {len(missing)} runs failed; the same command runs these again:\n"
@@ -158,24 +163,6 @@ def write_tables(
     if readme is not None:
         fill_readme(readme, tables_text(sections, folder=Path(readme).parent))
     return [table, written, *pictures]
-
-
-def _is_missing(run: Run, records: dict[str, Record], *, same_code: bool) -> bool:
-    found = records.get(run.key)
-    return found is None or (same_code and found.fact("code") != code_hash())
-
-
-def _say_other_code(
-    runs: Sequence[Run], records: dict[str, Record], console: Console, *, same_code: bool
-) -> None:
-    kept = [records[run.key] for run in runs if run.key in records]
-    other = sum(record.fact("code") != code_hash() for record in kept)
-    if other and not same_code:
-        console.print(
-            f"Measured by another state of visattn's code, and kept: {other} (--same-code runs "
-            "them again)",
-            markup=False,
-        )
 
 
 def _outcome(record: Record | None) -> str:

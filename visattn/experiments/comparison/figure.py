@@ -5,7 +5,7 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from visattn.experiments.comparison.summary import Section, random_split
+from visattn.experiments.comparison.summary import Section
 from visattn.pictures import save
 
 _DARK, _BLUE, _ORANGE = "#222222", "#0072b2", "#d55e00"
@@ -26,22 +26,19 @@ def draw_section(section: Section, path: Path) -> Path:
     Returns:
         The file.
     """
-    rows = section.rows
-    names = [row.recipe for row in rows]
-    longest = max(map(len, names))
-    width = 0.35 + 0.07 * longest + _PANEL * len(section.splits)
-    figure = Figure(figsize=(max(width, 4.5), 1.15 + _LINE * len(rows)), layout="constrained")
+    names = [row.recipe for row in section.rows]
+    width = 0.35 + 0.07 * max(map(len, names)) + _PANEL * len(section.splits)
+    figure = Figure(figsize=(max(width, 4.5), 1.15 + _LINE * len(names)), layout="constrained")
     panels = figure.subplots(1, len(section.splits), sharey=True, squeeze=False)[0]
     for axes, split in zip(panels, section.splits, strict=True):
-        main = split == random_split(section.splits)
+        main = split == section.random_split
         _draw_panel(axes, section, split=split, colour=_ORANGE if main else _BLUE)
         axes.set_title(split.replace("_", "-"), fontsize=8.5, fontweight="bold" if main else None)
     panels[0].set_yticks(range(len(names)), names, fontsize=8)
     panels[0].set_ylim(len(names) - 0.4, -0.6)
-    counts = sorted({len(row.records) for row in rows})
+    counts = sorted({len(row.records) for row in section.rows})
     seeds = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    known = [row.recipe for row in rows]
-    marks = f"; dashed: {section.baseline}" if section.baseline in known else ""
+    marks = f"; dashed: {section.baseline}" if section.baseline in names else ""
     figure.supxlabel(
         f"accuracy, %: mean and standard deviation over {seeds} training "
         f"{'seed' if counts == [1] else 'seeds'}, each seed a faint dot{marks}; dotted: chance",

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 
-from visattn.experiments.comparison.columns import RANDOM, split_name
+from visattn.experiments.comparison.columns import random_split, split_name
 from visattn.metrics import chance_level, energy_pointing, resize_saliency, summarise
 from visattn.recording.cam import cam_layer, grad_cam
 
@@ -33,10 +33,10 @@ def energy_inside(classifier: Any, data: Any) -> tuple[dict[str, float], dict[st
         the image); and the names of the layers. Both empty without random backgrounds.
     """
     splits = {split_name(name): name for name in data.test_names}
-    wanted = next((splits[name] for name in RANDOM if name in splits), None)
+    wanted = random_split(splits)
     if wanted is None:
         return {}, {}
-    dataset = data.dataset(wanted)
+    dataset = data.dataset(splits[wanted])
     order = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(0))
     rows = sorted(order[:IMAGES].tolist())
     network: nn.Module = classifier.eval()

@@ -2,23 +2,25 @@
 
 import shlex
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from visattn.experiments.comparison.records import Record
-from visattn.experiments.comparison.summary import Row, Section, random_split
+from visattn.experiments.comparison.summary import Row, Section
 from visattn.experiments.markdown import recipe_link, table_text
 from visattn.metrics.statistic import Statistic
 from visattn.training.outcomes import is_adversarial
 
+Value = TypeVar("Value")
 _NONE = "–"
 _MINUS = "−"
 _PERCENT = partial(Statistic.text, scale=100, digits=1)
 _POINTS = partial(_PERCENT, sign="+")
 
 
-def write_page(sections: Sequence[Section], *, pictures: Sequence[str] = ()) -> str:
+def write_page(sections: Sequence[Section], *, pictures: Sequence[str]) -> str:
     """Markdown with two tables a section: accuracies, and what else was measured.
 
     Args:
@@ -29,12 +31,11 @@ def write_page(sections: Sequence[Section], *, pictures: Sequence[str] = ()) -> 
         The text.
     """
     parts = ["# Comparison of recipes", _legend(sections)]
-    for place, section in enumerate(sections):
+    for section, picture in zip(sections, pictures, strict=True):
         parts += _title(section, sections, level=2)
         parts.append(f"```\n{command_of(section)}\n```")
         parts += _body(section, link=str)
-        if place < len(pictures):
-            parts.append(f"![Accuracy by recipe and variant]({pictures[place]})")
+        parts.append(f"![Accuracy by recipe and variant]({picture})")
     return "\n\n".join(parts) + "\n"
 
 
@@ -74,9 +75,8 @@ def _body(section: Section, *, link: Callable[[str], str]) -> list[str]:
 
 def command_of(section: Section) -> str:
     """A command that makes (or extends) a section."""
-    records = [record for row in section.rows for record in row.records]
-    named = sorted({record.fact("source") or record.recipe for record in records})
-    seeds = max(record.seed for record in records) + 1
+    named = sorted({record.fact("source") or record.recipe for record in section.records})
+    seeds = max(record.seed for record in section.records) + 1
     words = [*map(shlex.quote, named), f"--seeds {seeds}"]
     words += [shlex.quote(word) for word in _split(section.options)]
     return " ".join(["visattn compare", *words])
@@ -99,15 +99,15 @@ def _legend(sections: Sequence[Section]) -> str:
 
 
 def _facts(section: Section) -> str:
-    records = [record for row in section.rows for record in row.records]
+    records = section.records
 
     def all_of(name: str) -> str:
         return ", ".join(dict.fromkeys(r.fact(name) for r in records if r.fact(name)))
 
     dates = sorted(record.fact("date")[:10] for record in records if record.fact("date"))
-    days = dates[:1] if dates[:1] == dates[-1:] else [*dates[:1], *dates[-1:]]
+    days = dict.fromkeys([*dates[:1], *dates[-1:]])
     machines = dict.fromkeys(_machine(record) for record in records)
-    chance = {record.numbers.get("chance") for record in records} - {None}
+    chance = _agreed(record.numbers.get("chance") for record in records)
     tested = sorted(
         {
             int(r.numbers[f"images/{split}"])
@@ -123,8 +123,8 @@ def _facts(section: Section) -> str:
     ]
     if tested:
         lines.append(f"Images a split: {', '.join(map(str, tested))}.")
-    if len(chance) == 1:
-        lines.append(f"Chance: {100 * (chance.pop() or 0):.1f} %.")
+    if chance is not None:
+        lines.append(f"Chance: {100 * chance:.1f} %.")
     return "\n".join(lines)
 
 
@@ -152,8 +152,9 @@ def _accuracies(section: Section, *, link: Callable[[str], str]) -> str:
 
 
 def _measures(section: Section, *, link: Callable[[str], str]) -> list[str]:
-    split = random_split(section.splits) or ""
-    layers = _layers(section)
+    split = section.random_split or ""
+    usual = _agreed(record.fact("energy_layer") or None for record in section.records)
+    fine = _agreed(record.fact("fine_energy_layer") or None for record in section.records)
     columns: list[tuple[str, str, Callable[[Statistic], str]]] = [
         ("gap recovery", "gap_recovery", Statistic.text),
         (f"{split} over {section.baseline}", "over_baseline", _POINTS),
@@ -163,8 +164,8 @@ def _measures(section: Section, *, link: Callable[[str], str]) -> list[str]:
         ("worst group", f"worst_group/{split}", _PERCENT),
         (f"mask IoU, {split}", f"mask_iou/{split}", Statistic.text),
         ("mask IoU, original", "mask_iou/original", Statistic.text),
-        (f"energy inside, {layers[0]}", "energy_inside", Statistic.text),
-        (f"energy inside, {layers[1]}", "fine_energy_inside", Statistic.text),
+        (f"energy inside, {usual or 'last maps'}", "energy_inside", Statistic.text),
+        (f"energy inside, {fine or '7 × 7 or finer'}", "fine_energy_inside", Statistic.text),
         ("training, minutes", "minutes", _median),
         ("epochs", "epochs", lambda found: f"{found.mean:.0f}"),
         ("parameters", "parameters", lambda found: f"{found.mean:,.0f}"),
@@ -180,11 +181,11 @@ def _measures(section: Section, *, link: Callable[[str], str]) -> list[str]:
 
 
 def _notes(section: Section, *, known: set[str]) -> str:
-    split = random_split(section.splits) or ""
+    split = section.random_split or ""
     notes = []
     for name in filter(is_adversarial, section.splits):
-        counts = {_mean(row, f"images/{name}") for row in section.rows} - {None}
-        of = f"{counts.pop():.0f} foregrounds" if len(counts) == 1 else "foregrounds"
+        count = _agreed(_means(section, f"images/{name}"))
+        of = "foregrounds" if count is None else f"{count:.0f} foregrounds"
         notes.append(
             f"{name}: the share of {of} that are told right on every one of their "
             "backgrounds; one answer for all pictures gets the chance level."
@@ -196,39 +197,27 @@ def _notes(section: Section, *, known: set[str]) -> str:
             f"{section.oracle}."
         )
     if f"worst_group/{split}" in known:
-        counts = {_mean(row, "groups") for row in section.rows} - {None}
-        small = {_mean(row, "small_groups") for row in section.rows} - {None}
-        of = f"the {counts.pop():.0f}" if len(counts) == 1 else "those"
-        left_out = f", {small.pop():.0f} smaller ones left out" if len(small) == 1 else ""
+        count = _agreed(_means(section, "groups"))
+        small = _agreed(_means(section, "small_groups"))
+        of = "those" if count is None else f"the {count:.0f}"
+        left_out = "" if small is None else f", {small:.0f} smaller ones left out"
         notes.append(
             f"Worst group: the (class, background) group of {split} with the lowest accuracy, of "
             f"{of} with 10 images or more{left_out}; picked for being the lowest, so it is low by "
             "chance, too."
         )
     if "energy_inside" in known:
-        chance = [_mean(row, "energy_chance") for row in section.rows]
-        level = next((f"{value:.3f}" for value in chance if value is not None), "?")
+        level = next((f"{mean:.3f}" for mean in _means(section, "energy_chance")), "?")
         notes.append(
             "Energy inside: Grad-CAM's mass on the true mask, predicted class, up to 200 images "
             f"of {split}; a map that knows nothing gets {level}."
         )
     if f"mask_iou/{split}" in known:
-        whole = [_mean(row, f"mask_share/{split}") for row in section.rows]
-        level = next((f"{value:.3f}" for value in whole if value is not None), "?")
+        level = next((f"{mean:.3f}" for mean in _means(section, f"mask_share/{split}")), "?")
         notes.append(f"Mask IoU: a mask of the whole image gets {level}.")
     if "minutes" in known:
         notes.append("Training: median of the seeds, by the clock of a machine that may be shared.")
     return "\n".join(f"- {note}" for note in notes)
-
-
-def _layers(section: Section) -> tuple[str, str]:
-    records = [record for row in section.rows for record in row.records]
-    usual = {record.fact("energy_layer") for record in records} - {""}
-    fine = {record.fact("fine_energy_layer") for record in records} - {""}
-    return (
-        usual.pop() if len(usual) == 1 else "last maps",
-        fine.pop() if len(fine) == 1 else "7 × 7 or finer",
-    )
 
 
 def _median(found: Statistic) -> str:
@@ -236,8 +225,14 @@ def _median(found: Statistic) -> str:
     return f"{median:.1f}" if median >= 1 else f"{median:.2f}"
 
 
-def _mean(row: Row, name: str) -> float | None:
-    return row.measures[name].mean if name in row.measures else None
+def _means(section: Section, name: str) -> list[float]:
+    return [row.measures[name].mean for row in section.rows if name in row.measures]
+
+
+def _agreed(values: Iterable[Value | None]) -> Value | None:
+    """The only value besides None; None if there are several."""
+    found = {value for value in values if value is not None}
+    return found.pop() if len(found) == 1 else None
 
 
 def _cell(row: Row, name: str, form: Callable[[Statistic], str]) -> str:

@@ -15,6 +15,7 @@ import yaml
 
 from visattn.basics.fingerprint import source_fingerprint
 from visattn.basics.suggestions import nearest
+from visattn.training.checks import check_in
 from visattn.training.command_line.recipes import find_recipe, recipe_folder, recipe_names
 from visattn.training.command_line.tasks import DEFAULT, TASKS
 
@@ -105,7 +106,7 @@ def find_recipes(words: Sequence[str], *, skip: Sequence[str] = ()) -> list[Reci
                 f"two recipes are called {name}: {found[name].path} and {path}; rename one, or "
                 "compare them apart"
             )
-        found[name] = _read(path, name=name)
+        found[name] = _read(path)
     if not found:
         raise ValueError(f"no recipe is left of {', '.join(words)} without {', '.join(skip)}")
     for pattern in skip:
@@ -129,8 +130,7 @@ def plan_runs(recipes: Sequence[Recipe], *, seeds: int, words: Sequence[str] = (
     Raises:
         ValueError: No seed, or an option that the comparison sets itself or cannot pass on.
     """
-    if seeds < 1:
-        raise ValueError(f"seeds must be at least 1, got {seeds}")
+    check_in("[1, inf)", seeds=seeds)
     for word in words:
         check_option(word)
     return [Run(recipe, seed, tuple(words)) for seed in range(seeds) for recipe in recipes]
@@ -200,7 +200,7 @@ def _paths(word: str) -> list[Path]:
     return [recipe_folder() / f"{name}.yaml" for name in named]
 
 
-def _read(path: Path, *, name: str) -> Recipe:
+def _read(path: Path) -> Recipe:
     text = path.read_text(encoding="utf-8")
     try:
         content = yaml.safe_load(text)
@@ -209,7 +209,7 @@ def _read(path: Path, *, name: str) -> Recipe:
     if not isinstance(content, dict):
         raise ValueError(f"{path} is no recipe: a mapping was expected")
     said = json.dumps(content, sort_keys=True, default=str)
-    return Recipe(name, path, _source(path), text, _digest(said))
+    return Recipe(path.stem, path, _source(path), text, _digest(said))
 
 
 def _source(path: Path) -> str:

@@ -13,13 +13,14 @@ from datetime import datetime
 from importlib.metadata import version
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Any
 
 from visattn.experiments.comparison.plan import Run, code_hash
 from visattn.experiments.comparison.records import Record
+from visattn.training.checks import check_in
 
 _POLL = 0.2
 _PATIENCE = 5.0
+_Child = tuple[subprocess.Popen[bytes], TextIOWrapper]
 
 
 @dataclass(frozen=True)
@@ -77,12 +78,8 @@ class Machine:
         cores = cores or os.cpu_count() or 1
         if threads is None:
             given = os.environ.get("OMP_NUM_THREADS", "")
-            threads = (
-                int(given) if given.isdigit() and int(given) else max(1, cores // max(jobs, 1))
-            )
-        for name, value in (("jobs", jobs), ("threads", threads)):
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
+            threads = (int(given) if given.isdigit() else 0) or max(1, cores // max(jobs, 1))
+        check_in("[1, inf)", jobs=jobs, threads=threads)
         return cls(jobs, threads, cores, _processor())
 
 
@@ -108,16 +105,11 @@ def words_of(run: Run, *, place: Place, machine: Machine) -> tuple[list[str], li
 
 
 def finished(run: Run, *, place: Place, machine: Machine) -> Record | None:
-    """What came of a run earlier, if it was finished."""
+    """The row of a run, if it was finished."""
     try:
         found = json.loads(place.result(run).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    return record_of(run, found, machine=machine)
-
-
-def record_of(run: Run, found: Mapping[str, Any], *, machine: Machine) -> Record:
-    """The row of a run."""
     facts = {
         "recipe": run.recipe.name,
         "seed": str(run.seed),
@@ -165,13 +157,10 @@ def run_all(
                 time.sleep(_POLL)
 
 
-_Going = dict[Run, tuple[subprocess.Popen[bytes], TextIOWrapper]]
-
-
 @contextmanager
-def _children() -> Iterator[_Going]:
+def _children() -> Iterator[dict[Run, _Child]]:
     """Processes that don't outlive this context."""
-    going: _Going = {}
+    going: dict[Run, _Child] = {}
     try:
         yield going
     finally:
@@ -186,9 +175,7 @@ def _children() -> Iterator[_Going]:
             log.close()
 
 
-def _start(
-    run: Run, *, place: Place, machine: Machine
-) -> tuple[subprocess.Popen[bytes], TextIOWrapper]:
+def _start(run: Run, *, place: Place, machine: Machine) -> _Child:
     place.recipe(run).write_text(run.recipe.text, encoding="utf-8")
     place.result(run).unlink(missing_ok=True)
     fit, test = words_of(run, place=place, machine=machine)
@@ -202,13 +189,8 @@ def _start(
             "date": datetime.now().astimezone().isoformat(timespec="seconds"),
         },
     }
-    threads = str(machine.threads)
-    environment = {
-        **os.environ,
-        "OMP_NUM_THREADS": threads,
-        "MKL_NUM_THREADS": threads,
-        "PYTHONUNBUFFERED": "1",
-    }
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(machine.threads))
+    environment = {**os.environ, **threads, "PYTHONUNBUFFERED": "1"}
     log = place.log(run).open("w", encoding="utf-8")
     return start_process(json.dumps(order), log=log, environment=environment), log
 

@@ -10,29 +10,12 @@ from pathlib import Path
 from visattn.basics.files import whole_file
 from visattn.basics.lock import exclusive
 
-FACTS = (
-    "recipe",
-    "seed",
-    "options",
-    "key",
-    "recipe_hash",
-    "source",
-    "code",
-    "visattn",
-    "torch",
-    "date",
-    "processor",
-    "cores",
-    "threads",
-    "jobs",
-    "device",
-    "energy_layer",
-    "fine_energy_layer",
-    "worst_group_name",
-)
-"""Columns with words; all others are numbers."""
-
 REQUIRED = ("recipe", "seed", "options", "key")
+_VERSIONS = ("recipe_hash", "source", "code", "visattn", "torch", "date")
+_MACHINE = ("processor", "cores", "threads", "jobs", "device")
+_FOUND = ("energy_layer", "fine_energy_layer", "worst_group_name")
+FACTS = (*REQUIRED, *_VERSIONS, *_MACHINE, *_FOUND)
+"""Columns with words; all others are numbers."""
 
 
 @dataclass(frozen=True)
@@ -98,9 +81,7 @@ def add_records(path: Path, records: Iterable[Record]) -> list[Record]:
     """
     named = hashlib.blake2b(str(path.resolve()).encode(), digest_size=8).hexdigest()
     with exclusive(Path(tempfile.gettempdir()) / f"visattn-{named}.lock"):
-        found = {record.key: record for record in read_records(path)}
-        for record in records:
-            found[record.key] = record
+        found = {record.key: record for record in (*read_records(path), *records)}
         rows = sorted(found.values(), key=lambda r: (r.options, r.recipe, r.seed))
         _write(path, rows)
     return rows

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from visattn.data.generated.sushi.plan import TEST_VARIANTS
-from visattn.experiments.comparison.columns import RANDOM
+from visattn.experiments.comparison.columns import random_split
 from visattn.experiments.comparison.records import Record
 from visattn.metrics import gap_recovery
 from visattn.metrics.statistic import Statistic
@@ -49,6 +49,16 @@ class Section:
     baseline: str
     oracle: str
 
+    @property
+    def records(self) -> list[Record]:
+        """The runs of all rows."""
+        return [record for row in self.rows for record in row.records]
+
+    @property
+    def random_split(self) -> str | None:
+        """The split with random backgrounds, if there is one."""
+        return random_split(self.splits)
+
 
 def summarise_records(
     records: Sequence[Record], *, baseline: str = BASELINE, oracle: str = ORACLE
@@ -63,17 +73,11 @@ def summarise_records(
         baseline: Name of the plain recipe.
         oracle: Name of the recipe that is given the true mask.
     """
-    sections = []
-    known = dict.fromkeys(record.options for record in records)
-    for options in sorted(known, key=lambda options: f" {options}".count(" --")):
-        own = [record for record in records if record.options == options]
-        sections.append(_section(options, own, baseline=baseline, oracle=oracle))
-    return sections
-
-
-def random_split(splits: Sequence[str]) -> str | None:
-    """The split with random backgrounds, if there is one."""
-    return next((name for name in RANDOM if name in splits), None)
+    groups: dict[str, list[Record]] = {}
+    for record in records:
+        groups.setdefault(record.options, []).append(record)
+    fewest_first = sorted(groups, key=lambda options: f" {options}".count(" --"))
+    return [_section(o, groups[o], baseline=baseline, oracle=oracle) for o in fewest_first]
 
 
 def _section(options: str, records: Sequence[Record], *, baseline: str, oracle: str) -> Section:
@@ -90,12 +94,8 @@ def _section(options: str, records: Sequence[Record], *, baseline: str, oracle: 
             )
         runs[recipe] = {record.seed: record for record in sorted(current, key=lambda r: r.seed)}
     shown = [record for own in runs.values() for record in own.values()]
-    known = {
-        name.removeprefix("accuracy/")
-        for record in shown
-        for name in record.numbers
-        if name.startswith("accuracy/")
-    }
+    names = [name for record in shown for name in record.numbers]
+    known = {n.removeprefix("accuracy/") for n in names if n.startswith("accuracy/")}
     splits = [*(s for s in _ORDER if s in known), *sorted(known - set(_ORDER))]
     split = random_split(splits)
     missing = [name for name in (baseline, oracle) if name not in runs]
@@ -109,26 +109,16 @@ def _section(options: str, records: Sequence[Record], *, baseline: str, oracle: 
     codes = {record.fact("code") for record in shown} - {""}
     if len(codes) > 1:
         remarks.append(f"The runs come from {len(codes)} states of the code (column code).")
-    lengths = {
-        recipe: max(record.numbers.get("epochs", 0) for record in own.values())
-        for recipe, own in runs.items()
-    }
-    if len({*lengths.values()} - {0}) > 1:
+    lengths = {max(r.numbers.get("epochs", 0) for r in own.values()) for own in runs.values()}
+    if len(lengths - {0}) > 1:
         remarks.append(
             "The recipes trained for different numbers of epochs, and more of them help some more "
             "than others: --trainer.max_epochs N gives all the same."
         )
-    rows = [
-        _row(
-            recipe,
-            own,
-            names=(baseline, oracle),
-            split=split,
-            plain=runs.get(baseline, {}),
-            oracle=runs.get(oracle, {}),
-        )
-        for recipe, own in runs.items()
-    ]
+    rows = []
+    for recipe, seeds in runs.items():
+        low, high = ({} if name == recipe else runs.get(name, {}) for name in (baseline, oracle))
+        rows.append(_row(recipe, seeds, column=f"accuracy/{split}", plain=low, oracle=high))
     first = f"accuracy/{split or (splits or [''])[0]}"
     rows.sort(key=lambda row: -row.measures[first].mean if first in row.measures else 1.0)
     return Section(options, tuple(splits), tuple(rows), tuple(remarks), baseline, oracle)
@@ -138,24 +128,23 @@ def _row(
     recipe: str,
     runs: Mapping[int, Record],
     *,
-    names: tuple[str, str],
-    split: str | None,
+    column: str,
     plain: Mapping[int, Record],
     oracle: Mapping[int, Record],
 ) -> Row:
+    """The measures of a recipe; the other two have no runs where it is one of them itself."""
     values: dict[str, list[float]] = {}
     for seed, record in runs.items():
         found = dict(record.numbers)
         if "accuracy/only_bg" in found and "chance" in found:
             found["only_bg_minus_chance"] = found["accuracy/only_bg"] - found["chance"]
-        column = f"accuracy/{split}"
         ours, low, high = (
             at.numbers.get(column) if at is not None else None
             for at in (record, plain.get(seed), oracle.get(seed))
         )
-        if ours is not None and low is not None and recipe != names[0]:
+        if ours is not None and low is not None:
             found["over_baseline"] = ours - low
-            if high is not None and high != low and recipe != names[1]:
+            if high is not None and high != low:
                 found["gap_recovery"] = gap_recovery(ours, plain=low, oracle=high)
         for name, value in found.items():
             values.setdefault(name, []).append(value)

@@ -4,17 +4,16 @@ from typing import Any, final
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, StackDataset, default_collate
 
 from visattn.data.generated.sushi import KINDS
 from visattn.data.generated.sushi.two_dishes import RELATIONS, TwoDishes, render_two_dishes
 from visattn.sequence import END, PAD, Vocabulary
-from visattn.tasks.split_data import SplitData, check_sizes
+from visattn.tasks.split_data import Batch, SplitData
+from visattn.training.checks import check_in
 
 CAPTION_RELATIONS = {"left": ("left", "of"), "above": ("above",)}
 """How a caption says a relation."""
-
-KEYS = ("image", "target", "mattes", "kinds")
 
 
 @final
@@ -32,6 +31,9 @@ class CaptionData(SplitData):
         pieces: Pieces of each kind of sushi in training.
         batch_size: Scenes a batch.
         seed: Of the scenes.
+
+    Attributes:
+        reading: How pictures are read.
 
     Raises:
         ValueError: A number is out of its range.
@@ -54,18 +56,14 @@ class CaptionData(SplitData):
         seed: int = 0,
     ) -> None:
         super().__init__(train=train, val=val, test=test, batch_size=batch_size, seed=seed)
-        check_sizes(size=(size, 32), pieces=(pieces, 1))
-        self.size = size
+        check_in("[32, inf)", size=size)
+        check_in("[1, inf)", pieces=pieces)
+        self.size, self.reading = size, {"size": size}
         self.pieces = {"train": pieces, "val": 10, "test": 20}
         texts = [word for relation in RELATIONS for word in CAPTION_RELATIONS[relation]]
         self.vocabulary = Vocabulary([*KINDS, *texts])
         self.words = len(self.vocabulary)
-        self._sets: dict[str, TensorDataset] = {}
-
-    @property
-    def reading(self) -> dict[str, int]:
-        """How pictures are read."""
-        return {"size": self.size}
+        self._sets: dict[str, StackDataset[Any]] = {}
 
     def caption(self, first: int, second: int, relation: int) -> list[int]:
         """Numbers of a caption's words, with the end."""
@@ -77,27 +75,24 @@ class CaptionData(SplitData):
         if split not in self._sets:
             size, seed = self.size_and_seed(split)
             scenes = render_two_dishes(size, size=self.size, seed=seed, pieces=self.pieces[split])
-            self._sets[split] = TensorDataset(*self._tensors(scenes))
+            arrays = {"image": scenes.images, "mattes": scenes.mattes, "kinds": scenes.kinds}
+            columns: dict[str, Any] = {n: torch.from_numpy(found) for n, found in arrays.items()}
+            self._sets[split] = StackDataset(**columns | {"target": self._target(scenes)})
         return DataLoader(
             self._sets[split],
             batch_size=self.batch_size,
             shuffle=shuffle,
             drop_last=shuffle,
-            collate_fn=_named,
+            collate_fn=_as_batch,
         )
 
-    def _tensors(self, scenes: TwoDishes) -> tuple[Tensor, ...]:
+    def _target(self, scenes: TwoDishes) -> Tensor:
         target = torch.full((len(scenes), 5), PAD)
         pairs = zip(scenes.kinds.tolist(), scenes.relations.tolist(), strict=True)
         for row, ((first, second), relation) in enumerate(pairs):
             numbers = self.caption(first, second, relation)
             target[row, : len(numbers)] = torch.tensor(numbers)
-        return (
-            torch.from_numpy(scenes.images),
-            target,
-            torch.from_numpy(scenes.mattes),
-            torch.from_numpy(scenes.kinds),
-        )
+        return target
 
 
 def as_input(images: Tensor) -> Tensor:
@@ -110,9 +105,7 @@ def as_input(images: Tensor) -> Tensor:
     return images.permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-def _named(rows: list[tuple[Tensor, ...]]) -> dict[str, Tensor]:
-    """A batch, images in [-1, 1] and channels first, masks boolean."""
-    batch = dict(zip(KEYS, map(torch.stack, zip(*rows, strict=True)), strict=True))
-    batch["image"] = as_input(batch["image"])
-    batch["mattes"] = batch["mattes"] > 127
-    return batch
+def _as_batch(scenes: list[Batch]) -> Batch:
+    """Images in [-1, 1] and channels first, masks boolean."""
+    batch: Batch = default_collate(scenes)
+    return {**batch, "image": as_input(batch["image"]), "mattes": batch["mattes"] > 127}

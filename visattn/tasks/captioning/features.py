@@ -74,6 +74,5 @@ class _OnlyMap(nn.Module):
         self.network = network
 
     def forward(self, images: Tensor) -> Tensor:
-        (found,) = self.network(images)
-        only: Tensor = found
-        return only
+        only: list[Tensor] = self.network(images)
+        return only[0]

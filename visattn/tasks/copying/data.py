@@ -6,7 +6,8 @@ import torch
 from torch.utils.data import DataLoader
 
 from visattn.sequence import copying_batch
-from visattn.tasks.split_data import SplitData, batch_loader, check_sizes
+from visattn.tasks.split_data import SplitData
+from visattn.training.checks import check_in
 
 
 @final
@@ -39,7 +40,7 @@ class CopyingData(SplitData):
         seed: int = 0,
     ) -> None:
         super().__init__(train=train, val=val, test=test, batch_size=batch_size, seed=seed)
-        check_sizes(length=(length, 1), symbols=(symbols, 1))
+        check_in("[1, inf)", length=length, symbols=symbols)
         self.length, self.symbols = length, symbols
 
     def loader(self, split: str, *, shuffle: bool = False) -> DataLoader[Any]:
@@ -53,4 +54,4 @@ class CopyingData(SplitData):
         )
         pairs = zip(given.split(self.batch_size), target.split(self.batch_size), strict=True)
         batches = [{"given": first, "target": second} for first, second in pairs]
-        return batch_loader(batches, shuffle=shuffle)
+        return DataLoader(batches, batch_size=None, shuffle=shuffle)  # type: ignore[arg-type]

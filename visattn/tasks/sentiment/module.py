@@ -9,6 +9,7 @@ from torch import Tensor
 from visattn.sequence import PAD, CellName, SentenceClassifier
 from visattn.tasks.sequence_module import SequenceModule
 from visattn.tasks.split_data import Batch
+from visattn.training.checks import check_in
 
 NEAR = 0.1
 """How far from 1/2 a probability may be that knows nothing."""
@@ -60,8 +61,7 @@ class SentimentModule(SequenceModule):
         warmup: float = 0.1,
     ) -> None:
         super().__init__(learning_rate=learning_rate, weight_decay=weight_decay, warmup=warmup)
-        if not 0 <= blank < 1:
-            raise ValueError(f"blank is a share, in [0, 1), got {blank}")
+        check_in("[0, 1)", blank=blank)
         self.save_hyperparameters()
         self.blank = blank
         self.model = SentenceClassifier(

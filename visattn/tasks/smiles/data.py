@@ -8,10 +8,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from visattn.data.generated.tasty.arrays import SceneArrays, SceneSet, cached_arrays, joined
+from visattn.data.generated.tasty.arrays import SceneArrays, cached_arrays, joined
 from visattn.data.generated.tasty.palette import check_colours
+from visattn.data.generated.tasty.parameters import SceneSet
 from visattn.data.generated.tasty.plan import GROUP
-from visattn.tasks.split_data import Batch, SplitData, check_sizes
+from visattn.tasks.split_data import Batch, SplitData
+from visattn.training.checks import check_in
 
 MEAN, STD = 0.45, 0.25
 _POOLS = 5  # of seeds: train, val, test, and the two without faces
@@ -52,6 +54,10 @@ class SmileData(SplitData):
         flip: Turn half of the groups left to right in training.
         root: Folder of the cache; `visattn.data.generated.tasty.tasty_cache`'s if None.
 
+    Attributes:
+        plate: Diameter of a plate in pixels.
+        ring: The same of a ring.
+
     Raises:
         ValueError: A number is out of its range, or no multiple of 4.
     """
@@ -76,42 +82,27 @@ class SmileData(SplitData):
         flip: bool = True,
         root: str | Path | None = None,
     ) -> None:
-        check_sizes(train=(train, 4), val=(val, 4), test=(test, 4), batch_size=(batch_size, 4))
-        check_sizes(train_without_faces=(train_without_faces, 0), scene_seed=(scene_seed, 0))
+        check_in("[4, inf)", train=train, val=val, test=test, batch_size=batch_size)
+        check_in("[0, inf)", train_without_faces=train_without_faces, scene_seed=scene_seed)
         check_colours(colours)
-        for name, count in {
-            "train": train, "train_without_faces": train_without_faces, "val": val, "test": test,
-            "batch_size": batch_size,
-        }.items():  # fmt: skip
+        counts = {"train": train, "train_without_faces": train_without_faces}
+        counts |= {"val": val, "test": test, "batch_size": batch_size}
+        for name, count in counts.items():
             if count % GROUP:
                 raise ValueError(f"{name} must be a multiple of {GROUP}, a group; got {count}")
         super().__init__(train=train, val=val, test=test, batch_size=batch_size, seed=scene_seed)
         self.size, self.diners, self.sushi, self.distance = size, diners, sushi, distance
         self.colours = colours
-        self.train_distances: list[int | None] = (
-            [*train_distances] if train_distances else [distance]
-        )
+        self.train_distances: Sequence[int | None] = train_distances or [distance]
         self.test_distances = test_distances or []
         self.train_balanced = train_balanced
         self.train_without_faces, self.flip, self.root = train_without_faces, flip, root
         for every in (distance, *self.train_distances, *self.test_distances):
-            self._set(4, 0, every)
-        self.test_names = (
-            "test",
-            "test_without_faces",
-            *(f"test_distance_{d}" for d in self.test_distances),
-        )
+            layout = self._set(GROUP, 0, every).layout
+        self.plate, self.ring = layout.plate, layout.ring
+        further = (f"test_distance_{d}" for d in self.test_distances)
+        self.test_names = ("test", "test_without_faces", *further)
         self._read: dict[str, Scenes] = {}
-
-    @property
-    def plate(self) -> int:
-        """Diameter of a plate in pixels."""
-        return self._set(GROUP, 0, self.distance).layout.plate
-
-    @property
-    def ring(self) -> int:
-        """Diameter of a ring in pixels."""
-        return self._set(GROUP, 0, self.distance).layout.ring
 
     def scenes(self, split: str) -> "Scenes":
         """The scenes of ``train``, ``val`` or one of ``test_names``, rendered if they aren't there.
@@ -120,12 +111,8 @@ class SmileData(SplitData):
             KeyError: There is no such split.
         """
         if split not in self._read:
-            sets = self._sets(split)
-            parts = [cached_arrays(each, root=self.root) for each in sets]
-            layout = sets[0].layout
-            self._read[split] = Scenes(
-                joined(parts), ring=layout.ring, plate=layout.plate, flip=False
-            )
+            parts = [cached_arrays(each, root=self.root) for each in self._sets(split)]
+            self._read[split] = Scenes(joined(parts))
         return self._read[split]
 
     def prepare_data(self) -> None:
@@ -135,11 +122,9 @@ class SmileData(SplitData):
 
     def loader(self, split: str, *, shuffle: bool = False) -> DataLoader[Any]:
         """Whole groups, some of them turned in training."""
-        scenes = self.scenes(split)
-        if split == "train":
-            scenes = Scenes(scenes.arrays, ring=scenes.ring, plate=scenes.plate, flip=self.flip)
+        scenes = Scenes(self.scenes(split).arrays, flip=self.flip and split == "train")
         groups = _Groups(len(scenes), self.batch_size, shuffle=shuffle)
-        return DataLoader(scenes, batch_sampler=groups, collate_fn=_as_it_is)
+        return DataLoader(scenes, sampler=groups, batch_size=None)
 
     def _sets(self, split: str) -> list[SceneSet]:
         """What is rendered for a split."""
@@ -164,21 +149,9 @@ class SmileData(SplitData):
         every = int(words.split("_")[1]) if words.startswith("distance") else self.distance
         return [self._set(self.sizes["test"], test, every, without_faces=words == "without_faces")]
 
-    def _set(
-        self,
-        count: int,
-        seed: int,
-        distance: int | None,
-        *,
-        without_faces: bool = False,
-        balanced: bool = True,
-    ) -> SceneSet:
-        found = SceneSet(
-            count, seed, self.size, self.diners, self.sushi, distance, without_faces, balanced,
-            self.colours,
-        )  # fmt: skip
-        _ = found.layout  # raises an error for what there is no room for
-        return found
+    def _set(self, count: int, seed: int, distance: int | None, **options: bool) -> SceneSet:
+        shape = (self.size, self.diners, self.sushi, distance)
+        return SceneSet(count, seed, *shape, colours=self.colours, **options)
 
 
 @final
@@ -187,23 +160,17 @@ class Scenes(Dataset[Batch]):
 
     Args:
         arrays: The scenes.
-        ring: Diameter of a ring in pixels.
-        plate: The same of a plate.
         flip: Turn half of the groups left to right.
     """
 
-    def __init__(self, arrays: SceneArrays, *, ring: int, plate: int, flip: bool = False) -> None:
-        self.arrays, self.ring, self.plate, self.flip = arrays, ring, plate, flip
+    def __init__(self, arrays: SceneArrays, *, flip: bool = False) -> None:
+        self.arrays, self.flip = arrays, flip
 
     def __len__(self) -> int:
         """Number of scenes."""
         return len(self.arrays)
 
-    def __getitem__(self, index: int) -> Batch:
-        """A batch of one scene."""
-        return self.__getitems__([index])
-
-    def __getitems__(self, indices: Sequence[int]) -> Batch:
+    def __getitem__(self, indices: Sequence[int]) -> Batch:
         """A batch, whole groups in a row if some are turned."""
         rows = torch.as_tensor(indices)
         arrays = {name: torch.from_numpy(value)[rows] for name, value in vars(self.arrays).items()}
@@ -236,10 +203,6 @@ class _Groups(Sampler[list[int]]):
         order = torch.randperm(self.groups) if self.shuffle else torch.arange(self.groups)
         for groups in order.split(self.each):
             yield (groups[:, None] * GROUP + torch.arange(GROUP)).flatten().tolist()
-
-
-def _as_it_is(batch: Any) -> Any:
-    return batch
 
 
 def _turned(places: Tensor, turn: Tensor, size: int) -> Tensor:

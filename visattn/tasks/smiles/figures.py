@@ -73,31 +73,26 @@ def draw_queries(
     shown = {}
     for name, (module, data) in models.items():
         split = data.scenes("test")
-        batch = split.__getitems__([scene % len(split) for scene in scenes])
+        batch = split[[scene % len(split) for scene in scenes]]
         found = module.examine(batch)
         if found.rows is not None and found.shares is not None:
             head = int(found.shares.mean((0, 1)).argmax())
-            shown[name] = (batch, found, head)
+            shown[name] = (batch, found.rows[:, 0, head], found.shares[:, 0, head])
     if not shown:
         raise ValueError(f"none of {', '.join(models)} has attention over places to be drawn")
     figure = Figure(figsize=(1.9 * len(scenes), 2.15 * len(shown)), layout="constrained")
     grid = figure.subplots(len(shown), len(scenes), squeeze=False)
-    for axes_row, (name, (batch, found, head)) in zip(grid, shown.items(), strict=True):
-        assert found.rows is not None
-        assert found.shares is not None
-        for column, axes in enumerate(axes_row):
-            row = found.rows[column, 0, head]
-            size = batch["image"].shape[-1]
-            cell = batch["plates"][column, 0] / size * torch.tensor(row.shape)
-            y, x = (int(place) for place in cell)
+    for axes_row, (name, (batch, rows, shares)) in zip(grid, shown.items(), strict=True):
+        plates = batch["plates"][:, 0]
+        columns = zip(axes_row, batch["image"], plates, rows, shares.tolist(), strict=True)
+        for axes, image, plate, row, share in columns:
+            y, x = (plate / image.shape[-1] * torch.tensor(row.shape)).int().tolist()
             picture = query_map(
-                batch["image"][column], row.numpy(), y=y, x=x, mean=(MEAN,) * 3, std=(STD,) * 3,
+                image, row.numpy(), y=y, x=x, mean=(MEAN,) * 3, std=(STD,) * 3,
                 alpha=0.55, interpolation="nearest",
             )  # fmt: skip
             axes.imshow(picture)
-            share = float(found.shares[column, 0, head])
             axes.set_title(f"{share:.2f} on the right diner", fontsize=8)
-            axes.set_xticks([])
-            axes.set_yticks([])
+            axes.set(xticks=[], yticks=[])
         axes_row[0].set_ylabel(name, fontsize=10)
     return save(figure, path)

@@ -59,7 +59,6 @@ def plate_rows(maps: SiteMaps, middles: Tensor, *, size: int) -> Tensor | None:
     Returns:
         (N, sushi, heads, h, w); None if the block has no attention over places.
     """
-    images = torch.arange(len(middles), device=middles.device)
     if maps.heat_kind == "pairwise":
         pairs = maps.pairwise
         height, width = pairs.query_size
@@ -67,9 +66,8 @@ def plate_rows(maps: SiteMaps, middles: Tensor, *, size: int) -> Tensor | None:
         found = middles.new_zeros(*middles.shape[:2], pairs.heads, *pairs.key_size)
         for y, x in cells.flatten(0, 1).unique(dim=0).tolist():
             rows = torch.stack([pairs.query(y, x, head=h) for h in range(pairs.heads)], 1)
-            for sushi in range(middles.shape[1]):
-                here = images[(cells[:, sushi] == cells.new_tensor([y, x])).all(1)]
-                found[here, sushi] = rows[here].to(found.dtype)
+            image, sushi = (cells == cells.new_tensor([y, x])).all(2).nonzero(as_tuple=True)
+            found[image, sushi] = rows[image].to(found.dtype)
         return found
     if maps.heat_kind == "spatial":
         row = maps.spatial
@@ -78,18 +76,14 @@ def plate_rows(maps: SiteMaps, middles: Tensor, *, size: int) -> Tensor | None:
     return None
 
 
-def diner_shares(rows: Tensor, rings: Tensor, *, diameter: int, size: int) -> Tensor:
+def diner_shares(rows: Tensor, cells: Tensor) -> Tensor:
     """How much of each row falls on each diner.
 
     Args:
         rows: (N, sushi, heads, h, w), from `plate_rows`.
-        rings: (N, diners, 2).
-        diameter: Of a ring.
-        size: Side of the picture.
+        cells: (N, diners, h, w), from `diner_cells`.
 
     Returns:
         (N, sushi, heads, diners); with what falls elsewhere it sums to 1.
     """
-    grid = (rows.shape[-2], rows.shape[-1])
-    cells = diner_cells(rings, diameter=diameter, size=size, grid=grid)
     return torch.einsum("nkhyx,ndyx->nkhd", rows, cells.to(rows.dtype))

@@ -1,7 +1,7 @@
 """The far-away smile, trained by Lightning: is each sushi's diner smiling?"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, final
 
 import torch
@@ -112,22 +112,19 @@ class SmileModule(SequenceModule):
         if not list(find_taps(self.model)):
             return self._examined(self.answers(batch), batch)
         with record(self.model) as maps:
-            logits = self.answers(batch)
-        found = self._examined(logits, batch)
+            found = self._examined(self.answers(batch), batch)
         size = batch["image"].shape[-1]
         (site,) = maps.values()
         rows = plate_rows(site, batch["plates"], size=size)
         if rows is None:
             return found
-        shares = diner_shares(rows, batch["rings"], diameter=self.ring, size=size)
         grid = (rows.shape[-2], rows.shape[-1])
         cells = diner_cells(batch["rings"], diameter=self.ring, size=size, grid=grid)
-        even = cells.float().mean((2, 3))
         owner = batch["owners"]
-        right = shares.gather(3, owner[:, :, None, None].expand(-1, -1, shares.shape[2], 1))
-        return Examined(
-            found.probability, found.correct, rows, right.squeeze(3), even.gather(1, owner)
-        )
+        chance = cells.float().mean((2, 3)).gather(1, owner)
+        owned = owner[:, :, None, None].expand(-1, -1, rows.shape[2], 1)
+        shares = diner_shares(rows, cells).gather(3, owned).squeeze(3)
+        return replace(found, rows=rows, shares=shares, chance=chance)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Cross-entropy of the answers."""

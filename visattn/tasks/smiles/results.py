@@ -27,7 +27,6 @@ class RunResult:
 
     Attributes:
         name: Of the run.
-        seed: Of the training.
         parameters: Their number.
         field: The local layers' receptive field, in pixels.
         means: By split and measure.
@@ -37,7 +36,6 @@ class RunResult:
     """
 
     name: str
-    seed: int
     parameters: int
     field: int
     means: Mapping[str, Mapping[str, float]]
@@ -45,8 +43,8 @@ class RunResult:
     correct: Tensor
 
 
-def load_runs(runs: str | Path, *, name: str) -> list[tuple[SmileModule, SmileData, int]]:
-    """The network, the data and the seed of every training of a name.
+def load_runs(runs: str | Path, *, name: str) -> list[tuple[SmileModule, SmileData]]:
+    """The network and the data of every training of a name.
 
     Raises:
         FileNotFoundError: There is none.
@@ -60,7 +58,7 @@ def load_runs(runs: str | Path, *, name: str) -> list[tuple[SmileModule, SmileDa
             continue
         config = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
         module = SmileModule.load_from_checkpoint(path, map_location="cpu").eval()
-        found.append((module, SmileData(**config["data"]), int(config["seed_everything"])))
+        found.append((module, SmileData(**config["data"])))
     if not found:
         others = sorted(p.name for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []
         raise FileNotFoundError(
@@ -95,26 +93,26 @@ def gap(plates: Tensor, rings: Tensor, owners: Tensor, *, plate: int, ring: int)
 
 
 @torch.no_grad()
-def examine_run(module: SmileModule, data: SmileData, *, name: str, seed: int) -> RunResult:
+def examine_run(module: SmileModule, data: SmileData, *, name: str) -> RunResult:
     """Examine a network on every test split."""
     means = SplitMeans(module.reductions)
     gaps, correct = [], []
     for place, split in enumerate(data.test_names):
         scenes = data.scenes(split)
         for rows in torch.arange(len(scenes)).split(200):
-            batch = scenes.__getitems__(rows.tolist())
+            batch = scenes[rows.tolist()]
             found = module.examine(batch)
             for measure, values in found.measures().items():
                 means.add(place, measure, values)
             if split != "test_without_faces":
-                size = {"plate": scenes.plate, "ring": scenes.ring}
-                gaps.append(gap(batch["plates"], batch["rings"], batch["owners"], **size).flatten())
+                middles = (batch["plates"], batch["rings"], batch["owners"])
+                gaps.append(gap(*middles, plate=data.plate, ring=data.ring).flatten())
                 correct.append(found.correct.flatten())
     local = LocalCNN(1, layers=module.hparams["layers"]).local  # without what stands after it
     field, _ = receptive_field(local, size=4 * data.size)
     count = sum(p.numel() for p in module.parameters())
     splits = {split: means.of(place) for place, split in enumerate(data.test_names)}
-    return RunResult(name, seed, count, field, splits, torch.cat(gaps), torch.cat(correct))
+    return RunResult(name, count, field, splits, torch.cat(gaps), torch.cat(correct))
 
 
 def accuracy_by_distance(tested: RunResult) -> list[tuple[float, float, int]]:

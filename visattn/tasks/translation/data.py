@@ -1,12 +1,14 @@
 """Lightning's data module of generated sentences with their translations."""
 
 from functools import partial
+from itertools import groupby
+from operator import attrgetter
 from typing import Any, final
 
 from torch.utils.data import DataLoader
 
 from visattn.sequence import QUESTION, clause_vocabularies, collate_pairs, random_pairs
-from visattn.tasks.split_data import SplitData, batch_loader, batched
+from visattn.tasks.split_data import SplitData, batch_loader
 
 
 @final
@@ -49,10 +51,8 @@ class ClauseData(SplitData):
         seed: int = 0,
     ) -> None:
         super().__init__(train=train, val=val, test=test, batch_size=batch_size, seed=seed)
-        for name, (first, last) in (
-            ("train_clauses", train_clauses),
-            ("test_clauses", test_clauses),
-        ):
+        given = {"train_clauses": train_clauses, "test_clauses": test_clauses}
+        for name, (first, last) in given.items():
             if not 1 <= first <= last:
                 raise ValueError(f"{name} must rise from at least 1, got {first} to {last}")
         self.train_clauses = range(train_clauses[0], train_clauses[1] + 1)
@@ -68,9 +68,7 @@ class ClauseData(SplitData):
         tested = split in self.test_names
         counts = [int(split.removeprefix("test_"))] if tested else self.train_clauses
         pairs = random_pairs(size, clauses=counts, seed=seed)
+        length = attrgetter("clauses")
+        groups = [[*same] for _, same in groupby(sorted(pairs, key=length), key=length)]
         collate = partial(collate_pairs, source=self.source, target=self.target)
-        batches = []
-        for clauses in sorted({pair.clauses for pair in pairs}):
-            same = [pair for pair in pairs if pair.clauses == clauses]
-            batches += batched(same, batch_size=self.batch_size, collate=collate)
-        return batch_loader(batches, shuffle=shuffle)
+        return batch_loader(groups, batch_size=self.batch_size, collate=collate, shuffle=shuffle)

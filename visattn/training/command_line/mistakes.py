@@ -87,7 +87,7 @@ def explain(message: str, *, model: type) -> str:
         )
     if value := _VALUE.search(cause):
         return f"{at}expected {value[1] or f'one of {value[2]}'}, got {value[3]}"
-    return at + cause
+    return cause if _PLACE.search(cause) else at + cause
 
 
 def _options(model: type) -> Iterator[str]:

@@ -72,14 +72,14 @@ TASKS = {
         Task(
             "sentiment",
             "visattn.tasks.sentiment.module.SentimentModule",
-            "visattn.tasks.sentiment.data.ReviewData",
+            "visattn.tasks.review_data.ReviewData",
             best="val/accuracy",
             links=("words",),
         ),
         Task(
             "tagging",
             "visattn.tasks.tagging.module.TaggingModule",
-            "visattn.tasks.tagging.data.TaggingData",
+            "visattn.tasks.review_data.TaggingData",
             best="val/nouns",
             links=("words", "tags"),
         ),

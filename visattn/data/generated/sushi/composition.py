@@ -1,5 +1,8 @@
 """A piece of sushi in front of a background, with its shadow, and its matte."""
 
+from collections.abc import Iterator, Sequence
+from functools import cache, partial
+
 import numpy as np
 
 from visattn.data.generated.pictures import Picture, to_bytes
@@ -54,12 +57,9 @@ def camera_noise(seed: int, shape: tuple[int, ...]) -> Field:
 def cast_shadow(alpha: Field, light: Light) -> Field:
     """Factor on the background: the piece's shadow away from the lamp, and where it stands."""
     size = alpha.shape[0]
-    lx, ly, lz = light.direction
-    reach = SHADOW_LENGTH * size / lz
+    x, y = light.shadow(SHADOW_LENGTH * size)
     # What is seen of a piece rises above its foot, so the shadow starts a little lower.
-    far = soft_shadow(
-        alpha, (-lx * reach, -ly * reach + 0.014 * size), blur=0.020 * size * light.softness
-    )
+    far = soft_shadow(alpha, (x, y + 0.014 * size), blur=0.020 * size * light.softness)
     near = soft_shadow(alpha, (0.0, 0.012 * size), blur=0.012 * size)
     return (1 - 0.46 * far) * (1 - 0.42 * near)
 
@@ -81,31 +81,31 @@ def render_scene(scene: Scene, *, size: int = 96, noise: bool = True) -> tuple[P
     >>> image.shape, matte.shape, int(matte.max())
     ((64, 64, 3), (64, 64), 255)
     """
-    light = sample_light(scene.foreground_seed)
-    piece = foreground(scene.kind, scene.foreground_seed, size=size, light=light)
-    behind = None
-    if scene.shows not in ("only_fg", "only_fg_grey"):
-        behind = background(scene.style, scene.background_seed, size=size, light=light)
-    return assemble(scene, piece, behind, light, noise=noise)
+    (rendered,) = render_together([scene], size=size, noise=noise)
+    return rendered
 
 
-def assemble(
-    scene: Scene,
-    piece: tuple[Field, Field],
-    behind: Field | None,
-    light: Light,
-    *,
-    noise: bool = True,
-) -> tuple[Picture, Picture]:
-    """Show what a scene shows, from its rendered parts."""
-    rgb, alpha = piece
-    seed = scene.foreground_seed if noise else None
-    if behind is None:
-        tone = GREY if scene.shows == "only_fg_grey" else 0.0
-        return compose(rgb, alpha, np.full_like(rgb, tone), noise_seed=seed)
-    if scene.shows == "only_bg":
-        return compose(rgb, np.zeros_like(alpha), behind, noise_seed=seed)
-    if scene.shows == "no_fg":
+def render_together(
+    scenes: Sequence[Scene], *, size: int, noise: bool = True
+) -> Iterator[tuple[Picture, Picture]]:
+    """Render scenes of one foreground; a background that several show is rendered once."""
+    first = scenes[0]
+    light = sample_light(first.foreground_seed)
+    rgb, alpha = foreground(first.kind, first.foreground_seed, size=size, light=light)
+    drawn = cache(partial(background, size=size, light=light))
+    seed = first.foreground_seed if noise else None
+    for scene in scenes:
+        if (scene.kind, scene.foreground_seed) != (first.kind, first.foreground_seed):
+            raise ValueError("scenes rendered together must share one foreground")
+        if not scene.has_background:
+            tone = GREY if scene.shows == "only_fg_grey" else 0.0
+            yield compose(rgb, alpha, np.full_like(rgb, tone), noise_seed=seed)
+            continue
+        behind = drawn(scene.style, scene.background_seed)
+        if scene.shows == "only_bg":
+            yield compose(rgb, np.zeros_like(alpha), behind, noise_seed=seed)
+            continue
         picture, matte = compose(rgb, alpha, behind, light=light, noise_seed=seed)
-        return to_bytes(picture * (1 - alpha[..., None]) / 255), matte
-    return compose(rgb, alpha, behind, light=light, noise_seed=seed)
+        if scene.shows == "no_fg":
+            picture = to_bytes(picture * (1 - alpha[..., None]) / 255)
+        yield picture, matte

@@ -3,30 +3,21 @@
 What draws the scenes is imported only when some are rendered.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from visattn.data.generated.folder import rendered_folder
-from visattn.data.generated.sushi.names import KINDS
-from visattn.data.generated.sushi.parameters import TEST_VARIANTS, SushiParameters
+from visattn.data.generated.sushi.parameters import SushiParameters
 
 
 def render_sushi(
     root: str | Path | None = None,
     *,
-    size: int = 96,
-    rho: float = 0.95,
-    train: int = 2400,
-    val: int = 400,
-    test: int = 480,
-    seed: int = 0,
-    variants: Sequence[str] = TEST_VARIANTS,
-    kinds: Sequence[str] = KINDS,
-    train_random: bool = False,
-    adversarial: int = 0,
     workers: int | None = None,
     progress: bool = True,
+    **parameters: Any,
 ) -> Path:
     """Render the sushi scenes and return their folder; at once if they are there already.
 
@@ -57,18 +48,9 @@ def render_sushi(
 
     Args:
         root: the folder; chosen by :func:`sushi_cache` if not given.
-        size: side of the pictures in pixels, at least 32.
-        rho: share of biased pictures on their class's own style, in [0, 1].
-        train: pictures in ``train``, over all classes in turn.
-        val: pictures in ``val``.
-        test: foregrounds in the test set.
-        seed: of the whole data set.
-        variants: test variants to render, of :data:`TEST_VARIANTS`.
-        kinds: the classes, of :data:`KINDS`.
-        train_random: whether to render ``train_random``.
-        adversarial: foregrounds of ``test_adversarial``.
         workers: processes; as many as there are processors if not given, 1 for none but this one.
         progress: whether to show a progress bar.
+        parameters: those of `visattn.data.generated.sushi.SushiParameters`.
 
     Returns:
         The folder.
@@ -86,18 +68,7 @@ def render_sushi(
     ...     sorted(path.name for path in (folder / "train" / "images").iterdir())[:3]
     ['buri', 'ebi', 'ika']
     """
-    parameters = SushiParameters(
-        size=size,
-        rho=rho,
-        train=train,
-        val=val,
-        test=test,
-        seed=seed,
-        variants=variants,
-        kinds=kinds,
-        train_random=train_random,
-        adversarial=adversarial,
-    )
+    chosen = SushiParameters(**parameters)
     if workers is not None and workers < 1:
         raise ValueError(f"workers must be at least 1, got {workers}")
 
@@ -105,8 +76,6 @@ def render_sushi(
         from visattn.data.generated.sushi import rendering
 
         rendering.refuse_while_starting()
-        return partial(
-            rendering.render_all, parameters=parameters, workers=workers, progress=progress
-        )
+        return partial(rendering.render_all, parameters=chosen, workers=workers, progress=progress)
 
-    return rendered_folder(parameters, root, renderer=renderer)
+    return rendered_folder(chosen, root, renderer=renderer)

@@ -27,7 +27,23 @@ TEST_VARIANTS = (
 @final
 @dataclass(frozen=True)
 class SushiParameters(SceneParameters):
-    """All that decides a data set's pixels; see `visattn.data.generated.sushi.render_sushi`."""
+    """All that decides a data set's pixels; see `visattn.data.generated.sushi.render_sushi`.
+
+    Args:
+        size: side of the pictures in pixels, at least 32.
+        rho: share of biased pictures on their class's own style, in [0, 1].
+        train: pictures in ``train``, over all classes in turn.
+        val: pictures in ``val``.
+        test: foregrounds in the test set.
+        seed: of the whole data set.
+        variants: test variants to render, of :data:`TEST_VARIANTS`.
+        kinds: the classes, of :data:`KINDS`.
+        train_random: whether to render ``train_random``.
+        adversarial: foregrounds of ``test_adversarial``.
+
+    Raises:
+        ValueError, TypeError: for parameters out of range or unknown names.
+    """
 
     scenes: ClassVar[str] = "sushi"
     renderer_version: ClassVar[int] = 2

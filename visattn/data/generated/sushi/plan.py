@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -51,6 +51,11 @@ class Scene:
         check_name(self.style, STYLES + HELD_OUT_STYLES, what="style")
         check_name(self.shows, SHOWN, what="part of a scene")
 
+    @property
+    def has_background(self) -> bool:
+        """Whether any plate is seen."""
+        return not self.shows.startswith("only_fg")
+
 
 @dataclass(frozen=True)
 class Shot:
@@ -60,11 +65,6 @@ class Shot:
     id: str
     variant: str
     scene: Scene
-
-    @property
-    def has_background(self) -> bool:
-        """Whether any plate is seen."""
-        return not self.scene.shows.startswith("only_fg")
 
 
 def derived_seed(seed: int, pool: str, role: str, index: int) -> int:
@@ -78,94 +78,57 @@ def plan_shots(parameters: SushiParameters) -> Iterator[tuple[Shot, ...]]:
     """All shots, those with one foreground together, in a fixed order."""
     p = parameters
     for index in range(p.train):
-        foreground_seed = derived_seed(p.seed, "train", "foreground", index)
-        shots = [_biased(p, "train", index, foreground_seed)]
+        shots = [_shot(p, "train", index)]
         if p.train_random:
-            style = _random_style(p, "train_random", index)
-            shots.append(
-                _shot(p, "train_random", index, foreground_seed, style, variant="mixed_rand")
-            )
+            shots.append(_shot(p, "train_random", index, variant="mixed_rand"))
         yield tuple(shots)
     for index in range(p.val):
-        yield (_biased(p, "val", index, derived_seed(p.seed, "val", "foreground", index)),)
+        yield (_shot(p, "val", index),)
     for index in range(p.test):
-        foreground_seed = derived_seed(p.seed, "test", "foreground", index)
-        shots = [_variant(p, variant, index, foreground_seed) for variant in p.variants]
+        shots = [_shot(p, f"test_{name}", index, variant=name) for name in p.variants]
         if index < p.adversarial:
-            shots += _adversarial(p, index, foreground_seed)
+            shots += _adversarial(p, index)
         if shots:
             yield tuple(shots)
 
 
-def _kind(p: SushiParameters, index: int) -> str:
-    return p.kinds[index % len(p.kinds)]
+def _shot(p: SushiParameters, split: str, index: int, *, variant: str = "original") -> Shot:
+    # Splits of one first word show the same foregrounds, parts of a scene that of the original.
+    shows = variant if variant in SHOWN else "whole"
+    pool = split if shows == "whole" else "test_original"
+    scene = Scene(
+        p.kinds[index % len(p.kinds)],
+        _style(p, pool, index, variant=variant),
+        derived_seed(p.seed, split.partition("_")[0], "foreground", index),
+        derived_seed(p.seed, pool, "background", index),
+        shows,
+    )
+    return Shot(split, f"{index:05d}", variant, scene)
 
 
-def _draw(p: SushiParameters, pool: str, index: int) -> np.random.Generator:
-    return np.random.default_rng(derived_seed(p.seed, pool, "style", index))
-
-
-def _random_style(p: SushiParameters, pool: str, index: int) -> str:
-    return p.styles[int(_draw(p, pool, index).integers(len(p.styles)))]
-
-
-def _biased_style(p: SushiParameters, pool: str, index: int) -> str:
-    """The kind's own style with probability rho, otherwise a random other one."""
-    rng = _draw(p, pool, index)
-    own = index % len(p.kinds)
-    if rng.uniform() < p.rho:
-        return p.styles[own]
-    return p.styles[(own + int(rng.integers(1, len(p.styles)))) % len(p.styles)]
-
-
-def _shot(
-    p: SushiParameters,
-    pool: str,
-    index: int,
-    foreground_seed: int,
-    style: str,
-    *,
-    variant: str,
-    shows: str = "whole",
-    split: str | None = None,
-) -> Shot:
-    """A shot whose background seed comes from a pool."""
-    background_seed = derived_seed(p.seed, pool, "background", index)
-    scene = Scene(_kind(p, index), style, foreground_seed, background_seed, shows)
-    return Shot(split or pool, f"{index:05d}", variant, scene)
-
-
-def _biased(p: SushiParameters, pool: str, index: int, foreground_seed: int) -> Shot:
-    style = _biased_style(p, pool, index)
-    return _shot(p, pool, index, foreground_seed, style, variant="original")
-
-
-def _variant(p: SushiParameters, variant: str, index: int, foreground_seed: int) -> Shot:
-    split, pool, shows = f"test_{variant}", f"test_{variant}", "whole"
+def _style(p: SushiParameters, pool: str, index: int, *, variant: str) -> str:
+    own, count = index % len(p.styles), len(p.styles)
+    rng = np.random.default_rng(derived_seed(p.seed, pool, "style", index))
     if variant == "mixed_same":
-        style = p.styles[index % len(p.styles)]
-    elif variant == "mixed_rand":
-        style = _random_style(p, pool, index)
-    elif variant == "mixed_next":
-        style = p.styles[(index + 1) % len(p.styles)]
-    elif variant == "mixed_new":
-        style = HELD_OUT_STYLES[int(_draw(p, pool, index).integers(len(HELD_OUT_STYLES)))]
-    else:
-        # The same scene as the original, or a part of it.
-        pool = "test_original"
-        style = _biased_style(p, pool, index)
-        shows = "whole" if variant == "original" else variant
-    return _shot(p, pool, index, foreground_seed, style, variant=variant, shows=shows, split=split)
+        return p.styles[own]
+    if variant == "mixed_rand":
+        return p.styles[int(rng.integers(count))]
+    if variant == "mixed_next":
+        return p.styles[(own + 1) % count]
+    if variant == "mixed_new":
+        return HELD_OUT_STYLES[int(rng.integers(len(HELD_OUT_STYLES)))]
+    # The kind's own style with probability rho, otherwise a random other one.
+    further = 0 if rng.uniform() < p.rho else int(rng.integers(1, count))
+    return p.styles[(own + further) % count]
 
 
-def _adversarial(p: SushiParameters, index: int, foreground_seed: int) -> list[Shot]:
+def _adversarial(p: SushiParameters, index: int) -> list[Shot]:
     """One foreground over many backgrounds, each training style equally often."""
-    shots = []
+    split, shots = "test_adversarial", []
+    same = _shot(p, split, index).scene
     for number in range(ADVERSARIAL_BACKGROUNDS):
+        behind = derived_seed(p.seed, split, "background", index * ADVERSARIAL_BACKGROUNDS + number)
         style = p.styles[number % len(p.styles)]
-        background_seed = derived_seed(
-            p.seed, "test_adversarial", "background", index * ADVERSARIAL_BACKGROUNDS + number
-        )
-        scene = Scene(_kind(p, index), style, foreground_seed, background_seed)
-        shots.append(Shot("test_adversarial", f"{index:05d}_{number:02d}", "adversarial", scene))
+        scene = replace(same, style=style, background_seed=behind)
+        shots.append(Shot(split, f"{index:05d}_{number:02d}", "adversarial", scene))
     return shots

@@ -4,10 +4,9 @@ import csv
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from itertools import islice
 from pathlib import Path
 
 from rich.progress import (
@@ -19,13 +18,10 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from visattn.data.generated.pictures import Picture, write_png
-from visattn.data.generated.sushi.composition import assemble
-from visattn.data.generated.sushi.drawing.shading import sample_light
-from visattn.data.generated.sushi.food.pieces import foreground
+from visattn.data.generated.pictures import write_png
+from visattn.data.generated.sushi.composition import render_together
 from visattn.data.generated.sushi.parameters import SushiParameters
 from visattn.data.generated.sushi.plan import Shot, plan_shots
-from visattn.data.generated.sushi.table.styles import background
 from visattn.data.optional import cv2
 
 COLUMNS = ("split", "class", "id", "style", "background_seed", "foreground_seed", "variant")
@@ -66,7 +62,7 @@ def render_all(
         if left:
             missing.append(left)
     to_do = sum(len(group) for group in missing)
-    batches = iter([missing[i : i + _BATCH] for i in range(0, len(missing), _BATCH)])
+    batches = [missing[i : i + _BATCH] for i in range(0, len(missing), _BATCH)]
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -85,24 +81,16 @@ def render_all(
 
 
 def _in_processes(
-    root: Path, batches: Iterator[list[tuple[Shot, ...]]], size: int, workers: int
+    root: Path, batches: Iterable[list[tuple[Shot, ...]]], size: int, workers: int
 ) -> Iterator[int]:
     """Render batches in worker processes; yield how many pictures each took."""
     pool = ProcessPoolExecutor(
         workers, mp_context=multiprocessing.get_context("spawn"), initializer=_start_worker
     )
     try:
-        pending: set[Future[int]] = {
-            pool.submit(_render_batch, root, batch, size) for batch in islice(batches, 2 * workers)
-        }
-        while pending:
-            finished, pending = wait(pending, return_when=FIRST_COMPLETED)
-            for future in finished:
-                yield future.result()
-            pending |= {
-                pool.submit(_render_batch, root, batch, size)
-                for batch in islice(batches, len(finished))
-            }
+        pending = [pool.submit(_render_batch, root, batch, size) for batch in batches]
+        for future in as_completed(pending):
+            yield future.result()
     except BrokenProcessPool as error:
         raise RuntimeError(
             f"A process that rendered sushi scenes ended early. {_GUARD} "
@@ -132,7 +120,7 @@ def _write_metadata(root: Path, parameters: SushiParameters) -> None:
         for shots in plan_shots(parameters):
             for shot in shots:
                 s = shot.scene
-                behind = (s.style, s.background_seed) if shot.has_background else ("", "")
+                behind = (s.style, s.background_seed) if s.has_background else ("", "")
                 writer.writerow(
                     (shot.split, s.kind, shot.id, *behind, s.foreground_seed, shot.variant)
                 )
@@ -141,29 +129,9 @@ def _write_metadata(root: Path, parameters: SushiParameters) -> None:
 def _render_batch(root: Path, batch: list[tuple[Shot, ...]], size: int) -> int:
     """Render and write the shots of some foregrounds, each foreground once."""
     for shots in batch:
-        for shot, (picture, matte) in zip(shots, render_shots(shots, size=size), strict=True):
+        rendered = render_together([shot.scene for shot in shots], size=size)
+        for shot, (picture, matte) in zip(shots, rendered, strict=True):
             image_path, mask_path = _shot_paths(root, shot)
             write_png(image_path, picture)
             write_png(mask_path, matte)  # last: a shot is there when its matte is
     return sum(len(shots) for shots in batch)
-
-
-def render_shots(
-    shots: Sequence[Shot], *, size: int, noise: bool = True
-) -> Iterator[tuple[Picture, Picture]]:
-    """Render shots that share one foreground; a background that several show is rendered once."""
-    first = shots[0].scene
-    light = sample_light(first.foreground_seed)
-    piece = foreground(first.kind, first.foreground_seed, size=size, light=light)
-    backgrounds = {}
-    for shot in shots:
-        scene = shot.scene
-        if (scene.kind, scene.foreground_seed) != (first.kind, first.foreground_seed):
-            raise ValueError("shots rendered together must share one foreground")
-        behind = None
-        if shot.has_background:
-            key = (scene.style, scene.background_seed)
-            if key not in backgrounds:
-                backgrounds[key] = background(*key, size=size, light=light)
-            behind = backgrounds[key]
-        yield assemble(scene, piece, behind, light, noise=noise)

@@ -9,11 +9,10 @@ from visattn.data.generated.sheet import (
     captioned,
     save_contact_sheet as save_contact_sheet,
 )
-from visattn.data.generated.sushi.composition import render_scene
+from visattn.data.generated.sushi.composition import render_scene, render_together
 from visattn.data.generated.sushi.names import HELD_OUT_STYLES, KINDS, STYLES, check_size
 from visattn.data.generated.sushi.parameters import TEST_VARIANTS, SushiParameters
-from visattn.data.generated.sushi.plan import Scene, Shot, plan_shots
-from visattn.data.generated.sushi.rendering import render_shots
+from visattn.data.generated.sushi.plan import Scene, plan_shots
 
 SHEET_VARIANTS = tuple(name for name in TEST_VARIANTS if name != "only_fg_grey")
 
@@ -72,6 +71,6 @@ def _variant_tiles(*, size: int, seed: int) -> tuple[list[Picture], tuple[str, .
     parameters = SushiParameters(
         size=size, rho=1.0, train=0, val=0, test=3, seed=seed, variants=SHEET_VARIANTS
     )
-    shots: tuple[Shot, ...] = list(plan_shots(parameters))[2]
-    tiles = [picture for picture, _ in render_shots(shots, size=size, noise=False)]
+    scenes = [shot.scene for shot in list(plan_shots(parameters))[2]]
+    tiles = [picture for picture, _ in render_together(scenes, size=size, noise=False)]
     return tiles, SHEET_VARIANTS

@@ -11,28 +11,7 @@ from rich.progress import track
 from visattn.basics.files import whole_file
 from visattn.data.generated.folder import cache_root, digest, only_writer
 from visattn.data.generated.tasty.composition import tasty_scenes
-from visattn.data.generated.tasty.layout import Layout
-from visattn.data.generated.tasty.parameters import TastyParameters
-
-
-@dataclass(frozen=True)
-class SceneSet:
-    """Scenes that are rendered alike, by the arguments of `tasty_scenes`."""
-
-    count: int
-    seed: int
-    size: int = 64
-    diners: int = 4
-    sushi: int = 1
-    distance: int | None = None
-    without_faces: bool = False
-    balanced: bool = True
-    colours: int = 6
-
-    @property
-    def layout(self) -> Layout:
-        """Sizes of rings and plates."""
-        return Layout(self.size, self.diners, self.sushi, self.distance)
+from visattn.data.generated.tasty.parameters import SceneSet, TastyParameters
 
 
 @dataclass(frozen=True)
@@ -69,9 +48,8 @@ def render_arrays(scenes: SceneSet, *, progress: bool = False) -> SceneArrays:
         >>> found.images.shape, found.answers.shape, found.rings.shape
         ((4, 64, 64, 3), (4, 2), (4, 4, 2))
     """
-    options = {key: value for key, value in asdict(scenes).items() if key != "count"}
     rows: list[tuple[NDArray[np.generic], ...]] = []
-    drawn = tasty_scenes(scenes.count, **options)
+    drawn = tasty_scenes(**asdict(scenes))
     for scene in track(drawn, "Rendering", total=scenes.count, disable=not progress):
         rings = [np.argwhere(ring > 127).mean(0) for ring in scene.rings]
         rows.append(

@@ -1,6 +1,6 @@
 """What decides a data set of tasty scenes, checked."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, final
 
@@ -15,14 +15,23 @@ _POOLS = 4  # of seeds: train, val, test, and the training scenes without faces
 
 
 @dataclass(frozen=True)
-class Part:
-    """Scenes of one split that are rendered alike: see `tasty_scenes`."""
+class SceneSet:
+    """Scenes that are rendered alike, by the arguments of `tasty_scenes`."""
 
-    split: str
     count: int
     seed: int
-    distance: int | None
+    size: int = 64
+    diners: int = 4
+    sushi: int = 1
+    distance: int | None = None
     without_faces: bool = False
+    balanced: bool = True
+    colours: int = 6
+
+    @property
+    def layout(self) -> Layout:
+        """Sizes of rings and plates."""
+        return Layout(self.size, self.diners, self.sushi, self.distance)
 
 
 @final
@@ -66,17 +75,25 @@ class TastyParameters(SceneParameters):
         return f"{self.size}px-{self.diners}diners-seed{self.seed}"
 
     @property
-    def parts(self) -> tuple[Part, ...]:
-        """What is rendered, in this order."""
-        train, val, test, empty = (_POOLS * self.seed + pool for pool in range(_POOLS))
-        parts = [Part("train", self.train, train, self.distance)]
-        if self.train_without_faces:
-            parts.append(Part("train", self.train_without_faces, empty, self.distance, True))
-        parts.append(Part("val", self.val, val, self.distance))
-        parts.append(Part("test", self.test, test, self.distance))
-        parts.append(Part("test_without_faces", self.test, test, self.distance, True))
-        parts += [Part(f"test_distance_{d}", self.test, test, d) for d in self.distances]
-        return tuple(parts)
+    def parts(self) -> tuple[tuple[str, SceneSet], ...]:
+        """What is rendered, in this order: splits and their scenes."""
+        train, val, test, empty = (
+            SceneSet(
+                count, _POOLS * self.seed + pool, self.size, self.diners, distance=self.distance
+            )
+            for pool, count in enumerate(
+                (self.train, self.val, self.test, self.train_without_faces)
+            )
+        )
+        without = replace(empty, without_faces=True)
+        return (
+            ("train", train),
+            *([("train", without)] if self.train_without_faces else []),
+            ("val", val),
+            ("test", test),
+            ("test_without_faces", replace(test, without_faces=True)),
+            *((f"test_distance_{d}", replace(test, distance=d)) for d in self.distances),
+        )
 
 
 def tasty_cache(parameters: TastyParameters) -> Path:

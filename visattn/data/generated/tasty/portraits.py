@@ -7,7 +7,7 @@ import numpy as np
 from visattn.data.generated.pictures import Colour
 from visattn.data.generated.sushi.drawing.noise import Field, smoothstep
 from visattn.data.generated.sushi.drawing.shading import Finish, Light
-from visattn.data.generated.sushi.drawing.shapes import coverage, disc, lobed_disc, oval
+from visattn.data.generated.sushi.drawing.shapes import coverage, disc, lobed_disc, oval, turned
 from visattn.data.generated.tasty.cutouts import SUPERSAMPLING, Cutout, Sheet
 from visattn.data.generated.tasty.palette import CLOTHES, CUSHION, HAIRS, RGB, SKINS
 
@@ -93,9 +93,9 @@ def _draw_person(sheet: Sheet, person: Person, *, smiles: bool) -> Field:
     opening = coverage(disc(sheet.x, sheet.y, radius=0.97), sheet.unit)
     shoulders = oval(sheet.x, sheet.y - 1.0, a=0.72, b=0.42)
     sheet.lay(CLOTHES[person.clothes], shoulders, finish=_SKIN, inside=opening)
-    c, s = np.float32(np.cos(person.tilt)), np.float32(np.sin(person.tilt))
     x, y = sheet.x - np.float32(person.shift[0]), sheet.y - np.float32(person.shift[1])
-    u, v = (x * c + y * s) / np.float32(person.width), y * c - x * s
+    u, v = turned(x, y, person.tilt)
+    u = u / np.float32(person.width)
     behind = _hair_behind(style, u, v)
     covered = sheet.lay(hair, behind, finish=_HAIR, relief=0.3 * _bulge(behind), inside=opening)
     head = oval(u, v - 0.05, a=0.54, b=0.58)

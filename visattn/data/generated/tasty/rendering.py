@@ -2,6 +2,7 @@
 
 import csv
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 
 from rich.progress import track
@@ -20,19 +21,11 @@ def render_all(root: Path, parameters: TastyParameters, *, progress: bool) -> No
         writer = csv.writer(handle)
         writer.writerow(COLUMNS)
         numbers: Counter[str] = Counter()
-        for part in parameters.parts:
-            scenes = tasty_scenes(
-                part.count,
-                size=parameters.size,
-                diners=parameters.diners,
-                distance=part.distance,
-                without_faces=part.without_faces,
-                seed=part.seed,
-            )
-            text = f"Rendering {part.split}"
+        for split, part in parameters.parts:
+            scenes, text = tasty_scenes(**asdict(part)), f"Rendering {split}"
             for scene in track(scenes, text, total=part.count, disable=not progress):
-                writer.writerow(_write(root / part.split, f"{numbers[part.split]:05d}", scene))
-                numbers[part.split] += 1
+                writer.writerow(_write(root / split, f"{numbers[split]:05d}", scene))
+                numbers[split] += 1
 
 
 def _write(root: Path, name: str, scene: TastyScene) -> tuple[object, ...]:

@@ -62,8 +62,8 @@ def render_setting(number: int, seed: int, *, size: int, plate: int, pieces: int
     light = dataclasses.replace(
         drawn, white_balance=(red, green, blue), exposure=drawn.exposure**0.5
     )
-    ground = Ground.of(size, light=light, rng=np.random.default_rng([seed, 0x7AB1E]))
-    table = ground.developed(TABLES[number % len(TABLES)](ground), size=size)
+    ground = Ground(size, light, np.random.default_rng([seed, 0x7AB1E]))
+    table = ground.developed(TABLES[number % len(TABLES)](ground))
     rng = np.random.default_rng([seed, 0xB021])
     buri = tuple(
         _cut(int(rng.integers(2**40)), light, length=round(LENGTH * plate)) for _ in range(pieces)

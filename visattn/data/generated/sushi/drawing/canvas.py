@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 
 from visattn.data.generated.sushi import variety
 from visattn.data.generated.sushi.drawing.noise import Field, fractal_noise
-from visattn.data.generated.sushi.drawing.shading import Light, Planes, develop
+from visattn.data.generated.sushi.drawing.shading import Finish, Light, Planes, develop, shade
 from visattn.data.optional import cv2
 
 Outline = Callable[[Field, Field], Field]
@@ -72,6 +73,11 @@ class Frame:
         colour = colour + self.rng.normal(0, spread, 3)
         return np.square(np.clip(colour, 0.02, 1.0)).astype(np.float32).reshape(3, 1, 1)
 
+    def shade(self, albedo: Planes, relief: Field, finish: Finish) -> Planes:
+        """Shade a height field given in half-lengths."""
+        height = (relief * self.unit).astype(np.float32)
+        return shade(albedo.astype(np.float32), height, self.light, finish)
+
 
 class Canvas:
     """Layers laid one over the other: colours times alpha, and alpha."""
@@ -131,19 +137,7 @@ def dome(distance: Field, width: float) -> Field:
     return np.sqrt(np.maximum(1 - t * t, 0))
 
 
-def swept(
-    frame: Frame,
-    outline: Outline,
-    *,
-    low: float,
-    high: float,
-    steps: int = 5,
-) -> Field:
-    """Signed distance of a flat shape pulled upwards from height ``low`` to ``high``."""
-    distance = None
-    for elevation in np.linspace(low, high, steps):
-        here = outline(*frame.at(float(elevation)))
-        distance = here if distance is None else np.minimum(distance, here)
-    if distance is None:
-        raise ValueError(f"steps must be at least 1, got {steps}")
-    return distance
+def swept(frame: Frame, outline: Outline, *, high: float) -> Field:
+    """Signed distance of a flat shape pulled upwards from the plate to a height."""
+    heights = np.linspace(0.0, high, 5).tolist()
+    return reduce(np.minimum, (outline(*frame.at(height)) for height in heights))

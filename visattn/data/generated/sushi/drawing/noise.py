@@ -50,16 +50,12 @@ def fractal_noise(
         field += np.float32(strength) * rng.standard_normal((rows, columns), np.float32)
     # Enlarging smooths; 1.35 brings the standard deviation back to about 1.
     scale = np.float32(1.35 / np.sqrt(variance))
-    return enlarge(field * scale, height, width)
-
-
-def enlarge(grid: Field, height: int, width: int) -> Field:
-    """Bring a small grid to the size of the picture without aliasing."""
-    shrinks = grid.shape[0] > height or grid.shape[1] > width
+    field = field * scale
+    shrinks = field.shape[0] > height or field.shape[1] > width
     how = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
-    if not shrinks and height * width > 4 * grid.size > 4096:
+    if not shrinks and height * width > 4 * field.size > 4096:
         how = cv2.INTER_LINEAR
-    return cv2.resize(grid, (width, height), interpolation=how)
+    return cv2.resize(field, (width, height), interpolation=how)
 
 
 def stretched_noise(

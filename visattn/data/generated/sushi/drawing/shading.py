@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from visattn.data.generated.sushi import variety
 from visattn.data.generated.sushi.drawing.noise import Field, smoothstep
@@ -30,6 +30,12 @@ class Light:
     white_balance: tuple[float, float, float] = (1.0, 1.0, 1.0)
     softness: float = 1.0
 
+    def shadow(self, height: float) -> tuple[float, float]:
+        """How far, (right, down), the shadow of something so high falls from its foot."""
+        x, y, z = self.direction
+        reach = height / z
+        return -x * reach, -y * reach
+
 
 def sample_light(seed: int) -> Light:
     """Draw the light of a scene, within the ranges of :mod:`visattn.data.generated.sushi.variety`.
@@ -54,7 +60,7 @@ def sample_light(seed: int) -> Light:
     )
 
 
-def linear(rgb: tuple[float, float, float]) -> Planes:
+def linear(rgb: ArrayLike) -> Planes:
     """A colour as the eye names it, in [0, 1], as linear light (3, 1, 1); gamma 2."""
     return np.square(np.asarray(rgb, np.float32)).reshape(3, 1, 1)
 
@@ -84,14 +90,6 @@ class Finish:
     wrap: float = 0.0
 
 
-def normals(height: Field) -> tuple[Field, Field, Field]:
-    """Unit normals (right, down, towards the viewer) of a height field, both in pixels."""
-    gx = cv2.Sobel(height, cv2.CV_32F, 1, 0, ksize=3, scale=0.125)
-    gy = cv2.Sobel(height, cv2.CV_32F, 0, 1, ksize=3, scale=0.125)
-    nz = 1.0 / np.sqrt(gx * gx + gy * gy + 1.0)
-    return -gx * nz, -gy * nz, nz
-
-
 def shade(
     albedo: Planes,
     height: Field,
@@ -113,7 +111,10 @@ def shade(
     Returns:
         Linear light, (3, height, width).
     """
-    nx, ny, nz = normals(height)
+    gx = cv2.Sobel(height, cv2.CV_32F, 1, 0, ksize=3, scale=0.125)
+    gy = cv2.Sobel(height, cv2.CV_32F, 0, 1, ksize=3, scale=0.125)
+    nz = 1.0 / np.sqrt(gx * gx + gy * gy + 1.0)
+    nx, ny = -gx * nz, -gy * nz
     lx, ly, lz = (np.float32(value) for value in light.direction)
     cosine = nx * lx + ny * ly + nz * lz
     wrap = np.float32(finish.wrap)

@@ -5,6 +5,12 @@ import numpy as np
 from visattn.data.generated.sushi.drawing.noise import Field
 
 
+def turned(x: Field, y: Field, angle: float, *, unit: float = 1.0) -> tuple[Field, Field]:
+    """Coordinates in a frame turned by an angle, in lengths of ``unit``."""
+    c, s = np.float32(np.cos(angle) / unit), np.float32(np.sin(angle) / unit)
+    return x * c + y * s, y * c - x * s
+
+
 def disc(x: Field, y: Field, *, radius: float) -> Field:
     """Circle around the origin."""
     return np.sqrt(x * x + y * y) - np.float32(radius)
@@ -30,6 +36,12 @@ def rounded_box(x: Field, y: Field, *, a: float, b: float, radius: float) -> Fie
     qy = np.abs(y) - np.float32(b - radius)
     px, py = np.maximum(qx, 0), np.maximum(qy, 0)
     return np.sqrt(px * px + py * py) + np.minimum(np.maximum(qx, qy), 0) - np.float32(radius)
+
+
+def octagon(x: Field, y: Field, *, radius: float) -> Field:
+    """Regular octagon around a circle of the given radius."""
+    ax, ay = np.abs(x), np.abs(y)
+    return np.maximum(np.maximum(ax, ay), (ax + ay) * np.float32(0.70711)) - np.float32(radius)
 
 
 def leaf(x: Field, y: Field, *, a: float, b: float) -> Field:

@@ -1,12 +1,14 @@
 """Nigiri: a slice over a ball of rice. Six kinds share this silhouette; the slice differs."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from visattn.data.generated.sushi import variety
 from visattn.data.generated.sushi.drawing.canvas import Canvas, Frame, dome, swept
 from visattn.data.generated.sushi.drawing.noise import Field, smoothstep
-from visattn.data.generated.sushi.drawing.shading import Finish, shade
-from visattn.data.generated.sushi.drawing.shapes import coverage, leaf, rounded_box
+from visattn.data.generated.sushi.drawing.shading import Finish
+from visattn.data.generated.sushi.drawing.shapes import coverage, leaf, rounded_box, turned
 from visattn.data.generated.sushi.food.nori import nori_surface
 from visattn.data.generated.sushi.food.rice import grains, rice_surface
 from visattn.data.generated.sushi.food.slices import SLICES
@@ -44,7 +46,7 @@ def draw_nigiri(frame: Frame, kind: str) -> Canvas:
 
     # Rice.
     cut = grains(frame)
-    rice = swept(frame, rice_outline, low=0.0, high=RICE_HEIGHT - 0.04) - 0.07 * (cut[0] - 0.5)
+    rice = swept(frame, rice_outline, high=RICE_HEIGHT - 0.04) - 0.07 * (cut[0] - 0.5)
     rice_alpha = coverage(rice, frame.unit)
     canvas.add(rice_surface(frame, 0.34 * dome(rice, 0.30), cut), rice_alpha)
 
@@ -62,20 +64,17 @@ def draw_nigiri(frame: Frame, kind: str) -> Canvas:
         _draw_tail(canvas, frame)
 
     across = v + bend * u * u
-    surface = slice_.paint(u, across)
+    albedo, bump = slice_.paint(u, across)
+    fresh = rng.uniform(*variety.DRYNESS)
+    finish = replace(
+        slice_.finish, specular=slice_.finish.specular * fresh, window=slice_.finish.window * fresh
+    )
     rise = dome(body, 0.10 if square else 0.26) * (0.12 if square else 0.20)
     crown = (0.05 if square else 0.16) * np.clip(1 - (across / 0.5) ** 2, 0, 1)
-    relief = rise + crown - 0.05 * u * u + surface.bump
+    relief = rise + crown - 0.05 * u * u + bump
     # The cut side below the top is a little darker.
     side = smoothstep(-0.01, 0.035, top) * 0.22
-    albedo = surface.albedo * (1 - side)
-    planes = shade(
-        albedo.astype(np.float32),
-        (relief * frame.unit).astype(np.float32),
-        frame.light,
-        surface.finish,
-    )
-    canvas.add(planes, alpha)
+    canvas.add(frame.shade(albedo * (1 - side), relief, finish), alpha)
     if slice_.belt:
         _draw_belt(canvas, frame, np.minimum(body, rice), rise + crown)
     return canvas
@@ -96,19 +95,14 @@ def _draw_tail(canvas: Canvas, frame: Frame) -> None:
     u0, v0 = frame.at(0.10)
     for angle in (0.50, -0.50, 0.0):
         turn = angle * rng.uniform(0.75, 1.2)
-        c, s = np.float32(np.cos(turn)), np.float32(np.sin(turn))
-        u = (u0 - 0.92) * c + v0 * s - 0.20
-        v = -(u0 - 0.92) * s + v0 * c
+        u, v = turned(u0 - 0.92, v0, turn)
+        u = u - 0.20
         blade = leaf(u, v, a=0.30, b=0.105)
         ribs = 0.5 + 0.5 * np.cos(v * 90)
         albedo = tone * (0.75 + 0.25 * ribs - 0.5 * smoothstep(0.05, 0.32, u))
-        relief = (0.10 * dome(blade, 0.08) + 0.006 * ribs) * frame.unit
-        planes = shade(
-            np.clip(albedo, 0.01, 1).astype(np.float32),
-            relief.astype(np.float32),
-            frame.light,
-            Finish(specular=0.25, gloss=30, window=0.10),
-        )
+        relief = 0.10 * dome(blade, 0.08) + 0.006 * ribs
+        finish = Finish(specular=0.25, gloss=30, window=0.10)
+        planes = frame.shade(np.clip(albedo, 0.01, 1), relief, finish)
         canvas.add(planes, coverage(blade, frame.unit))
 
 

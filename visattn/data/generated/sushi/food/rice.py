@@ -6,7 +6,7 @@ import numpy as np
 
 from visattn.data.generated.sushi.drawing.canvas import Frame
 from visattn.data.generated.sushi.drawing.noise import Field, smoothstep
-from visattn.data.generated.sushi.drawing.shading import Finish, Planes, shade
+from visattn.data.generated.sushi.drawing.shading import Finish, Planes
 from visattn.data.optional import cv2
 
 TILE = 384
@@ -74,5 +74,4 @@ def rice_surface(frame: Frame, body: Field, cut: tuple[Field, Field] | None = No
     # Gaps between grains are deep and warm; single grains differ a little.
     gap = smoothstep(0.15, 0.62, height)
     albedo = tone * (0.46 + 0.44 * gap + 0.10 * bright)
-    relief = (body + 0.15 * height) * np.float32(frame.unit)
-    return shade(albedo, relief, frame.light, Finish(specular=0.16, gloss=24, wrap=0.35))
+    return frame.shade(albedo, body + 0.15 * height, Finish(specular=0.16, gloss=24, wrap=0.35))

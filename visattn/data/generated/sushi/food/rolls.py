@@ -5,8 +5,8 @@ import numpy as np
 from visattn.data.generated.sushi import variety
 from visattn.data.generated.sushi.drawing.canvas import Canvas, Frame, dome, mix, swept
 from visattn.data.generated.sushi.drawing.noise import Field, smoothstep
-from visattn.data.generated.sushi.drawing.shading import Finish, Light, Planes, gleam, linear, shade
-from visattn.data.generated.sushi.drawing.shapes import coverage, disc, rounded_box
+from visattn.data.generated.sushi.drawing.shading import Finish, Light, Planes, gleam, linear
+from visattn.data.generated.sushi.drawing.shapes import coverage, disc, rounded_box, turned
 from visattn.data.generated.sushi.food.nori import nori_surface
 from visattn.data.generated.sushi.food.rice import rice_surface
 
@@ -26,7 +26,7 @@ def draw_ikura(frame: Frame) -> Canvas:
         bent = v + bend * u * u
         return rounded_box(u, bent, a=0.90, b=0.48 * wide, radius=0.45 * wide) + wobble
 
-    wall = swept(frame, outline, low=0.0, high=high)
+    wall = swept(frame, outline, high=high)
     canvas.add(nori_surface(frame, 0.30 * dome(wall, 0.22)), coverage(wall, frame.unit))
     inside = outline(*frame.at(high)) + 0.055
     canvas.add(rice_surface(frame, 0.05 * dome(inside, 0.2)) * 0.55, coverage(inside, frame.unit))
@@ -47,12 +47,9 @@ def _roe_places(
         if not fits.any():
             continue
         u, v = u[fits], v[fits]
-        if places:
-            taken = np.asarray(places)
-            gaps = (u[:, None] - taken[:, 0]) ** 2 + (v[:, None] - taken[:, 1]) ** 2
-            best = int(gaps.min(1).argmax())
-        else:
-            best = 0
+        taken = np.reshape(places, (-1, 2))
+        gaps = (u[:, None] - taken[:, 0]) ** 2 + (v[:, None] - taken[:, 1]) ** 2
+        best = int(gaps.min(1, initial=np.inf).argmax())
         places.append((float(u[best]), float(v[best])))
     return [(u, v - bend * u * u) for u, v in places]
 
@@ -137,7 +134,7 @@ def _draw_roll(
     def outline(u: Field, v: Field) -> Field:
         return disc((u - u0) * oval, (v - v0) / oval, radius=radius) + wobble
 
-    wall = swept(frame, outline, low=0.0, high=high)
+    wall = swept(frame, outline, high=high)
     canvas.add(nori_surface(frame, 0.35 * dome(wall, 0.24)), coverage(wall, frame.unit))
     u, v = frame.at(high)
     face = outline(u, v) + 0.035 * radius / 0.5 + 0.012
@@ -154,8 +151,7 @@ def _draw_cucumber(
     ratio = shared.uniform(0.72, 1.0)
     turn = rng.uniform(0, 2 * np.pi)
     du, dv = (rng.uniform(-0.12, 0.12, 2) * radius).tolist()
-    c, s = np.float32(np.cos(turn)), np.float32(np.sin(turn))
-    x, y = ((u - du) * c + (v - dv) * s) / size, (-(u - du) * s + (v - dv) * c) / size
+    x, y = (along / size for along in turned(u - du, v - dv, turn))
     wobble = 0.05 * frame.noise(cells=(6, 6), octaves=2)
     core = rounded_box(x, y, a=1.0, b=ratio, radius=0.45) + wobble
     flesh = frame.tone(((0.72, 0.84, 0.48), (0.80, 0.88, 0.62), (0.64, 0.78, 0.42)))
@@ -166,8 +162,7 @@ def _draw_cucumber(
     albedo = mix(albedo, skin, smoothstep(0.62, 0.78, x))
     seeds = np.exp(-(((x + 0.55) / 0.16) ** 2)) * smoothstep(0.2, 0.9, np.cos(y * 9))
     albedo = mix(albedo, linear((0.92, 0.93, 0.76)), 0.8 * seeds)
-    relief = (0.05 * dome(core, 0.4) + 0.006 * noise) * frame.unit
     finish = Finish(specular=0.25, gloss=30, window=0.22, wrap=0.2)
-    planes = shade(albedo.astype(np.float32), relief.astype(np.float32), frame.light, finish)
+    planes = frame.shade(albedo, 0.05 * dome(core, 0.4) + 0.006 * noise, finish)
     canvas.darken(1 - 0.35 * np.clip(1 - np.maximum(core, 0) * 5, 0, 1))
     canvas.add(planes, coverage(core, frame.unit * size))

@@ -12,42 +12,25 @@ from visattn.data.generated.sushi.drawing.shading import Finish, Planes, linear
 
 
 @dataclass(frozen=True)
-class Surface:
-    """A painted slice.
-
-    Args:
-        albedo: linear colours (3, height, width).
-        bump: fine relief in half-lengths.
-        finish: how it answers light.
-    """
-
-    albedo: Planes
-    bump: Field
-    finish: Finish
-
-
-@dataclass(frozen=True)
 class Slice:
     """A kind of slice.
 
     Args:
-        paint: from coordinates on the slice (along, across) to its surface.
+        paint: from coordinates on the slice (along, across) to its linear colours (3, height,
+            width) and its fine relief in half-lengths.
+        finish: how it answers light when it is fresh.
         thickness: in half-lengths.
         squareness: whether it is cut as a block.
         belt: whether a belt of nori holds it.
         tail: whether a prawn's tail shows.
     """
 
-    paint: Callable[[Field, Field], Surface]
-    thickness: float = 0.10
+    paint: Callable[[Field, Field], tuple[Planes, Field]]
+    finish: Finish
+    thickness: float
     squareness: bool = False
     belt: bool = False
     tail: bool = False
-
-
-def _wet(frame: Frame, *, specular: float, gloss: float, window: float) -> Finish:
-    fresh = frame.rng.uniform(*variety.DRYNESS)
-    return Finish(specular=specular * fresh, gloss=gloss, window=window * fresh, wrap=0.25)
 
 
 def _mottled(frame: Frame, tone: Planes, noise: Field) -> Planes:
@@ -64,7 +47,7 @@ def buri(frame: Frame) -> Slice:
     slant = rng.uniform(0.5, 1.1) * float(rng.choice([-1.0, 1.0]))
     pitch = rng.uniform(2.0, 2.8)
 
-    def paint(u: Field, v: Field) -> Surface:
+    def paint(u: Field, v: Field) -> tuple[Planes, Field]:
         noise = frame.noise(cells=(3, 3), octaves=4)
         w = np.float32(side) * v
         seams = lines(pitch * (u * slant + 0.9 * np.abs(v + 0.5)) + 0.22 * noise, 0.24)
@@ -74,13 +57,10 @@ def buri(frame: Frame) -> Slice:
         albedo = mix(albedo, blood * deep, red)
         skin = smoothstep(0.40, 0.46, w)
         albedo = mix(albedo, linear((0.80, 0.72, 0.70)), 0.55 * skin)
-        return Surface(
-            albedo,
-            0.006 * noise - 0.006 * seams,
-            _wet(frame, specular=0.30, gloss=36, window=0.30),
-        )
+        return albedo, 0.006 * noise - 0.006 * seams
 
-    return Slice(paint, thickness=0.10)
+    finish = Finish(specular=0.30, gloss=36, window=0.30, wrap=0.25)
+    return Slice(paint, finish, thickness=0.10)
 
 
 def maguro(frame: Frame) -> Slice:
@@ -91,19 +71,16 @@ def maguro(frame: Frame) -> Slice:
     pitch = rng.uniform(4.2, 6.0)
     fat = rng.uniform(0.25, 0.55)
 
-    def paint(u: Field, v: Field) -> Surface:
+    def paint(u: Field, v: Field) -> tuple[Planes, Field]:
         noise = frame.noise(cells=(3, 3), octaves=4)
         seams = lines(pitch * (v + slant * u) + 0.16 * noise, 0.30)
         albedo = _mottled(frame, tone, 1.6 * noise)
         pale = np.minimum(tone * 1.25 + 0.16, 1.0)
         albedo = mix(albedo, pale, np.float32(fat) * seams)
-        return Surface(
-            albedo,
-            0.006 * noise - 0.005 * seams,
-            _wet(frame, specular=0.32, gloss=40, window=0.34),
-        )
+        return albedo, 0.006 * noise - 0.005 * seams
 
-    return Slice(paint, thickness=0.11)
+    finish = Finish(specular=0.32, gloss=40, window=0.34, wrap=0.25)
+    return Slice(paint, finish, thickness=0.11)
 
 
 def salmon(frame: Frame) -> Slice:
@@ -114,7 +91,7 @@ def salmon(frame: Frame) -> Slice:
     slope = rng.uniform(0.7, 1.3) * float(rng.choice([-1.0, 1.0]))
     pitch = rng.uniform(2.4, 3.4)
 
-    def paint(u: Field, v: Field) -> Surface:
+    def paint(u: Field, v: Field) -> tuple[Planes, Field]:
         noise = frame.noise(cells=(3, 3), octaves=4)
         bow = np.sqrt((v - point) ** 2 + 0.004)
         phase = pitch * (u + slope * bow) + 0.10 * noise
@@ -122,13 +99,10 @@ def salmon(frame: Frame) -> Slice:
         halo = lines(phase, 0.9)
         albedo = _mottled(frame, tone, noise)
         albedo = mix(albedo, linear((1.0, 0.88, 0.78)), 0.78 * seams + 0.12 * halo)
-        return Surface(
-            albedo,
-            0.005 * noise + 0.008 * seams,
-            _wet(frame, specular=0.30, gloss=36, window=0.32),
-        )
+        return albedo, 0.005 * noise + 0.008 * seams
 
-    return Slice(paint, thickness=0.11)
+    finish = Finish(specular=0.30, gloss=36, window=0.32, wrap=0.25)
+    return Slice(paint, finish, thickness=0.11)
 
 
 def tamago(frame: Frame) -> Slice:
@@ -138,20 +112,18 @@ def tamago(frame: Frame) -> Slice:
     pitch = rng.uniform(4.5, 6.5)
     toasted = rng.uniform(0.1, 0.6)
 
-    def paint(u: Field, v: Field) -> Surface:
+    def paint(u: Field, v: Field) -> tuple[Planes, Field]:
         noise = frame.noise(cells=(5, 5), octaves=4)
         layers = lines(pitch * v + 0.10 * noise, 0.35)
         albedo = _mottled(frame, tone, 1.2 * noise)
         albedo = mix(albedo, linear((0.86, 0.60, 0.20)), 0.28 * layers)
         brown = smoothstep(0.4, 1.8, noise) * np.float32(toasted)
         albedo = mix(albedo, linear((0.74, 0.47, 0.18)), brown)
-        return Surface(
-            albedo,
-            0.007 * noise - 0.008 * layers,
-            _wet(frame, specular=0.14, gloss=14, window=0.06),
-        )
+        return albedo, 0.007 * noise - 0.008 * layers
 
-    return Slice(paint, thickness=0.22, squareness=True, belt=rng.uniform() < variety.TAMAGO_BELT)
+    finish = Finish(specular=0.14, gloss=14, window=0.06, wrap=0.25)
+    belt = rng.uniform() < variety.TAMAGO_BELT
+    return Slice(paint, finish, thickness=0.22, squareness=True, belt=belt)
 
 
 def ebi(frame: Frame) -> Slice:
@@ -163,7 +135,7 @@ def ebi(frame: Frame) -> Slice:
     bow = rng.uniform(0.3, 0.9)
     phase0 = rng.uniform()
 
-    def paint(u: Field, v: Field) -> Surface:
+    def paint(u: Field, v: Field) -> tuple[Planes, Field]:
         noise = frame.noise(cells=(4, 4), octaves=4)
         phase = pitch * (u - bow * v * v) + phase0 + 0.09 * noise
         wave = 0.5 + 0.5 * np.cos(2 * np.pi * phase)
@@ -174,13 +146,10 @@ def ebi(frame: Frame) -> Slice:
         albedo = mix(albedo, linear((1.0, 0.95, 0.92)), 0.12 * threads)
         seam = np.exp(-((v / 0.03) ** 2))
         albedo = albedo * (1 - 0.22 * seam)
-        return Surface(
-            albedo,
-            0.020 * wave - 0.035 * seam + 0.004 * noise,
-            _wet(frame, specular=0.24, gloss=28, window=0.22),
-        )
+        return albedo, 0.020 * wave - 0.035 * seam + 0.004 * noise
 
-    return Slice(paint, thickness=0.08, tail=True)
+    finish = Finish(specular=0.24, gloss=28, window=0.22, wrap=0.25)
+    return Slice(paint, finish, thickness=0.08, tail=True)
 
 
 def ika(frame: Frame) -> Slice:
@@ -191,7 +160,7 @@ def ika(frame: Frame) -> Slice:
     slant = rng.uniform(0.75, 1.25)
     cross = rng.uniform(0.0, 0.8)
 
-    def paint(u: Field, v: Field) -> Surface:
+    def paint(u: Field, v: Field) -> tuple[Planes, Field]:
         noise = frame.noise(cells=(3, 3), octaves=3)
         one = lines(pitch * (u * slant + v) + 0.05 * noise, 0.24)
         other = lines(0.8 * pitch * (u * slant - v) + 0.05 * noise, 0.20)
@@ -200,13 +169,10 @@ def ika(frame: Frame) -> Slice:
         albedo = _mottled(frame, tone, 0.8 * noise)
         albedo = mix(albedo, albedo * linear((0.88, 0.91, 0.95)), smoothstep(0.15, 0.5, np.abs(v)))
         albedo = mix(albedo, albedo * linear((0.80, 0.79, 0.81)), 0.8 * scores)
-        return Surface(
-            albedo,
-            0.005 * noise - 0.013 * scores,
-            _wet(frame, specular=0.42, gloss=50, window=0.60),
-        )
+        return albedo, 0.005 * noise - 0.013 * scores
 
-    return Slice(paint, thickness=0.11, belt=rng.uniform() < variety.IKA_BELT)
+    finish = Finish(specular=0.42, gloss=50, window=0.60, wrap=0.25)
+    return Slice(paint, finish, thickness=0.11, belt=rng.uniform() < variety.IKA_BELT)
 
 
 SLICES: dict[str, Callable[[Frame], Slice]] = {

@@ -7,7 +7,7 @@ import numpy as np
 from visattn.data.generated.sushi.drawing.canvas import mix
 from visattn.data.generated.sushi.drawing.noise import Field, smoothstep
 from visattn.data.generated.sushi.drawing.shading import Finish, Planes
-from visattn.data.generated.sushi.drawing.shapes import coverage
+from visattn.data.generated.sushi.drawing.shapes import coverage, turned
 from visattn.data.generated.sushi.table.plates import soft_shadow
 from visattn.data.generated.sushi.table.tables import Ground
 
@@ -25,9 +25,8 @@ def lay_chopsticks(ground: Ground, behind: Planes) -> Planes:
     away, spread, slip = rng.uniform(0.42, 0.46), rng.uniform(0.034, 0.046), rng.uniform(-0.2, 0.2)
     distance, height, along = _rods(ground, place, turn, away=away, spread=spread, slip=slip)
     alpha = coverage(distance, ground.pixels)
-    lx, ly, lz = ground.light.direction
-    reach = 0.016 * ground.pixels / lz
-    shadow = soft_shadow(alpha, (-lx * reach, -ly * reach), blur=0.007 * ground.pixels)
+    far = ground.light.shadow(0.016 * ground.pixels)
+    shadow = soft_shadow(alpha, far, blur=0.007 * ground.pixels)
     albedo: Planes = ground.colour(wood) * np.ones_like(distance)
     ring = smoothstep(0.014, 0.008, np.abs(along - np.float32(0.30 * LENGTH)))
     albedo = mix(albedo, ground.colour(GOLD), 0.8 * ring)
@@ -43,11 +42,10 @@ def _rods(
     rods = []
     for side in (-0.5, 0.5):
         angle = place + math.pi / 2 + turn + 0.05 * side
-        c, s = np.float32(math.cos(angle)), np.float32(math.sin(angle))
         x = ground.x - np.float32(math.cos(place) * (away + side * spread))
         y = ground.y - np.float32(math.sin(place) * (away + side * spread))
-        u = x * c + y * s - np.float32(slip)
-        v = y * c - x * s
+        u, v = turned(x, y, angle)
+        u = u - np.float32(slip)
         radius = THIN + (THICK - THIN) * np.clip(u / LENGTH + 0.5, 0, 1)
         distance = np.maximum(np.abs(v) - radius, np.abs(u) - np.float32(LENGTH / 2))
         rods.append((distance, 0.9 * np.sqrt(np.maximum(radius * radius - v * v, 0)), u))

@@ -15,7 +15,14 @@ from visattn.data.generated.sushi import variety
 from visattn.data.generated.sushi.drawing.canvas import dome, mix
 from visattn.data.generated.sushi.drawing.noise import Field, fractal_noise, lines, smoothstep
 from visattn.data.generated.sushi.drawing.shading import Finish, Planes, linear, shade
-from visattn.data.generated.sushi.drawing.shapes import coverage, disc, leaf, lobed_disc, oval
+from visattn.data.generated.sushi.drawing.shapes import (
+    coverage,
+    disc,
+    leaf,
+    lobed_disc,
+    oval,
+    turned,
+)
 from visattn.data.generated.sushi.table.plates import soft_shadow
 from visattn.data.generated.sushi.table.tables import Ground
 
@@ -36,8 +43,7 @@ class Patch:
     def colour(self, rgb: Colour) -> Planes:
         """A colour near the given one, as linear light."""
         near = np.asarray(rgb) + self.rng.normal(0, variety.GARNISH_COLOUR_SPREAD, 3)
-        r, g, b = np.clip(near, 0.02, 1).tolist()
-        return linear((r, g, b))
+        return linear(np.clip(near, 0.02, 1))
 
 
 @dataclass(frozen=True)
@@ -58,10 +64,8 @@ def ginger(patch: Patch) -> Piece:
     albedo: Planes = petal * np.ones_like(patch.x)
     for number in range(4):
         angle = patch.rng.uniform(0, math.pi)
-        c, s = np.float32(math.cos(angle)), np.float32(math.sin(angle))
-        dx, dy = patch.rng.uniform(-0.32, 0.32, 2).tolist()
-        x, y = patch.x - np.float32(dx), patch.y - np.float32(dy)
-        u, v = x * c + y * s, y * c - x * s
+        dx, dy = patch.rng.uniform(-0.32, 0.32, 2).astype(np.float32)
+        u, v = turned(patch.x - dx, patch.y - dy, angle)
         one = oval(u, v + 0.35 * u * u - 0.1, a=0.62, b=0.36) + wobble
         inside = coverage(one, 8.0)
         folds = np.sin(9 * u + 5 * v)
@@ -223,20 +227,16 @@ def _lay(
     rng = np.random.default_rng(ground.rng.integers(2**63))
     if bottom - top < 3 or right - left < 3:
         return
-    x: Field = ((np.arange(left, right, dtype=np.float32) + 0.5) / side - where[0])[
-        None, :
-    ] / radius
-    y: Field = ((np.arange(top, bottom, dtype=np.float32) + 0.5) / side - where[1])[
-        :, None
-    ] / radius
-    c, s = np.float32(math.cos(turn)), np.float32(math.sin(turn))
-    piece = draw(Patch(x * c + y * s, y * c - x * s, rng))
+    x, y = (
+        ((np.arange(low, high, dtype=np.float32) + 0.5) / side - middle) / radius
+        for low, high, middle in ((left, right, where[0]), (top, bottom, where[1]))
+    )
+    piece = draw(Patch(*turned(x[None, :], y[:, None], turn), rng))
     pixels = radius * side
     alpha = coverage(piece.distance, pixels)
     shaded = shade(piece.albedo, piece.height * np.float32(pixels), ground.light, piece.finish)
-    lx, ly, lz = ground.light.direction
-    far = 0.16 * pixels / lz
-    shadow = soft_shadow(alpha, (-lx * far, -ly * far), blur=0.14 * pixels, shrink=2)
+    far = ground.light.shadow(0.16 * pixels)
+    shadow = soft_shadow(alpha, far, blur=0.14 * pixels, shrink=2)
     here = planes[:, top:bottom, left:right]
     here *= 1 - 0.5 * shadow
     here += (shaded - here) * alpha

@@ -12,6 +12,7 @@ from visattn.data.generated.sushi import variety
 from visattn.data.generated.sushi.drawing.canvas import mix
 from visattn.data.generated.sushi.drawing.noise import Field, lines, smoothstep, stretched_noise
 from visattn.data.generated.sushi.drawing.shading import Finish, Planes
+from visattn.data.generated.sushi.drawing.shapes import turned
 from visattn.data.generated.sushi.table.tables import Ground, Options
 from visattn.data.optional import cv2
 
@@ -79,9 +80,7 @@ def lay(ground: Ground, table: Planes, plate: Plate) -> Planes:
     angle = np.deg2rad(rng.uniform(-plate.turn, plate.turn))
     scale = rng.uniform(*variety.PLATE_SCALE)
     dx, dy = rng.uniform(-variety.PLATE_OFFSET, variety.PLATE_OFFSET, 2).tolist()
-    c, s = np.float32(np.cos(angle) / scale), np.float32(np.sin(angle) / scale)
-    x0, y0 = ground.x - np.float32(dx), ground.y - np.float32(dy)
-    x, y = x0 * c + y0 * s, y0 * c - x0 * s
+    x, y = turned(ground.x - np.float32(dx), ground.y - np.float32(dy), angle, unit=scale)
     distance = plate.shape(x, y) * np.float32(scale)
     alpha = np.clip(0.5 - distance * ground.pixels, 0, 1)
     place = Place(x, y, -distance)
@@ -94,11 +93,8 @@ def lay(ground: Ground, table: Planes, plate: Plate) -> Planes:
         height = height + plate.relief * ground.noise(cells=(6, 6), octaves=4)
     planes = ground.shade(albedo, height, plate.finish)
 
-    lx, ly, lz = ground.light.direction
-    reach = plate.thickness * ground.pixels / lz
-    shadow = soft_shadow(
-        alpha, (-lx * reach, -ly * reach), blur=0.016 * ground.pixels * ground.light.softness
-    )
+    far = ground.light.shadow(plate.thickness * ground.pixels)
+    shadow = soft_shadow(alpha, far, blur=0.016 * ground.pixels * ground.light.softness)
     contact = soft_shadow(alpha, (0.0, 0.0), blur=0.010 * ground.pixels)
     shaded = table * ((1 - 0.62 * shadow) * (1 - 0.35 * contact))
     return mix(shaded, planes, alpha)
@@ -210,9 +206,7 @@ def mended(ground: Ground, place: Place, tone: Colour, gold: Colour) -> Planes:
     width = 0.0075 * (1 + 0.35 * cloud)
     albedo = ground.colour(tone) * (1 + 0.02 * cloud)
     for _ in range(3):
-        angle = ground.rng.uniform(0, 2 * np.pi)
-        c, s = np.float32(np.cos(angle)), np.float32(np.sin(angle))
-        along, off = place.x * c + place.y * s, place.y * c - place.x * s
+        along, off = turned(place.x, place.y, ground.rng.uniform(0, 2 * np.pi))
         crack = np.abs(off + 0.030 * jag + np.float32(ground.rng.uniform(-0.08, 0.08)) * along)
         seam = smoothstep(1.0, 0.5, crack / np.maximum(width, 0.004)) * (along > -0.03)
         albedo = mix(albedo, ground.colour(gold), seam)

@@ -25,6 +25,7 @@ from visattn.data.generated.sushi.drawing.shading import (
     linear,
     shade,
 )
+from visattn.data.generated.sushi.drawing.shapes import turned
 from visattn.data.optional import cv2
 
 SUPERSAMPLING = 1.5
@@ -36,34 +37,29 @@ class Ground:
     """The picture's plane: ``x`` and ``y`` in units of its side, 0 in the middle.
 
     Args:
-        x: (size, size).
-        y: (size, size).
+        size: pixels of a side; all is drawn on `SUPERSAMPLING` as many, ``pixels``.
         light: of the scene.
         rng: of the background.
     """
 
-    x: Field
-    y: Field
+    size: int
     light: Light
     rng: np.random.Generator
 
-    @classmethod
-    def of(cls, size: int, *, light: Light, rng: np.random.Generator) -> "Ground":
-        """The plane of a picture with so many pixels a side, drawn on `SUPERSAMPLING` as many."""
-        fine = round(size * SUPERSAMPLING)
-        axis = ((np.arange(fine, dtype=np.float32) + 0.5) / fine - 0.5).astype(np.float32)
-        x, y = np.meshgrid(axis, axis)
-        return cls(x, y, light, rng)
+    def __post_init__(self) -> None:
+        self.pixels = round(self.size * SUPERSAMPLING)
+        axis = ((np.arange(self.pixels, dtype=np.float32) + 0.5) / self.pixels - 0.5).astype(
+            np.float32
+        )
+        self.x: Field
+        self.y: Field
+        self.x, self.y = np.meshgrid(axis, axis)
 
-    def developed(self, planes: Planes, *, size: int) -> Field:
+    def developed(self, planes: Planes) -> Field:
         """Linear light as display values (size, size, 3)."""
         packed = np.ascontiguousarray(develop(planes, self.light).transpose(1, 2, 0))
-        return np.clip(cv2.resize(packed, (size, size), interpolation=cv2.INTER_AREA), 0, 1)
-
-    @property
-    def pixels(self) -> int:
-        """Pixels of a side."""
-        return int(self.x.shape[0])
+        small = cv2.resize(packed, (self.size, self.size), interpolation=cv2.INTER_AREA)
+        return np.clip(small, 0, 1)
 
     def noise(self, *, cells: tuple[int, int] = (4, 4), octaves: int = 3) -> Field:
         """Fractal noise over the picture."""
@@ -73,14 +69,13 @@ class Ground:
     def turned(self, degrees: float) -> tuple[Field, Field]:
         """Coordinates in a frame turned by up to so many degrees and shifted at random."""
         angle = np.deg2rad(self.rng.uniform(-degrees, degrees))
-        c, s = np.float32(np.cos(angle)), np.float32(np.sin(angle))
         dx, dy = self.rng.uniform(-0.5, 0.5, 2).astype(np.float32)
-        return self.x * c + self.y * s + dx, self.y * c - self.x * s + dy
+        x, y = turned(self.x, self.y, angle)
+        return x + dx, y + dy
 
     def colour(self, rgb: Colour, *, spread: float = variety.STYLE_COLOUR_SPREAD) -> Planes:
         """A colour near the given one, as linear light."""
-        r, g, b = np.clip(np.asarray(rgb) + self.rng.normal(0, spread, 3), 0.01, 1.0)
-        return linear((float(r), float(g), float(b)))
+        return linear(np.clip(np.asarray(rgb) + self.rng.normal(0, spread, 3), 0.01, 1.0))
 
     def shade(self, albedo: Planes, height: Field, finish: Finish) -> Planes:
         """Shade a height field given in units of the picture's side."""
