@@ -67,25 +67,17 @@ def check_added(scores: Shape, *, mask: Tensor | None, bias: Tensor | None) -> N
         ValueError: the mask must be broadcastable to the scores (..., T, S) = (4, 1, 5), got
         (4, 5). For a padding mask of (N, S) give mask[:, None, :], or make it by length_mask.
     """
-    if mask is not None:
-        if mask.dtype != torch.bool:
-            raise TypeError(f"the mask must be boolean, True keeps; got {mask.dtype}")
-        if not _fits(mask.shape, scores):
+    if mask is not None and mask.dtype != torch.bool:
+        raise TypeError(f"the mask must be boolean, True keeps; got {mask.dtype}")
+    for name, added, hint in (
+        ("mask", mask, "a padding mask of (N, S) give mask[:, None, :], or make it by length_mask"),
+        ("bias", bias, "one number a source, (N, S), give bias[:, None, :]"),
+    ):
+        if added is not None and _broadcast(added.shape, scores) != tuple(scores):
             raise ValueError(
-                f"the mask must be broadcastable to the scores (..., T, S) = {tuple(scores)}, got"
-                f" {tuple(mask.shape)}. For a padding mask of (N, S) give mask[:, None, :], or"
-                " make it by length_mask."
+                f"the {name} must be broadcastable to the scores (..., T, S) = {tuple(scores)}, got"
+                f" {tuple(added.shape)}. For {hint}."
             )
-    if bias is not None and not _fits(bias.shape, scores):
-        raise ValueError(
-            f"the bias must be broadcastable to the scores (..., T, S) = {tuple(scores)}, got"
-            f" {tuple(bias.shape)}. For one number a source, (N, S), give bias[:, None, :]."
-        )
-
-
-def _fits(shape: Shape, whole: Shape) -> bool:
-    """Whether ``shape`` broadcasts to ``whole``, and to nothing greater."""
-    return _broadcast(shape, whole) == tuple(whole)
 
 
 def _broadcast(first: Shape, second: Shape) -> Shape | None:

@@ -37,7 +37,6 @@ def softmax_weights(
         (..., T, S), not negative, rows summing to 1 (or 0 where the mask keeps nothing).
 
     Example:
-        >>> import torch
         >>> softmax_weights(torch.zeros(1, 4), torch.randn(2, 4))
         tensor([[0.5000, 0.5000]])
 
@@ -143,7 +142,6 @@ def softmax_attention(
     See `fused_attention`, which takes a bias and dropout, too.
 
     Example:
-        >>> import torch
         >>> query, key, value = torch.randn(3, 2, 5, 8).unbind()
         >>> expected = softmax_weights(query, key) @ value
         >>> torch.allclose(softmax_attention(query, key, value), expected, atol=1e-6)
@@ -202,7 +200,6 @@ def efficient_features(query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
         Both in the same shapes, positive.
 
     Example:
-        >>> import torch
         >>> query, key = efficient_features(torch.randn(4, 3), torch.randn(5, 3))
         >>> product_weights(query, key).sum(-1)
         tensor([1.0000, 1.0000, 1.0000, 1.0000])

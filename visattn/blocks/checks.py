@@ -17,8 +17,8 @@ def head_count(block: str, heads: int | None, *, channels: int) -> int:
     if heads is None:
         return next(count for count in (4, 3, 2, 1) if channels % count == 0)
     if heads < 1 or channels % heads:
-        near = [count for count in range(1, channels + 1) if channels % count == 0]
-        near = sorted(near, key=lambda count: abs(count - heads))[:4]
+        fitting = [count for count in range(1, channels + 1) if channels % count == 0]
+        near = sorted(fitting, key=lambda count: abs(count - heads))[:4]
         raise ValueError(
             f"{block}: {channels} channels can't be shared out among heads={heads}."
             f" Give one of {', '.join(map(str, sorted(near)))}, or leave heads out."

@@ -15,9 +15,9 @@ class Gate(nn.Module):
     """Sigmoid of logits, times 1 (``"paper"``) or times 2 (``"identity"``), seen by a tap.
 
     With logits of 0, where a zeroed last layer starts, ``2 * sigmoid(0)`` is exactly 1 in every
-    floating-point format, and its gradient is not zero: the gated map starts as its input and
-    learns at once. Range (0, 1) or (0, 2). A residual gate, for blocks that multiply by
-    ``1 + sigmoid``, has range (1, 2) with ``"paper"`` and (0, 2) with ``"identity"``.
+    floating-point format, and its gradient is not zero: the gated map is its input bit for bit at
+    the start, and learns at once. Range (0, 1) or (0, 2). A residual gate, for blocks that multiply
+    by ``1 + sigmoid``, has range (1, 2) with ``"paper"`` and (0, 2) with ``"identity"``.
 
     Args:
         kind: ``"channel"`` for logits (N, C, 1, 1), ``"spatial"`` for (N, 1, H, W), ``"gate"`` for
@@ -26,7 +26,6 @@ class Gate(nn.Module):
         residual: Add 1 to the sigmoid with ``"paper"``.
 
     Example:
-        >>> import torch
         >>> Gate("channel", init="identity")(torch.zeros(1, 2, 1, 1)).flatten()
         tensor([1., 1.])
     """

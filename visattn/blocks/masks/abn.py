@@ -52,7 +52,6 @@ class AttentionBranch(nn.Module):
         ValueError: A number is below 1, ``next_stage`` doesn't give a map, or ``init`` is unknown.
 
     Example:
-        >>> import torch
         >>> block = AttentionBranch(16, num_classes=5, init="identity")
         >>> x = torch.randn(2, 16, 7, 5)
         >>> torch.equal(block(x), x)

@@ -54,7 +54,6 @@ class ResidualAttention(nn.Module):
         ValueError: A number is below 1, or a name is unknown.
 
     Example:
-        >>> import torch
         >>> block = ResidualAttention(32, in_channels=16, init="identity")
         >>> x, trunk = torch.randn(2, 16, 14, 9), torch.randn(2, 32, 7, 5)
         >>> torch.equal(block(x, trunk), trunk)

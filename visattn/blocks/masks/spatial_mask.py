@@ -67,7 +67,6 @@ class SpatialMask(nn.Module):
         ValueError: If an argument is out of its range, or the input has another shape.
 
     Example:
-        >>> import torch
         >>> block = SpatialMask(3, hard=True)
         >>> block(torch.randn(2, 3, 33, 48)).shape
         torch.Size([2, 3, 33, 48])

@@ -7,11 +7,11 @@ from torch import Tensor, nn
 from visattn.attention import axial_weights, column_attention, row_attention, with_places
 from visattn.blocks.gates import Init, check_init
 from visattn.blocks.self_attention.positions import Position, absolute_positions
-from visattn.blocks.self_attention.readout import Readout, head_width
+from visattn.blocks.self_attention.readout import AddedAttention, Readout, head_width
 from visattn.blocks.taps import PairwiseTap
 
 
-class Axial(nn.Module):
+class Axial(AddedAttention):
     r"""Axial attention: along the columns of a map, then along its rows, added to it.
 
     ``u_yx = sum_y' softmax_y'(q_yx . k_y'x / sqrt(D)) v_y'x`` with q, k, v from the map, then
@@ -46,10 +46,6 @@ class Axial(nn.Module):
     Source: Ho et al., arXiv:1912.12180; columns before rows as in Wang et al., Axial-DeepLab,
     arXiv:2003.07853.
     """
-
-    default_at = "block"
-    default_stages = (2, 3)
-    default_every = 2
 
     def __init__(
         self,

@@ -8,10 +8,11 @@ from torch import Tensor, nn
 from visattn.attention import criss_cross_attention, criss_cross_weights, with_places
 from visattn.basics.checks import check_numbers
 from visattn.blocks.gates import Init, check_init
+from visattn.blocks.self_attention.readout import AddedAttention
 from visattn.blocks.taps import PairwiseTap
 
 
-class CrissCross(nn.Module):
+class CrissCross(AddedAttention):
     r"""Criss-cross attention: each place reads from its row and column, twice.
 
     ``h = x + gamma sum_j softmax_j(q_i . k_j) v_j``, j over the H + W - 1 places of the row and the
@@ -40,10 +41,6 @@ class CrissCross(nn.Module):
 
     Source: Huang et al., CCNet: Criss-Cross Attention for Semantic Segmentation, arXiv:1811.11721.
     """
-
-    default_at = "block"
-    default_stages = (2, 3)
-    default_every = 2
 
     def __init__(
         self, channels: int, *, reduction: int = 8, loops: int = 2, init: Init = "paper"

@@ -18,11 +18,11 @@ from visattn.blocks.self_attention.positions import (
     heads_map,
     map_heads,
 )
-from visattn.blocks.self_attention.readout import Readout, head_width
+from visattn.blocks.self_attention.readout import AddedAttention, Readout, head_width
 from visattn.blocks.taps import PairwiseTap
 
 
-class Latents(nn.Module):
+class Latents(AddedAttention):
     r"""Latents: a few learned vectors read the map, think, and the pixels read from them.
 
     L vectors l, the same for every image, at first. With the weights of the latents over the places
@@ -59,10 +59,6 @@ class Latents(nn.Module):
     Source: Jaegle et al., Perceiver, arXiv:2103.03206, where only the latents go on; read back by
     the places as in Perceiver IO, arXiv:2107.14795.
     """
-
-    default_at = "block"
-    default_stages = (2, 3)
-    default_every = 2
 
     def __init__(
         self,
@@ -129,6 +125,5 @@ class LatentLayer(nn.Module):
 
     def forward(self, latents: Tensor) -> Tensor:
         """Let the latents (N, L, width) read each other."""
-        read = self.attention(self.norm(latents), need_weights=False).context
-        latents = latents + read
+        latents = latents + self.attention(self.norm(latents), need_weights=False).context
         return latents + self.mlp(latents)

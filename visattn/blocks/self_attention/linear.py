@@ -12,13 +12,13 @@ from visattn.attention import (
 )
 from visattn.blocks.gates import Init, check_init
 from visattn.blocks.self_attention.positions import heads_map, map_heads
-from visattn.blocks.self_attention.readout import Readout, head_width
+from visattn.blocks.self_attention.readout import AddedAttention, Readout, head_width
 from visattn.blocks.taps import PairwiseTap
 
 Features = Literal["softmax", "elu"]
 
 
-class LinearAttention(nn.Module):
+class LinearAttention(AddedAttention):
     r"""Linear attention: every place reads from all, at a cost linear in their number.
 
     ``y_i = x_i + BN(W sum_j f(q_i) . g(k_j) v_j)``, computed as ``f(q_i) (sum_j g(k_j) v_j^T)``,
@@ -49,10 +49,6 @@ class LinearAttention(nn.Module):
     Source: Shen et al., Efficient Attention, arXiv:1812.01243; Katharopoulos et al., Transformers
     are RNNs, arXiv:2006.16236.
     """
-
-    default_at = "block"
-    default_stages = (2, 3)
-    default_every = 2
 
     def __init__(
         self,

@@ -95,14 +95,14 @@ class MultiHeadSelfAttention(nn.Module):
         check_choice("position", position, get_args(Position))
         self.heads = head_count("MultiHeadSelfAttention", heads, channels=channels)
         self.stride = stride
-        self.scale = (channels // self.heads) ** -0.5
+        head_width = channels // self.heads
+        self.scale = head_width**-0.5
         table_size = (height * stride, width * stride)
         relative = position == "relative"
         self.absolute = absolute_positions("none" if relative else position, taken, size=table_size)
         self.qkv = nn.Conv2d(taken, 3 * channels, 1, bias=False)
         nn.init.normal_(self.qkv.weight, std=taken**-0.5)
-        width = channels // self.heads
-        self.relative = RelativePositions(width, size=table_size) if relative else None
+        self.relative = RelativePositions(head_width, size=table_size) if relative else None
         self.tap = PairwiseTap(scaled_softmax(self.scale))
 
     def forward(self, x: Tensor) -> Tensor:

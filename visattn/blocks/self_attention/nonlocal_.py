@@ -16,6 +16,7 @@ from visattn.attention.pairwise import (
 from visattn.basics.checks import check_choice, check_numbers
 from visattn.blocks.batch_norm import SafeBatchNorm2d
 from visattn.blocks.gates import Init, check_init, zero_
+from visattn.blocks.self_attention.readout import AddedAttention
 from visattn.blocks.taps import PairwiseTap
 
 Pairwise = Literal["embedded_gaussian", "gaussian", "dot", "concatenation"]
@@ -26,7 +27,7 @@ UNSCALED = {
 """The functions that divide by the number of keys, their weights and what is read by them."""
 
 
-class NonLocal(nn.Module):
+class NonLocal(AddedAttention):
     r"""Non-local block: each place reads from all places.
 
     ``y_i = x_i + BN(W sum_j f(x_i, x_j) g(x_j))``. With theta, phi and g 1x1 convolutions to C / 2
@@ -70,9 +71,6 @@ class NonLocal(nn.Module):
     Source: Wang et al., Non-local Neural Networks, arXiv:1711.07971.
     """
 
-    default_at = "block"
-    default_stages = (2, 3)
-    default_every = 2
     timm_names: ClassVar = {"t.": "theta.", "p.": "phi.", "g.": "g.", "z.": "out.", "norm.": "bn."}
 
     def __init__(
@@ -107,9 +105,7 @@ class NonLocal(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Add to each place of (N, C, H, W) what it reads from all places."""
-        source = x
-        if self.subsample:
-            source = F.max_pool2d(x, [min(2, x.shape[2]), min(2, x.shape[3])])
+        source = self._pooled(x)
         query, key = self._query_and_key(x, source)
         size, source_size = (x.shape[2], x.shape[3]), (source.shape[2], source.shape[3])
         query = self.tap(query, key, size, source_size)
@@ -117,6 +113,12 @@ class NonLocal(nn.Module):
         context = context.squeeze(1).transpose(1, 2).unflatten(2, size)
         context = self.out(context)
         return x + (context if self.bn is None else self.bn(context))
+
+    def _pooled(self, x: Tensor) -> Tensor:
+        """The map that keys and values come from."""
+        if not self.subsample:
+            return x
+        return F.max_pool2d(x, [min(2, x.shape[2]), min(2, x.shape[3])])
 
     def _query_and_key(self, x: Tensor, source: Tensor) -> tuple[Tensor, Tensor]:
         """Queries (N, 1, T, D) and keys (N, 1, S, D); D is 1 for the concatenation."""

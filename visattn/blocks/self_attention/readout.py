@@ -1,10 +1,20 @@
 """The way back from what attention has read to the map that it is added to."""
 
+from abc import ABC
+
 from torch import Tensor, nn
 
 from visattn.basics.checks import check_numbers
 from visattn.blocks.batch_norm import SafeBatchNorm2d
 from visattn.blocks.gates import zero_
+
+
+class AddedAttention(nn.Module, ABC):
+    """Self-attention that is added to a map: a few of them stand between the blocks of a model."""
+
+    default_at = "block"
+    default_stages = (2, 3)
+    default_every = 2
 
 
 class Readout(nn.Module):
