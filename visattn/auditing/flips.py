@@ -1,8 +1,8 @@
 """The same object, two backgrounds, two answers: which to show, and the picture of them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -15,12 +15,10 @@ from visattn.auditing.arrangement import Arrangement
 from visattn.auditing.classes import Subject
 from visattn.auditing.measuring import UNDEFINED, Answers, make, open_batch
 from visattn.auditing.opening import short_name
+from visattn.metrics import Proportion
 from visattn.pictures import choose_cases
 from visattn.pictures.blending import as_bytes
 from visattn.pictures.sheets import GAP, LINE, MARGIN, SIZE, Sheet
-
-if TYPE_CHECKING:
-    from visattn.auditing.results import Audit
 
 _HEAD = 1.6 * LINE
 _SECTION = 1.7 * LINE
@@ -109,7 +107,27 @@ def _bytes(pictures: Tensor) -> npt.NDArray[np.uint8]:
     return as_bytes(pictures[0].permute(1, 2, 0).cpu().numpy())
 
 
-def draw_flips(found: "Audit", *, columns: int = 3, width: float = 7.5) -> Figure:
+class FoundFlips(Protocol):
+    """What the picture needs of a `visattn.auditing.Audit`."""
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """What was audited and how."""
+
+    @property
+    def cases(self) -> Sequence[FlipCase]:
+        """What to draw."""
+
+    @property
+    def estimate(self) -> bool:
+        """Whether masks were predicted."""
+
+    @property
+    def flip_rate(self) -> Proportion:
+        """How often the answer changes on another background."""
+
+
+def draw_flips(found: "FoundFlips", *, columns: int = 3, width: float = 7.5) -> Figure:
     """Draw random objects and the worst flips, each on two backgrounds with the two answers.
 
     Args:
@@ -167,7 +185,7 @@ def _draw(sheet: Sheet, case: FlipCase, *, x: float, y: float, tile: float) -> N
         sheet.write(answer, x=left + tile / 2, y=middle, width=tile, size=SIZE - 1, align="center")
 
 
-def _sections(found: "Audit") -> list[tuple[str, Sequence[FlipCase]]]:
+def _sections(found: "FoundFlips") -> list[tuple[str, Sequence[FlipCase]]]:
     rate = found.flip_rate
     drawn = [case for case in found.cases if case.kind == "random"]
     worst = [case for case in found.cases if case.kind == "worst"]

@@ -16,7 +16,8 @@ import docstring_parser
 from visattn.basics.suggestions import nearest
 
 if TYPE_CHECKING:
-    from visattn.auditing.opening import MaskModel
+    from torch import Tensor, nn
+
     from visattn.data import MaskValues
 
 P = ParamSpec("P")
@@ -74,7 +75,7 @@ class AuditOptions:
 
     weights: str | Path | None = None
     split: str | None = None
-    mask_model: "MaskModel | None" = None
+    mask_model: "str | Path | nn.Module | Callable[[Tensor], Tensor] | None" = None
     class_map: ClassMap | None = None
     backgrounds: str | Path | None = None
     size: int | None = None
