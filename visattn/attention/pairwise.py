@@ -201,8 +201,8 @@ def efficient_features(query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
 
     Example:
         >>> query, key = efficient_features(torch.randn(4, 3), torch.randn(5, 3))
-        >>> product_weights(query, key).sum(-1)
-        tensor([1.0000, 1.0000, 1.0000, 1.0000])
+        >>> torch.allclose(product_weights(query, key).sum(-1), torch.ones(4))
+        True
 
     Source: Shen et al., Efficient Attention, arXiv:1812.01243.
     """

@@ -41,7 +41,7 @@ def uncompiled() -> Iterator[None]:
     Raises:
         RuntimeError: It is called in code that is being compiled.
     """
-    if torch.compiler.is_compiling():
+    if torch.compiler.is_compiling() and not torch.compiler.is_exporting():
         raise RuntimeError(
             "record and the like put hooks on modules, which compiled code doesn't call: use them"
             " around the call of a compiled model, not inside of a function that is compiled"
