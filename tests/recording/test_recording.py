@@ -1,4 +1,7 @@
+import copy
 import gc
+import io
+import threading
 
 import pytest
 import timm
@@ -182,3 +185,31 @@ def test_nothing_is_kept_alive(model, images):
 
 def test_every_tap_has_a_site(model):
     assert {site for site, _, _ in find_taps(model)} == {f"layer{i}.0" for i in range(1, 5)}
+
+
+def test_threads_that_overlap_record_their_own_passes(model):
+    together, found = threading.Barrier(2, timeout=30), {}
+
+    def run(count):
+        with torch.no_grad(), record(model) as maps:
+            together.wait()
+            model(torch.rand(count, 3, 64, 64))
+            together.wait()
+        found[count] = {(len(entry.channel), entry.calls) for entry in maps.values()}
+
+    threads = [threading.Thread(target=run, args=(count,)) for count in (1, 3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == {1: {(1, 1)}, 3: {(3, 1)}}
+
+
+def test_a_copy_made_inside_of_a_recording_has_no_hook(model, images):
+    with record(model):
+        model(images)
+        double, file = copy.deepcopy(model), io.BytesIO()
+        torch.save(model, file)
+    file.seek(0)
+    for other in (double, torch.load(file, weights_only=False)):
+        assert not any(module._forward_hooks for module in other.modules())

@@ -54,3 +54,12 @@ def test_errors(wrapped, tmp_path):
         load_attention(wrapped, tmp_path / "a.safetensors")
     with pytest.raises(ValueError, match="no attention that wrap put in"):
         save_attention(timm.create_model("resnet10t"), tmp_path / "a.safetensors")
+
+
+def test_a_state_dict_of_another_init_is_refused_by_name(wrapped, tmp_path):
+    torch.save(wrapped.state_dict(), tmp_path / "a.pt")
+    state = torch.load(tmp_path / "a.pt", weights_only=True)
+    other = wrap(timm.create_model("resnet10t", num_classes=5), "cbam")
+    with pytest.raises(RuntimeError, match=r"'layer1.0'.*made otherwise: init 'paper' there"):
+        other.load_state_dict(state)
+    assert not wrapped.load_state_dict(state).missing_keys
