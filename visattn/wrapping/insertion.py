@@ -12,12 +12,12 @@ from visattn.blocks.attended import (
     attended_units,
     base_of,
     block_of,
-    free_name,
     replace_module,
     strip,
 )
 from visattn.blocks.folding import guard_folding
 from visattn.blocks.gates import Init
+from visattn.blocks.standing import free_name
 from visattn.wrapping.building import Placed
 from visattn.wrapping.passes import Example, Inputs, run_twin
 from visattn.wrapping.placement import Rule

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from visattn.blocks.attended import Layout, attended
+from visattn.blocks.attended import attended
+from visattn.blocks.standing import Layout
 from visattn.wrapping.passes import Inputs, run_twin, tensors_in
 
 Like = tuple[torch.device, torch.dtype]
