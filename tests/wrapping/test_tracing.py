@@ -267,6 +267,15 @@ def test_channels_and_sizes_that_a_model_wants():
     assert default_input_size(timm.create_model("tresnet_m"))[0] == 3
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*")
+def test_a_scripted_stem_says_its_channels_and_what_is_wrong():
+    model = nn.Sequential(torch.jit.script(conv(5, 16)), conv(16, 8), nn.ReLU())
+    assert default_input_size(model) == (5, 224, 224)
+    assert trace(model).image is None
+    with pytest.raises(ValueError, match=r"to have 5 channels, but got 3.*input_size"):
+        trace(model, input_size=(3, 32, 32))
+
+
 def test_models_that_cannot_be_traced_say_why():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
