@@ -74,8 +74,8 @@ def shared_work() -> Iterator[bool]:
     Yields:
         Whether this process is the one that prints and writes.
     """
-    if not started_together():
-        yield True
+    if not started_together() or sharing():
+        yield leads()
         return
     own_group = not distributed.is_initialized()
     if own_group:
@@ -84,7 +84,7 @@ def shared_work() -> Iterator[bool]:
         distributed.init_process_group("gloo")
     token = _shared.set(True)
     try:
-        yield distributed.get_rank() == 0
+        yield leads()
     finally:
         _shared.reset(token)
         if own_group:
@@ -101,6 +101,11 @@ def sharing() -> bool:
     return _shared.get()
 
 
+def leads() -> bool:
+    """Whether this process prints and writes: outside of `shared_work`, each does."""
+    return not sharing() or distributed.get_rank() == 0
+
+
 def own_share(things: Sequence[Value]) -> Sequence[Value]:
     """What this process has to do: every n-th thing within `shared_work`, else all of them.
 
@@ -109,3 +114,13 @@ def own_share(things: Sequence[Value]) -> Sequence[Value]:
         range(0, 3)
     """
     return things[distributed.get_rank() :: process_count()] if sharing() else things
+
+
+def is_own(place: int) -> bool:
+    """Whether a thing in the order of all is in this process's `own_share`."""
+    return not sharing() or place % process_count() == distributed.get_rank()
+
+
+def from_shares(value: Value) -> list[Value]:
+    """What each process found in its share, in the order of their ranks; see `shared_work`."""
+    return from_all(value) if sharing() else [value]

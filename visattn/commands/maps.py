@@ -119,6 +119,8 @@ def measure_maps(
         out: A JSON file to write the numbers to.
     """
     options = locals()
+    from visattn.basics.processes import shared_work
     from visattn.evaluation import map_scores
 
-    map_scores.measure_maps(options.pop("checkpoint"), **options)
+    with shared_work():
+        map_scores.measure_maps(options.pop("checkpoint"), **options)

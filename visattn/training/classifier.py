@@ -26,6 +26,9 @@ from visattn.training.schedule import training_steps, warmup_cosine
 from visattn.wrapping.finetuning import freeze_backbone, parameter_groups
 
 Batch = dict[str, Tensor]
+OBJECTIVE = "visattn_objective"
+"""Where a checkpoint holds the state of the objective, under the name of its class."""
+
 _MEAN: dict[str, Any] = {"on_step": False, "on_epoch": True, "sync_dist": True}
 _CHECKED_EVERY = 20  # batches; looking at a number makes a GPU wait
 
@@ -284,13 +287,17 @@ class ImageClassifier(L.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Write down the classes' names and how the images were prepared."""
+        """Write down the classes' names, how images were prepared, the objective's state."""
         facts = data_facts(getattr(self._trainer, "datamodule", None))
         checkpoint[FACTS] = facts or self.data_facts
+        checkpoint[OBJECTIVE] = {type(self.objective).__name__: self.objective.state_dict()}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Read them again."""
+        """Read them again; for a training that goes on, the state of its objective too."""
         self.data_facts = checkpoint.get(FACTS, {})
+        state = checkpoint.get(OBJECTIVE, {}).get(type(self.objective).__name__)
+        if state and self._trainer is not None and self._trainer.state.fn == "fit":
+            self.objective.load_state_dict(state)
 
     def _laid_out(self, images: Tensor) -> Tensor:
         if not self.channels_last:
