@@ -14,6 +14,7 @@ from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from visattn.basics.files import whole_file
+from visattn.data.loaders import ResumableLoader
 
 MOMENT = "visattn_moment"
 """Where a checkpoint holds what else the next step follows from."""
@@ -21,9 +22,10 @@ MOMENT = "visattn_moment"
 
 @final
 class Moments(L.Callback):
-    """Puts random states, and gradients that wait for others, into checkpoints; sets them again.
+    """Puts into checkpoints what else the next step follows from, and sets it again.
 
-    With these a training that is resumed goes on as if it had never been stopped, bit for bit.
+    That is the random states, the place in the epoch's data, and gradients that wait for others:
+    with these a training that is resumed goes on as if it had never been stopped, bit for bit.
     """
 
     def __init__(self) -> None:
@@ -37,7 +39,9 @@ class Moments(L.Callback):
         if trainer.fit_loop._should_accumulate():
             named = pl_module.named_parameters()
             gradients = {name: p.grad for name, p in named if p.grad is not None}
-        checkpoint[MOMENT] = {"random": random_states(), "gradients": gradients}
+        loader = trainer.train_dataloader
+        data = loader.state_dict() if isinstance(loader, ResumableLoader) else None
+        checkpoint[MOMENT] = {"random": random_states(), "gradients": gradients, "data": data}
 
     def on_load_checkpoint(
         self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
@@ -50,6 +54,10 @@ class Moments(L.Callback):
         if self._resumed is None:
             return
         set_random_states(self._resumed["random"])
+        # Lightning does it too, but not once a schedule has asked how long the training is.
+        loader, data = trainer.train_dataloader, self._resumed["data"]
+        if data is not None and isinstance(loader, ResumableLoader):
+            loader.load_state_dict(data)
         for name, gradient in self._resumed["gradients"].items():
             parameter = pl_module.get_parameter(name)
             parameter.grad = gradient.to(parameter.device)
@@ -60,7 +68,8 @@ class Moments(L.Callback):
 class StoppedCheckpoint(L.Callback):
     """Writes the last checkpoint when the system ends a training with SIGTERM within an epoch.
 
-    At the end of an epoch it is there already.
+    At the end of an epoch it is written anyway. A validation that has begun is finished first: half
+    of one could not be taken up again.
 
     Args:
         last: What keeps it.
@@ -68,13 +77,24 @@ class StoppedCheckpoint(L.Callback):
 
     def __init__(self, last: ModelCheckpoint) -> None:
         self._last = last
+        self._stopped = False
+
+    def on_validation_batch_end(self, trainer: L.Trainer, *_: Any, **__: Any) -> None:
+        """Put the end off."""
+        if trainer.state.fn == "fit" and trainer.received_sigterm and not trainer.sanity_checking:
+            self._stopped, trainer._signal_connector.received_sigterm = True, False
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Let it come."""
+        if self._stopped:
+            trainer._signal_connector.received_sigterm = True
 
     def on_exception(
         self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
     ) -> None:
         """Write it."""
-        done = trainer.fit_loop.batch_idx + 1
-        if isinstance(exception, SIGTERMException) and done < trainer.num_training_batches:
+        within = 0 < trainer.fit_loop.batch_idx + 1 < trainer.num_training_batches
+        if isinstance(exception, SIGTERMException) and within:
             trainer.save_checkpoint(self._last.format_checkpoint_name({}))
 
 
