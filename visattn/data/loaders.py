@@ -40,8 +40,8 @@ class SharedSampler(DistributedSampler[Row], ABC):
     ) -> None:
         if 0 < count < processes:
             raise ValueError(
-                f"{count} rows cannot be dealt among {processes} processes: each needs one at "
-                f"least. Take at most {count} (--trainer.devices {count}), or more data"
+                f"{processes} processes need a picture or a batch each, and a split has {count} in "
+                f"all: take at most {count} processes (--trainer.devices {count}), or more data"
             )
         counted: Any = range(count)  # all that is asked is its length
         super().__init__(counted, num_replicas=processes, rank=process, seed=seed)
