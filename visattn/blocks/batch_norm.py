@@ -3,7 +3,10 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from visattn.basics.leaves import leaf_module
 
+
+@leaf_module
 class SafeBatchNorm2d(nn.BatchNorm2d):
     """``nn.BatchNorm2d`` that also trains on a single value a channel.
 

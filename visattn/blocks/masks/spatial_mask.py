@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from visattn.basics.checks import check_numbers
+from visattn.basics.leaves import leaf_function
 from visattn.blocks.gates import Init
 from visattn.blocks.taps import Tap
 
@@ -114,11 +115,7 @@ class SpatialMask(nn.Module):
 
     def logits(self, x: Tensor) -> Tensor:
         """The mask's logits for ``x``, (N, 1, H, W), through their tap; ``x`` is not masked."""
-        if x.ndim != 4 or x.shape[1] != self.channels:
-            raise ValueError(
-                f"SpatialMask: expected (N, {self.channels}, H, W), got {tuple(x.shape)}; "
-                "build the block with the channels of the map it stands on."
-            )
+        _check_map(x, self.channels)
         return self.spatial_logits(self.branch(x))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -211,6 +208,15 @@ def _convolution(inputs: int, outputs: int, *, stride: int = 1) -> tuple[nn.Modu
         nn.GroupNorm(groups, outputs),
         nn.ReLU(inplace=True),
     )
+
+
+@leaf_function
+def _check_map(x: Tensor, channels: int) -> None:
+    if x.ndim != 4 or x.shape[1] != channels:
+        raise ValueError(
+            f"SpatialMask: expected (N, {channels}, H, W), got {tuple(x.shape)}; "
+            "build the block with the channels of the map it stands on."
+        )
 
 
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
