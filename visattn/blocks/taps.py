@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from visattn.attention import PairwiseFunction
 from visattn.basics.hooks import state_without_hooks
 from visattn.basics.leaves import leaf_module
+from visattn.blocks.scripting import unscriptable
 
 TapKind = Literal["channel", "spatial", "gate", "spatial_logits", "class_logits"]
 
@@ -43,6 +44,7 @@ class Tap(nn.Module):
         return self.kind
 
 
+@unscriptable("self-attention")
 @leaf_module
 class PairwiseTap(nn.Module):
     """Sees the queries and keys of a pairwise attention, from which any row of it follows.

@@ -10,11 +10,13 @@ from visattn.basics.checks import check_choice, check_numbers
 from visattn.basics.leaves import leaf_function
 from visattn.blocks.batch_norm import SafeBatchNorm2d
 from visattn.blocks.gates import Gate, Init, check_init, zero_
+from visattn.blocks.scripting import unscriptable
 from visattn.blocks.taps import Tap
 
 Attention = Literal["mixed", "channel", "spatial"]
 
 
+@unscriptable("residual attention")
 class ResidualAttention(nn.Module):
     r"""Residual attention: an hourglass beside a trunk says what of the trunk to strengthen.
 

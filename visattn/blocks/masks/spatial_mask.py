@@ -10,11 +10,13 @@ from torch.nn import functional as F
 from visattn.basics.checks import check_numbers
 from visattn.basics.leaves import leaf_function
 from visattn.blocks.gates import Init
+from visattn.blocks.scripting import unscriptable
 from visattn.blocks.taps import Tap
 
 MaskForm = Literal["product", "residual", "annealed"]
 
 
+@unscriptable("a spatial mask")
 class SpatialMask(nn.Module):
     r"""Multiply a map, or the image itself, by a mask that a small branch estimates from it.
 

@@ -69,7 +69,7 @@ class MultiHeadSelfAttention(nn.Module):
     stands = "instead"
     default_at = "conv"
     default_stages = (-1,)
-    timm_names: ClassVar = {
+    timm_names: ClassVar[dict[str, str]] = {
         "qkv.": "qkv.",
         "pos_embed.height_rel": "relative.height",
         "pos_embed.width_rel": "relative.width",

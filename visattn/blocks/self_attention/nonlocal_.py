@@ -72,7 +72,13 @@ class NonLocal(AddedAttention):
     Source: Wang et al., Non-local Neural Networks, arXiv:1711.07971.
     """
 
-    timm_names: ClassVar = {"t.": "theta.", "p.": "phi.", "g.": "g.", "z.": "out.", "norm.": "bn."}
+    timm_names: ClassVar[dict[str, str]] = {
+        "t.": "theta.",
+        "p.": "phi.",
+        "g.": "g.",
+        "z.": "out.",
+        "norm.": "bn.",
+    }
 
     def __init__(
         self,
