@@ -134,7 +134,7 @@ class SpatialMask(nn.Module):
         if self.form == "residual":
             return x * (1 + (mask if self.strength is None else self.strength * mask))
         if self.leak is not None:
-            return x * (self.leak + (1 - self.leak) * mask)
+            return x * _leaking(mask, self.leak)
         return x * (mask if self.strength is None else 1 + self.strength * (mask - 1))
 
     def set_leak(self, value: float) -> None:
@@ -210,6 +210,12 @@ def _convolution(inputs: int, outputs: int, *, stride: int = 1) -> tuple[nn.Modu
         nn.GroupNorm(groups, outputs),
         nn.ReLU(inplace=True),
     )
+
+
+@leaf_function
+def _leaking(mask: Tensor, leak: Tensor) -> Tensor:
+    """The mask of the annealed form; a traced graph would keep 1 - leak as it was."""
+    return leak + (1 - leak) * mask
 
 
 @leaf_function
