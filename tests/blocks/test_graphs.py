@@ -9,6 +9,7 @@ from torch import fx, nn
 from torch.ao import quantization
 from torchvision.models import resnet18
 from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
+from torchvision.models.quantization import mobilenet_v2
 
 from visattn import record, wrap
 from visattn.blocks import block_entry, block_names
@@ -157,3 +158,16 @@ def test_a_wrapped_model_refuses_to_be_scripted_and_stays(name, wrapped):
         torch.jit.script(wrapped)
     assert torch.equal(wrapped(images), expected)
     assert len(list(attended(wrapped))) == 8
+
+
+@pytest.mark.parametrize("place", [None, "conv", "stage"])
+def test_torchvisions_quantisable_models_are_fused_with_the_attention_or_refuse(place):
+    model = wrap(enliven(mobilenet_v2(num_classes=3)), "se", at=place, init="paper").eval()
+    images = torch.randn(1, 3, 64, 64)
+    expected = model(images)
+    if place == "stage":
+        model.fuse_model()
+    else:
+        with pytest.raises(RuntimeError, match=r"attention .* would be lost.*at='stage'"):
+            model.fuse_model()
+    torch.testing.assert_close(model(images), expected, atol=1e-5, rtol=1e-5)

@@ -18,7 +18,7 @@ M = TypeVar("M", bound=type[nn.Module])
 
 
 def leaf_function(function: Callable[P, R]) -> Callable[P, R]:
-    """A function at the top of its file, as a leaf if a positional argument is being traced.
+    """A function at the top of its file, as a leaf if an argument is being traced.
 
     Example:
         >>> import torch
@@ -31,7 +31,7 @@ def leaf_function(function: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(function)
     def leaf(*args: P.args, **kwargs: P.kwargs) -> R:
-        for value in args:
+        for value in (*args, *kwargs.values()):
             if isinstance(value, Proxy):
                 return cast(R, value.tracer.create_proxy("call_function", leaf, args, kwargs))
         return function(*args, **kwargs)
@@ -55,7 +55,7 @@ def leaf_module(kind: M) -> M:
     usual = kind.__call__
 
     def __call__(self: nn.Module, *args: Any, **kwargs: Any) -> Any:  # noqa: N807
-        for value in args:
+        for value in (*args, *kwargs.values()):
             if isinstance(value, Proxy):
                 return _node(cast(Tracer, value.tracer), self, args, kwargs)
         return usual(self, *args, **kwargs)

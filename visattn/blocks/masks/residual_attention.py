@@ -113,6 +113,7 @@ class ResidualAttention(nn.Module):
 
 @leaf_function
 def _one_of(x: Tensor, trunk: Tensor | None) -> Tensor:
+    """The trunk, or x without one."""
     return x if trunk is None else trunk
 
 
