@@ -26,6 +26,7 @@ class SimAM(nn.Module):
         ValueError: ``channels`` is below 1, or ``regularization`` is not positive.
 
     Example:
+        >>> import torch
         >>> SimAM(64)(torch.ones(1, 64, 1, 1)).unique()
         tensor([0.6225])
 
