@@ -211,6 +211,9 @@ def test_skipping_in_data_sets(folder, caplog):
     assert (len(data), data.skipped) == (4, 2)
     data.check()
     assert [data[row]["label"] for row in range(4)] == [0, 0, 1, 1]
+    (folder / "val/images/b/2.png").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"(?s)3 problems in .*'train'.* and .*'val'.*b/2\.png"):
+        FolderData(folder, size=8).setup("fit")
     module = FolderData(folder, size=8, skip_broken=True, predict_folder=folder / "train/images")
     module.setup("fit")
     assert len(module.dataset("train")) == 4
@@ -357,7 +360,7 @@ def test_pictures_that_would_be_overlooked(folder, caplog):
     assert "left out 1 files (.heic)" in caplog.text
 
 
-def test_one_class_is_read(folder):
+def test_one_class_is_read_and_not_trained_on(folder):
     for split in ("train", "val", "test"):
         for kind in ("images", "masks"):
             for path in (folder / split / kind / "b").iterdir():
@@ -365,6 +368,8 @@ def test_one_class_is_read(folder):
             (folder / split / kind / "b").rmdir()
     data = FolderDataset(folder, split="train", size=8)
     assert data.class_names == ("a",)
+    with pytest.raises(ValueError, match=r"at least two classes to tell apart in .*, found 'a'"):
+        FolderData(folder, size=8).setup("fit")
     assert {data[row]["label"] for row in range(len(data))} == {0}
 
 

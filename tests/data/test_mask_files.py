@@ -5,7 +5,7 @@ import logging
 import numpy as np
 import pytest
 from PIL import Image
-from writing import exif, packed, photo, png
+from writing import TURNS, exif, packed, photo, png
 
 from visattn.data import FolderDataset, MaskValues
 from visattn.data.checking import check_items
@@ -286,6 +286,18 @@ def test_masks_that_cover_nothing_or_everything_are_counted_and_told(tmp_path, c
     caplog.clear()
     FolderDataset(tmp_path, split="train", size=16, mask_values=ONE).check()
     assert "4 of 4 masks cover nothing of their picture" in caplog.text
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".png"])
+@pytest.mark.parametrize("orientation", sorted(TURNS))
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, bool])
+def test_turned_masks_keep_their_labels(tmp_path, suffix, orientation, kind):
+    """Pillow scrambles grey TIFFs that lie on their side, where it maps the file."""
+    labels = np.random.default_rng(0).integers(0, 2, (5, 9)).astype(kind)
+    stored = Image.fromarray(labels).transpose(TURNS[orientation])
+    stored.save(tmp_path / f"m{suffix}", exif=exif(orientation))
+    alpha, _ = ONE.read(read_mask_file(tmp_path / f"m{suffix}"))
+    assert np.array_equal(alpha, labels)
 
 
 def test_masks_are_turned_by_their_own_orientation(tmp_path):

@@ -120,7 +120,7 @@ class FolderDataset(Dataset[dict[str, Tensor | int]]):
         )
         self.items = keep_masks(found, share=mask_share, seed=mask_seed)
         if skip_broken:
-            self.items = readable_items(self.items, mask_values=mask_values, where=self._where)
+            self.items = readable_items(self.items, mask_values=mask_values, where=self.where)
         self.skipped = len(found) - len(self.items)
         self.masks_found = sum(item.mask_path is not None for item in found)
         if mask_form not in ("mask", "box"):
@@ -214,13 +214,35 @@ class FolderDataset(Dataset[dict[str, Tensor | int]]):
             ValueError: Pictures or masks that cannot be read, masks of another size than their
                 picture; up to ten are listed with their path.
         """
-        items = self.items if rows is None else [self.items[row] for row in rows]
-        problems = check_items(items, mask_values=self.decoder.mask_values)
-        raise_problems(problems, where=self._where)
+        check_data_sets([self], rows=rows)
 
     @property
-    def _where(self) -> str:
+    def where(self) -> str:
+        """The split and its folder, for messages."""
         return f"the split {self.split!r} of {self.root}" if self.split else str(self.root)
+
+
+def check_data_sets(
+    data_sets: Sequence[FolderDataset], *, rows: Sequence[int] | None = None
+) -> None:
+    """Read the files of several splits, so that all that are broken are told at once.
+
+    Args:
+        data_sets: The splits.
+        rows: Look at these pictures of each alone.
+
+    Raises:
+        ValueError: As of `FolderDataset.check`.
+    """
+    problems: dict[str, list[str]] = {}
+    for data in data_sets:
+        items = data.items if rows is None else [data.items[row] for row in rows]
+        found = check_items(items, mask_values=data.decoder.mask_values)
+        if found:
+            problems[data.where] = found
+    raise_problems(
+        [line for found in problems.values() for line in found], where=" and ".join(problems)
+    )
 
 
 @final

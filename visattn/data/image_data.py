@@ -8,7 +8,13 @@ from typing import Any, Literal
 from torch.utils.data import DataLoader
 
 from visattn.data.augmentation import DEFAULT_AUGMENTATION, Augmentation, Augmenter
-from visattn.data.folders import IMAGENET_MEAN, IMAGENET_STD, FolderDataset, PictureDataset
+from visattn.data.folders import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    FolderDataset,
+    PictureDataset,
+    check_data_sets,
+)
 from visattn.data.layout import Item
 from visattn.data.loaders import evaluation_loader, training_loader
 from visattn.data.mask_share import keep_masks
@@ -212,11 +218,16 @@ class ImageData(L.LightningDataModule, ABC):
             "validate": validation,
             "test": () if stage != "test" else self.test_names,
         }
-        for split in wanted[stage]:
-            fresh = split not in self._sets
-            dataset = self.dataset(split)
-            if fresh and self.check and not self.skip_broken:
-                dataset.check()
+        if stage == "fit" and self.num_classes < 2:
+            raise ValueError(
+                f"expected at least two classes to tell apart in {self.locate()}, found "
+                f"{', '.join(map(repr, self.class_names)) or 'none'}; give each a folder, "
+                f"{self.train_split}/images/CLASS"
+            )
+        fresh = [split for split in wanted[stage] if split not in self._sets]
+        found = [self.dataset(split) for split in wanted[stage]]
+        if self.check and not self.skip_broken:
+            check_data_sets([data for data in found if data.split in fresh])
         if stage == "fit":
             train = self.dataset(self.train_split)
             L.pytorch.utilities.rank_zero_info(

@@ -97,7 +97,8 @@ def load(path: Path, *, what: str, least: int | None = None) -> Loaded:
             one of several pages, a line of single pixels, or larger than `PIL.Image` allows.
     """
     try:
-        with Image.open(path) as file:
+        # By its name, Pillow would map the file, and turned grey TIFFs come out scrambled.
+        with path.open("rb") as stream, Image.open(stream) as file:
             _refuse_several(file)
             raw, full, tags = _raw_mode(file), file.size, getattr(file, "tag_v2", {})
             orientation = _orientation(tags.get(_ORIENTATION, 1))
