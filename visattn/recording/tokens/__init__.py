@@ -1,0 +1,1 @@
+"""Attention of networks that have their own: its weights, and where in the picture each token is."""

@@ -1,0 +1,201 @@
+"""What an operation of PyTorch does to the places of what goes through it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_flatten, tree_map
+
+from visattn.recording.tokens.places import (
+    Places,
+    Unknown,
+    averaged,
+    mixed,
+    nowhere,
+    one_table,
+    raster,
+    resampled,
+)
+
+Lookup = Callable[[Tensor], Places | Unknown | None]
+"""Gives the places of a tensor; None of one in which no picture is."""
+
+MOVING = frozenset(
+    "T cat chunk concat concatenate expand expand_as flatten flip gather getitem hsplit im2col "
+    "index_select mT matrix_transpose movedim moveaxis narrow pad permute pixel_shuffle "
+    "pixel_unshuffle ravel repeat repeat_interleave reshape reshape_as roll select split "
+    "split_with_sizes squeeze stack swapaxes swapdims t take_along_dim tensor_split tile transpose "
+    "unbind unflatten unfold unsqueeze view view_as vsplit".split()
+)
+"""Operations that only put numbers elsewhere."""
+
+POINTWISE = frozenset(
+    "abs add addcdiv addcmul alpha_dropout bfloat16 batch_norm celu clamp clamp_max clamp_min clip "
+    "clone contiguous copysign cos data detach div divide double dropout dropout1d dropout2d elu "
+    "erf exp expm1 feature_alpha_dropout feature_dropout float float_power floor_divide fmax fmin "
+    "gelu group_norm half hardsigmoid hardshrink hardswish hardtanh iadd idiv imul instance_norm "
+    "isub itruediv layer_norm leaky_relu lerp local_response_norm log log1p log_sigmoid logaddexp "
+    "logit logsigmoid masked_fill maximum minimum mish mul multiply nan_to_num native_layer_norm "
+    "neg negative normalize ones_like pow positive prelu radd rdiv real reciprocal relu relu6 "
+    "requires_grad rms_norm rmul round rpow rrelu rsqrt rsub rtruediv selu sigmoid sign silu sin "
+    "softmax log_softmax softplus softshrink softsign sqrt square sub subtract tanh tanhshrink "
+    "threshold to true_divide truediv type type_as where".split()
+)
+"""Operations that keep every number in its place."""
+
+SPATIAL = frozenset(
+    "adaptive_avg_pool2d adaptive_max_pool2d avg_pool2d conv2d conv_transpose2d interpolate "
+    "lp_pool2d max_pool2d upsample".split()
+)
+"""Operations on maps (N, C, H, W), whose size they may change."""
+
+REDUCING = frozenset("amax amin logsumexp max mean min nanmean norm std sum var var_mean".split())
+
+
+def name_of(function: Any) -> str:
+    """An operation's name, the same for functions, methods, operators and those in place."""
+    if getattr(function, "__name__", "") == "__get__":
+        return str(getattr(function.__self__, "__name__", ""))
+    return str(getattr(function, "__name__", "")).strip("_")
+
+
+def followed(
+    name: str, function: Any, args: Sequence[Any], kwargs: Mapping[str, Any], out: Any, find: Lookup
+) -> Any:
+    """Places of an operation's output: None, one, or a tuple of them for several outputs.
+
+    Args:
+        name: The operation's, as `name_of` gives it.
+        function: The operation.
+        args: Its arguments.
+        kwargs: More of them.
+        out: What it gave.
+        find: Gives the places of its inputs.
+    """
+    tensors = [x for x in tree_flatten((args, dict(kwargs)))[0] if isinstance(x, Tensor)]
+    known = [(tensor, found) for tensor in tensors if (found := find(tensor)) is not None]
+    if name in SPATIAL and isinstance(out, Tensor) and out.ndim == 4:
+        return _spatial(args, kwargs, out, find)
+    if not known:
+        return None
+    if name in MOVING:
+        return _moved(name, function, args, kwargs, out, find)
+    if name in POINTWISE:
+        return _kept(known, out) if isinstance(out, Tensor) else None
+    first = known[0][1]
+    if isinstance(first, Unknown):
+        return first
+    if not isinstance(out, Tensor):
+        return None
+    if name == "linear":
+        return mixed(first, out.shape, axis=-1)
+    if name in ("matmul", "mm", "bmm") and isinstance(args[0], Tensor):
+        own = find(args[0])
+        if isinstance(own, Places) and own.ids.shape[:-1] == out.shape[:-1]:
+            return mixed(own, out.shape, axis=-1)
+    if name in REDUCING:
+        return _reduced(first, args, kwargs, out)
+    if name in ("conv1d", "avg_pool1d", "max_pool1d", "glu") and out.ndim == 3:
+        if out.shape[-1] == first.ids.shape[-1]:
+            return mixed(first, out.shape, axis=1)
+        if name == "glu":
+            return mixed(first, out.shape, axis=-1)
+    return Unknown(f"{name} of {tuple(first.ids.shape)} gives {tuple(out.shape)}")
+
+
+def _moved(
+    name: str, function: Any, args: Sequence[Any], kwargs: Mapping[str, Any], out: Any, find: Lookup
+) -> Any:
+    """The same operation on the numbers of the places."""
+    flat = [x for x in tree_flatten((args, dict(kwargs)))[0] if isinstance(x, Tensor)]
+    known = [(tensor, places) for tensor in flat if (places := find(tensor)) is not None]
+    for _, places in known:
+        if isinstance(places, Unknown):
+            return places
+    parts = [places for _, places in known if isinstance(places, Places)]
+    ids, table = one_table(parts)
+    own = {id(tensor): number for (tensor, _), number in zip(known, ids, strict=True)}
+
+    def exchange(value: Any) -> Any:
+        if not isinstance(value, Tensor):
+            return value
+        if id(value) in own:
+            return own[id(value)]
+        return nowhere(value) if value.is_floating_point() else value
+
+    given, named = tree_map(exchange, tuple(args)), tree_map(exchange, dict(kwargs))
+    if name == "pad":
+        given, named = given[:3], {**named, "value": 0}
+    if name in ("view", "view_as"):
+        function = {"view": Tensor.reshape, "view_as": Tensor.reshape_as}[name]
+    if name in ("unfold", "im2col", "pad") and not isinstance(function, type(Tensor.unfold)):
+        given = (given[0].double(), *given[1:])
+    if name in ("T", "mT"):
+        found = getattr(given[0], name)
+    else:
+        found = function(*given, **named)
+    pictured = any(part.pictured for part in parts)
+
+    def placed(number: Tensor, real: Tensor) -> Places | Unknown:
+        if number.shape != real.shape:
+            return Unknown(f"{name} gives {tuple(real.shape)} where {tuple(number.shape)} was due")
+        return Places(number.to(torch.int32), table, pictured)
+
+    if isinstance(out, Tensor):
+        return placed(found, out)
+    return tuple(placed(*pair) for pair in zip(found, out, strict=True))
+
+
+def _kept(known: Sequence[tuple[Tensor, Places | Unknown]], out: Tensor) -> Places | Unknown | None:
+    """Of several inputs that of the output's size, and a picture before learned tokens."""
+
+    def rank(entry: tuple[Tensor, Places | Unknown]) -> tuple[bool, bool]:
+        tensor, places = entry
+        return tensor.shape == out.shape, isinstance(places, Places) and places.pictured
+
+    places = max(known, key=rank)[1]
+    if isinstance(places, Unknown):
+        return places
+    if places.ids.device != out.device:
+        places = Places(places.ids.to(out.device), places.table.to(out.device), places.pictured)
+    return places if places.ids.shape == out.shape else places.broadcast(out.shape)
+
+
+def _spatial(
+    args: Sequence[Any], kwargs: Mapping[str, Any], out: Tensor, find: Lookup
+) -> Places | Unknown | None:
+    image = args[0] if args else kwargs.get("input")
+    if not isinstance(image, Tensor) or image.ndim != 4:
+        return None
+    places = find(image)
+    if places is None:
+        return raster(out.shape, out.device)
+    if isinstance(places, Unknown):
+        return places
+    if not places.pictured:
+        return Unknown("a map of learned values is convolved")
+    return resampled(places, out.shape)
+
+
+def _reduced(
+    places: Places, args: Sequence[Any], kwargs: Mapping[str, Any], out: Tensor
+) -> Places | Unknown | None:
+    """The middle of what is reduced."""
+    axes = kwargs.get("dim", args[1] if len(args) > 1 else None)
+    if axes is None or not places.pictured:
+        return None
+    several = [axes] if isinstance(axes, int) else list(axes)
+    axes = sorted({axis % places.ids.ndim for axis in several}, reverse=True)
+
+    def mean(part: Tensor) -> Tensor:
+        return part.nanmean(tuple(axes), keepdim=True)
+
+    found = averaged(places, mean)
+    if isinstance(found, Unknown):
+        return found
+    ids = found.ids
+    if ids.ndim != out.ndim:
+        for axis in axes:
+            ids = ids.squeeze(axis)
+    return found.moved(ids) if ids.shape == out.shape else None
