@@ -122,8 +122,9 @@ def record(model: nn.Module, *, graph: bool = False) -> Iterator[Recording]:
     attends = may_attend(model)
     if not taps and not attends:
         raise ValueError(
-            f"{type(model).__name__} has no attention block to record. Put one in with"
-            " visattn.wrap; an exported program has none left."
+            f"{type(model).__name__} has no attention block to record, and no attention of its own"
+            " by a softmax of queries and keys. Put a block in with visattn.wrap; an exported"
+            " program has none left."
         )
     maps = Recording()
     hooks = [(tap, _recorder(maps, site, name, tap, graph=graph)) for site, name, tap in taps]
@@ -132,6 +133,8 @@ def record(model: nn.Module, *, graph: bool = False) -> Iterator[Recording]:
         watch = _watch(model, maps, graph=graph)
     with uncompiled(), hooked(hooks), watch:
         yield maps
+    for site in maps:
+        maps.refused.pop(site, None)
     if not maps:
         why = "; ".join(f"{site}: {reason}" for site, reason in maps.refused.items())
         raise RuntimeError(

@@ -14,6 +14,7 @@ from visattn.recording.tokens.scores import (
     Leaf,
     Scores,
     across,
+    held,
     laid_out,
     over_keys,
     permuted,
@@ -65,7 +66,9 @@ def combined(
         dropped = bool(given.get("training", True)) and float(given.get("p", 0.5)) > 0
         return replace(scores, dropped=scores.dropped or dropped)
     if name in ("softmax", "log_softmax"):
-        return _softmax(name, scores, args, kwargs)
+        found = _softmax(name, scores, args, kwargs)
+        keep = isinstance(found, Scores) and found.lost
+        return held(scores, out, graph=graph) if keep else found
     if name in _LAID_OUT or (name == "getitem" and _adds_axes(args[1])):
         return laid_out(scores, shape)
     if name in ("permute", "transpose", "swapaxes", "mT"):

@@ -11,6 +11,7 @@ from visattn.recording.tokens.places import (
     Places,
     Unknown,
     averaged,
+    is_even,
     mixed,
     nowhere,
     one_table,
@@ -77,23 +78,27 @@ def followed(
     known = [(tensor, found) for tensor in tensors if (found := find(tensor)) is not None]
     if name in SPATIAL and isinstance(out, Tensor) and out.ndim == 4:
         return _spatial(args, kwargs, out, find)
+    if name in MOVING and not known and tensors and _is_picture(tensors[0]):
+        picture = raster(tensors[0].shape, tensors[0].device)
+
+        def place(tensor: Tensor) -> Places | Unknown | None:
+            return picture if tensor is tensors[0] else find(tensor)
+
+        return _moved(name, function, args, kwargs, out, place)
     if not known:
         return None
     if name in MOVING:
         return _moved(name, function, args, kwargs, out, find)
     if name in POINTWISE:
         return _kept(known, out) if isinstance(out, Tensor) else None
-    first = known[0][1]
-    if isinstance(first, Unknown):
-        return first
     if not isinstance(out, Tensor):
         return None
-    if name == "linear":
+    first = next((places for tensor, places in known if tensor is tensors[0]), None)
+    if first is None or isinstance(first, Unknown):
+        weights = all(isinstance(p, Places) and not p.pictured for _, p in known)
+        return None if first is None and weights else first or _lost(name, known, out)
+    if name in ("linear", "matmul", "mm", "bmm") and first.ids.shape[:-1] == out.shape[:-1]:
         return mixed(first, out.shape, axis=-1)
-    if name in ("matmul", "mm", "bmm") and isinstance(args[0], Tensor):
-        own = find(args[0])
-        if isinstance(own, Places) and own.ids.shape[:-1] == out.shape[:-1]:
-            return mixed(own, out.shape, axis=-1)
     if name in REDUCING:
         return _reduced(first, args, kwargs, out)
     if name in ("conv1d", "avg_pool1d", "max_pool1d", "glu") and out.ndim == 3:
@@ -101,7 +106,19 @@ def followed(
             return mixed(first, out.shape, axis=1)
         if name == "glu":
             return mixed(first, out.shape, axis=-1)
-    return Unknown(f"{name} of {tuple(first.ids.shape)} gives {tuple(out.shape)}")
+    return _lost(name, known, out)
+
+
+def _lost(name: str, known: Sequence[tuple[Tensor, Any]], out: Tensor) -> Unknown:
+    reasons = [places.reason for _, places in known if isinstance(places, Unknown)]
+    shapes = " and ".join(str(tuple(tensor.shape)) for tensor, _ in known)
+    own = f"places are lost where {name} makes {tuple(out.shape)} of {shapes}"
+    return Unknown(reasons[0] if reasons else own)
+
+
+def _is_picture(tensor: Tensor) -> bool:
+    """Whether a tensor of which nothing is known can be pictures (N, 3, H, W)."""
+    return tensor.ndim == 4 and tensor.shape[1] == 3 and tensor.is_floating_point()
 
 
 def _moved(
@@ -191,10 +208,13 @@ def _reduced(
     def mean(part: Tensor) -> Tensor:
         return part.nanmean(tuple(axes), keepdim=True)
 
-    found = averaged(places, mean)
+    thin = places.ids
+    for axis in set(range(thin.ndim)) - set(axes):
+        thin = thin.narrow(axis, 0, 1) if is_even(thin, axis) else thin
+    found = averaged(places.moved(thin), mean)
     if isinstance(found, Unknown):
         return found
-    ids = found.ids
+    ids = found.ids.expand([1 if n in axes else size for n, size in enumerate(places.ids.shape)])
     if ids.ndim != out.ndim:
         for axis in axes:
             ids = ids.squeeze(axis)

@@ -30,7 +30,8 @@ class Scores:
         asked: Places of the keys, for the shape with a row axis of 1.
         weights: Whether a softmax over the keys is among what is computed.
         dropped: Whether some of them were dropped, in training.
-        fused: Whether PyTorch's kernel computes them.
+        lost: Whether the model did something to them that can't be followed: the weights are then
+            held as it computed them.
     """
 
     rows: Rows
@@ -42,7 +43,7 @@ class Scores:
     asked: Places | Unknown
     weights: bool = False
     dropped: bool = False
-    fused: bool = False
+    lost: bool = False
 
     @property
     def count(self) -> int:
@@ -142,7 +143,7 @@ def fused(
             scores = scores.masked_fill(columns > chosen[:, None], -torch.inf)
         return scores.softmax(-1)
 
-    return replace(found, rows=rows, weights=True, dropped=dropped, fused=True)
+    return replace(found, rows=rows, weights=True, dropped=dropped)
 
 
 def pointwise(
@@ -192,6 +193,7 @@ def pointwise(
         wide.asked if isinstance(wide.asked, Unknown) else wide.asked.broadcast(asked),
         weights=any(node.weights for node in scores),
         dropped=any(node.dropped for node in scores),
+        lost=any(node.lost for node in scores),
     )
 
 
@@ -249,22 +251,27 @@ def across(
         shape=tuple(shape),
         asking=fit(scores.asking, row=False),
         asked=fit(scores.asked, row=True),
-        fused=False,
     )
 
 
 def over_keys(scores: Scores, function: Callable[[Tensor], Tensor], *, keeps: bool) -> Scores:
     """A function of whole rows; ``keeps`` if it gives a number for each key, not for each row."""
     if keeps:
-        return replace(
-            scores, rows=lambda chosen: function(scores.rows(chosen)), weights=True, fused=False
-        )
+        return replace(scores, rows=lambda chosen: function(scores.rows(chosen)), weights=True)
     shape = tuple(scores.thin(scores.shape, row=False))
     asked = scores.asked
     if isinstance(asked, Places):
         asked = asked.moved(asked.ids.narrow(scores.column, 0, 1))
     return replace(
         scores, rows=lambda chosen: function(scores.rows(chosen)), shape=shape, asked=asked
+    )
+
+
+def held(scores: Scores, weights: Tensor, *, graph: bool) -> Scores:
+    """The same weights, kept as the model computed them."""
+    leaf = Leaf(weights, graph=graph)
+    return replace(
+        scores, rows=lambda chosen: leaf.read(axis=scores.row, rows=chosen), weights=True
     )
 
 

@@ -62,6 +62,14 @@ class TokenMap(AttentionMap):
         """Where the rows are computed."""
         return self.scores.device
 
+    @property
+    def held(self) -> bool:
+        """Whether the weights are kept as the network computed them, all of them.
+
+        That is so where it does more to its scores than can be followed.
+        """
+        return self.scores.lost
+
     def rows(self, tokens: int | Sequence[int], *, head: int | None = None) -> Tensor:
         """See `AttentionMap.rows`."""
         chosen = self._checked(tokens, head=head)

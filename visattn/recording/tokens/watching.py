@@ -133,8 +133,9 @@ class Watch(TorchFunctionMode):
 
     def _set(self, target: Tensor, index: Any, value: Any) -> None:
         """``target[index] = value``."""
-        if isinstance(self._notes.get(target), Scores):
-            self._note(target, Unknown("scores are set in place"))
+        scores = self._scores(target)
+        if scores is not None:
+            self._note(target, replace(scores, lost=True))
             return
         before = self._places(target)
         given = self._places(value) if isinstance(value, Tensor) else None
