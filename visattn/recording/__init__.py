@@ -5,4 +5,12 @@ from visattn.recording.attention_map import AttentionMap
 from visattn.recording.recorder import Recording, find_taps, record
 from visattn.recording.site_maps import PairwiseMap, SiteMaps
 
-__all__ = ["AttentionMap", "PairwiseMap", "Recording", "SiteMaps", "find_taps", "natural_paths", "record"]
+__all__ = [
+    "AttentionMap",
+    "PairwiseMap",
+    "Recording",
+    "SiteMaps",
+    "find_taps",
+    "natural_paths",
+    "record",
+]

@@ -207,7 +207,7 @@ def _watch(model: nn.Module, maps: Recording, *, graph: bool) -> Watch:
             return
         value = Leaf(reading.value, graph=True) if graph else None
         context = reading.context if graph else None
-        found = TokenMap(reading.scores, layout, value, context, reading.turn)
+        found = TokenMap(reading.scores, layout, value, context, reading.order)
         maps._add(site, "", "pairwise" if layout.unplaced is None else "tokens", found)
 
     return Watch(paths, numbers, report=report, refuse=maps._refuse, graph=graph)

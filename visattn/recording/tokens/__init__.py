@@ -1,1 +1,1 @@
-"""Attention of networks that have their own: its weights, and where in the picture each token is."""
+"""Attention that networks have of their own: its weights, and where its tokens lie."""

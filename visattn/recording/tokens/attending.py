@@ -22,7 +22,6 @@ def may_attend(model: nn.Module) -> bool:
     return any(_attends(kind) for kind in {type(module) for module in model.modules()})
 
 
-@cache
 def _attends(kind: type[nn.Module]) -> bool:
     words: set[str] = set()
     for owner in kind.__mro__:

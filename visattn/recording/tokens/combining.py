@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from visattn.recording.tokens.following import POINTWISE
+from visattn.recording.tokens.operations import DROPOUTS, LAID_OUT, POINTWISE, ROWWISE, SAME
 from visattn.recording.tokens.places import Unknown
 from visattn.recording.tokens.scores import (
     Leaf,
@@ -23,10 +23,6 @@ from visattn.recording.tokens.scores import (
 
 Lookup = Callable[[Tensor], Scores | None]
 
-_SAME = frozenset("to float half bfloat16 double type type_as contiguous clone detach data".split())
-_DROPOUTS = frozenset("dropout alpha_dropout feature_dropout".split())
-_LAID_OUT = frozenset("view reshape unflatten flatten unsqueeze squeeze view_as reshape_as".split())
-_ROWWISE = frozenset("sum mean amax amin".split())
 _OPERATORS = {"iadd": torch.add, "isub": torch.sub, "imul": torch.mul, "itruediv": torch.div}
 
 
@@ -57,9 +53,9 @@ def combined(
         if isinstance(out, Tensor) and name in POINTWISE:
             return pointwise(function, args, kwargs, shape, lookup=find, graph=graph)
         return Unknown(f"{name} of its scores")
-    if name in _SAME:
+    if name in SAME:
         return scores
-    if name in _DROPOUTS:
+    if name in DROPOUTS:
         if out is args[0]:
             return replace(scores, dropped=True)
         given = {**dict(zip(("p", "training"), args[1:], strict=False)), **kwargs}
@@ -69,11 +65,11 @@ def combined(
         found = _softmax(name, scores, args, kwargs)
         keep = isinstance(found, Scores) and found.lost
         return held(scores, out, graph=graph) if keep else found
-    if name in _LAID_OUT or (name == "getitem" and _adds_axes(args[1])):
+    if name in LAID_OUT or (name == "getitem" and _adds_axes(args[1])):
         return laid_out(scores, shape)
     if name in ("permute", "transpose", "swapaxes", "mT"):
         return permuted(scores, _order(name, len(scores.shape), args, kwargs))
-    if name in _ROWWISE:
+    if name in ROWWISE:
         return _rowwise(function, scores, args, kwargs, shape)
     if name in ("linear", "conv2d"):
         return _mixed_heads(name, scores, args, kwargs, shape, graph=graph)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_map
 
+from visattn.recording.tokens.operations import MOVING, POINTWISE, REDUCING, SPATIAL
 from visattn.recording.tokens.places import (
     Places,
     Unknown,
@@ -21,44 +22,6 @@ from visattn.recording.tokens.places import (
 
 Lookup = Callable[[Tensor], Places | Unknown | None]
 """Gives the places of a tensor; None of one in which no picture is."""
-
-MOVING = frozenset(
-    "T cat chunk concat concatenate expand expand_as flatten flip gather getitem hsplit im2col "
-    "index_select mT matrix_transpose movedim moveaxis narrow pad permute pixel_shuffle "
-    "pixel_unshuffle ravel repeat repeat_interleave reshape reshape_as roll select split "
-    "split_with_sizes squeeze stack swapaxes swapdims t take_along_dim tensor_split tile transpose "
-    "unbind unflatten unfold unsqueeze view view_as vsplit".split()
-)
-"""Operations that only put numbers elsewhere."""
-
-POINTWISE = frozenset(
-    "abs add addcdiv addcmul alpha_dropout bfloat16 batch_norm celu clamp clamp_max clamp_min clip "
-    "clone contiguous copysign cos data detach div divide double dropout dropout1d dropout2d elu "
-    "erf exp expm1 feature_alpha_dropout feature_dropout float float_power floor_divide fmax fmin "
-    "gelu group_norm half hardsigmoid hardshrink hardswish hardtanh iadd idiv imul instance_norm "
-    "isub itruediv layer_norm leaky_relu lerp local_response_norm log log1p log_sigmoid logaddexp "
-    "logit logsigmoid masked_fill maximum minimum mish mul multiply nan_to_num native_layer_norm "
-    "neg negative normalize ones_like pow positive prelu radd rdiv real reciprocal relu relu6 "
-    "requires_grad rms_norm rmul round rpow rrelu rsqrt rsub rtruediv selu sigmoid sign silu sin "
-    "softmax log_softmax softplus softshrink softsign sqrt square sub subtract tanh tanhshrink "
-    "threshold to true_divide truediv type type_as where".split()
-)
-"""Operations that keep every number in its place."""
-
-SPATIAL = frozenset(
-    "adaptive_avg_pool2d adaptive_max_pool2d avg_pool2d conv2d conv_transpose2d interpolate "
-    "lp_pool2d max_pool2d upsample".split()
-)
-"""Operations on maps (N, C, H, W), whose size they may change."""
-
-REDUCING = frozenset("amax amin logsumexp max mean min nanmean norm std sum var var_mean".split())
-
-
-def name_of(function: Any) -> str:
-    """An operation's name, the same for functions, methods, operators and those in place."""
-    if getattr(function, "__name__", "") == "__get__":
-        return str(getattr(function.__self__, "__name__", ""))
-    return str(getattr(function, "__name__", "")).strip("_")
 
 
 def followed(
@@ -148,10 +111,7 @@ def _moved(
         function = {"view": Tensor.reshape, "view_as": Tensor.reshape_as}[name]
     if name in ("unfold", "im2col", "pad") and not isinstance(function, type(Tensor.unfold)):
         given = (given[0].double(), *given[1:])
-    if name in ("T", "mT"):
-        found = getattr(given[0], name)
-    else:
-        found = function(*given, **named)
+    found = getattr(given[0], name) if name in ("T", "mT") else function(*given, **named)
     pictured = any(part.pictured for part in parts)
 
     def placed(number: Tensor, real: Tensor) -> Places | Unknown:

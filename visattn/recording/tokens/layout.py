@@ -84,7 +84,7 @@ def layout_of(scores: Scores, *, names: Sequence[str]) -> Layout:
 
 def _placed(scores: Scores, names: Sequence[str]) -> Layout:
     asking, asked = (_flat(part, scores.shape) for part in (scores.asking, scores.asked))
-    order, first = _order(asking.ids, asked.ids, asked.table)
+    order, first = _order(asking, asked)
     queries, keys = (_rows(part, first) for part in (asking, asked))
     found = _side(keys, names, once=False)
     try:
@@ -105,14 +105,13 @@ def _flat(places: Places | Unknown, shape: Sequence[int]) -> Places:
     return Places(places.ids.reshape(lead, -1).cpu(), places.table.cpu(), places.pictured)
 
 
-def _order(asking: Tensor, asked: Tensor, table: Tensor) -> tuple[Tensor, Tensor]:
+def _order(asking: Places, asked: Places) -> tuple[Tensor, Tensor]:
     """(N, heads, windows), and which entry of the leading axes is the first head of each window."""
-    generator = torch.Generator().manual_seed(0)
-    both = torch.cat([asking, asked], 1).long()
-    factors = torch.randint(1, 2**40, (both.shape[1],), generator=generator)
+    both = torch.cat([_codes(asking), _codes(asked)], 1)
+    factors = torch.randint(1, 2**40, both.shape[1:], generator=torch.Generator().manual_seed(0))
     _, group = (both * factors).sum(1).unique(return_inverse=True)  # a window of a picture each
     groups = int(group.max()) + 1
-    picture = _pictures(table[asked.long()][..., 0])
+    picture = _pictures(asked.table[asked.ids.long()][..., 0])
     members = [torch.nonzero(group == number).flatten() for number in range(groups)]
     members.sort(key=lambda lines: (int(picture[lines[0]]), int(lines[0])))
     heads, images = {len(lines) for lines in members}, picture.unique()
@@ -120,6 +119,13 @@ def _order(asking: Tensor, asked: Tensor, table: Tensor) -> tuple[Tensor, Tensor
         raise NoLayoutError("its pictures have different numbers of windows or heads")
     order = torch.stack(members).view(len(images), groups // len(images), -1).transpose(1, 2)
     return order, order[:, 0]
+
+
+def _codes(places: Places) -> Tensor:
+    """Equal numbers for equal places."""
+    whole = places.table.nan_to_num(-2).mul(10**_DECIMALS).round().long()
+    factors = torch.randint(1, 2**40, (3,), generator=torch.Generator().manual_seed(1))
+    return (whole * factors).sum(1)[places.ids.long()]
 
 
 def _pictures(image: Tensor) -> Tensor:

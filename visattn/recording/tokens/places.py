@@ -123,6 +123,7 @@ def averaged(places: Places, mean: Callable[[Tensor], Tensor]) -> Places | Unkno
     image = found[..., 0]
     if bool(((image - image.round()).abs() > 1e-6).any()):
         return Unknown("several pictures, or the picture and learned tokens, are mixed")
+    found[..., 0] = image.round()
     return numbered(found, pictured=places.pictured)
 
 

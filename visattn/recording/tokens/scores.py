@@ -315,4 +315,3 @@ def _narrowed(places: Places | Unknown, axis: int, shape: Sequence[int]) -> Plac
     if isinstance(places, Unknown):
         return places
     return places.moved(places.ids.narrow(axis, 0, 1)).broadcast(shape)
-

@@ -1,7 +1,7 @@
 """The attention of a transformer's layer, any row of which is computed on demand."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import prod
 from typing import final
 
@@ -33,14 +33,14 @@ class TokenMap(AttentionMap):
         layout: Where the network's own tokens belong.
         value: The values that were read, (..., S, E); None unless the recording keeps the graph.
         context: What was read, as the network went on with it; None likewise.
-        turn: Brings a tensor of the context's shape to (..., T, E).
+        order: The context's axes in the order (..., T, E).
     """
 
     scores: Scores
     layout: Layout
     value: Leaf | None = None
     context: Tensor | None = None
-    turn: Callable[[Tensor], Tensor] = field(default=lambda context: context)
+    order: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         for side, name in ((self.layout.queries, "query"), (self.layout.keys, "key")):
@@ -108,7 +108,7 @@ class TokenMap(AttentionMap):
         Returns:
             (N, S), a sum for each key token.
         """
-        window, number = self.layout.queries.token.shape
+        number = self.layout.queries.token.shape[1]
         keys = self.layout.keys
         per_number = prod(self.scores.shape) // max(1, self.scores.count)
         step = max(1, _NUMBERS // max(1, per_number))
@@ -125,6 +125,15 @@ class TokenMap(AttentionMap):
             total = total.index_add(1, columns, part.to(total.dtype))
         return total[:, :-1]
 
+    def reads(self, slope: Tensor) -> Tensor:
+        """How much is read from each query token, (N, T): alike where the gradient isn't 0."""
+        seen = slope.permute(self.order).abs().sum(-1).flatten(0, -2)  # leading axes, T
+        found = seen[self.layout.order.to(seen.device)].sum(1).flatten(1) > 0
+        own = self.layout.queries.own
+        window = self.layout.queries.token.shape[1]
+        read = found[:, (own[:, 0] * window + own[:, 1]).to(seen.device)].to(seen.dtype)
+        return read / read.sum(1, keepdim=True).clamp(min=1)
+
     def _weights(self, numbers: Tensor, *, head: int | None) -> Tensor:
         """(N, heads, windows, len(numbers), S) in the network's own order of tokens."""
         with torch.autocast(self.device.type, enabled=False):
@@ -135,7 +144,7 @@ class TokenMap(AttentionMap):
         """The gradients with respect to the weights, which follow from that of the context."""
         if self.value is None:
             raise ValueError("The recording kept no graph: record with graph=True.")
-        turned = self.turn(slope).index_select(-2, numbers.to(self.device))
+        turned = slope.permute(self.order).index_select(-2, numbers.to(self.device))
         value = self.value.read()
         found = turned.to(value.dtype) @ value.mT
         lead = self.scores.shape[:-2]

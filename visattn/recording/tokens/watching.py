@@ -14,7 +14,8 @@ from torch.utils._pytree import tree_flatten
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from visattn.recording.tokens.combining import combined
-from visattn.recording.tokens.following import followed, name_of
+from visattn.recording.tokens.following import followed
+from visattn.recording.tokens.operations import name_of
 from visattn.recording.tokens.places import Places, Unknown, is_even, learned, nowhere, one_table
 from visattn.recording.tokens.scores import Scores, fused, permuted, pointwise, product
 
@@ -31,13 +32,22 @@ class Reading:
         scores: The weights (..., T, S).
         value: (..., S, E).
         context: What was read, as the model went on with it.
-        turn: Brings a tensor of the context's shape to (..., T, E).
+        order: The context's axes in the order (..., T, E).
     """
 
     scores: Scores
     value: Tensor
     context: Tensor
-    turn: Callable[[Tensor], Tensor]
+    order: tuple[int, ...]
+
+    def places(self) -> Places | Unknown:
+        """Where what was read belongs."""
+        asking = self.scores.asking
+        if isinstance(asking, Unknown):
+            return asking
+        read = asking.broadcast([self.context.shape[axis] for axis in self.order])
+        back = sorted(range(len(self.order)), key=self.order.__getitem__)
+        return read.moved(read.ids.permute(back))
 
 
 @final
@@ -242,25 +252,24 @@ class Watch(TorchFunctionMode):
             dropped=dropout_p > 0,
             graph=self._graph,
         )
-        self._tell(Reading(scores, value, out, lambda context: context))
-        return _read_at(scores, out.shape)
+        if enable_gqa:
+            value = value.repeat_interleave(query.shape[-3] // value.shape[-3], -3)
+        reading = Reading(scores, value, out, tuple(range(out.ndim)))
+        self._tell(reading)
+        return reading.places()
 
     def _combined(self, name: str, func: Any, args: Any, kwargs: Any, out: Any) -> Any:
         """What scores become, or where what they read belongs."""
         reading = self._reading(name, args, out)
         if reading is not None:
-            if not reading.scores.weights:
-                return _read_at(reading.scores, reading.turn(out).shape)
-            weights = next(x for x in args if isinstance(x, Tensor) and self._scores(x))
-            fault = _fault(self._scores(weights), weights)
-            if fault is None:
-                self._tell(reading)
-            else:
-                self._say(fault)
-            found = _read_at(reading.scores, reading.turn(out).shape)
-            if isinstance(found, Places):
-                return found.moved(reading.turn(found.ids))
-            return found
+            if reading.scores.weights:
+                weights = next(x for x in args if isinstance(x, Tensor) and self._scores(x))
+                fault = _fault(self._scores(weights), weights)
+                if fault is None:
+                    self._tell(reading)
+                else:
+                    self._say(fault)
+            return reading.places()
         found = combined(name, func, args, kwargs, out, find=self._scores, graph=self._graph)
         flat = [x for x in tree_flatten((args, kwargs))[0] if isinstance(x, Tensor)]
         if isinstance(found, Unknown) and any(
@@ -287,19 +296,18 @@ class Watch(TorchFunctionMode):
                 return None
             weights = permuted(scores, [terms[0].index(x) for x in lead + own + inner])
             value = second.permute([terms[1].index(x) for x in lead + inner + other])
-            wanted = [order.index(x) for x in lead + own + other]
-            return Reading(weights, value, out, lambda context: context.permute(wanted))
+            return Reading(weights, value, out, tuple(order.index(x) for x in lead + own + other))
         first, second = args
         scores = self._scores(first)
         if scores is not None:
             if scores.column != len(scores.shape) - 1 or scores.row != len(scores.shape) - 2:
                 return None
-            return Reading(scores, second, out, lambda context: context)
+            return Reading(scores, second, out, tuple(range(out.ndim)))
         scores = self._scores(second)
         if scores is None or scores.column != len(scores.shape) - 2:
             return None
         turned = permuted(scores, [*range(len(scores.shape) - 2), -1, -2])
-        return Reading(turned, first.mT, out, lambda context: context.mT)
+        return Reading(turned, first.mT, out, (*range(out.ndim - 2), out.ndim - 1, out.ndim - 2))
 
     def _tell(self, reading: Reading) -> None:
         site = self._site()
@@ -320,12 +328,6 @@ class Watch(TorchFunctionMode):
                 return self._names[owner]
             frame = frame.f_back  # type: ignore[assignment]
         return None
-
-
-def _read_at(scores: Scores, shape: torch.Size) -> Places | Unknown:
-    """Places of what queries read, (..., T, E)."""
-    asking = scores.asking
-    return asking if isinstance(asking, Unknown) else asking.broadcast(shape)
 
 
 def _fault(scores: Scores | None, weights: Tensor) -> str | None:
