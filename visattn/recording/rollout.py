@@ -41,7 +41,7 @@ def attention_rollout(model: nn.Module, images: Tensor) -> Tensor:
     layers = layers_of(model, images, classes=None)
     shares = layers.reads
     for found in reversed(layers.maps):
-        shares = (shares + found.folded(shares).to(shares.dtype)) / 2
+        shares = (shares + found.folded(shares)) / 2
     return _patches(shares, layers.maps[0])
 
 
@@ -92,4 +92,4 @@ def _positive_product(weights: Tensor, slopes: Tensor | None) -> Tensor:
 
 def _patches(shares: Tensor, found: TokenMap) -> Tensor:
     """What lies on places of the picture, (N, h, w)."""
-    return shares[:, len(found.key_prefix) :].unflatten(1, found.key_size).detach()
+    return shares[:, len(found.key_prefix) :].unflatten(1, found.key_size)

@@ -38,19 +38,20 @@ def layers_of(
     Raises:
         ValueError: The layers' tokens differ, or the logits aren't (N, K) or don't depend on them.
     """
-    with undisturbed(model), record(model, graph=True) as recorded:
-        logits = model(plain(images))
-    maps = same_tokens(recorded)
-    score = chosen(logits, classes).sum()
-    contexts = [found.context for found in maps if found.context is not None]
-    slopes = torch.autograd.grad(score, contexts, allow_unused=True)
+    with undisturbed(model):
+        with record(model, graph=True) as recorded:
+            logits = model(plain(images))
+        maps = same_tokens(recorded)
+        score = chosen(logits, classes).sum()
+        contexts = [found.context for found in maps if found.context is not None]
+        slopes = torch.autograd.grad(score, contexts, allow_unused=True)
     if slopes[-1] is None:
         raise ValueError("the logits don't depend on the attention of the last layer")
-    slopes = tuple(
+    known = [
         torch.zeros_like(context) if slope is None else slope
         for slope, context in zip(slopes, contexts, strict=True)
-    )
-    return Layers(maps, list(slopes), maps[-1].reads(slopes[-1]))
+    ]
+    return Layers(maps, known, maps[-1].reads(known[-1]))
 
 
 @contextmanager

@@ -88,6 +88,7 @@ class TokenMap(AttentionMap):
         found = self.folded(even, head=head)[:, len(self.key_prefix) :]
         return found.unflatten(1, self.key_size)
 
+    @torch.no_grad()
     def folded(
         self,
         shares: Tensor,
