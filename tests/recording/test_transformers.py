@@ -73,13 +73,14 @@ def test_tokens_lie_where_changed_pixels_say(name):
         ]
         part.copy_(torch.randn_like(part))
         row, column = _most_changed(found, recorded(model, other)[site].pairwise)
-        assert abs(row // width - y) <= 1
-        assert abs(row % width - x) <= 1
+        near = 2 if name.startswith("maxvit") else 1  # its first convolutions see far
+        assert abs(row // width - y) <= near
+        assert abs(row % width - x) <= near
         there = (column // found.key_size[1] + 0.5, column % found.key_size[1] + 0.5)
         for key, place, few, many in zip(
             there, (y, x), found.key_size, found.query_size, strict=True
         ):
-            assert abs(key / few - (place + 0.5) / many) <= 1.5 / few
+            assert abs(key / few - (place + 0.5) / many) <= (near + 0.5) / few
 
 
 def _most_changed(before, after):
