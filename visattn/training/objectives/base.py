@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import final
+from typing import Literal, final
 
 from torch import Tensor, nn
 
@@ -12,6 +12,8 @@ _LONGEST = 2000
 
 Batch = Mapping[str, Tensor]
 Loss = tuple[Tensor, dict[str, Tensor]]
+Need = Literal["mask", "box", "region", "background"]
+"""Masks of some images; boxes, masks that are unknown inside; either; backgrounds of all images."""
 
 
 class Objective(ABC):
@@ -21,7 +23,13 @@ class Objective(ABC):
     [0, 1], NaN where unlabelled; ``background`` (N,), which background an image shows, -1 where
     that is unknown; ``index`` (N,), rows of the dataset. An objective's state is no part of a
     checkpoint.
+
+    Attributes:
+        needs: What the training data must have; without it the training is refused before its
+            first step.
     """
+
+    needs: tuple[Need, ...] = ()
 
     @abstractmethod
     def __call__(self, model: nn.Module, batch: Batch, progress: float) -> Loss:
