@@ -68,8 +68,8 @@ def as_batch(found: Any, *, labelled: bool = True) -> dict[str, Tensor]:
     if missing or not isinstance(batch["image"], Tensor):
         keys = ", ".join(map(str, batch)) if isinstance(found, Mapping) else type(found).__name__
         raise ValueError(
-            f"expected batches with image (N, 3, H, W){' and label (N,)' if labelled else ''}, as a "
-            f"mapping or a tuple, got {keys}"
+            f"expected batches with image (N, 3, H, W){' and label (N,)' if labelled else ''}, as "
+            f"a mapping or a tuple, got {keys}"
         )
     image = batch["image"]
     if "mask" in batch and "index" not in batch:

@@ -114,11 +114,11 @@ class ImageClassifier(L.LightningModule):
         check_in("[0, inf)", weight_decay=weight_decay)
         check_in("[0, 1)", momentum=momentum, warmup=warmup)
         if not callable(optimizer) and optimizer not in ("adamw", "sgd"):
-            raise ValueError(f"optimizer must be 'adamw', 'sgd' or a class, got {optimizer!r}")
+            raise ValueError(f"optimizer must be 'adamw' or 'sgd', or a class, got {optimizer!r}")
         if callable(optimizer) and attention_learning_rate is not None:
             raise ValueError(
-                "attention_learning_rate is for the optimizers adamw and sgd; one of a class of your"
-                " own has one rate, its lr"
+                "attention_learning_rate is for the optimizers adamw and sgd; one of a class of "
+                "your own has one rate, its lr"
             )
         if freeze not in (None, "backbone"):
             raise ValueError(f"freeze must be 'backbone' or nothing, got {freeze!r}")
@@ -127,7 +127,8 @@ class ImageClassifier(L.LightningModule):
         if new_classifier and init_from is None:
             raise ValueError("new_classifier has no effect without init_from: it is new anyway")
         self.save_hyperparameters()
-        for name in ("backbone", "objective", "optimizer", "lr_scheduler"):  # described, by the command line, or left out
+        # Described, by the command line, or left out.
+        for name in ("backbone", "objective", "optimizer", "lr_scheduler"):
             if not isinstance(self.hparams.get(name), (str, dict, type(None))):
                 self.hparams.pop(name)
         self.hparams.update(STANDS_ALONE)
@@ -311,12 +312,12 @@ class ImageClassifier(L.LightningModule):
         optimizer = self._build_optimizer()
         if callable(self.optimizer):
             self.learning_rate = optimizer.param_groups[0]["lr"]
-            rank_zero_info(f"optimizer {type(optimizer).__name__}: lr {self.learning_rate:g}, its own")
-        found = scheduled(
+            name = type(optimizer).__name__
+            rank_zero_info(f"optimizer {name} with its own lr, {self.learning_rate:g}")
+        self._schedule, settings = scheduled(
             optimizer, self.lr_scheduler, steps=training_steps(self.trainer), warmup=self.warmup
         )
-        self._schedule = found["lr_scheduler"]["scheduler"]
-        return found
+        return {"optimizer": optimizer, "lr_scheduler": settings}
 
     def _build_optimizer(self) -> torch.optim.Optimizer:
         if callable(self.optimizer):

@@ -5,10 +5,10 @@ from typing import Any
 import lightning as L
 from torch import Tensor
 
-from visattn.training.objectives.base import Batch, Need, Objective
+from visattn.training.objectives.base import Batch, Objective
 
 _WAYS = {
-    "mask": "masks, in SPLIT/masks/CLASS/ID.png with data.mask_share above 0 and data.mask_form mask",
+    "mask": "masks, in SPLIT/masks/CLASS/ID.png with data.mask_share above 0 and mask_form mask",
     "box": "boxes: masks in SPLIT/masks/CLASS/ID.png with data.mask_form: box",
     "region": "masks or boxes, in SPLIT/masks/CLASS/ID.png with data.mask_share above 0",
     "background": "the background of every training picture, in the column {column!r} of "
@@ -71,7 +71,7 @@ def masks_in(batch: Batch) -> Tensor:
 
 
 def _training_set(trainer: L.Trainer) -> Any:
-    data = getattr(trainer, "datamodule", None)
+    data: Any = getattr(trainer, "datamodule", None)
     split = getattr(data, "train_split", None)
     if split is not None and hasattr(data, "dataset"):
         return data.dataset(split)

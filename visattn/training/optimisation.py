@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable, ReduceLROnPlateau
-from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
+from lightning.pytorch.utilities.types import LRSchedulerConfigType
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
@@ -37,15 +37,15 @@ def scheduled(
     *,
     steps: int,
     warmup: float,
-) -> OptimizerLRSchedulerConfig:
-    """An optimiser with its schedule: a warmup and half a cosine by step, or one's own by epoch."""
+) -> tuple[Any, LRSchedulerConfigType]:
+    """A schedule: a warmup and half a cosine by step, or one's own by epoch; and for Lightning."""
     if build is None:
         schedule = LambdaLR(optimizer, warmup_cosine(steps=steps, warmup=warmup))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return schedule, {"scheduler": schedule, "interval": "step"}
     own = build(optimizer)
     if isinstance(own, ReduceLROnPlateau):
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": own, "monitor": own.monitor}}
-    return {"optimizer": optimizer, "lr_scheduler": {"scheduler": own, "interval": "epoch"}}
+        return own, {"scheduler": own, "monitor": own.monitor}
+    return own, {"scheduler": own, "interval": "epoch"}
 
 
 def tell_anew(

@@ -9,8 +9,8 @@ from typing import Any, final
 import lightning as L
 from lightning.pytorch.callbacks import Callback, ProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
-from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from rich.console import Console
 
 from visattn.basics.files import write_whole
@@ -18,6 +18,7 @@ from visattn.networks.loading import standing_alone
 from visattn.training.batches import class_count
 from visattn.training.command_line.mistakes import explained
 from visattn.training.command_line.parser import RunParser
+from visattn.training.command_line.picture_words import with_pictures
 from visattn.training.command_line.progress import progress_callback
 from visattn.training.command_line.quiet import quiet_lightning
 from visattn.training.command_line.recipes import PARSER_MODE, find_recipe
@@ -267,9 +268,12 @@ def run_command(arguments: Sequence[str]) -> None:
         ArgumentError: If the words or the configuration are wrong.
         ValueError, TypeError, KeyError, OSError: If the run cannot begin.
     """
+    words = list(arguments)
+    if words[:1] == ["predict"]:
+        words = with_pictures(words)
     with quiet_lightning():
         try:
-            TaskCLI(list(arguments))
+            TaskCLI(words)
         except MisconfigurationException as error:
             raise ValueError(str(error)) from error
 

@@ -23,7 +23,8 @@ class RunParser(LightningArgumentParser):
     def add_class_arguments(self, *args: Any, **options: Any) -> list[str]:
         """As its base; types that take whole numbers and others try the whole ones first."""
         added: list[str] = super().add_class_arguments(*args, **options)
-        for action in self._actions:
+        actions: list[Any] = self._actions
+        for action in actions:
             hint = getattr(action, "_typehint", None)
             if hint is not None:
                 action._typehint = integers_first(hint)

@@ -61,7 +61,8 @@ class Settlement:
     def lines(self) -> Iterator[str]:
         """What a user must know of it."""
         if self.data and not self.resuming:
-            yield f"as in its training: {', '.join(f'{n} {_short(v)}' for n, v in self.data.items())}"
+            shown = ", ".join(f"{name} {_short(value)}" for name, value in self.data.items())
+            yield f"as in its training: {shown}"
         if self.passed:
             left = ", ".join(f"{name} {_short(value)}" for name, value in self.passed.items())
             yield f"not as in the configuration: {left}; a word on the command line counts"
@@ -88,13 +89,15 @@ class Settlement:
         why = f" Other than in the checkpoint: {self._changes}." if self.told else ""
         raise ValueError(
             f"{self.path} is the checkpoint of another network than the one asked for: at {name!r} "
-            f"it has {shapes[0]}, this one {shapes[1]} ({len(unlike)} such weights).{why} Leave out "
-            "what differs, or begin a training of its own without --ckpt_path"
+            f"it has {shapes[0]}, this one {shapes[1]} ({len(unlike)} such weights).{why} Leave "
+            "out what differs, or begin a training of its own without --ckpt_path"
         )
 
     @property
     def _changes(self) -> str:
-        return ", ".join(f"{n} {_short(new)} ({_short(old)})" for n, (old, new) in self.told.items())
+        return ", ".join(
+            f"{n} {_short(new)} ({_short(old)})" for n, (old, new) in self.told.items()
+        )
 
 
 def settle(
@@ -121,7 +124,10 @@ def settle(
     changed: dict[str, tuple[Any, Any]] = {}
     passed: dict[str, Any] = {}
     asked = {"model": config.get("model") or {}, "data": _data_options(config.get("data"))}
-    known = {"model": model_options(saved, task=task), "data": _reading(saved, config, asked["data"])}
+    known = {
+        "model": model_options(saved, task=task),
+        "data": _reading(saved, config, asked["data"]),
+    }
     for group, taken in (("model", model), ("data", data)):
         for key, value in known[group].items():
             name, now = f"{group}.{key}", _plain(asked[group].get(key))
@@ -163,10 +169,12 @@ def read_checkpoint(path: Path, *, task: Task) -> dict[str, Any]:
     if strange:
         raise ValueError(
             f"{path} is the checkpoint of another network than {model.__name__} ({task.name}): it "
-            f"has the option{'s' if len(strange) > 1 else ''} {', '.join(strange)}. Give the recipe "
-            "that it was trained with, -c RECIPE, or another checkpoint"
+            f"has the option{'s' if len(strange) > 1 else ''} {', '.join(strange)}. Give the "
+            "recipe that it was trained with, -c RECIPE, or another checkpoint"
         )
-    check_weights({n: v for n, v in saved["state_dict"].items() if isinstance(v, Tensor)}, path=path)
+    check_weights(
+        {n: v for n, v in saved["state_dict"].items() if isinstance(v, Tensor)}, path=path
+    )
     return saved
 
 

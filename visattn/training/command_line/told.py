@@ -7,6 +7,7 @@ from typing import Any, final
 
 from visattn.training.command_line.recipes import read_recipe
 
+_FILES = (".yaml", ".yml", ".json")
 _CONFIG = ("-c", "--config")
 
 
@@ -47,9 +48,7 @@ def what_was_told(words: Sequence[str]) -> Told:
     for option, value in options_of(words):
         if option in _CONFIG:
             filed.update(_flat(read_recipe(Path(value))))
-        elif value.lstrip().startswith("{") or Path(value).suffix in (".yaml", ".yml", ".json"):
-            said.add(_bare(option))
-        elif "." in option:
+        elif "." in option or value.lstrip().startswith("{") or Path(value).suffix in _FILES:
             said.add(_bare(option))
     return Told(frozenset(said), frozenset(filed))
 
