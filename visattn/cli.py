@@ -90,13 +90,14 @@ def _parser(functions: Mapping[str, Callable[..., None]]) -> ArgumentParser:
         + " A mistake is told in one sentence; --debug shows where it came up.",
         version=visattn.__version__,
         exit_on_error=False,
+        allow_abbrev=False,
     )
     commands = parser.add_subcommands(dest="subcommand")
     for name, text in LIGHTNING.items():
         commands.add_subcommand(name, ArgumentParser(description=text), help=text)
     for name, function in functions.items():
         text = (function.__doc__ or "").partition("\n")[0]
-        command = ArgumentParser(description=text, exit_on_error=False)
+        command = ArgumentParser(description=text, exit_on_error=False, allow_abbrev=False)
         parameters = inspect.signature(function).parameters.values()
         flags: set[str | int] = {p.name for p in parameters if p.annotation is bool}
         command.add_function_arguments(function, as_group=False, as_positional=True, skip=flags)

@@ -6,8 +6,14 @@ Only a command that needs PyTorch imports it, inside the function. Where the fir
 
 from collections.abc import Callable, Sequence
 
-from visattn.commands.auditing import audit_classifier
-from visattn.commands.maps import draw_overlay, measure_maps, write_report
+from visattn.commands.auditing import audit_classifier, gather_audit
+from visattn.commands.maps import (
+    draw_overlay,
+    gather_page,
+    gather_pictures,
+    measure_maps,
+    write_report,
+)
 from visattn.commands.models import list_blocks, show_plan, write_model
 from visattn.commands.scenes import compare_on_scenes, render_scenes
 from visattn.commands.sentences import caption_picture, highlight_words, translate_text
@@ -42,7 +48,12 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "compare": compare_recipes,
 }
 
-GATHERED: dict[str, Callable[[Sequence[str]], list[str]]] = {"compare": gather_comparison}
+GATHERED: dict[str, Callable[[Sequence[str]], list[str]]] = {
+    "compare": gather_comparison,
+    "overlay": gather_pictures,
+    "report": gather_page,
+    "audit": gather_audit,
+}
 """Commands that take any number of words: to the words that the parser takes."""
 
 TUNED = ("demo", "finetune", "evaluate-maps", "audit")

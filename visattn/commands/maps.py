@@ -1,10 +1,13 @@
 """Commands that show and measure where a network looks."""
 
+from collections.abc import Sequence
 from typing import Literal
+
+from visattn.commands.word_lists import gathered, joined
 
 
 def draw_overlay(
-    images: str,
+    images: list[str],
     *,
     model: str,
     layers: list[str] | str | None = None,
@@ -20,7 +23,7 @@ def draw_overlay(
     """Draw what a network's attention marks in pictures, a sheet a picture.
 
     Args:
-        images: A picture, a folder, or a glob in quotes, such as 'photos/*.jpg'.
+        images: Pictures, folders and globs in quotes, such as photos/*.jpg or 'photos/**/*.jpg'.
         model: A checkpoint that visattn fit wrote, or the name of a timm model.
         layers: Sites to draw, such as layer4.2 or 'layer3.*,layer4.*'; grad_cam or grad_cam:LAYER
             for Grad-CAM, which any CNN has; all that say something of places if not given.
@@ -46,11 +49,16 @@ def draw_overlay(
     print(*overlays.draw_maps(options.pop("images"), **options), sep="\n")
 
 
+def gather_pictures(words: Sequence[str]) -> list[str]:
+    """The words of ``overlay`` as its parser takes them: all pictures in one."""
+    return gathered(words, command=draw_overlay, things="images")
+
+
 def write_report(
     checkpoint: str,
     *,
     compare: list[str] | None = None,
-    data: str = "sushi",
+    data: str | list[str] = "sushi",
     split: str | None = None,
     images: int = 24,
     out: str = "report.html",
@@ -65,7 +73,7 @@ def write_report(
         checkpoint: A checkpoint that visattn fit wrote, or the name of a timm model.
         compare: Further checkpoints, to be seen beside it, such as '[other.ckpt]'.
         data: A folder SPLIT/images/CLASS/ID.jpg, with masks in SPLIT/masks/CLASS/ID.png where
-            there are some; a folder of pictures; or sushi, for scenes that are rendered.
+            there are some; a folder of pictures, or pictures; or sushi, for rendered scenes.
         split: Which split; the last that begins with test, or test_mixed_rand of the scenes.
         images: How many pictures, drawn at random.
         out: The file to write.
@@ -88,6 +96,11 @@ def write_report(
     )
     path = page.save(out)
     print(f"{path}: {len(page.contents.pictures)} pictures, {path.stat().st_size / 1e6:.2f} MB")
+
+
+def gather_page(words: Sequence[str]) -> list[str]:
+    """The words of ``report`` as its parser takes them: pictures after ``--data`` in one."""
+    return joined(words, option="data", positional=1)
 
 
 def measure_maps(

@@ -17,12 +17,12 @@ from visattn.data.layout import (
     Item,
     class_folders,
     raise_problems,
-    scan_pictures,
     scan_split,
     split_names,
 )
 from visattn.data.mask_share import keep_masks
 from visattn.data.masks import SOFT, MaskValues, only_box
+from visattn.data.picture_paths import Pictures, folder_of, pictures_at
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -247,12 +247,12 @@ def check_data_sets(
 
 @final
 class PictureDataset(Dataset[dict[str, Tensor | int]]):
-    """All pictures under a folder, without classes and masks, to predict on.
+    """All pictures under a folder, or named, without classes and masks, to predict on.
 
     An item is the dictionary of `FolderDataset` with label and background -1, a mask of NaN.
 
     Args:
-        folder: The folder (sub-folders count), or one picture.
+        folder: The folder (sub-folders count), a picture, a glob, or several of these.
         size: Side of the square pictures, in pixels.
         fit: ``"crop"`` or ``"stretch"``, as in `FolderDataset`.
         mean: Per channel, taken off the picture in [0, 1].
@@ -265,7 +265,7 @@ class PictureDataset(Dataset[dict[str, Tensor | int]]):
 
     def __init__(
         self,
-        folder: str | Path,
+        folder: Pictures,
         *,
         size: int,
         fit: Literal["crop", "stretch"] = "crop",
@@ -273,14 +273,15 @@ class PictureDataset(Dataset[dict[str, Tensor | int]]):
         std: Sequence[float] = IMAGENET_STD,
         skip_broken: bool = False,
     ) -> None:
-        self.folder = Path(folder)
+        items = pictures_at(folder)
+        self.folder = folder_of(folder, items)
         self._rows = FolderDataset(
             self.folder,
             split="",
             size=size,
             fit=fit,
             class_names=(),
-            items=scan_pictures(self.folder),
+            items=items,
             mean=mean,
             std=std,
             skip_broken=skip_broken,

@@ -20,6 +20,7 @@ from visattn.data.loaders import evaluation_loader, share_of, training_loader
 from visattn.data.mask_share import keep_masks
 from visattn.data.masks import SOFT, MaskValues
 from visattn.data.optional import lightning as L
+from visattn.data.picture_paths import several
 from visattn.data.swap_transform import PictureBackgrounds, RemovedForegrounds
 
 
@@ -40,7 +41,7 @@ class ImageData(L.LightningDataModule, ABC):
         val_split: What to validate on; None for nothing.
         test_splits: What to test on, a loader each; left out, all splits whose name begins with
             ``test``.
-        predict_folder: A folder of pictures, or one picture, to predict on.
+        predict_folder: A folder of pictures, a picture, a glob, or several of these, to predict on.
         mask_values: What the values of the mask files mean; soft by default, alpha = value / 255.
         mask_share: The share of the training masks that may be used; the others are never read.
             Masks of validation and test are all there, to measure with.
@@ -75,7 +76,7 @@ class ImageData(L.LightningDataModule, ABC):
         train_split: str = "train",
         val_split: str | None = "val",
         test_splits: Sequence[str] | None = None,
-        predict_folder: str | Path | None = None,
+        predict_folder: str | Path | Sequence[str | Path] | None = None,
         mask_values: MaskValues = SOFT,
         mask_share: float = 1.0,
         mask_seed: int = 0,
@@ -112,7 +113,8 @@ class ImageData(L.LightningDataModule, ABC):
                 "masked=true shows each picture through its mask, so it needs all masks: "
                 f"mask_share must be 1, got {mask_share}"
             )
-        if predict_folder is not None and not Path(predict_folder).exists():
+        alone = predict_folder is not None and not several(predict_folder)
+        if alone and not Path(str(predict_folder)).exists():
             raise FileNotFoundError(
                 f"expected pictures to predict on at {predict_folder} (predict_folder), found "
                 "nothing"

@@ -1,6 +1,7 @@
 """Measure the maps of a trained network: what ``visattn evaluate-maps`` does."""
 
 import json
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
@@ -12,8 +13,8 @@ from torch.utils.data import DataLoader, Subset
 from visattn.basics.files import write_whole
 from visattn.basics.processes import leads
 from visattn.data.folders import FolderDataset
-from visattn.data.preparation import preparation
-from visattn.data.sources import SUSHI, find_source
+from visattn.data.preparation import learned_mask_values, preparation, preparation_line
+from visattn.data.sources import SUSHI, check_scenes, find_source
 from visattn.evaluation.map_metrics import evaluate_maps
 from visattn.evaluation.score_tables import left_out, score_tables
 from visattn.evaluation.scores import MapScores
@@ -56,6 +57,7 @@ def measure_maps(
         raise ValueError(f"limit must be a number of images, or 0 for all, got {limit}")
     network, facts = load_classifier(model)
     prepared = preparation(facts, size=size)
+    check_scenes(data, facts.get("class_names"))
     wanted = split or ("test_mixed_rand" if str(data) == SUSHI else None)
     root, chosen = find_source(
         data,
@@ -69,9 +71,14 @@ def measure_maps(
             f"no split in {root}: expected folders such as test/images/CLASS/ID.png, with masks in "
             "test/masks/CLASS/ID.png"
         )
-    names = facts.get("class_names")
+    values = learned_mask_values(facts, scenes=str(data) == SUSHI)
     dataset = FolderDataset(
-        root, split=chosen, class_names=names, **prepared, skip_broken=skip_broken
+        Path(str(root)),
+        split=chosen,
+        class_names=facts.get("class_names"),
+        mask_values=values,
+        skip_broken=skip_broken,
+        **prepared,
     )
     if not dataset.masks_kept:
         raise ValueError(
@@ -84,6 +91,7 @@ def measure_maps(
     loader = DataLoader(Subset(dataset, rows), batch_size=_BATCH)
     network.to("cuda" if torch.cuda.is_available() else "cpu")
     console = Console(highlight=False, quiet=not leads())
+    console.print(preparation_line(facts, prepared), soft_wrap=True, markup=False)
     baselines = ("deletion_baseline", "insertion_baseline")
     options = {name: given[name] for name in ("tolerance", "steps", *baselines, "seed")}
     batches = track(loader, description="Measuring", console=console, transient=True)
@@ -104,7 +112,8 @@ def measure_maps(
             "data": str(dataset.root),
             "split": dataset.split,
             "images": len(rows),
-            "size": prepared["size"],
+            **prepared,
+            "mask_values": asdict(values),
             **options,
             "visattn": version("visattn"),
         }

@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ def write_predictions(
     with whole_file(path) as part, part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["path", "prediction", *(f"p_{name}" for name in class_names)])
+        number = count()
         for batch in batches:
             rows = zip(
                 batch["index"].tolist(),
@@ -45,6 +47,7 @@ def write_predictions(
                 strict=True,
             )
             for index, prediction, probabilities in rows:
-                where = items[index].path if items is not None else index
+                row = next(number) if index < 0 else index  # of data that don't say
+                where = items[row].path if items is not None else row
                 shares = [f"{value:.6f}" for value in probabilities]
                 writer.writerow([where, class_names[prediction], *shares])

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, final
+from typing import Any, Literal, final
 
 from torch import Tensor, nn
 
@@ -12,6 +12,8 @@ _LONGEST = 2000
 
 Batch = Mapping[str, Tensor]
 Loss = tuple[Tensor, dict[str, Tensor]]
+Need = Literal["mask", "box", "region", "background"]
+"""Masks of some images; boxes, masks that are unknown inside; either; backgrounds of all images."""
 
 
 class Objective(ABC):
@@ -24,7 +26,13 @@ class Objective(ABC):
     A checkpoint of `visattn.training.ImageClassifier` holds the objective's state, so that a
     training that is resumed goes on with it. What decides on several processes which parts of the
     model run must be the same on all of them, see `visattn.basics.processes.all_agree`.
+
+    Attributes:
+        needs: What the training data must have; without it the training is refused before its
+            first step.
     """
+
+    needs: tuple[Need, ...] = ()
 
     @abstractmethod
     def __call__(self, model: nn.Module, batch: Batch, progress: float) -> Loss:

@@ -37,6 +37,8 @@ class GroupDRO(Objective):
     ``group_balanced=True``. Otherwise a small group's weight is seldom raised.
     """
 
+    needs = ("background",)
+
     def __init__(self, *, label_smoothing: float = 0.0, step: float = 0.01) -> None:
         check_in("[0, 1)", label_smoothing=label_smoothing)
         check_in("(0, inf)", step=step)

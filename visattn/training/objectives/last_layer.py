@@ -40,6 +40,8 @@ class LastLayerRefit(Objective):
     Correlations (deep feature reweighting), arXiv:2204.02937.
     """
 
+    needs = ("background",)
+
     def __init__(
         self,
         *,

@@ -50,6 +50,8 @@ class MaskedFocus(Objective):
             none of the first 2,000 images has one.
     """
 
+    needs = ("mask",)
+
     def __init__(self, **options: Any) -> None:
         self.step = FocusStep(**options)
         check_in("[2, inf)", labelled=self.step.labelled)

@@ -67,6 +67,7 @@ class WeightedSum(Objective):
             )
         self.objectives = objectives
         self.weights = weights
+        self.needs = tuple(dict.fromkeys(need for each in objectives for need in each.needs))
         self.names = _numbered([type(objective).__name__ for objective in objectives])
 
     def __call__(self, model: nn.Module, batch: Batch, progress: float) -> Loss:
