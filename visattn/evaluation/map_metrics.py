@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from visattn.basics.logits import class_logits
 from visattn.evaluation.scores import MapScores, Score
 from visattn.evaluation.sources import BASELINES, MapsOf, baseline_maps, network_maps
 from visattn.metrics import (
@@ -47,6 +48,7 @@ def evaluate_maps(
     randomised_images: int = 32,
     randomisation_steps: int = 8,
     seed: int = 0,
+    multilabel: bool = False,
     batch_size: int = 64,
 ) -> dict[str, MapScores]:
     """Measure where each map of a network lies, and whether the network depends on it.
@@ -57,7 +59,7 @@ def evaluate_maps(
     beat. PxAP and MaxBoxAcc bring each map to [0, 1] by its own range first.
 
     Args:
-        model: Images to logits, in evaluation mode.
+        model: Images to logits, or to one logit whose sigmoid is yes, in evaluation mode.
         batches: Mappings with ``image`` (N, C, H, W), ``mask`` (N, H, W) or (N, 1, H, W), NaN where
             nothing is known, and ``label`` (N,), over whose classes the pointing game is averaged;
             a loader over `visattn.data.FolderDataset` gives them.
@@ -71,6 +73,7 @@ def evaluate_maps(
         randomised_images: How many of the images serve the randomisation test; 0 leaves it out.
         randomisation_steps: In how many steps the layers are randomised.
         seed: Of the random map and of the randomised weights.
+        multilabel: The logits are labels that hold each by itself, not classes.
         batch_size: Images a call of the network.
 
     Returns:
@@ -102,7 +105,8 @@ def evaluate_maps(
     for batch in batches:
         images = torch.as_tensor(batch["image"]).to(device)
         with torch.no_grad():
-            classes = torch.cat([model(part).argmax(1) for part in images.split(batch_size)])
+            parts = [class_logits(model(part)) for part in images.split(batch_size)]
+            classes = torch.cat(parts).argmax(1)
         maps_of = maps_of or network_maps(model, images, layer=layer)
         size = (images.shape[2], images.shape[3])
         found = {
@@ -112,7 +116,11 @@ def evaluate_maps(
         mask = torch.as_tensor(batch["mask"]).cpu()
         mask = mask[:, 0] if mask.ndim == 4 else mask
         truth.append({"masks": mask, "labels": torch.as_tensor(batch["label"]).cpu()})
-        options: dict[str, Any] = {"classes": classes, "batch_size": batch_size}
+        options: dict[str, Any] = {
+            "classes": classes,
+            "multilabel": multilabel,
+            "batch_size": batch_size,
+        }
         path: dict[str, Any] = {**options, "step": -(-size[0] * size[1] // steps)}
         for name, maps in found.items():
             given = (model, images, maps)

@@ -25,7 +25,7 @@ from visattn.recording.activation.layers import (
 )
 from visattn.recording.activation.methods import BY_SLOPES, TITLES, eigen_cam_map
 from visattn.recording.activation.score_cam import score_cam_map
-from visattn.recording.targets import Classes, Target, class_logits, class_score
+from visattn.recording.targets import Classes, Target, answered_logits, class_score
 
 Method = Literal["gradcam", "gradcam++", "layercam", "hirescam", "eigencam", "scorecam"]
 
@@ -112,7 +112,7 @@ def class_activation(
             found = named_layer(model, layer)
         maps, outputs = maps_and_outputs(model, inputs, found)
         if asked is None:
-            asked = class_score(class_logits(outputs).detach().argmax(1))
+            asked = class_score(answered_logits(outputs).detach().argmax(1))
         scores = _checked(asked(outputs), count=len(pixels))
         reading = reshape or found.reshape or _reading(model, inputs, found, maps)
         planes = _planes(reading(maps.detach()), found, count=len(pixels)).float()
@@ -209,7 +209,7 @@ def _default(model: nn.Module, inputs: Inputs, *, target: Target | None, least: 
 
 
 def _predicted(outputs: Any) -> Tensor:
-    return class_logits(outputs).max(1).values
+    return answered_logits(outputs).max(1).values
 
 
 def _reading(

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from visattn.basics.logits import class_logits
+
 Target = Callable[[Any], Tensor]
 Classes = int | Sequence[int] | Tensor
 
@@ -28,27 +30,20 @@ def main_output(outputs: Any) -> Tensor | None:
     return outputs if isinstance(outputs, Tensor) else None
 
 
-def class_logits(outputs: Any) -> Tensor:
-    """Logits (N, K) of at least two classes: of a single one those of no and yes, -z and z.
+def answered_logits(outputs: Any) -> Tensor:
+    """Logits (N, K) of at least two classes (`class_logits`) in what a model gives.
 
     Raises:
         ValueError: If the outputs are nothing of the kind.
-
-    Example:
-        >>> class_logits(torch.tensor([[2.0], [-1.0]]))
-        tensor([[-2.,  2.],
-                [ 1., -1.]])
     """
     found = main_output(outputs)
-    if found is not None and found.ndim == 1:
-        found = found[:, None]
-    if found is None or found.ndim != 2 or not found.shape[1]:
+    if found is None or found.ndim not in (1, 2) or 0 in found.shape:
         came = tuple(found.shape) if found is not None else type(outputs).__name__
         raise ValueError(
             f"the model must return logits (N, K), it returned {came}; for anything else give a "
             "target, such as those of visattn.recording.targets"
         )
-    return torch.cat([-found, found], 1) if found.shape[1] == 1 else found
+    return class_logits(found)
 
 
 def class_score(classes: Classes) -> Target:
@@ -62,7 +57,7 @@ def class_score(classes: Classes) -> Target:
     """
 
     def score(outputs: Any) -> Tensor:
-        logits = class_logits(outputs)
+        logits = answered_logits(outputs)
         return logits.gather(1, checked_classes(classes, logits)[:, None])[:, 0]
 
     return score

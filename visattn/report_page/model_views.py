@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from visattn.basics.logits import class_logits
 from visattn.basics.modes import evaluating
 from visattn.metrics import energy_pointing, resize_saliency
 from visattn.metrics.curves import Curve, deletion, insertion
@@ -166,7 +167,7 @@ def _with_curves(
 ) -> MapLayer:
     maps = resize_saliency(torch.from_numpy(layer.maps), size=scenes.size)
     options: dict[str, Any] = {
-        "classes": logits.argmax(1),
+        "classes": class_logits(logits).argmax(1),
         "step": max(1, math.ceil(math.prod(scenes.size) / _CURVE_POINTS)),
         "batch_size": 4 * batch_size,
     }
