@@ -29,6 +29,7 @@ from visattn.metrics import (
     top_area_iou,
     whole_image_accuracy,
 )
+from visattn.recording.cam import Method
 
 _BOX_THRESHOLDS = 100
 _FAITHFULNESS = ("deletion", "insertion", "drop", "increase", "road")
@@ -40,6 +41,7 @@ def evaluate_maps(
     *,
     maps_of: MapsOf | None = None,
     layer: str | None = None,
+    cams: Sequence[Method] = ("gradcam",),
     tolerance: float = 0,
     steps: int = 10,
     deletion_baseline: Baseline = "zero",
@@ -65,6 +67,7 @@ def evaluate_maps(
             a loader over `visattn.data.FolderDataset` gives them.
         maps_of: Makes the maps; `network_maps`, the network's own and Grad-CAM, if None.
         layer: Grad-CAM's layer; the last maps before the global pooling if None.
+        cams: Methods of `class_activation` beside each other.
         tolerance: Of the pointing game, in pixels.
         steps: Steps of deletion and insertion.
         deletion_baseline: What stands in the place of a deleted pixel.
@@ -107,7 +110,7 @@ def evaluate_maps(
         with torch.no_grad():
             parts = [class_logits(model(part)) for part in images.split(batch_size)]
             classes = torch.cat(parts).argmax(1)
-        maps_of = maps_of or network_maps(model, images, layer=layer)
+        maps_of = maps_of or network_maps(model, images, layer=layer, cams=cams)
         size = (images.shape[2], images.shape[3])
         found = {
             **_resized(maps_of(model, images, classes), size),

@@ -1,6 +1,7 @@
 """Measure the maps of a trained network: what ``visattn evaluate-maps`` does."""
 
 import json
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from visattn.evaluation.score_tables import left_out, score_tables
 from visattn.evaluation.scores import MapScores
 from visattn.metrics import Baseline
 from visattn.networks.loading import load_classifier
+from visattn.recording.cam import Method
 
 _BATCH = 10
 
@@ -29,6 +31,7 @@ def measure_maps(
     split: str | None = None,
     limit: int = 100,
     layer: str | None = None,
+    cams: Sequence[Method] = ("gradcam",),
     size: int | None = None,
     tolerance: float = 0,
     steps: int = 10,
@@ -79,7 +82,7 @@ def measure_maps(
     network.to("cuda" if torch.cuda.is_available() else "cpu")
     console = Console(highlight=False)
     baselines = ("deletion_baseline", "insertion_baseline")
-    options = {name: given[name] for name in ("tolerance", "steps", *baselines, "seed")}
+    options = {name: given[name] for name in ("cams", "tolerance", "steps", *baselines, "seed")}
     batches = track(loader, description="Measuring", console=console, transient=True)
     found = evaluate_maps(network, batches, layer=layer, **options)
     for table in score_tables(

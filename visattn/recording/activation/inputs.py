@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
+import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_map
 
@@ -39,6 +40,19 @@ def with_images(inputs: Inputs, images: Tensor) -> Inputs:
     """The same inputs with other images."""
     old = images_of(inputs)
     found: Inputs = tree_map(lambda value: images if value is old else value, _plain(inputs))
+    return found
+
+
+def twice_as_wide(inputs: Inputs) -> Inputs:
+    """The same inputs with all images of the first ones' size beside themselves."""
+    size = images_of(inputs).shape[2:]
+
+    def wide(value: Any) -> Any:
+        if isinstance(value, Tensor) and value.ndim == 4 and value.shape[2:] == size:
+            return torch.cat([value, value], 3)
+        return value
+
+    found: Inputs = tree_map(wide, _plain(inputs))
     return found
 
 

@@ -14,7 +14,14 @@ from visattn.basics.hooks import hooked, uncompiled
 from visattn.basics.modes import evaluating
 from visattn.basics.suggestions import did_you_mean
 from visattn.recording.activation.graph import Value, gradients_kept, trunk, value_of
-from visattn.recording.activation.inputs import Inputs, images_of, rows, run, with_images
+from visattn.recording.activation.inputs import (
+    Inputs,
+    images_of,
+    rows,
+    run,
+    twice_as_wide,
+    with_images,
+)
 from visattn.recording.activation.places import Reshape, Size, arrangement, grid_of
 from visattn.recording.targets import main_output
 
@@ -107,7 +114,8 @@ def chosen_layer(model: nn.Module, inputs: Inputs, *, score: Score, least: int =
         f"no module of {type(model).__name__} gives maps (N, C, H, W), (N, H, W, C) or tokens "
         f"(N, T, C) of {places}, on which the logits depend, for images of {images.shape[2]} x "
         f"{images.shape[3]} pixels; class activation needs a network that keeps places, or larger "
-        "images; of a layer that is laid out otherwise, name it and give reshape"
+        "images, and gradients (no detach, no inference_mode in it); of a layer that is laid out "
+        "otherwise, name it and give reshape"
     )
 
 
@@ -159,13 +167,9 @@ def reshape_of(
     height, width = images_of(inputs).shape[2:]
 
     def wider() -> Sequence[int] | None:
-        one = first_of(inputs)
-        image = images_of(one)
         try:
             with torch.no_grad():
-                maps, _ = maps_and_outputs(
-                    model, with_images(one, torch.cat([image, image], 3)), layer
-                )
+                maps, _ = maps_and_outputs(model, twice_as_wide(first_of(inputs)), layer)
         except Exception:
             return None  # it takes images of one size
         return tuple(maps.shape) if maps.ndim == len(shape) else None

@@ -1,7 +1,7 @@
 """How a layer's output is laid out: which of its axes are places, which tokens are patches."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,7 @@ Reshape = Callable[[Tensor], Tensor]
 """From a layer's output to maps (N, C, h, w)."""
 
 _CLOSE = math.log(2)
+_EXACT = 1e-9
 _PREFIX = 16
 _CHANNELS_FIRST = (nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d, nn.GroupNorm)
 
@@ -27,7 +28,8 @@ def arrangement(
 
     Of four axes those are places whose ratio is the image's; where two readings fit, those that
     grow with the image. Three are tokens (N, T, C), of which the last h x w are patches; the ones
-    before them, such as a class token, are left out.
+    before them, such as a class token, are left out. Where the model takes a wider image, there
+    must be more of them: the queries of a decoder are no places.
 
     Args:
         shape: The output's shape.
@@ -42,7 +44,7 @@ def arrangement(
     if len(shape) == 4:
         return _of_axes(shape, image=image, module=module, wider=wider)
     if len(shape) == 3 and 0 not in shape:
-        return _of_tokens(shape, image=image, grids=grids, module=module)
+        return _of_tokens(shape, image=image, grids=grids, module=module, wider=wider)
     return None
 
 
@@ -79,6 +81,12 @@ def _of_axes(
     grown = [axis for axis in range(1, 4) if other and other[axis] != shape[axis]]
     if grown in ([3], [2]):
         return channels_first if grown == [3] else channels_last
+    exact = [how for how in close if possible[how] < _EXACT]
+    if len(exact) == 1:
+        return exact[0]
+    parts = list(module.modules())
+    if close and not any(isinstance(part, (nn.LayerNorm, nn.Linear)) for part in parts):
+        return channels_first if any(isinstance(p, _CHANNELS_FIRST) for p in parts) else None
     return None
 
 
@@ -90,36 +98,52 @@ def _strain(size: Size, *, image: Size) -> float:
 
 
 def _of_tokens(
-    shape: Sequence[int], *, image: Size, grids: Sequence[Size], module: nn.Module
+    shape: Sequence[int],
+    *,
+    image: Size,
+    grids: Sequence[Size],
+    module: nn.Module,
+    wider: Callable[[], Sequence[int] | None],
 ) -> Reshape | None:
-    last = _grid(shape[1], image=image, grids=grids)
-    first = next((g for g in reversed(grids) if g[0] * g[1] == shape[2]), None)
-    if last is not None and first is not None and not _of_features(module, shape[2]):
+    tokens, channels = shape[1:]
+    size = _grid(tokens, image=image, grids=grids)
+    if size is None or (_is_grid(channels, grids) and not _of_features(module, channels)):
         return None
-    if last is not None:
-        height, width = last
-        return lambda output: output[:, -height * width :].mT.unflatten(2, (height, width))
-    if first is not None:
-        return lambda output: output.unflatten(2, first)
-    return None
+    places = size[0] * size[1]
+    other = wider()
+    if other is not None and other[1] - tokens != places:
+        return None  # twice as many patches, but not so many tokens more: they are something else
+    return lambda output: output[:, -places:].mT.unflatten(2, size)
 
 
 def _grid(tokens: int, *, image: Size, grids: Sequence[Size]) -> Size | None:
     """Rows and columns of the patches among some tokens; None if there are none.
 
-    A grid of a map before, of which every place is a token; or one with the fewest tokens that
-    stand before the patches; without such a map, one of square patches of the image.
+    The largest grid that leaves few tokens to stand before the patches: of a map before, or of one
+    whose cells were merged; without such a map, of square patches of the image.
     """
-    candidates: Iterable[Size] = reversed(grids)
-    known = [grid for grid in candidates if 0 <= tokens - grid[0] * grid[1] <= _PREFIX]
-    known = [grid for grid in known if _strain(grid, image=image) < _CLOSE]
-    if not known:
-        height, width = image
-        sides = [s for s in range(1, math.gcd(height, width) + 1) if height % s == width % s == 0]
-        squares = [(height // side, width // side) for side in sides]
-        known = [grid for grid in squares if 0 <= tokens - grid[0] * grid[1] <= _PREFIX]
-    known = [grid for grid in known if grid[0] * grid[1] > 1]
-    return max(known, key=lambda grid: grid[0] * grid[1], default=None)
+    known = [grid for grid in grids if _strain(grid, image=image) < _CLOSE]
+    sides = range(1, min(image) + 1)
+    for candidates in (known, [_merged(grid, side) for grid in known or [image] for side in sides]):
+        fitting = [
+            grid
+            for grid in candidates
+            if grid and grid[0] * grid[1] > 1 and 0 <= tokens - grid[0] * grid[1] <= _PREFIX
+        ]
+        if fitting:
+            return max(fitting, key=lambda grid: grid[0] * grid[1])
+    return None
+
+
+def _merged(grid: Size, side: int) -> Size | None:
+    """A grid of which so many cells a side become one; None if they don't come out even."""
+    if grid[0] % side or grid[1] % side:
+        return None
+    return (grid[0] // side, grid[1] // side)
+
+
+def _is_grid(count: int, grids: Sequence[Size]) -> bool:
+    return any(height * width == count for height, width in grids)
 
 
 def _of_features(module: nn.Module, count: int) -> bool:
