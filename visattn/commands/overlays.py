@@ -49,9 +49,9 @@ def draw_maps(
         KeyError: If Grad-CAM is asked of a layer that there is none of.
         ValueError: If a picture cannot be read, there is nothing to draw, or files would be lost.
     """
+    network, facts = load_classifier(model, pretrained=pretrained)
     paths = find_pictures(images, skip_broken=skip_broken)
     places = _places(paths, out=out)
-    network, facts = load_classifier(model, pretrained=pretrained)
     prepared = preparation(facts, size=size)
     if facts:
         line = preparation_line(facts, prepared)
