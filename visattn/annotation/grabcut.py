@@ -6,12 +6,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from visattn.annotation.shapes import Bitmap
+from visattn.annotation.shapes import Bitmap, Box, Pixels
 from visattn.data.optional import cv2
-
-Box = tuple[float, float, float, float]
-"""Left, top, right and bottom, as shares of width and height."""
-Pixels = npt.NDArray[np.uint8]
 
 _COARSE, _FINE = 96, 256
 """Longest sides, in pixels, at which starts are compared and the best one is refined."""
@@ -19,7 +15,7 @@ _RIM = 0.02
 _STARTS = ((0.0, 0.85), (0.15, 0.85), (0.3, 0.7))
 """Diameters, as shares of the sides, of the ellipse that is surely and of that which is probably
 the object."""
-_LEAST, _MOST = 0.01, 0.95
+_LEAST, _MOST, _LEAST_WORTH = 0.01, 0.95, 0.02
 _BINS = (6, 12, 12)
 
 
@@ -55,9 +51,10 @@ def grabcut_mask(picture: Pixels, *, box: Box | None = None) -> tuple[Bitmap, bo
     coarse = _shrunk(picture, _COARSE)
     bell = _bell(coarse.shape[:2], box)
     found = list(filter(_is_plausible(box), _candidates(coarse, box)))
-    if not found:
+    worths = [_worth(mask, coarse, bell=bell) for mask in found]
+    if max(worths, default=0.0) < _LEAST_WORTH:
         return _ellipse((height, width), box, 0.75), False
-    best = max(found, key=lambda mask: _worth(mask, coarse, bell=bell))
+    best = found[int(np.argmax(worths))]
     return _grown(_refined(best, _shrunk(picture, _FINE), box), (height, width)), True
 
 

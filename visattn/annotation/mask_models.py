@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from visattn.annotation.grabcut import Box, Pixels
+from visattn.annotation.shapes import Box, Pixels
 from visattn.basics.modes import evaluating
 from visattn.data.folders import IMAGENET_MEAN, IMAGENET_STD
 from visattn.data.preparation import preparation
@@ -114,13 +114,14 @@ def open_rembg(name: str) -> Salience:
 
     def salience(picture: Pixels, box: Box | None) -> npt.NDArray[np.float32]:
         mask = np.asarray(rembg.remove(picture, session=session, only_mask=True))
-        return (mask if mask.ndim == 2 else mask[..., -1]).astype(np.float32) / 255
+        plane = mask if mask.ndim == 2 else mask[..., -1]
+        return np.asarray(plane / 255, dtype=np.float32)
 
     return salience
 
 
 def open_deeplab(file: str | Path) -> Salience:
-    """torchvision's DeepLabV3 with a file of weights; whatever is not its class 0 is the object.
+    """Torchvision's DeepLabV3 with a file of weights; whatever is not its class 0 is the object.
 
     Backbone (ResNet-50, ResNet-101, MobileNetV3) and classes are seen from the file.
 
@@ -135,7 +136,9 @@ def open_deeplab(file: str | Path) -> Salience:
     weights = torch.load(file, map_location="cpu", weights_only=True)
     weights = weights.get("model", weights) if isinstance(weights, dict) else {}
     if "classifier.4.weight" not in weights:
-        raise ValueError(f"{file} holds no weights of torchvision's DeepLabV3 (classifier.4.weight)")
+        raise ValueError(
+            f"{file} holds no weights of torchvision's DeepLabV3 (classifier.4.weight)"
+        )
     backbone = "mobilenet_v3_large"
     if "backbone.layer1.0.conv1.weight" in weights:
         backbone = "resnet101" if "backbone.layer3.22.conv1.weight" in weights else "resnet50"
@@ -177,7 +180,9 @@ def open_sam(folder: str) -> Salience:
         asked: dict[str, Any] = {"input_points": [[[width / 2, height / 2]]]}
         if box is not None:
             left, top, right, bottom = box
-            asked = {"input_boxes": [[[left * width, top * height, right * width, bottom * height]]]}
+            asked = {
+                "input_boxes": [[[left * width, top * height, right * width, bottom * height]]]
+            }
         inputs = processor(images=picture, return_tensors="pt", **asked)
         device = next(network.parameters()).device
         with torch.no_grad():
@@ -189,6 +194,19 @@ def open_sam(folder: str) -> Salience:
         return np.asarray(masks[best], dtype=np.float32)
 
     return salience
+
+
+def one_by_one(salience: Salience | Callable[[Pixels, None], npt.NDArray[Any]]) -> MasksOf:
+    """What makes one mask at a time, for batches of pictures."""
+
+    def masks_of(pictures: Tensor) -> Tensor:
+        found = []
+        for picture in (pictures * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy():
+            mask = salience(np.ascontiguousarray(picture), None)
+            found.append(torch.from_numpy(np.asarray(mask, dtype=np.float32)))
+        return torch.stack(found)[:, None].to(pictures)
+
+    return masks_of
 
 
 def resized(planes: Tensor, size: Sequence[int]) -> Tensor:

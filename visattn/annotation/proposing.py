@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from visattn.annotation.grabcut import Box, Pixels, grabcut_mask
+from visattn.annotation.grabcut import grabcut_mask
 from visattn.annotation.importing import boxes_in
 from visattn.annotation.pictures import (
     PROPOSALS,
@@ -25,7 +25,7 @@ from visattn.annotation.pictures import (
     upright,
     write_mask,
 )
-from visattn.annotation.shapes import Bitmap, bounds
+from visattn.annotation.shapes import Bitmap, Box, Pixels, bounds
 from visattn.basics.terminal_table import terminal_table
 from visattn.data.layout import Item
 from visattn.data.masks import SOFT, MaskValues, read_mask_file
@@ -48,13 +48,13 @@ class Proposer:
     """
 
     name: str = "grabcut"
-    network: "object | None" = None
+    network: Callable[[Pixels, Box | None], npt.NDArray[np.float32]] | None = None
 
     def __call__(self, picture: Pixels, box: Box | None) -> tuple[Bitmap, bool]:
         """The mask (H, W) of a picture (H, W, 3), and whether anything was found."""
         if self.network is None:
             return grabcut_mask(picture, box=box)
-        mask = self.network(picture, box) >= 0.5  # type: ignore[operator]
+        mask = self.network(picture, box) >= 0.5
         return mask, _FEW < mask.mean() < 1 - _FEW
 
 
@@ -71,7 +71,9 @@ def open_proposer(**given: str | None) -> Proposer:
     """
     asked = {name: value for name, value in given.items() if value is not None}
     if len(asked) > 1:
-        raise ValueError(f"one of {', '.join(METHODS)} proposes, and several came: {', '.join(asked)}")
+        raise ValueError(
+            f"one of {', '.join(METHODS)} proposes, and several came: {', '.join(asked)}"
+        )
     if not asked:
         return Proposer()
     from visattn.annotation import mask_models
@@ -138,7 +140,9 @@ def propose_masks(
         write_mask(mask, item, root=root, folder=PROPOSALS, by=proposer.name)
         if not found:
             lost.append(item.path.name)
-    done = f"{many(len(todo), 'proposal')} by {proposer.name} in {root}/{split or 'SPLIT'}/{PROPOSALS}"
+    done = (
+        f"{many(len(todo), 'proposal')} by {proposer.name} in {root}/{split or 'SPLIT'}/{PROPOSALS}"
+    )
     lines = [done, *(f"{many(count, 'picture')} {what}" for what, count in counts.items())]
     strange = sum(count for name, count in others.items() if name != proposer.name)
     if strange:

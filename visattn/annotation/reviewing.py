@@ -200,7 +200,9 @@ class Reviewed:
 
 def _entries(file: str | Path) -> list[Reviewed]:
     if not Path(file).is_file():
-        raise FileNotFoundError(f"expected the file that the page has saved at {file}, found nothing")
+        raise FileNotFoundError(
+            f"expected the file that the page has saved at {file}, found nothing"
+        )
     try:
         content = json.loads(Path(file).read_text(encoding="utf-8"))
         if content["format"] != FORMAT:
@@ -221,9 +223,7 @@ def _entry(entry: Mapping[str, Any]) -> Reviewed:
     return Reviewed(str(entry["picture"]), decision, str(entry["proposal"]), mask)
 
 
-def _accepted(
-    entry: Reviewed, item: Item, *, root: Path
-) -> tuple[npt.NDArray[np.uint8], str]:
+def _accepted(entry: Reviewed, item: Item, *, root: Path) -> tuple[npt.NDArray[np.uint8], str]:
     """The mask at the picture's size, and what made it."""
     place = place_of(item, root=root, folder=PROPOSALS)
     if entry.mask is None:

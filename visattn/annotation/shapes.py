@@ -8,10 +8,14 @@ import numpy.typing as npt
 from PIL import Image, ImageChops, ImageDraw
 
 Bitmap = npt.NDArray[np.bool_]
+Pixels = npt.NDArray[np.uint8]
+Box = tuple[float, float, float, float]
+"""Left, top, right and bottom, as shares of width and height."""
 Path2D = Sequence[tuple[float, float]]
 """Corners (x, y) in pixels, (0, 0) being the picture's upper left corner."""
 
-_FINER = 4
+_FINER, _LARGEST = 8, 8192
+"""How many times finer than the pixels paths are drawn, and up to which side."""
 
 
 @dataclass(frozen=True)
@@ -149,13 +153,14 @@ def _fill(mask: Bitmap, paths: Sequence[Path2D]) -> None:
     right, bottom = np.clip(np.ceil(corners.max(axis=0)), 0, (width, height)).astype(int)
     if right <= left or bottom <= top:
         return
-    fine = (int(right - left) * _FINER, int(bottom - top) * _FINER)
+    finer = int(np.clip(_LARGEST // max(right - left, bottom - top), 1, _FINER))
+    fine = (int(right - left) * finer, int(bottom - top) * finer)
     whole = Image.new("1", fine)
     for path in paths:
         one = Image.new("1", fine)
         # Pillow's pixels have their centres at whole numbers.
-        moved = (np.asarray(path, dtype=float) - (left, top)) * _FINER - 0.5
+        moved = (np.asarray(path, dtype=float) - (left, top)) * finer - 0.5
         ImageDraw.Draw(one).polygon([(float(x), float(y)) for x, y in moved], fill=1)
         whole = ImageChops.logical_xor(whole, one)
-    share = np.asarray(whole.convert("L").reduce(_FINER))
+    share = np.asarray(whole.convert("L").reduce(finer))
     mask[top:bottom, left:right] |= share >= 128

@@ -1,14 +1,13 @@
 """The command that audits a classifier."""
 
 import json
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from visattn.auditing.options import declare_options
-from visattn.basics.suggestions import nearest
+from visattn.commands.mask_values import mask_values_of
 
 
 def audit_classifier(*, model: str, data: str, out: str = "audit", **options: Any) -> None:
@@ -30,7 +29,7 @@ def audit_classifier(*, model: str, data: str, out: str = "audit", **options: An
     """
     from visattn.auditing import audit
 
-    for name, read in (("class_map", _class_map), ("mask_values", _mask_values)):
+    for name, read in (("class_map", _class_map), ("mask_values", mask_values_of)):
         if options.get(name) is not None:
             options[name] = read(options[name])
     if Path(out).is_file():
@@ -62,22 +61,3 @@ def _class_map(file: str) -> Any:
         ) from error
     except json.JSONDecodeError as error:
         raise ValueError(f"the class map {file} is no JSON: {error}") from error
-
-
-def _mask_values(given: dict[str, Any]) -> Any:
-    from visattn.data import MaskValues
-
-    known = [field.name for field in fields(MaskValues)]
-    for name, value in given.items():
-        if name not in known:
-            raise ValueError(
-                f"--mask_values has no {name!r}{nearest(name, names=known)}; there are "
-                f"{', '.join(known)}"
-            )
-        several = name not in ("threshold", "channel")
-        if isinstance(value, list) != several:
-            raise ValueError(
-                f"--mask_values: {name} takes {'values, such as [1]' if several else 'one number'},"
-                f" not {value}"
-            )
-    return MaskValues(**given)

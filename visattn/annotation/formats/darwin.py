@@ -35,7 +35,9 @@ def read_darwin(data: Mapping[str, Any]) -> AnnotatedPicture:
     if where.get("width") and where.get("height"):
         size = (int(where["width"]), int(where["height"]))
     if any("frames" in entry for entry in data["annotations"]):
-        raise ValueError("the file is of a video, whose shapes belong to frames and not to pictures")
+        raise ValueError(
+            "the file is of a video, whose shapes belong to frames and not to pictures"
+        )
     shapes = list(_shapes(data["annotations"], size=size))
     return AnnotatedPicture(f"{folder.rstrip('/')}/{name}".lstrip("/"), size, shapes)
 

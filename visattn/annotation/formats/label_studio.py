@@ -54,7 +54,8 @@ def _name(data: Mapping[str, Any]) -> str:
 
 def _shape(region: Mapping[str, Any]) -> Shape:
     value, kind = region["value"], str(region.get("type", ""))
-    labels = value.get(kind) or next((value[k] for k in value if k.endswith("labels")), [])
+    named = (value[key] for key in (kind, *value) if key.endswith("labels") and key in value)
+    labels: list[object] = next(named, [])
     label = str(labels[0]) if labels else ""
     width, height = int(region["original_width"]), int(region["original_height"])
 

@@ -36,12 +36,16 @@ def read_voc(root: Element) -> AnnotatedPicture:
     width, height = (int(float(root.findtext(f"size/{n}") or 0)) for n in ("width", "height"))
     shapes = []
     for entry in root.iter("object"):
-        label, polygon, box = entry.findtext("name") or "", entry.find("polygon"), entry.find("bndbox")
+        label, polygon, box = (
+            entry.findtext("name") or "",
+            entry.find("polygon"),
+            entry.find("bndbox"),
+        )
         if polygon is not None and len(polygon) >= 6:
             values = {child.tag: float(child.text or 0) for child in polygon}
             count = sum(tag.startswith("x") for tag in values)
-            path = [(values[f"x{n}"], values[f"y{n}"]) for n in range(1, count + 1)]
-            shapes.append(Shape(label, paths=[path]))
+            corners = [(values[f"x{n}"], values[f"y{n}"]) for n in range(1, count + 1)]
+            shapes.append(Shape(label, paths=[corners]))
         elif box is not None:
             left, top, right, bottom = (
                 float(box.findtext(n) or 0) for n in ("xmin", "ymin", "xmax", "ymax")
@@ -89,18 +93,20 @@ def _values(
     path: Path, *, colours: Mapping[tuple[int, int, int], int]
 ) -> tuple[npt.NDArray[np.int64], Bitmap]:
     """The values of a label map, 0 where it is void, and where that is."""
+    unknown = None  # the void of a palette is its last index, of colours a colour of its own
     with opened(path, "label map") as file:
         file.load()
         if file.mode in ("P", "L"):
             values = np.asarray(file).astype(np.int64)
+            unknown = values == _VOID
             if not colours or file.mode == "L" or not _is_coloured(file, colours):
-                unknown = values == _VOID
                 return np.where(unknown, 0, values), unknown
         pixels = np.asarray(file.convert("RGB")).astype(np.int64)
     codes = pixels @ (65536, 256, 1)
     known = {(r << 16) + (g << 8) + b: value for (r, g, b), value in colours.items()}
     void = (224 << 16) + (224 << 8) + 192
-    strange = [int(c) for c in np.unique(codes) if c not in known and c not in (0, void)]
+    seen = codes if unknown is None else codes[~unknown]
+    strange = [int(c) for c in np.unique(seen) if c not in known and c not in (0, void)]
     if strange:
         raise ValueError(
             f"the label map {path} has colours that no labelmap.txt beside its folder names, such "
@@ -109,14 +115,16 @@ def _values(
     values = np.zeros(codes.shape, dtype=np.int64)
     for code, value in known.items():
         values[codes == code] = value
+    if unknown is not None:
+        return np.where(unknown, 0, values), unknown
     return values, codes == void
 
 
 def _is_coloured(file: Image.Image, colours: Mapping[tuple[int, int, int], int]) -> bool:
     """Whether the colours of a palette, and not its indices, are those that labelmap.txt names."""
-    palette = np.asarray(file.getpalette("RGB") or []).reshape(-1, 3)
-    used = [tuple(int(c) for c in palette[v]) for v in np.unique(np.asarray(file)) if v != _VOID]
-    return all(colour in colours or colour == (0, 0, 0) for colour in used)
+    shades = np.asarray(file.convert("RGB"))[np.asarray(file) != _VOID]
+    used = {(int(r), int(g), int(b)) for r, g, b in np.unique(shades, axis=0)}
+    return used <= {(0, 0, 0), *colours}
 
 
 def _meanings(root: Path) -> tuple[dict[int, str], dict[tuple[int, int, int], int]]:
