@@ -5,7 +5,7 @@ from PIL import Image
 
 @pytest.fixture
 def photos(tmp_path):
-    """Two splits of two classes, pictures of 40 x 30 without masks: a red disc on noise of green."""
+    """Two splits of two classes, pictures of 40 x 30 without masks: a red disc on green noise."""
     root, random = tmp_path / "photos", np.random.default_rng(0)
     rows, columns = np.mgrid[0:30, 0:40]
     disc = (rows - 14.5) ** 2 + (columns - 19.5) ** 2 < 8**2

@@ -19,6 +19,9 @@ from visattn.report_page.layers import QueryKeyLayer
 from visattn.report_page.page import Report
 from visattn.report_page.pairwise import pairwise_layer
 
+playwright = pytest.importorskip(
+    "playwright.sync_api", reason="the browser tests need the package playwright"
+)
 HOSTILE = "<img src=x onerror=alert(1)>.png"
 NUMBER = r"-?[\d.]+(?:e[-+]\d+)?"
 
