@@ -2,6 +2,7 @@
 
 import inspect
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -49,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if debug:
             raise
         text = error.args[0] if isinstance(error, KeyError) and error.args else error
-        return _complain(f"{text}", code=1)
+        return _complain(_without_worker(f"{text}"), code=1)
     return 0
 
 
@@ -129,6 +130,19 @@ def _underscored(word: str) -> str:
     """An option with underscores, as the functions' arguments have: hyphens are welcome too."""
     name, equals, value = word.partition("=")
     return f"--{name[2:].replace('-', '_')}{equals}{value}" if name.startswith("--") else word
+
+
+def _without_worker(text: str) -> str:
+    r"""What a process that loads data told, without the traceback that PyTorch puts before it.
+
+    Example:
+        >>> _without_worker("Caught OSError in DataLoader worker process 0.\nOriginal Traceback "
+        ...                 "(most recent call last):\n  File ...\nOSError: no picture\n")
+        'no picture'
+    """
+    if not re.match(r"Caught \w+ in DataLoader worker process", text):
+        return text
+    return re.split(r"(?m)^[\w.]+(?:Error|Exception): ", text)[-1].strip()
 
 
 def _complain(text: str, *, code: int) -> int:

@@ -67,7 +67,8 @@ def open_pictures(
     """
     module: Any = data
     if isinstance(data, (str, Path)):
-        given = {"size": prepared.size, "fit": prepared.fit}
+        given: dict[str, Any] = {"size": prepared.size, "fit": prepared.fit}
+        given["skip_broken"] = options.skip_broken
         module = None if str(data) == SUSHI else published_data(Path(data), **given)
         if module is None:
             return _of_folder(data, options, prepared=prepared), None
@@ -103,8 +104,10 @@ def _of_folder(data: str | Path, options: AuditOptions, *, prepared: Preparation
     )
     if split is None:
         plain: dict[str, Any] = {"split": "", "class_names": (), "items": scan_pictures(root)}
+        plain["skip_broken"] = options.skip_broken
         return FolderDataset(root, size=prepared.size, fit=prepared.fit, **plain)
-    return FolderDataset(root, split=split, **{name: getattr(prepared, name) for name in READ})
+    read = {name: getattr(prepared, name) for name in READ}
+    return FolderDataset(root, split=split, skip_broken=options.skip_broken, **read)
 
 
 def _is_module(data: Any) -> TypeGuard[DataModule]:

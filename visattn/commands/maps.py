@@ -14,6 +14,7 @@ def draw_overlay(
     alpha: float = 0.5,
     interpolation: Literal["bilinear", "nearest"] = "bilinear",
     pretrained: bool = False,
+    skip_broken: bool = False,
     list_layers: bool = False,
 ) -> None:
     """Draw what a network's attention marks in pictures, a sheet a picture.
@@ -31,6 +32,7 @@ def draw_overlay(
         alpha: Opacity of the map's colours, in [0, 1].
         interpolation: bilinear, or nearest to show the maps' own cells.
         pretrained: Load the weights of a timm model; without, they are random.
+        skip_broken: Go on without pictures that cannot be read; how many is told.
         list_layers: Draw nothing; list what can be drawn.
     """
     options = locals()
@@ -55,6 +57,7 @@ def write_report(
     seed: int = 0,
     size: int | None = None,
     title: str = "Where the network looks",
+    skip_broken: bool = False,
 ) -> None:
     """Write an HTML page to explore what networks look at: one file, offline.
 
@@ -69,6 +72,7 @@ def write_report(
         seed: Which pictures.
         size: Side to which the pictures are scaled; that of the training if not given.
         title: Heading of the page.
+        skip_broken: Go on without pictures of which a file is broken; how many is told.
     """
     from visattn.commands.report import report_on
 
@@ -80,6 +84,7 @@ def write_report(
         seed=seed,
         size=size,
         title=title,
+        skip_broken=skip_broken,
     )
     path = page.save(out)
     print(f"{path}: {len(page.contents.pictures)} pictures, {path.stat().st_size / 1e6:.2f} MB")
@@ -99,6 +104,7 @@ def measure_maps(
     insertion_baseline: Literal["zero", "mean", "blur"] = "blur",
     seed: int = 0,
     out: str | None = None,
+    skip_broken: bool = False,
 ) -> None:
     """Measure a network's attention maps and Grad-CAM: where they lie, and whether they matter.
 
@@ -117,6 +123,7 @@ def measure_maps(
         insertion_baseline: On what pixels are revealed: zero, mean or blur.
         seed: Of the drawing, the random map and the randomised weights.
         out: A JSON file to write the numbers to.
+        skip_broken: Go on without pictures of which a file is broken; how many is told.
     """
     options = locals()
     from visattn.evaluation import map_scores

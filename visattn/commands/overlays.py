@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from visattn.basics.suggestions import nearest
-from visattn.data.checking import check_items
+from visattn.data.checking import check_items, readable_items
 from visattn.data.folders import PictureDataset
 from visattn.data.layout import PICTURE_SUFFIXES, Item, raise_problems, scan_pictures
 from visattn.data.preparation import preparation
@@ -35,6 +35,7 @@ def draw_maps(
     alpha: float = 0.5,
     interpolation: Literal["bilinear", "nearest"] = "bilinear",
     pretrained: bool = False,
+    skip_broken: bool = False,
 ) -> list[Path]:
     """Lay a network's maps over pictures, and write a sheet a picture.
 
@@ -48,9 +49,9 @@ def draw_maps(
         KeyError: If Grad-CAM is asked of a layer that there is none of.
         ValueError: If a picture cannot be read, there is nothing to draw, or files would be lost.
     """
-    network, facts = load_classifier(model, pretrained=pretrained)
-    paths = find_pictures(images)
+    paths = find_pictures(images, skip_broken=skip_broken)
     places = _places(paths, out=out)
+    network, facts = load_classifier(model, pretrained=pretrained)
     prepared = preparation(facts, size=size)
     names = facts.get("class_names")
     known = bool(facts) or pretrained
@@ -90,12 +91,12 @@ def list_layers(
     return layer_table(network, picture[None])
 
 
-def find_pictures(where: str | Path) -> list[Path]:
-    """The pictures that a path, a folder or a glob means, sorted, each looked at.
+def find_pictures(where: str | Path, *, skip_broken: bool = False) -> list[Path]:
+    """The pictures that a path, a folder or a glob means, sorted, each read once.
 
     Raises:
         FileNotFoundError: If there is none.
-        ValueError: If one cannot be read.
+        ValueError: If one cannot be read; if none can, where broken ones are skipped.
     """
     path = Path(where)
     if path.is_file():
@@ -113,7 +114,10 @@ def find_pictures(where: str | Path) -> list[Path]:
     else:
         beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
         raise FileNotFoundError(f"no picture at {path}{nearest(path.name, names=beside)}")
-    raise_problems(check_items(items), where=str(where))
+    if skip_broken:
+        items = list(readable_items(items, where=str(where)))
+    else:
+        raise_problems(check_items(items), where=str(where))
     return [item.path for item in items]
 
 

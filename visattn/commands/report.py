@@ -24,6 +24,7 @@ def report_on(
     size: int | None = None,
     curves: bool = True,
     title: str = "Where the network looks",
+    skip_broken: bool = False,
 ) -> Report:
     """Make a page of networks on pictures of a folder, which are drawn at random.
 
@@ -40,6 +41,7 @@ def report_on(
         size: As for the command.
         curves: Whether to follow deletion and insertion.
         title: Heading of the page.
+        skip_broken: As for the command.
 
     Raises:
         FileNotFoundError: If a checkpoint or the pictures are missing.
@@ -64,11 +66,14 @@ def report_on(
     root, chosen = find_source(data, split=wanted, size=prepared["size"], scenes=max(count, 8))
     dataset: FolderDataset | PictureDataset
     if chosen is None:
-        dataset = PictureDataset(root, **prepared)
+        dataset = PictureDataset(root, **prepared, skip_broken=skip_broken)
     else:
-        dataset = FolderDataset(root, split=chosen, class_names=classes, **prepared)
+        dataset = FolderDataset(
+            root, split=chosen, class_names=classes, **prepared, skip_broken=skip_broken
+        )
     order = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(seed))
     rows = sorted(order[:count].tolist())
+    dataset.check(rows)
     drawn = default_collate([dataset[row] for row in rows])
     where = f"pictures of {chosen or root.name}"
     note = f"{len(rows)} of {len(dataset)} {where}, drawn at random (seed {seed})"

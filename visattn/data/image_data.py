@@ -8,7 +8,13 @@ from typing import Any, Literal
 from torch.utils.data import DataLoader
 
 from visattn.data.augmentation import DEFAULT_AUGMENTATION, Augmentation, Augmenter
-from visattn.data.folders import IMAGENET_MEAN, IMAGENET_STD, FolderDataset, PictureDataset
+from visattn.data.folders import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    FolderDataset,
+    PictureDataset,
+    check_data_sets,
+)
 from visattn.data.layout import Item
 from visattn.data.loaders import evaluation_loader, training_loader
 from visattn.data.mask_share import keep_masks
@@ -47,7 +53,9 @@ class ImageData(L.LightningDataModule, ABC):
         std: Per channel, divided by after that.
         cache: Whether to keep decoded pictures of training and validation in memory, five bytes a
             pixel.
-        check: Whether to look at all files before training begins.
+        check: Whether to read all files before training begins.
+        skip_broken: Whether to go on without pictures of which a file is broken; how many is
+            logged.
         group_balanced: Draw training pictures evenly over the groups (class, background) in place
             of evenly over the pictures; those of small groups come several times an epoch.
         seed: Seed of the order and the augmentation.
@@ -78,6 +86,7 @@ class ImageData(L.LightningDataModule, ABC):
         std: tuple[float, float, float] = IMAGENET_STD,
         cache: bool = True,
         check: bool = True,
+        skip_broken: bool = False,
         group_balanced: bool = False,
         seed: int = 0,
     ) -> None:
@@ -116,6 +125,7 @@ class ImageData(L.LightningDataModule, ABC):
         self.mask_form, self.masked = mask_form, masked
         self.augmentation, self.cache, self.check = augmentation, cache, check
         self.group_balanced = group_balanced
+        self.skip_broken = skip_broken
         self.reading: dict[str, Any] = {"size": size, "fit": fit, "mean": mean, "std": std}
         self.mask_values = mask_values
         self._sets: dict[str, FolderDataset] = {}
@@ -181,6 +191,7 @@ class ImageData(L.LightningDataModule, ABC):
                 mask_form=self.mask_form if training else "mask",
                 masked=self.masked,
                 cache=self.cache and split in (self.train_split, self.val_split),
+                skip_broken=self.skip_broken,
                 **self.reading,
             )
         return self._sets[split]
@@ -207,11 +218,16 @@ class ImageData(L.LightningDataModule, ABC):
             "validate": validation,
             "test": () if stage != "test" else self.test_names,
         }
-        for split in wanted[stage]:
-            fresh = split not in self._sets
-            dataset = self.dataset(split)
-            if fresh and self.check:
-                dataset.check()
+        if stage == "fit" and self.num_classes < 2:
+            raise ValueError(
+                f"expected at least two classes to tell apart in {self.locate()}, found "
+                f"{', '.join(map(repr, self.class_names)) or 'none'}; give each a folder, "
+                f"{self.train_split}/images/CLASS"
+            )
+        fresh = [split for split in wanted[stage] if split not in self._sets]
+        found = [self.dataset(split) for split in wanted[stage]]
+        if self.check and not self.skip_broken:
+            check_data_sets([data for data in found if data.split in fresh])
         if stage == "fit":
             train = self.dataset(self.train_split)
             L.pytorch.utilities.rank_zero_info(
@@ -250,8 +266,10 @@ class ImageData(L.LightningDataModule, ABC):
                 "needed)"
             )
         if self._predict_set is None:
-            self._predict_set = PictureDataset(self.predict_folder, **self.reading)
-            if self.check:
+            self._predict_set = PictureDataset(
+                self.predict_folder, **self.reading, skip_broken=self.skip_broken
+            )
+            if self.check and not self.skip_broken:
                 self._predict_set.check()
         return self._predict_set
 

@@ -36,6 +36,7 @@ def measure_maps(
     insertion_baseline: Baseline = "blur",
     seed: int = 0,
     out: str | Path | None = None,
+    skip_broken: bool = False,
 ) -> dict[str, MapScores]:
     """Measure what each site of a network says of places, and print three tables.
 
@@ -67,7 +68,10 @@ def measure_maps(
             f"no split in {root}: expected folders such as test/images/CLASS/ID.png, with masks in "
             "test/masks/CLASS/ID.png"
         )
-    dataset = FolderDataset(root, split=chosen, class_names=facts.get("class_names"), **prepared)
+    names = facts.get("class_names")
+    dataset = FolderDataset(
+        root, split=chosen, class_names=names, **prepared, skip_broken=skip_broken
+    )
     if not dataset.masks_kept:
         raise ValueError(
             f"no image of the split {dataset.split!r} of {dataset.root} has a mask: masks stand in "
@@ -75,6 +79,7 @@ def measure_maps(
         )
     order = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(seed))
     rows = sorted(order[: limit or len(order)].tolist())
+    dataset.check(rows)
     loader = DataLoader(Subset(dataset, rows), batch_size=_BATCH)
     network.to("cuda" if torch.cuda.is_available() else "cpu")
     console = Console(highlight=False)
