@@ -13,13 +13,12 @@ from visattn.annotation.formats.reading import Annotations, read_annotations
 from visattn.annotation.matching import PictureNames
 from visattn.annotation.pictures import listed, many, pictures_of, write_mask
 from visattn.annotation.shapes import AnnotatedPicture, Bitmap, Shape, bounds, drawn
-from visattn.data.checking import upright_size
+from visattn.data.files.pictures import load
 from visattn.data.layout import Item
-from visattn.data.masks import opened
 
 Turned = Literal["refuse", "upright", "stored"]
 _HALF = 128
-_ORIENTATION = 0x0112
+_ORIENTATION, _SIDEWAYS = 0x0112, 5
 
 
 @dataclass
@@ -218,9 +217,9 @@ def _mask(
     named: Sequence[AnnotatedPicture], item: Item, *, turned: Turned
 ) -> np.ndarray[Any, np.dtype[np.uint8]] | str:
     """The mask of a picture, upright; or why there is none."""
-    with opened(item.path, "picture") as file:
-        stored, seen = file.size, upright_size(file)
-        orientation = file.getexif().get(_ORIENTATION, 1)
+    opened = load(item.path, what="picture")
+    seen, orientation = opened.size, opened.orientation
+    stored = seen[::-1] if orientation >= _SIDEWAYS else seen
     whole = np.zeros((seen[1], seen[0]), dtype=np.uint8)
     for picture in named:
         size, as_stored = picture.size or seen, False

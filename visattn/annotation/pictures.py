@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from visattn.basics.files import whole_file
+from visattn.data.files.forms import mask_place
+from visattn.data.files.pictures import load, read_picture
 from visattn.data.layout import Item, class_folders, known_split, scan_split, split_names
-from visattn.data.masks import opened
 
 MASKS, PROPOSALS = "masks", "proposals"
 """Folders beside ``images``: masks that are used, and those that nobody has accepted yet."""
@@ -19,8 +20,8 @@ MASKS, PROPOSALS = "masks", "proposals"
 _BY = "visattn:made by"
 
 
-def pictures_of(root: Path, *, split: str | None = None) -> list[Item]:
-    """Every picture of a folder, or of one split of it, sorted; nothing is opened.
+def splits_of(root: Path, *, split: str | None = None) -> dict[str, list[Item]]:
+    """Every picture of a folder by split, or of one split of it, sorted; nothing is opened.
 
     Raises:
         FileNotFoundError: There is no such folder.
@@ -28,11 +29,14 @@ def pictures_of(root: Path, *, split: str | None = None) -> list[Item]:
     """
     splits = split_names(root)
     chosen = splits if split is None else (known_split(split, splits=splits, root=root),)
-    return [
-        item
-        for name in chosen
-        for item in scan_split(root, name, class_names=class_folders(root, name))
-    ]
+    return {
+        name: list(scan_split(root, name, class_names=class_folders(root, name))) for name in chosen
+    }
+
+
+def pictures_of(root: Path, *, split: str | None = None) -> list[Item]:
+    """The pictures of all splits, see `splits_of`."""
+    return [item for items in splits_of(root, split=split).values() for item in items]
 
 
 def place_of(item: Item, *, root: Path, folder: str = MASKS) -> Path:
@@ -42,8 +46,7 @@ def place_of(item: Item, *, root: Path, folder: str = MASKS) -> Path:
         >>> place_of(Item(Path("d/train/images/a/1.jpg")), root=Path("d")).as_posix()
         'd/train/masks/a/1.png'
     """
-    split, _, *rest = item.path.relative_to(root).parts
-    return Path(root, split, folder, *rest).with_suffix(".png")
+    return mask_place(item.path, root=root, tree=folder)
 
 
 def upright(path: Path) -> npt.NDArray[np.uint8]:
@@ -52,8 +55,7 @@ def upright(path: Path) -> npt.NDArray[np.uint8]:
     Raises:
         ValueError: It cannot be read; it is named.
     """
-    with opened(path, "picture") as file:
-        return np.array(ImageOps.exif_transpose(file).convert("RGB"), dtype=np.uint8)
+    return np.array(read_picture(path).image, dtype=np.uint8)
 
 
 def write_mask(
@@ -83,8 +85,16 @@ def made_by(place: Path) -> str:
     """What has made a mask or a proposal, as it says; empty where it says nothing."""
     if place.suffix.lower() != ".png":
         return ""
-    with opened(place, "mask") as file:
-        return str(file.info.get(_BY, ""))
+    return str(load(place, what="mask").image.info.get(_BY, ""))
+
+
+def read_values(place: Path) -> npt.NDArray[np.uint8]:
+    """The values (H, W) of a proposal.
+
+    Raises:
+        ValueError: It cannot be read; it is named.
+    """
+    return np.array(load(place, what="proposal").image.convert("L"), dtype=np.uint8)
 
 
 def many(count: int, thing: str, things: str = "") -> str:

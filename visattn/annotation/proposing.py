@@ -22,6 +22,7 @@ from visattn.annotation.pictures import (
     many,
     pictures_of,
     place_of,
+    splits_of,
     upright,
     write_mask,
 )
@@ -182,7 +183,13 @@ def measure_proposals(
         ValueError: No picture has a mask.
     """
     root = Path(data)
-    items = [item for item in pictures_of(root, split=split) if item.mask_path is not None]
+    splits = {
+        item.path: name
+        for name, own in splits_of(root, split=split).items()
+        for item in own
+        if item.mask_path is not None
+    }
+    items = [item for item in pictures_of(root, split=split) if item.path in splits]
     if not items:
         raise ValueError(f"no picture of {root} has a mask, so there is nothing to measure with")
     known: Mapping[Path, Box] = {}
@@ -200,7 +207,7 @@ def measure_proposals(
         mask, _ = proposer(upright(item.path), box)
         union = int((mask | truth).sum())
         iou = int((mask & truth).sum()) / union if union else math.nan
-        found.setdefault(item.path.relative_to(root).parts[0], []).append(iou)
+        found.setdefault(splits[item.path], []).append(iou)
     start = "no box" if boxes is None else f"boxes of {boxes}"
     return _table(found, title=f"Proposals by {proposer.name} on {root.name}, {start}")
 

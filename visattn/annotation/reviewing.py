@@ -20,12 +20,12 @@ from visattn.annotation.pictures import (
     many,
     pictures_of,
     place_of,
+    read_values,
     upright,
     write_mask,
 )
 from visattn.basics.files import write_whole
 from visattn.data.layout import Item
-from visattn.data.masks import opened
 from visattn.report_page.joining import join_page
 from visattn.report_page.packing import picture_address
 
@@ -173,7 +173,7 @@ def apply_unseen(
         if item.mask_path is not None and (_of_a_person(item) or not overwrite):
             stayed += 1
             continue
-        write_mask(_values(place), item, root=root, by=f"{made_by(place)}, {UNSEEN}")
+        write_mask(read_values(place), item, root=root, by=f"{made_by(place)}, {UNSEEN}")
         written += 1
     lines = [f"{many(written, 'mask')} put into {root}, which nobody has looked at"]
     if stayed:
@@ -232,7 +232,7 @@ def _accepted(entry: Reviewed, item: Item, *, root: Path) -> tuple[npt.NDArray[n
                 f"the proposal {place} is not the one that was accepted: write the page anew with "
                 "visattn masks review"
             )
-        return _values(place), f"{made_by(place)}, accepted"
+        return read_values(place), f"{made_by(place)}, accepted"
     height, width = upright(item.path).shape[:2]
     try:
         with Image.open(io.BytesIO(entry.mask)) as file:
@@ -245,7 +245,7 @@ def _accepted(entry: Reviewed, item: Item, *, root: Path) -> tuple[npt.NDArray[n
 
 def _picture(item: Item, *, root: Path) -> dict[str, Any]:
     place = place_of(item, root=root, folder=PROPOSALS)
-    pixels, mask = upright(item.path), _values(place)
+    pixels, mask = upright(item.path), read_values(place)
     if mask.shape != pixels.shape[:2]:
         raise ValueError(
             f"the proposal {place} is {mask.shape[1]} x {mask.shape[0]}, its picture {item.path} "
@@ -265,11 +265,6 @@ def _picture(item: Item, *, root: Path) -> dict[str, Any]:
         "mask": f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode('ascii')}",
         "proposal": _digest(place),
     }
-
-
-def _values(place: Path) -> npt.NDArray[np.uint8]:
-    with opened(place, "proposal") as file:
-        return np.array(file.convert("L"), dtype=np.uint8)
 
 
 def _name(item: Item, *, root: Path) -> str:

@@ -39,6 +39,11 @@ def audit_classifier(*, model: str, data: str, out: str = "audit", **options: An
     console.print(found.table())
     for path in found.save(out):
         console.print(path, soft_wrap=True, markup=False)
+    if Path(model).is_file():
+        split = "" if options.get("split") is None else f" --split {options['split']}"
+        console.print(
+            f"next: visattn report {model} --data {data}{split}", soft_wrap=True, markup=False
+        )
 
 
 declare_options(

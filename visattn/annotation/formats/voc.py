@@ -9,7 +9,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from visattn.annotation.shapes import AnnotatedPicture, Bitmap, Shape, box_path
-from visattn.data.masks import opened
+from visattn.data.files.pictures import load
 
 VOC_CLASSES = (
     *("background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat"),
@@ -94,8 +94,7 @@ def _values(
 ) -> tuple[npt.NDArray[np.int64], Bitmap]:
     """The values of a label map, 0 where it is void, and where that is."""
     unknown = None  # the void of a palette is its last index, of colours a colour of its own
-    with opened(path, "label map") as file:
-        file.load()
+    with load(path, what="label map").image as file:
         if file.mode in ("P", "L"):
             values = np.asarray(file).astype(np.int64)
             unknown = values == _VOID
