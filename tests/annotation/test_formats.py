@@ -164,6 +164,8 @@ FORMATS = {
     "Darwin mask": darwin(
         {"id": "m", "name": "buri", "mask": {}},
         {"id": "other", "name": "ebi", "mask": {}},
+        {"id": "t", "name": "buri", "tag": {}, "properties": [], "slot_names": ["0"]},
+        {"id": "l", "name": "buri", "line": {"path": []}, "properties": [], "slot_names": ["0"]},
         {
             "id": "r",
             "name": "__raster_layer__",

@@ -141,6 +141,44 @@ def test_cancelled_annotations_and_predictions_count_for_nothing(photos, tmp_pat
         import_masks(written(tmp_path, content), photos)
 
 
+@pytest.mark.parametrize("kind", ["text for numbers", "one flat polygon", "as in an address"])
+def test_coco_as_other_tools_write_it(kind, photos, tmp_path):
+    content, name = coco(SEGMENT), "a_buri"
+    if kind == "text for numbers":
+        content["annotations"][0] |= {"image_id": "7", "category_id": "1"}
+    elif kind == "one flat polygon":
+        content["annotations"][0]["segmentation"] = flat(CORNERS)
+    else:
+        name = "04- 6 (2) käse"
+        path = photos / "train/images/buri/a_buri.jpg"
+        path.rename(path.with_name(f"{name}.jpg"))
+        content["images"][0]["file_name"] = "04-%206%20(2)%20ka%CC%88se.JPG"  # and accents apart
+    import_masks(written(tmp_path, content), photos)
+    np.testing.assert_array_equal(mask(photos, name) == 255, SQUARE)
+
+
+def test_regions_of_label_studio_without_a_size_or_pixels_are_told(photos, tmp_path):
+    good = FORMATS["Label Studio polygon"][0]["annotations"][0]["result"][0]
+    bare = {key: value for key, value in good.items() if not key.startswith("original")}
+    empty = {"type": "brushlabels", "value": {"format": "rle", "rle": [], "brushlabels": ["buri"]}}
+    choice = {"type": "choices", "value": {"choices": ["yes"]}}
+    content = studio(empty, good, choice)
+    content[0]["annotations"][0]["result"].append(bare)
+    lines = import_masks(written(tmp_path, content), photos)
+    assert told(lines, "2 shapes without an area", "empty brush 1", "without original_width 1")
+    np.testing.assert_array_equal(mask(photos) == 255, SQUARE)
+
+
+def test_files_of_sessions_whose_pictures_are_called_the_same(photos):
+    for split in ("train", "test"):
+        source = photos / "train/images/buri/a_buri.jpg"
+        (photos / split / "images/buri/frame_0.jpg").write_bytes(source.read_bytes())
+        box = '<box label="buri" xtl="10" ytl="5" xbr="30" ybr="20"/>'
+        file = photos / split / "images/buri/annotations.xml"
+        file.write_text(cvat(box, name="frame_0.jpg"))
+    assert import_masks(photos, photos)[0].startswith("2 masks")
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [

@@ -152,7 +152,7 @@ def select(
     if missing and len(missing) == len(found.pictures):
         raise ValueError(
             f"none of the {len(missing)} pictures that the annotations name is in the folder: they "
-            f"name {listed(missing)}; the folder has {listed([item.path.name for item in items])}"
+            f"name {_short(missing)}; the folder has {listed([item.path.name for item in items])}"
         )
     if not chosen.shapes:
         say = f"; say with --labels which mean the object: {_told(chosen.labels)}"
@@ -162,9 +162,9 @@ def select(
             + (say if chosen.labels else f"; without an area: {_told(useless)}" if useless else "")
         )
     notes = {
-        f"pictures named that are not in the folder ({listed(missing)})": len(missing),
-        f"names that fit several pictures, taken for none ({listed(unclear)})": len(unclear),
-        f"pictures without a shape that counts, no mask written ({listed(empty)})": len(empty),
+        f"pictures named that are not in the folder ({_short(missing)})": len(missing),
+        f"names that fit several pictures, taken for none ({_short(unclear)})": len(unclear),
+        f"pictures without a shape that counts, no mask written ({_short(empty)})": len(empty),
         f"shapes of another class of the folder than their picture's ({_told(others)})": sum(
             others.values()
         ),
@@ -255,6 +255,11 @@ def _void(unknown: Bitmap | None, inside: Bitmap) -> Bitmap:
     if unknown is None or unknown.shape != inside.shape:
         return np.zeros_like(inside)
     return unknown & ~inside
+
+
+def _short(names: Sequence[str]) -> str:
+    """The first few of some paths, of each the end, which says which picture is meant."""
+    return listed(["/".join(name.split("/")[-2:]) for name in names])
 
 
 def _told(counts: Counter[str]) -> str:

@@ -4,7 +4,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import final
+from urllib.parse import unquote
 
+from visattn.data.files.names import same_form
 from visattn.data.layout import PICTURE_SUFFIXES, Item
 
 
@@ -29,18 +31,23 @@ class PictureNames:
     def __init__(self, items: Sequence[Item]) -> None:
         self._by_stem: dict[str, list[Item]] = defaultdict(list)
         for item in items:
-            self._by_stem[item.path.stem].append(item)
+            self._by_stem[same_form(item.path.stem)].append(item)
 
     def find(self, name: str) -> list[Item]:
         """The pictures that are meant: one, none, or several that fit equally well."""
         path = PurePosixPath(name.replace("\\", "/"))
-        known = path.suffix.lower() in PICTURE_SUFFIXES
-        found = self._by_stem.get(path.stem if known else path.name, [])
+        found = self._named(path)
+        if not found:  # some tools write names as in addresses
+            found = self._named(PurePosixPath(unquote(path.as_posix())))
         if len(found) < 2:
             return list(found)
         alike = [(_alike(item.path, path), item) for item in found]
         best = max(count for count, _ in alike)
         return [item for count, item in alike if count == best]
+
+    def _named(self, path: PurePosixPath) -> list[Item]:
+        known = path.suffix.lower() in PICTURE_SUFFIXES
+        return self._by_stem.get(same_form(path.stem if known else path.name), [])
 
 
 def _alike(path: Path, name: PurePosixPath) -> int:

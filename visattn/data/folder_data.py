@@ -32,9 +32,9 @@ class FolderData(GenericLayout):
     Masks may be missing, for some pictures or for all. The classes are the class folders of the
     training split, sorted by name.
 
-    ``SPLIT/CLASS/ID.*`` is read too, with masks in ``masks/SPLIT/CLASS/ID.*``; and masks
-    beside the pictures as ``ID_mask.*``. A folder of classes without splits, ``CLASS/ID.*``, is split once, seven
-    pictures in ten for training; the splits are written to ``splits.csv`` in it, and told.
+    ``SPLIT/CLASS/ID.*`` is read too, with masks in ``masks/SPLIT/CLASS/ID.*``; and masks beside the
+    pictures as ``ID_mask.*``. A folder of classes without splits, ``CLASS/ID.*``, is split once,
+    seven pictures in ten for training; the splits are written to ``splits.csv`` there, and told.
 
     Args:
         root: The folder that holds the splits, or the classes.

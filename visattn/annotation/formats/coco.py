@@ -16,18 +16,19 @@ def is_coco(data: Any) -> bool:
 def read_coco(data: dict[str, Any]) -> Iterator[AnnotatedPicture]:
     """The pictures of a file, with polygons, run lengths or boxes.
 
-    An annotation without a segmentation counts as its box.
+    An annotation without a segmentation counts as its box. Numbers may be written as text, and one
+    polygon as a list of numbers, as other tools' exports have them.
     """
-    names = {entry["id"]: str(entry["name"]) for entry in data.get("categories", ())}
+    names = {str(entry["id"]): str(entry["name"]) for entry in data.get("categories", ())}
     by_picture = defaultdict(list)
     for entry in data["annotations"]:
-        by_picture[entry["image_id"]].append(entry)
+        by_picture[str(entry["image_id"])].append(entry)
     for picture in data["images"]:
         size = (int(picture["width"]), int(picture["height"])) if "width" in picture else None
         shapes = [
             shape
-            for entry in by_picture[picture["id"]]
-            for shape in _shapes(entry, label=names.get(entry.get("category_id"), ""))
+            for entry in by_picture[str(picture["id"])]
+            for shape in _shapes(entry, label=names.get(str(entry.get("category_id")), ""))
         ]
         yield AnnotatedPicture(str(picture["file_name"]), size, shapes)
 
@@ -41,7 +42,7 @@ def _shapes(entry: dict[str, Any], *, label: str) -> Iterator[Shape]:
         bitmap = bitmap_of(runs, size=(width, height), by_columns=True)
         yield Shape(label, bitmap=bitmap, kind="run lengths")
     elif found:
-        for flat in found:
+        for flat in found if isinstance(found[0], list) else [found]:
             corners = list(zip(flat[::2], flat[1::2], strict=True))
             yield Shape(label, paths=[corners])
     elif entry.get("bbox"):

@@ -8,6 +8,11 @@ import numpy as np
 from visattn.annotation.run_lengths import darwin_values
 from visattn.annotation.shapes import AnnotatedPicture, Path2D, Shape, box_path, ellipse_path
 
+_FACTS = frozenset(
+    ["annotators", "attributes", "directional_vector", "id", "inference", "instance_id", "name", "properties", "reviewers", "slot_names", "tag", "text"]
+)
+"""What an annotation says beside its shape."""
+
 
 def is_darwin(data: Any) -> bool:
     """Whether this JSON is Darwin's."""
@@ -71,9 +76,9 @@ def _shapes(
             path = box_path(box["x"], box["y"], box["x"] + box["w"], box["y"] + box["h"])
             yield Shape(label, paths=[path], box=True, kind="bounding box")
         elif "mask" not in entry:  # whose pixels are in the raster layer
-            kinds = entry.keys() - {"id", "name", "slot_names", "annotators", "reviewers", "tag"}
+            kinds = sorted(entry.keys() - _FACTS)
             if kinds:
-                yield Shape(label, kind=sorted(kinds)[0])
+                yield Shape(label, kind=kinds[0])
 
 
 def _paths(polygon: Mapping[str, Any]) -> list[Path2D]:

@@ -10,6 +10,7 @@ from visattn.annotation.shapes import AnnotatedPicture, Shape, box_path, ellipse
 
 _UPLOADED = re.compile(r"^[0-9a-f]{8}-")
 """What Label Studio puts before the name of an uploaded file."""
+_NO_SHAPES = ("choices", "textarea", "rating", "taxonomy", "number", "datetime", "pairwise")
 
 
 def is_label_studio(data: Any) -> bool:
@@ -32,10 +33,11 @@ def read_label_studio(data: Any) -> Iterator[AnnotatedPicture]:
         done = task.get("annotations") or task.get("completions") or []
         kept = [entry for entry in done if not entry.get("was_cancelled")]
         regions = kept[-1]["result"] if kept else []
-        drawn = [r for r in regions if "value" in r and "original_width" in r]
+        drawn = [r for r in regions if "value" in r and r.get("type") not in _NO_SHAPES]
+        sized = [r for r in drawn if "original_width" in r]
         size = None
-        if drawn:
-            size = (int(drawn[0]["original_width"]), int(drawn[0]["original_height"]))
+        if sized:
+            size = (int(sized[0]["original_width"]), int(sized[0]["original_height"]))
         yield AnnotatedPicture(_name(task["data"]), size, [_shape(region) for region in drawn])
 
 
@@ -57,13 +59,17 @@ def _shape(region: Mapping[str, Any]) -> Shape:
     named = (value[key] for key in (kind, *value) if key.endswith("labels") and key in value)
     labels: list[object] = next(named, [])
     label = str(labels[0]) if labels else ""
+    if "original_width" not in region:
+        return Shape(label, kind="region without original_width")
     width, height = int(region["original_width"]), int(region["original_height"])
 
     def pixels(x: float, y: float) -> tuple[float, float]:
         return x / 100 * width, y / 100 * height
 
     angle = float(value.get("rotation") or 0)
-    if value.get("format") == "rle" and "rle" in value:
+    if value.get("format") == "rle" and not value.get("rle"):
+        return Shape(label, kind="empty brush")
+    if value.get("format") == "rle":
         alpha = brush_values(value["rle"])[3::4]
         if len(alpha) != width * height:
             raise ValueError(

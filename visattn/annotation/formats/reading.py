@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
@@ -92,10 +92,11 @@ def _read_file(path: Path, found: Annotations) -> bool:
         try:
             pictures = read(content)
             if isinstance(pictures, AnnotatedPicture):
-                # A file a picture often stands beside it, whose name alone may come twice.
-                near = PurePosixPath(path.parent.as_posix(), pictures.name).as_posix()
-                pictures = [replace(pictures, name=near)]
-            found.pictures.extend(pictures)
+                pictures = [pictures]
+            # Names alone may come twice; the file often stands near the pictures.
+            found.pictures.extend(
+                replace(p, name=f"{path.parent.as_posix()}/{p.name.lstrip('/')}") for p in pictures
+            )
         except (KeyError, TypeError, IndexError, AttributeError, ValueError, OSError) as error:
             what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
             raise ValueError(f"{path} is not as {name} is published: {what}") from error
