@@ -67,7 +67,7 @@ def _dispatch(words: list[str]) -> None:
 
         run_command(words)
         return
-    from visattn.commands import COMMANDS, GATHERED, GROUPS, TUNED
+    from visattn.commands import COMMANDS, GATHERED, GROUPS, SHARED, TUNED
 
     parser = _parser(COMMANDS, GROUPS)
     if not words:
@@ -76,6 +76,9 @@ def _dispatch(words: list[str]) -> None:
     if words[0] in GATHERED:
         words = [words[0], *GATHERED[words[0]](words[1:])]
     given = parser.parse_args([_underscored(word) for word in words])
+    follows = "TORCHELASTIC_RUN_ID" in os.environ and os.environ.get("RANK", "0") != "0"
+    if follows and given.subcommand not in SHARED:
+        return  # torchrun's first process does it alone
     if given.subcommand in TUNED:
         tune_process()
     options, functions = given[given.subcommand], COMMANDS

@@ -25,7 +25,7 @@ from visattn.commands.trainings import (
     show_spread,
 )
 
-__all__ = ["COMMANDS", "GATHERED", "GROUPS", "TUNED"]
+__all__ = ["COMMANDS", "GATHERED", "GROUPS", "SHARED", "TUNED"]
 
 # None of the functions has the name of a public one: jsonargparse would look that up in visattn,
 # and so import PyTorch for the sake of --help.
@@ -66,3 +66,6 @@ GATHERED: dict[str, Callable[[Sequence[str]], list[str]]] = {"compare": gather_c
 
 TUNED = ("demo", "finetune", "evaluate-maps", "audit")
 """Commands that compute for long: before PyTorch is imported, the process is tuned for them."""
+
+SHARED = ("evaluate-maps", "audit")
+"""Commands whose work processes share that ``torchrun`` started; the first does others alone."""

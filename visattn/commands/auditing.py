@@ -28,13 +28,17 @@ def audit_classifier(*, model: str, data: str, out: str = "audit", **options: An
         **options: Those of `AuditOptions`.
     """
     from visattn.auditing import audit
+    from visattn.basics.processes import shared_work
 
     for name, read in (("class_map", _class_map), ("mask_values", mask_values_of)):
         if options.get(name) is not None:
             options[name] = read(options[name])
     if Path(out).is_file():
         raise ValueError(f"out must be a folder, and {out} is a file")
-    found = audit(model, data, **options)
+    with shared_work() as first:
+        found = audit(model, data, **options)
+    if not first:
+        return
     console = Console(highlight=False)
     console.print(found.table())
     for path in found.save(out):

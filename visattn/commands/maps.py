@@ -126,6 +126,8 @@ def measure_maps(
         skip_broken: Go on without pictures of which a file is broken; how many is told.
     """
     options = locals()
+    from visattn.basics.processes import shared_work
     from visattn.evaluation import map_scores
 
-    map_scores.measure_maps(options.pop("checkpoint"), **options)
+    with shared_work():
+        map_scores.measure_maps(options.pop("checkpoint"), **options)

@@ -16,7 +16,7 @@ from visattn.data.folders import (
     check_data_sets,
 )
 from visattn.data.layout import Item
-from visattn.data.loaders import evaluation_loader, training_loader
+from visattn.data.loaders import evaluation_loader, share_of, training_loader
 from visattn.data.mask_share import keep_masks
 from visattn.data.masks import SOFT, MaskValues
 from visattn.data.optional import lightning as L
@@ -34,7 +34,7 @@ class ImageData(L.LightningDataModule, ABC):
         size: Side of the square pictures, in pixels.
         fit: ``"crop"`` scales the short side to ``size`` and cuts out the centre; ``"stretch"``
             scales both sides.
-        batch_size: Pictures a batch.
+        batch_size: Pictures a batch, of each process where several train together.
         workers: Processes that load; 0 loads in the main process.
         train_split: What to train on.
         val_split: What to validate on; None for nothing.
@@ -245,6 +245,7 @@ class ImageData(L.LightningDataModule, ABC):
             workers=self.workers,
             seed=self.seed,
             groups=train.groups() if self.group_balanced else None,
+            share=share_of(self.trainer),
         )
 
     def val_dataloader(self) -> DataLoader[Any] | list[DataLoader[Any]]:
@@ -274,7 +275,8 @@ class ImageData(L.LightningDataModule, ABC):
         return self._predict_set
 
     def _testing(self, dataset: FolderDataset | PictureDataset) -> DataLoader[Any]:
-        return evaluation_loader(dataset, batch_size=self.batch_size, workers=self.workers)
+        options = {"batch_size": self.batch_size, "workers": self.workers}
+        return evaluation_loader(dataset, **options, share=share_of(self.trainer))
 
     def _augmenter(self, train: FolderDataset) -> Augmenter | None:
         if self.augmentation is None:

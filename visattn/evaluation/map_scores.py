@@ -10,6 +10,7 @@ from rich.progress import track
 from torch.utils.data import DataLoader, Subset
 
 from visattn.basics.files import write_whole
+from visattn.basics.processes import leads
 from visattn.data.folders import FolderDataset
 from visattn.data.preparation import preparation
 from visattn.data.sources import SUSHI, find_source
@@ -82,7 +83,7 @@ def measure_maps(
     dataset.check(rows)
     loader = DataLoader(Subset(dataset, rows), batch_size=_BATCH)
     network.to("cuda" if torch.cuda.is_available() else "cpu")
-    console = Console(highlight=False)
+    console = Console(highlight=False, quiet=not leads())
     baselines = ("deletion_baseline", "insertion_baseline")
     options = {name: given[name] for name in ("tolerance", "steps", *baselines, "seed")}
     batches = track(loader, description="Measuring", console=console, transient=True)
@@ -97,7 +98,7 @@ def measure_maps(
         console.print()
     for sentence in left_out(found):
         console.print(sentence, soft_wrap=True, markup=False)
-    if out is not None:
+    if out is not None and leads():
         settings = {
             "model": str(model),
             "data": str(dataset.root),

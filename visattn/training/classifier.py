@@ -21,10 +21,15 @@ from visattn.training.checks import check_finite, check_in
 from visattn.training.data_facts import data_facts, names_of_tests
 from visattn.training.objectives import CrossEntropy, Objective
 from visattn.training.outcomes import Columns, SplitOutcome, is_adversarial, split_outcome
+from visattn.training.processes import allow_unused_parameters
 from visattn.training.schedule import training_steps, warmup_cosine
 from visattn.wrapping.finetuning import freeze_backbone, parameter_groups
 
 Batch = dict[str, Tensor]
+OBJECTIVE = "visattn_objective"
+"""Where a checkpoint holds the state of the objective, under the name of its class."""
+
+_MEAN: dict[str, Any] = {"on_step": False, "on_epoch": True, "sync_dist": True}
 _CHECKED_EVERY = 20  # batches; looking at a number makes a GPU wait
 
 
@@ -174,6 +179,10 @@ class ImageClassifier(L.LightningModule):
             logits = self(images)
         return logits, maps[site].spatial
 
+    def setup(self, stage: str) -> None:
+        """Prepare for several processes."""
+        allow_unused_parameters(self.trainer)
+
     def on_fit_start(self) -> None:
         """Refuse data of other classes than those that the classifier began with."""
         found = data_facts(getattr(self.trainer, "datamodule", None)).get("class_names")
@@ -195,14 +204,14 @@ class ImageClassifier(L.LightningModule):
             where = {"epoch": self.current_epoch, "batch": batch_idx}
             check_finite(loss, parts, **where, learning_rate=self.learning_rate)
         size = len(batch["image"])
-        self.log("train/loss", loss.detach(), on_step=False, on_epoch=True, batch_size=size)
-        for name, value in parts.items():
-            self.log(f"train/{name}", value, on_step=False, on_epoch=True, batch_size=size)
+        for name, value in {"loss": loss.detach(), **parts}.items():
+            self.log(f"train/{name}", value, **_MEAN, batch_size=size)
         return loss
 
     def on_train_epoch_start(self) -> None:
         """Log the learning rate at the start of the epoch."""
-        self.log("train/learning_rate", self.trainer.optimizers[0].param_groups[0]["lr"])
+        rate = self.trainer.optimizers[0].param_groups[0]["lr"]
+        self.log("train/learning_rate", rate, sync_dist=True)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Accuracy on the validation split."""
@@ -243,9 +252,9 @@ class ImageClassifier(L.LightningModule):
             outcome = split_outcome(self._tests[place].compute(), split=name, dataset=dataset)
             self.outcomes[name] = outcome
             if not is_adversarial(name):
-                self.log(f"test/{name}/accuracy", outcome.accuracy.value)
+                self.log(f"test/{name}/accuracy", outcome.accuracy.value, sync_dist=True)
             if outcome.iou is not None:
-                self.log(f"test/{name}/mask_iou", outcome.iou.mean)
+                self.log(f"test/{name}/mask_iou", outcome.iou.mean, sync_dist=True)
 
     def predict_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> Batch:
         """Class, probabilities, row of the dataset, and the mask where the network has one."""
@@ -278,13 +287,17 @@ class ImageClassifier(L.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Write down the classes' names and how the images were prepared."""
+        """Write down the classes' names, how images were prepared, the objective's state."""
         facts = data_facts(getattr(self._trainer, "datamodule", None))
         checkpoint[FACTS] = facts or self.data_facts
+        checkpoint[OBJECTIVE] = {type(self.objective).__name__: self.objective.state_dict()}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Read them again."""
+        """Read them again; for a training that goes on, the state of its objective too."""
         self.data_facts = checkpoint.get(FACTS, {})
+        state = checkpoint.get(OBJECTIVE, {}).get(type(self.objective).__name__)
+        if state and self._trainer is not None and self._trainer.state.fn == "fit":
+            self.objective.load_state_dict(state)
 
     def _laid_out(self, images: Tensor) -> Tensor:
         if not self.channels_last:

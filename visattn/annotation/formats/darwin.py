@@ -8,9 +8,10 @@ import numpy as np
 from visattn.annotation.run_lengths import darwin_values
 from visattn.annotation.shapes import AnnotatedPicture, Path2D, Shape, box_path, ellipse_path
 
-_FACTS = frozenset(
-    ["annotators", "attributes", "directional_vector", "id", "inference", "instance_id", "name", "properties", "reviewers", "slot_names", "tag", "text"]
-)
+_FACTS = {
+    *("annotators", "attributes", "directional_vector", "id", "inference", "instance_id", "name"),
+    *("properties", "reviewers", "slot_names", "tag", "text"),
+}
 """What an annotation says beside its shape."""
 
 

@@ -10,6 +10,7 @@ import lightning as L
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, ProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from rich.console import Console
 
@@ -18,14 +19,21 @@ from visattn.data.folder_data import FolderData
 from visattn.data.sources import last_test
 from visattn.networks.loading import standing_alone
 from visattn.networks.weight_files import FACTS, read_file
+from visattn.training.command_line.interruptions import (
+    Moments,
+    StoppedCheckpoint,
+    write_whole_checkpoints,
+)
 from visattn.training.command_line.mistakes import explained
 from visattn.training.command_line.progress import progress_callback
 from visattn.training.command_line.quiet import quiet_lightning
 from visattn.training.command_line.recipes import PARSER_MODE, find_recipe
 from visattn.training.command_line.runs import claim_run, resolve_checkpoint
 from visattn.training.command_line.tasks import DEFAULT, Task, task_of
+from visattn.training.processes import started_processes
 
 UNTRAINED = "none"
+_SIGTERM_CODE = 128 + 15
 
 
 @final
@@ -115,7 +123,8 @@ class TaskCLI(LightningCLI):
         name, runs = self._get(self.config, "name"), Path(self._get(self.config, "runs"))
         training = self.subcommand in (None, "fit")
         quick = bool(config.get("fast_dev_run"))
-        callbacks: list[Callback] = [*self._callbacks, self.outcomes]
+        kwargs |= started_processes(config)
+        callbacks: list[Callback] = [*self._callbacks, self.outcomes, Moments()]
         if config.get("enable_progress_bar") is not False:
             callbacks.append(progress_callback())
             kwargs["enable_progress_bar"] = isinstance(callbacks[-1], ProgressBar)
@@ -131,7 +140,9 @@ class TaskCLI(LightningCLI):
             validated = getattr(self.datamodule, "val_split", "") is not None
             callbacks += checkpoints(best=self._task.best if validated else None)
         self.trainer_defaults["callbacks"] = callbacks  # after those of the configuration
-        return super().instantiate_trainer(**kwargs)
+        trainer = super().instantiate_trainer(**kwargs)
+        write_whole_checkpoints(trainer)
+        return trainer
 
     def after_fit(self) -> None:
         """Say where the run is."""
@@ -154,11 +165,12 @@ class TaskCLI(LightningCLI):
 
     def predict(self, **kwargs: Any) -> None:
         """Predict and write ``predictions.csv`` beside the checkpoints."""
-        from visattn.training.command_line.predictions import write_predictions
+        from visattn.training.command_line.predictions import all_predictions, write_predictions
 
         if self._task.name != DEFAULT:
             raise ValueError(f"predict is for the classification of images, not {self._task.name}")
-        batches = self.trainer.predict(**{**kwargs, "return_predictions": True}) or []
+        own = self.trainer.predict(**{**kwargs, "return_predictions": True}) or []
+        batches = all_predictions(own)
         if self.trainer.is_global_zero:
             path = self._output_folder(kwargs.get("ckpt_path")) / "predictions.csv"
             loader = self.trainer.predict_dataloaders
@@ -216,7 +228,11 @@ def run_command(arguments: Sequence[str]) -> None:
         ValueError, TypeError, KeyError, OSError: If the run cannot begin.
     """
     with quiet_lightning():
-        TaskCLI(list(arguments))
+        try:
+            TaskCLI(list(arguments))
+        except SIGTERMException as stop:
+            _say("stopped by SIGTERM; a training goes on with --ckpt_path last")
+            raise SystemExit(_SIGTERM_CODE) from stop
 
 
 def with_recipes(arguments: Sequence[str]) -> list[str]:
@@ -250,13 +266,16 @@ def run_loggers(folder: Path, *, name: str) -> list[Logger]:
 def checkpoints(*, best: str | None) -> list[Callback]:
     """Keep ``last.ckpt`` after every epoch, and ``best.ckpt`` by the highest value of ``best``.
 
+    A training that is stopped by SIGTERM writes ``last.ckpt`` at once.
+
     Lightning's own ``save_last`` writes only when a best one is written, too.
     """
     common: dict[str, Any] = {"enable_version_counter": False, "save_on_train_epoch_end": True}
     last = ModelCheckpoint(filename="last", **common)
+    stopped = StoppedCheckpoint(last)
     if best is None:
-        return [last]
-    return [ModelCheckpoint(filename="best", monitor=best, mode="max", **common), last]
+        return [last, stopped]
+    return [ModelCheckpoint(filename="best", monitor=best, mode="max", **common), last, stopped]
 
 
 def _say_next(data: object, checkpoints: Path) -> None:
