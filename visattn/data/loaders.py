@@ -86,9 +86,17 @@ def training_loader(
     )
 
 
-def evaluation_loader(dataset: Dataset[Any], *, batch_size: int, workers: int) -> DataLoader[Any]:
-    """A loader of every row in its order."""
-    return DataLoader(dataset, batch_size=batch_size, shuffle=False, **_worker_options(workers))
+def evaluation_loader(
+    dataset: Dataset[Any],
+    *,
+    batch_size: int,
+    workers: int,
+    rows: Sequence[tuple[int, int]] | None = None,
+) -> DataLoader[Any]:
+    """A loader of every row in its order, or of these (row, epoch)."""
+    return DataLoader(
+        dataset, batch_size=batch_size, shuffle=False, sampler=rows, **_worker_options(workers)
+    )
 
 
 def _worker_options(workers: int) -> dict[str, Any]:
