@@ -41,7 +41,9 @@ def check_cam_layer(model: nn.Module, *, side: int | None = None) -> str | None:
         height, width = layer.reshape(maps).shape[2:]
     except Exception as error:
         return f"{type(error).__name__}: {error}"[:200]
-    return _fault(traced, layer.title, (int(height), int(width)), least=fine[-1], image=(size[1], size[2]))
+    return _fault(
+        traced, layer.title, (int(height), int(width)), least=fine[-1], image=(size[1], size[2])
+    )
 
 
 def _fault(

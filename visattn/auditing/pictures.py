@@ -11,9 +11,9 @@ from visattn.auditing.options import AuditOptions
 from visattn.data import FolderDataset, Item, split_names
 from visattn.data.decoding import Decoded, Decoder
 from visattn.data.files.forms import form_of
+from visattn.data.files.picture_paths import folder_of, pictures_at
 from visattn.data.generated.sushi.plan import ADVERSARIAL_BACKGROUNDS
 from visattn.data.layout import known_split, scan_split
-from visattn.data.picture_paths import folder_of, pictures_at
 from visattn.data.public.recognition import published_data
 from visattn.data.sources import SUSHI, find_source, last_test
 

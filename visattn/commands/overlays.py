@@ -11,9 +11,9 @@ from rich.console import Console
 from torch import Tensor
 
 from visattn.data.checking import check_items, readable_items
+from visattn.data.files.picture_paths import Pictures, folder_of, pictures_at
 from visattn.data.folders import PictureDataset
 from visattn.data.layout import raise_problems
-from visattn.data.picture_paths import Pictures, folder_of, pictures_at
 from visattn.data.preparation import preparation, preparation_line
 from visattn.networks.loading import load_classifier
 from visattn.pictures import grid, save

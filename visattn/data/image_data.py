@@ -8,6 +8,7 @@ from typing import Any, Literal
 from torch.utils.data import DataLoader
 
 from visattn.data.augmentation import DEFAULT_AUGMENTATION, ONLY_SWAP, Augmentation, Augmenter
+from visattn.data.files.picture_paths import several
 from visattn.data.folders import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -20,7 +21,6 @@ from visattn.data.loaders import evaluation_loader, share_of, training_loader
 from visattn.data.mask_share import keep_masks
 from visattn.data.masks import SOFT, MaskValues
 from visattn.data.optional import lightning as L
-from visattn.data.picture_paths import several
 from visattn.data.swap_transform import PictureBackgrounds, RemovedForegrounds
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from visattn.basics.suggestions import nearest
 from visattn.data.files.forms import form_of
-from visattn.data.picture_paths import Pictures, several
+from visattn.data.files.picture_paths import Pictures, several
 
 SUSHI = "sushi"
 """In the place of a folder: scenes that are rendered."""
