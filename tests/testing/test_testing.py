@@ -119,6 +119,19 @@ class TouchesItsInput(SE):
         return super().forward(x.mul_(1 + 1e-3))
 
 
+class HoldsTensor(SE):
+    """Computes with a tensor that it reaches by a way of its own."""
+
+    def __init__(self, channels, **options):
+        super().__init__(channels, **options)
+        self.held = [self.fc1.weight]
+
+    def forward(self, x):
+        return super().forward(x) + 1e-3 * self.held[0].square().sum() * (
+            self.fc2.weight.sum() != 0
+        )
+
+
 class FixedSize(SE):
     """Fits the size that it saw first."""
 
@@ -135,6 +148,7 @@ class FixedSize(SE):
         (FixedSize, "at another size"),
         (MixesImages, "images one by one"),
         (LeavesHook, "a hook is left"),
+        (HoldsTensor, "functional_call"),
     ],
 )
 def test_a_broken_block_in_a_model_is_caught(block, message):

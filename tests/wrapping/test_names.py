@@ -15,12 +15,14 @@ from torch.distributed.checkpoint.state_dict import (
     set_model_state_dict,
     set_optimizer_state_dict,
 )
-from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
+from torch.distributed.fsdp import FullyShardedDataParallel
 from torch.func import functional_call
 
 from visattn import backbone_names, backbone_state_dict, unwrap, wrap
 from visattn.blocks.attended import attended, base_of
 from visattn.testing import enliven
+from visattn.testing.model_case import ModelCase
+from visattn.testing.transport_promises import survives_sharding
 
 CASES = {  # block, place: after a BN, around a block that holds another unit, instead of a conv
     "branch": ("se", {}),
@@ -28,6 +30,8 @@ CASES = {  # block, place: after a BN, around a block that holds another unit, i
     "image": ("spatial_mask", {"at": "image"}),
     "instead": ("mhsa", {"init": "paper", "stages": [4]}),
 }
+
+ONE_OF_A_KIND = ("cbam", "nonlocal", "mhsa", "sk", "spatial_mask", "abn")
 
 
 def plain_model():
@@ -99,62 +103,66 @@ def test_units_of_units_keep_names_apart(images):
     assert any(type(base).__name__ == "Attended" for base in inner)
 
 
-def _train(rank, path, kind, queue):
+def _check_sharding(block):
+    torch.manual_seed(0)
+    survives_sharding(ModelCase(plain_model(), torch.randn(2, 3, 48, 48), block))
+
+
+def _check_fsdp1(block):
+    model = enliven(wrap(plain_model(), block)).eval()
+    names = sorted(dict(model.named_parameters()))
+    plain = {name: value.clone() for name, value in model.state_dict().items()}
+    model = FullyShardedDataParallel(model, device_id="cpu", use_orig_params=True)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    model(torch.randn(2, 3, 48, 48)).square().mean().backward()
+    optimiser.step()
+    whole = StateDictOptions(full_state_dict=True, cpu_offload=True)
+    spread = StateDictOptions(full_state_dict=True, broadcast_from_rank0=True)
+    first = dist.get_rank() == 0
+    state = get_model_state_dict(model, options=whole)
+    moments = get_optimizer_state_dict(model, optimiser, options=whole)
+    set_model_state_dict(model, dict(plain) if first else {}, options=spread)
+    set_optimizer_state_dict(model, optimiser, dict(moments) if first else {}, options=spread)
+    back = get_model_state_dict(model, options=whole)
+    if first:
+        assert set(state) == set(plain)
+        assert sorted(moments["state"]) == names
+        assert all(torch.equal(back[name], value) for name, value in plain.items())
+        assert any(not torch.equal(state[name], plain[name]) for name in names)
+
+
+def _process(rank, path, check, blocks, queue):
     os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_RANK": str(rank)}
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{path}", rank=rank, world_size=2)
+    block = ""
     try:
-        torch.manual_seed(0)
-        model = enliven(wrap(timm.create_model("test_resnet", num_classes=5), "cbam")).eval()
-        names = sorted(dict(model.named_parameters()))
-        plain = {name: value.clone() for name, value in model.state_dict().items()}
-        if kind == "FSDP2":
-            for unit in attended(model):
-                fully_shard(unit)
-            fully_shard(model)
-        else:
-            model = FullyShardedDataParallel(model, device_id="cpu", use_orig_params=True)
-        optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3)
-        images = torch.randn(2, 3, 48, 48)
-        model(images).square().mean().backward()
-        optimiser.step()
-        options = StateDictOptions(full_state_dict=True, cpu_offload=True)
-        state = get_model_state_dict(model, options=options)
-        moments = get_optimizer_state_dict(model, optimiser, options=options)
-        set_model_state_dict(
-            model,
-            dict(plain) if rank == 0 else {},
-            options=StateDictOptions(full_state_dict=True, broadcast_from_rank0=True),
-        )
-        set_optimizer_state_dict(
-            model,
-            optimiser,
-            dict(moments) if rank == 0 else {},
-            options=StateDictOptions(full_state_dict=True, broadcast_from_rank0=True),
-        )
-        back = get_model_state_dict(model, options=options)
-        if rank == 0:
-            assert set(state) == set(plain)
-            assert sorted(moments["state"]) == names
-            assert all(torch.equal(back[name], value) for name, value in plain.items())
-            assert any(not torch.equal(state[name], plain[name]) for name in names)
+        for block in blocks:
+            check(block)
         queue.put("fine")
     except BaseException as error:
-        queue.put(f"{type(error).__name__}: {error}")
+        queue.put(f"{block}: {type(error).__name__}: {error}")
         raise
     finally:
         dist.destroy_process_group()
 
 
-@pytest.mark.parametrize("kind", ["FSDP2", "FSDP1"])
-def test_sharded_training_and_its_checkpoints(kind, tmp_path):
+@pytest.mark.parametrize(
+    ("check", "blocks"),
+    [(_check_sharding, ONE_OF_A_KIND), (_check_fsdp1, ["cbam"])],
+    ids=["FSDP2", "FSDP1"],
+)
+def test_two_processes_train_a_sharded_model_and_its_checkpoints_load(check, blocks, tmp_path):
     context = multiprocessing.get_context("spawn")
     queue = context.Queue()
     path = tmp_path / "rendezvous"
-    workers = [context.Process(target=_train, args=(r, path, kind, queue)) for r in range(2)]
+    workers = [
+        context.Process(target=_process, args=(rank, path, check, blocks, queue))
+        for rank in range(2)
+    ]
     for worker in workers:
         worker.start()
-    answers = [queue.get(timeout=120) for _ in workers]
+    answers = [queue.get(timeout=300) for _ in workers]
     for worker in workers:
         worker.join()
     assert answers == ["fine", "fine"]

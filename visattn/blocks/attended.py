@@ -14,6 +14,7 @@ from visattn.blocks.loading import (
     name_missing as _name_missing,
     note_origin as _note_origin,
 )
+from visattn.blocks.scripting import unscriptable
 from visattn.blocks.standing import (
     Layout,
     Standing,
@@ -25,6 +26,7 @@ from visattn.blocks.standing import (
 )
 
 
+@unscriptable("a module with attention that wrap put in")
 class Attended(Unit):
     """A module and attention in the module's place in a model.
 

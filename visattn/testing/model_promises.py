@@ -12,6 +12,7 @@ from visattn.recording import record
 from visattn.testing.keys import attention_keys, module_paths
 from visattn.testing.model_case import ModelCase
 from visattn.testing.outputs import check_images_alone, check_recording, close, enliven, seeded
+from visattn.testing.tool_promises import TOOL_PROMISES
 from visattn.testing.transport_promises import TRANSPORT_PROMISES
 from visattn.wrapping.insertion import (
     attention_parameters,
@@ -172,5 +173,6 @@ MODEL_PROMISES: tuple[Callable[[ModelCase], None], ...] = (
     trains_attention_alone,
     refuses_or_stacks_a_second_block,
     *TRANSPORT_PROMISES,
+    *TOOL_PROMISES,
 )
 """What `check_wrapped` checks, in order."""

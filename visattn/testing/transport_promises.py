@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -81,7 +82,7 @@ def survives_parallel_training(case: ModelCase) -> None:
     unused = any(getattr(tap, "kind", "") == "class_logits" for _, _, tap in find_taps(case.live))
     bare = copy.deepcopy(case.live)
     bare(case.images).square().mean().backward()
-    with _process_group():
+    with process_group():
         parallel = DistributedDataParallel(copy.deepcopy(case.live), find_unused_parameters=unused)
         y = parallel(case.images)
         close(y.detach(), seeded(bare, case.images), "DistributedDataParallel")
@@ -97,8 +98,58 @@ def survives_parallel_training(case: ModelCase) -> None:
         del parallel
 
 
+def survives_sharding(case: ModelCase) -> None:
+    """`fully_shard` (FSDP2) trains it; a distributed checkpoint of weights and moments comes back.
+
+    In the process group that there is, of any number of processes, or in one of this process.
+    """
+    if not torch.distributed.is_available():
+        return
+    from torch.distributed.checkpoint import load, save
+    from torch.distributed.checkpoint.state_dict import (
+        StateDictOptions,
+        get_state_dict,
+        set_state_dict,
+    )
+    from torch.distributed.fsdp import fully_shard
+
+    with process_group(), tempfile.TemporaryDirectory() as own:
+        model = copy.deepcopy(case.live)
+        names = {name for name, p in model.named_parameters() if p.requires_grad}
+        entries = set(model.state_dict())
+        fully_shard(model)
+        optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3)
+        close(seeded(model, case.images), seeded(case.live, case.images), "fully_shard")
+        model(case.images).square().mean().backward()
+        optimiser.step()
+        state, moments = get_state_dict(model, optimiser)
+        assert state.keys() == entries, "sharding changes the names"
+        assert set(moments["state"]) <= names, "the optimiser's names are others"
+        folder = [own]
+        torch.distributed.broadcast_object_list(folder)
+        save({"model": state, "optimiser": moments}, checkpoint_id=folder[0])
+        expected = seeded(model, case.images)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.zero_()
+        kept: dict[str, Any] = {
+            "model": model.state_dict(),
+            "optimiser": get_state_dict(model, optimiser)[1],
+        }
+        load(kept, checkpoint_id=folder[0])
+        set_state_dict(
+            model,
+            optimiser,
+            model_state_dict=kept["model"],
+            optim_state_dict=kept["optimiser"],
+            options=StateDictOptions(strict=False),  # a parameter that was not used has no moments
+        )
+        close(seeded(model, case.images), expected, "a distributed checkpoint")
+        torch.distributed.barrier()
+
+
 @contextmanager
-def _process_group() -> Iterator[None]:
+def process_group() -> Iterator[None]:
     """The process group that there is, or one of this process alone."""
     if torch.distributed.is_initialized():
         yield
@@ -118,5 +169,6 @@ TRANSPORT_PROMISES: tuple[Callable[[ModelCase], None], ...] = (
     survives_batchnorm_conversion,
     survives_averaging,
     survives_parallel_training,
+    survives_sharding,
 )
 """What `visattn.testing.check_wrapped` checks beside the promises about the model itself."""
