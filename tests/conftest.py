@@ -1,11 +1,24 @@
 import csv
 
+import hypothesis
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 SIDE = 32
+
+# Quick in every run of the tests, long with --hypothesis-profile=long.
+_EITHER = {
+    "deadline": None,
+    "suppress_health_check": [
+        hypothesis.HealthCheck.too_slow,
+        hypothesis.HealthCheck.function_scoped_fixture,
+    ],
+}
+hypothesis.settings.register_profile("quick", max_examples=25, derandomize=True, **_EITHER)
+hypothesis.settings.register_profile("long", max_examples=2500, **_EITHER)
+hypothesis.settings.load_profile("quick")
 
 
 def write_folder(root, *, splits):

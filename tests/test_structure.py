@@ -48,7 +48,7 @@ ALLOWED = {
 LIBRARIES = {
     "lightning": {"training", "tasks", "experiments", "data", "cli"},
     "albumentations": {"data"},
-    "timm": {"wrapping", "data", "networks", "training", "tasks", "bench"},
+    "timm": {"wrapping", "data", "networks", "training", "tasks", "bench", "testing"},
     "torchvision": {"data", "training", "tasks", "bench"},
 }
 

@@ -2,6 +2,7 @@
 
 import inspect
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
@@ -48,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if debug:
             raise
         text = error.args[0] if isinstance(error, KeyError) and error.args else error
-        return _complain(f"{text}", code=1)
+        return _complain(_without_worker(f"{text}"), code=1)
     return 0
 
 
@@ -65,7 +66,7 @@ def _dispatch(words: list[str]) -> None:
 
         run_command(words)
         return
-    from visattn.commands import COMMANDS, GATHERED, TUNED
+    from visattn.commands import COMMANDS, GATHERED, SHARED, TUNED
 
     parser = _parser(COMMANDS)
     if not words:
@@ -74,6 +75,9 @@ def _dispatch(words: list[str]) -> None:
     if words[0] in GATHERED:
         words = [words[0], *GATHERED[words[0]](words[1:])]
     given = parser.parse_args([_underscored(word) for word in words])
+    follows = "TORCHELASTIC_RUN_ID" in os.environ and os.environ.get("RANK", "0") != "0"
+    if follows and given.subcommand not in SHARED:
+        return  # torchrun's first process does it alone
     if given.subcommand in TUNED:
         tune_process()
     COMMANDS[given.subcommand](**given[given.subcommand].as_dict())
@@ -86,13 +90,14 @@ def _parser(functions: Mapping[str, Callable[..., None]]) -> ArgumentParser:
         + " A mistake is told in one sentence; --debug shows where it came up.",
         version=visattn.__version__,
         exit_on_error=False,
+        allow_abbrev=False,
     )
     commands = parser.add_subcommands(dest="subcommand")
     for name, text in LIGHTNING.items():
         commands.add_subcommand(name, ArgumentParser(description=text), help=text)
     for name, function in functions.items():
         text = (function.__doc__ or "").partition("\n")[0]
-        command = ArgumentParser(description=text, exit_on_error=False)
+        command = ArgumentParser(description=text, exit_on_error=False, allow_abbrev=False)
         parameters = inspect.signature(function).parameters.values()
         flags: set[str | int] = {p.name for p in parameters if p.annotation is bool}
         command.add_function_arguments(function, as_group=False, as_positional=True, skip=flags)
@@ -108,6 +113,19 @@ def _underscored(word: str) -> str:
     """An option with underscores, as the functions' arguments have: hyphens are welcome too."""
     name, equals, value = word.partition("=")
     return f"--{name[2:].replace('-', '_')}{equals}{value}" if name.startswith("--") else word
+
+
+def _without_worker(text: str) -> str:
+    r"""What a process that loads data told, without the traceback that PyTorch puts before it.
+
+    Example:
+        >>> _without_worker("Caught OSError in DataLoader worker process 0.\nOriginal Traceback "
+        ...                 "(most recent call last):\n  File ...\nOSError: no picture\n")
+        'no picture'
+    """
+    if not re.match(r"Caught \w+ in DataLoader worker process", text):
+        return text
+    return re.split(r"(?m)^[\w.]+(?:Error|Exception): ", text)[-1].strip()
 
 
 def _complain(text: str, *, code: int) -> int:

@@ -16,6 +16,7 @@ from visattn.basics.suggestions import nearest
 from visattn.data import FolderDataset, Item, PictureDataset
 from visattn.data.checking import check_items
 from visattn.data.layout import raise_problems
+from visattn.data.masks import SOFT
 
 
 @final
@@ -109,7 +110,9 @@ def arrange(
     if options.backgrounds is not None:
         composed.append(v.MIXED_NEW)
         side = pictures.decoded(rows[0]).image.shape[0]
-        behind = PictureDataset(options.backgrounds, size=side, fit=fit)
+        behind = PictureDataset(
+            options.backgrounds, size=side, fit=fit, skip_broken=options.skip_broken
+        )
     items = AuditItems(
         pictures,
         rows=rows,
@@ -154,7 +157,7 @@ def _check_column(name: str, *, pictures: Pictures, files: VariantFiles) -> None
 def _check_files(
     items: AuditItems, *, adversarial: Mapping[int, Sequence[Item]], count: int
 ) -> None:
-    """Look at every file that the audit may open: headers and ends, not whole pictures.
+    """Read every file that the audit may open.
 
     These are the chosen pictures, those that may lend them a background, and those that are
     rendered, so that none of them ends the audit in the middle. A data set of another kind than
@@ -178,7 +181,8 @@ def _check_files(
     for many in adversarial.values():
         found.extend(many)
     where = getattr(pictures, "root", None) or type(pictures).__name__
-    raise_problems(check_items(found), where=str(where))
+    values = getattr(getattr(pictures, "decoder", None), "mask_values", SOFT)
+    raise_problems(check_items(found, mask_values=values), where=str(where))
 
 
 def _lender_rows(items: AuditItems, *, count: int) -> Iterator[int]:

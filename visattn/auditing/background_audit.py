@@ -1,7 +1,7 @@
 """``visattn.audit``: the whole audit of a classifier."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -31,7 +31,9 @@ _WRITTEN = ("composites", "adversarial", "noise", "background_column", "limit", 
 
 @with_options(AuditOptions)
 def audit(
-    model: Classifier | str | Path, dataset: Pictures | DataModule | str | Path, **options: Any
+    model: Classifier | str | Path,
+    dataset: Pictures | DataModule | str | Path | Sequence[str | Path],
+    **options: Any,
 ) -> Audit:
     r"""Measure how much a classifier reads the background, on pictures with masks.
 

@@ -66,6 +66,7 @@ class AuditOptions:
         seed: Of all draws.
         pretrained: Load timm's weights for the name of a model.
         flips_only: Look at no classes: flip rates alone.
+        skip_broken: Go on without pictures of which a file is broken; how many is told.
         composites: Cut and paste even where the folder has variants that were rendered.
         progress: Show a progress bar.
 
@@ -93,6 +94,7 @@ class AuditOptions:
     seed: int = 0
     pretrained: bool = False
     flips_only: bool = False
+    skip_broken: bool = False
     composites: bool = False
     progress: bool = True
 

@@ -11,7 +11,8 @@ from visattn.auditing.options import AuditOptions
 from visattn.data import FolderDataset, Item, split_names
 from visattn.data.decoding import Decoded, Decoder
 from visattn.data.generated.sushi.plan import ADVERSARIAL_BACKGROUNDS
-from visattn.data.layout import known_split, scan_pictures, scan_split
+from visattn.data.layout import known_split, scan_split
+from visattn.data.picture_paths import folder_of, pictures_at
 from visattn.data.public.recognition import published_data
 from visattn.data.sources import SUSHI, find_source, last_test
 
@@ -55,7 +56,10 @@ class DataModule(Protocol):
 
 
 def open_pictures(
-    data: Pictures | DataModule | str | Path, options: AuditOptions, *, prepared: Preparation
+    data: Pictures | DataModule | str | Path | Sequence[str | Path],
+    options: AuditOptions,
+    *,
+    prepared: Preparation,
 ) -> tuple[Pictures, DataModule | None]:
     """The pictures of a split, and the data module that they are from, if they are.
 
@@ -66,8 +70,11 @@ def open_pictures(
             pictures.
     """
     module: Any = data
+    if isinstance(data, list):
+        return _of_folder(data, options, prepared=prepared), None
     if isinstance(data, (str, Path)):
-        given = {"size": prepared.size, "fit": prepared.fit}
+        given: dict[str, Any] = {"size": prepared.size, "fit": prepared.fit}
+        given["skip_broken"] = options.skip_broken
         module = None if str(data) == SUSHI else published_data(Path(data), **given)
         if module is None:
             return _of_folder(data, options, prepared=prepared), None
@@ -89,7 +96,9 @@ def open_pictures(
     return module, None
 
 
-def _of_folder(data: str | Path, options: AuditOptions, *, prepared: Preparation) -> FolderDataset:
+def _of_folder(
+    data: str | Path | list[str | Path], options: AuditOptions, *, prepared: Preparation
+) -> FolderDataset:
     """A split of a folder or of scenes, as many as are audited, or pictures without classes."""
     count = options.limit or _SCENES
     many = options.adversarial == ADVERSARIAL_BACKGROUNDS and not options.composites
@@ -102,9 +111,12 @@ def _of_folder(data: str | Path, options: AuditOptions, *, prepared: Preparation
         adversarial=many * count,
     )
     if split is None:
-        plain: dict[str, Any] = {"split": "", "class_names": (), "items": scan_pictures(root)}
-        return FolderDataset(root, size=prepared.size, fit=prepared.fit, **plain)
-    return FolderDataset(root, split=split, **{name: getattr(prepared, name) for name in READ})
+        items = pictures_at(root)
+        plain: dict[str, Any] = {"split": "", "class_names": (), "items": items}
+        plain["skip_broken"] = options.skip_broken
+        return FolderDataset(folder_of(root, items), size=prepared.size, fit=prepared.fit, **plain)
+    read = {name: getattr(prepared, name) for name in READ}
+    return FolderDataset(Path(str(root)), split=split, skip_broken=options.skip_broken, **read)
 
 
 def _is_module(data: Any) -> TypeGuard[DataModule]:

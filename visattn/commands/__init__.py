@@ -6,8 +6,14 @@ Only a command that needs PyTorch imports it, inside the function. Where the fir
 
 from collections.abc import Callable, Sequence
 
-from visattn.commands.auditing import audit_classifier
-from visattn.commands.maps import draw_overlay, measure_maps, write_report
+from visattn.commands.auditing import audit_classifier, gather_audit
+from visattn.commands.maps import (
+    draw_overlay,
+    gather_page,
+    gather_pictures,
+    measure_maps,
+    write_report,
+)
 from visattn.commands.models import list_blocks, show_plan, write_model
 from visattn.commands.scenes import compare_on_scenes, render_scenes
 from visattn.commands.sentences import caption_picture, highlight_words, translate_text
@@ -19,7 +25,7 @@ from visattn.commands.trainings import (
     show_spread,
 )
 
-__all__ = ["COMMANDS", "GATHERED", "TUNED"]
+__all__ = ["COMMANDS", "GATHERED", "SHARED", "TUNED"]
 
 # None of the functions has the name of a public one: jsonargparse would look that up in visattn,
 # and so import PyTorch for the sake of --help.
@@ -42,8 +48,16 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "compare": compare_recipes,
 }
 
-GATHERED: dict[str, Callable[[Sequence[str]], list[str]]] = {"compare": gather_comparison}
+GATHERED: dict[str, Callable[[Sequence[str]], list[str]]] = {
+    "compare": gather_comparison,
+    "overlay": gather_pictures,
+    "report": gather_page,
+    "audit": gather_audit,
+}
 """Commands that take any number of words: to the words that the parser takes."""
 
 TUNED = ("demo", "finetune", "evaluate-maps", "audit")
 """Commands that compute for long: before PyTorch is imported, the process is tuned for them."""
+
+SHARED = ("evaluate-maps", "audit")
+"""Commands whose work processes share that ``torchrun`` started; the first does others alone."""

@@ -8,12 +8,19 @@ from typing import Any, Literal
 from torch.utils.data import DataLoader
 
 from visattn.data.augmentation import DEFAULT_AUGMENTATION, Augmentation, Augmenter
-from visattn.data.folders import IMAGENET_MEAN, IMAGENET_STD, FolderDataset, PictureDataset
+from visattn.data.folders import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    FolderDataset,
+    PictureDataset,
+    check_data_sets,
+)
 from visattn.data.layout import Item
-from visattn.data.loaders import evaluation_loader, training_loader
+from visattn.data.loaders import evaluation_loader, share_of, training_loader
 from visattn.data.mask_share import keep_masks
 from visattn.data.masks import SOFT, MaskValues
 from visattn.data.optional import lightning as L
+from visattn.data.picture_paths import several
 from visattn.data.swap_transform import PictureBackgrounds, RemovedForegrounds
 
 
@@ -28,13 +35,13 @@ class ImageData(L.LightningDataModule, ABC):
         size: Side of the square pictures, in pixels.
         fit: ``"crop"`` scales the short side to ``size`` and cuts out the centre; ``"stretch"``
             scales both sides.
-        batch_size: Pictures a batch.
+        batch_size: Pictures a batch, of each process where several train together.
         workers: Processes that load; 0 loads in the main process.
         train_split: What to train on.
         val_split: What to validate on; None for nothing.
         test_splits: What to test on, a loader each; left out, all splits whose name begins with
             ``test``.
-        predict_folder: A folder of pictures, or one picture, to predict on.
+        predict_folder: A folder of pictures, a picture, a glob, or several of these, to predict on.
         mask_values: What the values of the mask files mean; soft by default, alpha = value / 255.
         mask_share: The share of the training masks that may be used; the others are never read.
             Masks of validation and test are all there, to measure with.
@@ -47,7 +54,9 @@ class ImageData(L.LightningDataModule, ABC):
         std: Per channel, divided by after that.
         cache: Whether to keep decoded pictures of training and validation in memory, five bytes a
             pixel.
-        check: Whether to look at all files before training begins.
+        check: Whether to read all files before training begins.
+        skip_broken: Whether to go on without pictures of which a file is broken; how many is
+            logged.
         group_balanced: Draw training pictures evenly over the groups (class, background) in place
             of evenly over the pictures; those of small groups come several times an epoch.
         seed: Seed of the order and the augmentation.
@@ -67,7 +76,7 @@ class ImageData(L.LightningDataModule, ABC):
         train_split: str = "train",
         val_split: str | None = "val",
         test_splits: Sequence[str] | None = None,
-        predict_folder: str | Path | None = None,
+        predict_folder: str | Path | Sequence[str | Path] | None = None,
         mask_values: MaskValues = SOFT,
         mask_share: float = 1.0,
         mask_seed: int = 0,
@@ -78,6 +87,7 @@ class ImageData(L.LightningDataModule, ABC):
         std: tuple[float, float, float] = IMAGENET_STD,
         cache: bool = True,
         check: bool = True,
+        skip_broken: bool = False,
         group_balanced: bool = False,
         seed: int = 0,
     ) -> None:
@@ -103,7 +113,8 @@ class ImageData(L.LightningDataModule, ABC):
                 "masked=true shows each picture through its mask, so it needs all masks: "
                 f"mask_share must be 1, got {mask_share}"
             )
-        if predict_folder is not None and not Path(predict_folder).exists():
+        alone = predict_folder is not None and not several(predict_folder)
+        if alone and not Path(str(predict_folder)).exists():
             raise FileNotFoundError(
                 f"expected pictures to predict on at {predict_folder} (predict_folder), found "
                 "nothing"
@@ -116,6 +127,7 @@ class ImageData(L.LightningDataModule, ABC):
         self.mask_form, self.masked = mask_form, masked
         self.augmentation, self.cache, self.check = augmentation, cache, check
         self.group_balanced = group_balanced
+        self.skip_broken = skip_broken
         self.reading: dict[str, Any] = {"size": size, "fit": fit, "mean": mean, "std": std}
         self.mask_values = mask_values
         self._sets: dict[str, FolderDataset] = {}
@@ -181,6 +193,7 @@ class ImageData(L.LightningDataModule, ABC):
                 mask_form=self.mask_form if training else "mask",
                 masked=self.masked,
                 cache=self.cache and split in (self.train_split, self.val_split),
+                skip_broken=self.skip_broken,
                 **self.reading,
             )
         return self._sets[split]
@@ -207,11 +220,16 @@ class ImageData(L.LightningDataModule, ABC):
             "validate": validation,
             "test": () if stage != "test" else self.test_names,
         }
-        for split in wanted[stage]:
-            fresh = split not in self._sets
-            dataset = self.dataset(split)
-            if fresh and self.check:
-                dataset.check()
+        if stage == "fit" and self.num_classes < 2:
+            raise ValueError(
+                f"expected at least two classes to tell apart in {self.locate()}, found "
+                f"{', '.join(map(repr, self.class_names)) or 'none'}; give each a folder, "
+                f"{self.train_split}/images/CLASS"
+            )
+        fresh = [split for split in wanted[stage] if split not in self._sets]
+        found = [self.dataset(split) for split in wanted[stage]]
+        if self.check and not self.skip_broken:
+            check_data_sets([data for data in found if data.split in fresh])
         if stage == "fit":
             train = self.dataset(self.train_split)
             L.pytorch.utilities.rank_zero_info(
@@ -229,6 +247,7 @@ class ImageData(L.LightningDataModule, ABC):
             workers=self.workers,
             seed=self.seed,
             groups=train.groups() if self.group_balanced else None,
+            share=share_of(self.trainer),
         )
 
     def val_dataloader(self) -> DataLoader[Any] | list[DataLoader[Any]]:
@@ -250,13 +269,16 @@ class ImageData(L.LightningDataModule, ABC):
                 "needed)"
             )
         if self._predict_set is None:
-            self._predict_set = PictureDataset(self.predict_folder, **self.reading)
-            if self.check:
+            self._predict_set = PictureDataset(
+                self.predict_folder, **self.reading, skip_broken=self.skip_broken
+            )
+            if self.check and not self.skip_broken:
                 self._predict_set.check()
         return self._predict_set
 
     def _testing(self, dataset: FolderDataset | PictureDataset) -> DataLoader[Any]:
-        return evaluation_loader(dataset, batch_size=self.batch_size, workers=self.workers)
+        options = {"batch_size": self.batch_size, "workers": self.workers}
+        return evaluation_loader(dataset, **options, share=share_of(self.trainer))
 
     def _augmenter(self, train: FolderDataset) -> Augmenter | None:
         if self.augmentation is None:

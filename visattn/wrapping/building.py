@@ -115,11 +115,13 @@ def builds(
 
 def _like(model: nn.Module, base: nn.Module, site: Site) -> Tensor:
     """A tensor of the device and type of the map at a site, or else of the module's parameters."""
-    if site.like is not None and site.like[1].is_floating_point:
-        device, dtype = site.like
-        return torch.empty(0, device=device, dtype=dtype)
     own = any(p.is_floating_point() for p in base.parameters())
-    return reference_tensor(base if own else model)
+    reference = reference_tensor(base if own else model)
+    if site.like is None or not site.like[1].is_floating_point:
+        return reference
+    device, dtype = site.like
+    device = reference.device if device.type == "meta" else device
+    return torch.empty(0, device=device, dtype=dtype)
 
 
 def _check_options(

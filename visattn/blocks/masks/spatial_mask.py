@@ -8,12 +8,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from visattn.basics.checks import check_numbers
+from visattn.basics.leaves import leaf_function
 from visattn.blocks.gates import Init
+from visattn.blocks.scripting import unscriptable
 from visattn.blocks.taps import Tap
 
 MaskForm = Literal["product", "residual", "annealed"]
 
 
+@unscriptable("a spatial mask")
 class SpatialMask(nn.Module):
     r"""Multiply a map, or the image itself, by a mask that a small branch estimates from it.
 
@@ -114,11 +117,7 @@ class SpatialMask(nn.Module):
 
     def logits(self, x: Tensor) -> Tensor:
         """The mask's logits for ``x``, (N, 1, H, W), through their tap; ``x`` is not masked."""
-        if x.ndim != 4 or x.shape[1] != self.channels:
-            raise ValueError(
-                f"SpatialMask: expected (N, {self.channels}, H, W), got {tuple(x.shape)}; "
-                "build the block with the channels of the map it stands on."
-            )
+        _check_map(x, self.channels)
         return self.spatial_logits(self.branch(x))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -135,7 +134,7 @@ class SpatialMask(nn.Module):
         if self.form == "residual":
             return x * (1 + (mask if self.strength is None else self.strength * mask))
         if self.leak is not None:
-            return x * (self.leak + (1 - self.leak) * mask)
+            return x * _leaking(mask, self.leak)
         return x * (mask if self.strength is None else 1 + self.strength * (mask - 1))
 
     def set_leak(self, value: float) -> None:
@@ -211,6 +210,21 @@ def _convolution(inputs: int, outputs: int, *, stride: int = 1) -> tuple[nn.Modu
         nn.GroupNorm(groups, outputs),
         nn.ReLU(inplace=True),
     )
+
+
+@leaf_function
+def _leaking(mask: Tensor, leak: Tensor) -> Tensor:
+    """The mask of the annealed form; a traced graph would keep 1 - leak as it was."""
+    return leak + (1 - leak) * mask
+
+
+@leaf_function
+def _check_map(x: Tensor, channels: int) -> None:
+    if x.ndim != 4 or x.shape[1] != channels:
+        raise ValueError(
+            f"SpatialMask: expected (N, {channels}, H, W), got {tuple(x.shape)}; "
+            "build the block with the channels of the map it stands on."
+        )
 
 
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
