@@ -139,7 +139,8 @@ def record(model: nn.Module, *, graph: bool = False) -> Iterator[Recording]:
         (torch.Size([2, 4, 4]), ('cls_token',))
     """
     taps = list(find_taps(model))
-    attends = may_attend(model)
+    own = dict(_own_paths(model, path="", ours=False))
+    attends = may_attend(module for module, path in own.items() if path is not None)
     if not taps and not attends:
         raise ValueError(
             f"{type(model).__name__} has no attention block to record, and no attention of its own"
@@ -150,7 +151,7 @@ def record(model: nn.Module, *, graph: bool = False) -> Iterator[Recording]:
     hooks = [(tap, _recorder(maps, site, name, tap, graph=graph)) for site, name, tap in taps]
     watch: AbstractContextManager[Any] = nullcontext()
     if attends and not torch.compiler.is_compiling():
-        watch = _watch(model, maps, graph=graph)
+        watch = _watch(model, own, maps, graph=graph)
     with uncompiled(), hooked(hooks), watch:
         yield maps
     for site in maps:
@@ -224,9 +225,10 @@ def _recorder(maps: Recording, site: str, name: str, tap: Tap | PairwiseTap, *, 
     return hook
 
 
-def _watch(model: nn.Module, maps: Recording, *, graph: bool) -> Watch:
+def _watch(
+    model: nn.Module, paths: dict[nn.Module, str | None], maps: Recording, *, graph: bool
+) -> Watch:
     """What finds the attention that a network has of its own, and adds it to the maps."""
-    paths = dict(_own_paths(model, path="", ours=False))
     names = [name for name, _ in model.named_parameters()]
     numbers = {id(parameter): number for number, parameter in enumerate(model.parameters())}
 
