@@ -283,9 +283,14 @@ def evaluation_loader(
     batch_size: int,
     workers: int,
     share: Mapping[str, int] | None = None,
+    rows: Sequence[tuple[int, int]] | None = None,
 ) -> DataLoader[Any]:
-    """A loader of every row in its order, each once, however many processes there are."""
-    sampler = EveryRow(range(len(dataset)), **(share or {}))  # type: ignore[arg-type]
+    """A loader of every row in its order, each once, however many processes there are.
+
+    With ``rows``, pairs of a row and the number of its augmentation, of these.
+    """
+    chosen = range(len(dataset)) if rows is None else rows  # type: ignore[arg-type]
+    sampler = EveryRow(chosen, **(share or {}))
     return DataLoader(dataset, batch_size=batch_size, sampler=sampler, **_worker_options(workers))
 
 

@@ -1,6 +1,7 @@
 """Measure the maps of a trained network: what ``visattn evaluate-maps`` does."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -20,6 +21,7 @@ from visattn.evaluation.score_tables import left_out, score_tables
 from visattn.evaluation.scores import MapScores
 from visattn.metrics import Baseline
 from visattn.networks.loading import load_classifier
+from visattn.recording.cam import Method
 
 _BATCH = 10
 
@@ -31,6 +33,7 @@ def measure_maps(
     split: str | None = None,
     limit: int = 100,
     layer: str | None = None,
+    cams: Sequence[Method] = ("gradcam",),
     size: int | None = None,
     tolerance: float = 0,
     steps: int = 10,
@@ -93,7 +96,7 @@ def measure_maps(
     console = Console(highlight=False, quiet=not leads())
     console.print(preparation_line(facts, prepared), soft_wrap=True, markup=False)
     baselines = ("deletion_baseline", "insertion_baseline")
-    options = {name: given[name] for name in ("tolerance", "steps", *baselines, "seed")}
+    options = {name: given[name] for name in ("cams", "tolerance", "steps", *baselines, "seed")}
     batches = track(loader, description="Measuring", console=console, transient=True)
     found = evaluate_maps(network, batches, layer=layer, **options)
     for table in score_tables(

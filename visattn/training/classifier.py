@@ -249,12 +249,16 @@ class ImageClassifier(L.LightningModule):
         self.log("train/learning_rate", rate, sync_dist=True)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Accuracy on the validation split."""
+        """Accuracy on the validation split; where there are masks to compare, their IoU."""
         batch = as_batch(batch)
-        logits = self(batch["image"])
+        logits, mask = self.masked_forward(batch["image"])
         self._not_finite.count(logits)
         self.val_accuracy(logits, batch["label"])
         size = len(logits)
+        known = ~batch["mask"].isnan().any() if "mask" in batch else False
+        if mask is not None and known and mask.shape[-2:] == batch["mask"].shape[-2:]:
+            iou = mask_iou(mask.float(), batch["mask"]).mean()
+            self.log("val/mask_iou", iou, on_epoch=True, batch_size=size, sync_dist=True)
         self.log("val/accuracy", self.val_accuracy, on_epoch=True, prog_bar=True, batch_size=size)
 
     def on_validation_epoch_end(self) -> None:

@@ -13,6 +13,7 @@ from visattn.basics.suggestions import did_you_mean
 from visattn.blocks import BlockEntry
 from visattn.blocks.attended import ZeroStart, plain_value, strip
 from visattn.blocks.gates import Init
+from visattn.wrapping.encoders import encoder_facts
 from visattn.wrapping.passes import Inputs, count_multiply_adds, reference_tensor
 from visattn.wrapping.placement import Site, base_input, following_stage
 from visattn.wrapping.tracing import Trace
@@ -159,6 +160,8 @@ def _facts(
     if "next_stage" in known:
         path = following_stage(traced, site)
         facts["next_stage"] = strip(copy.deepcopy(model.get_submodule(path))) if path else None
+    if "encoder" in known and options.get("branch") == "features":
+        facts |= encoder_facts(model, traced, site)
     return {
         name: value
         for name, value in facts.items()

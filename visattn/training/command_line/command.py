@@ -14,6 +14,8 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from rich.console import Console
 
 from visattn.basics.files import write_whole
+from visattn.data.folder_data import FolderData
+from visattn.data.sources import last_test
 from visattn.networks.loading import standing_alone
 from visattn.training.batches import class_count
 from visattn.training.command_line.interruptions import Moments, write_whole_checkpoints
@@ -182,6 +184,7 @@ class TaskCLI(LightningCLI):
         folder = self.trainer.log_dir if self.trainer.loggers else None
         if folder is not None and Path(folder).is_dir():
             _say(f"run in {folder}")
+            _say_next(self.datamodule, Path(folder, "checkpoints"))
 
     def test(self, **kwargs: Any) -> None:
         """Test, print the table and write ``test.json`` beside the checkpoints."""
@@ -311,6 +314,19 @@ def _validated(data: L.LightningDataModule | None) -> bool:
     """Whether data have a validation split."""
     own = getattr(type(data), "val_dataloader", None) is not L.LightningDataModule.val_dataloader
     return own and getattr(data, "val_split", "") is not None
+
+
+def _say_next(data: object, checkpoints: Path) -> None:
+    """After the training on a folder of one's own: the command that audits it."""
+    found = [path for name in ("best", "last") if (path := checkpoints / f"{name}.ckpt").is_file()]
+    if not isinstance(data, FolderData) or not found:
+        return
+    tests = [split for split in data.splits if split.startswith("test")]
+    if not tests:
+        return
+    masked = any(item.mask_path is not None for item in data.items(last_test(tests)))
+    masks = "" if masked else " --masks grabcut"
+    _say(f"next: visattn audit --model {found[0]} --data {data.locate()}{masks}")
 
 
 @rank_zero_only
