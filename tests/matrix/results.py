@@ -39,5 +39,7 @@ def fingerprint() -> str:
     """Of the libraries' versions, of the matrix's own code, and of the code that it tries."""
     own = "".join(path.read_text() for path in sorted(Path(__file__).parent.glob("*.py")))
     digest = hashlib.sha256(own.encode()).hexdigest()[:12]
-    code = source_fingerprint("visattn.testing", "visattn.wrapping.places", "visattn.blocks")
+    code = source_fingerprint(
+        "visattn.testing", "visattn.wrapping.places", "visattn.blocks", "visattn.recording"
+    )
     return f"{json.dumps(VERSIONS, sort_keys=True)} {digest} {code}"
