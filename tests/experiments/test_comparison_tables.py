@@ -213,6 +213,10 @@ def test_the_command_makes_tables_alone(table, capsys):
     page = table.with_suffix(".md").read_text()
     assert "| ours |" in page
     assert "| true_mask |" not in page
+    glob = str(tmp_path / "*.yaml")
+    for name in ("plain", "ours", "untrained"):
+        (tmp_path / f"{name}.yaml").write_text(f"name: {name}\n")
+    assert main(["compare", glob, "--tables-only", f"--results={table}"]) == 0
     assert main(["compare", "palin", "--tables-only", f"--results={table}"]) == 1
     assert "did you mean plain" in capsys.readouterr().err
     assert main(["compare", "--tables-only", "--results=nothing.csv"]) == 1
