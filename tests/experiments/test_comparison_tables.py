@@ -204,7 +204,7 @@ def test_a_file_that_is_none(tmp_path, text, message):
         read_records(path)
 
 
-def test_the_command_makes_tables_alone(table, capsys):
+def test_the_command_makes_tables_alone(table, tmp_path, capsys):
     assert main(["compare", "--tables-only", f"--results={table}", "--oracle", "true_mask"]) == 0
     assert "results.md" in capsys.readouterr().out
     pixels = np.asarray(Image.open(table.with_suffix(".png")).convert("RGB"))

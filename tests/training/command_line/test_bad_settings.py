@@ -1,4 +1,4 @@
-"""Settings and checkpoints of every broken kind: one clear message, a code, and nothing left behind."""
+"""Settings and checkpoints of every broken kind: one message, a code, and nothing left behind."""
 
 import pickle
 import zipfile
