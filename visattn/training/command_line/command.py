@@ -171,6 +171,14 @@ class TaskCLI(LightningCLI):
 
     def fit(self, **kwargs: Any) -> None:
         """Train; a training that fails before its first step leaves no folder behind."""
+        epochs = self.trainer.max_epochs
+        if epochs == 0 or self.trainer.max_steps == 0:
+            raise ValueError("nothing would be trained: set trainer.max_epochs to at least 1")
+        if self._settled is not None and epochs and 0 < epochs <= self._settled.epochs:
+            _say(
+                f"nothing is left to train: {self._settled.epochs} epochs are done, and "
+                f"trainer.max_epochs is {epochs}"
+            )
         try:
             self.trainer.fit(**kwargs)
         except Exception:

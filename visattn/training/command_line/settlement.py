@@ -59,6 +59,12 @@ class Settlement:
         return list(self.saved.get(FACTS, {}).get("class_names", ()))
 
     @property
+    def epochs(self) -> int:
+        """How many epochs are done."""
+        progress = self.saved.get("loops", {}).get("fit_loop", {}).get("epoch_progress", {})
+        return int(progress.get("current", {}).get("completed", 0))
+
+    @property
     def masked(self) -> bool:
         """Whether the network was trained on pictures without their backgrounds."""
         return bool(self.saved.get(FACTS, {}).get("masked"))
