@@ -10,6 +10,11 @@ from .recording.cam import (
     class_activation as class_activation,
     grad_cam as grad_cam,
 )
+from .recording.legrad_map import legrad as legrad
+from .recording.rollout import (
+    attention_relevance as attention_relevance,
+    attention_rollout as attention_rollout,
+)
 from .report_page import report as report
 from .wrapping.checkpoints import from_published as from_published
 from .wrapping.finetuning import (

@@ -16,6 +16,7 @@ from visattn.basics.suggestions import nearest
 from visattn.data import FolderDataset, Item, PictureDataset
 from visattn.data.checking import check_items
 from visattn.data.layout import raise_problems
+from visattn.data.masks import SOFT
 
 
 @final
@@ -85,8 +86,9 @@ def arrange(
         raise ValueError(
             f"{len(masked)} of {len(pictures.items)} pictures have a mask, and an audit cuts "
             "objects out with them: they stand in SPLIT/masks/CLASS/ID.png, those of Waterbirds in "
-            "CUB's segmentations beside it. Without masks, give a checkpoint that predicts them "
-            "(mask_model=..., --mask-model CHECKPOINT); the numbers are then an estimate"
+            "CUB's segmentations beside it. Without masks, have them found by colour (masks="
+            "'grabcut', --masks grabcut), or give a checkpoint that predicts them (mask_model=..., "
+            "--mask-model CHECKPOINT); the numbers are then an estimate"
         )
     order = torch.randperm(len(masked), generator=torch.Generator().manual_seed(options.seed))
     rows = sorted(masked[place] for place in order[: options.limit or None].tolist())
@@ -109,7 +111,9 @@ def arrange(
     if options.backgrounds is not None:
         composed.append(v.MIXED_NEW)
         side = pictures.decoded(rows[0]).image.shape[0]
-        behind = PictureDataset(options.backgrounds, size=side, fit=fit)
+        behind = PictureDataset(
+            options.backgrounds, size=side, fit=fit, skip_broken=options.skip_broken
+        )
     items = AuditItems(
         pictures,
         rows=rows,
@@ -154,7 +158,7 @@ def _check_column(name: str, *, pictures: Pictures, files: VariantFiles) -> None
 def _check_files(
     items: AuditItems, *, adversarial: Mapping[int, Sequence[Item]], count: int
 ) -> None:
-    """Look at every file that the audit may open: headers and ends, not whole pictures.
+    """Read every file that the audit may open.
 
     These are the chosen pictures, those that may lend them a background, and those that are
     rendered, so that none of them ends the audit in the middle. A data set of another kind than
@@ -178,7 +182,8 @@ def _check_files(
     for many in adversarial.values():
         found.extend(many)
     where = getattr(pictures, "root", None) or type(pictures).__name__
-    raise_problems(check_items(found), where=str(where))
+    values = getattr(getattr(pictures, "decoder", None), "mask_values", SOFT)
+    raise_problems(check_items(found, mask_values=values), where=str(where))
 
 
 def _lender_rows(items: AuditItems, *, count: int) -> Iterator[int]:

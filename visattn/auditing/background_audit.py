@@ -1,7 +1,7 @@
 """``visattn.audit``: the whole audit of a classifier."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -31,7 +31,9 @@ _WRITTEN = ("composites", "adversarial", "noise", "background_column", "limit", 
 
 @with_options(AuditOptions)
 def audit(
-    model: Classifier | str | Path, dataset: Pictures | DataModule | str | Path, **options: Any
+    model: Classifier | str | Path,
+    dataset: Pictures | DataModule | str | Path | Sequence[str | Path],
+    **options: Any,
 ) -> Audit:
     r"""Measure how much a classifier reads the background, on pictures with masks.
 
@@ -66,9 +68,9 @@ def audit(
     What is not given of size, fit, mean and std is what the checkpoint or timm says, or else the
     data set, or else 224 pixels, a crop, and ImageNet's mean and std.
 
-    Without masks, ``mask_model`` predicts them. Then only the accuracy on the pictures as they are
-    and the flip rates are given, and these are an **estimate**: a mask that misses the object
-    changes what the object is.
+    Without masks, ``mask_model`` predicts them, or ``masks="grabcut"`` finds them by colour. Then
+    only the accuracy on the pictures as they are and the flip rates are given, and these are an
+    **estimate**: a mask that misses the object changes what the object is.
 
     Args:
         model: Images (N, 3, H, W) to logits: a module (asked in evaluation mode, on its device),
@@ -116,7 +118,7 @@ def audit(
     prepared = prepare(opened.facts, dataset, asked)
     pictures, module = open_pictures(dataset, asked, prepared=prepared)
     prepared = prepare(opened.facts, pictures, asked)
-    masks_of, masks = open_mask_model(asked.mask_model)
+    masks_of, masks = open_mask_model(asked.mask_model, masks=asked.masks)
     arranged = arrange(pictures, module=module, masks_of=masks_of, fit=prepared.fit, options=asked)
     subject = Subject(opened.model, prepared=prepared)
     known = opened.facts.get("class_names")

@@ -10,8 +10,10 @@ from visattn.auditing.opening import READ, Preparation
 from visattn.auditing.options import AuditOptions
 from visattn.data import FolderDataset, Item, split_names
 from visattn.data.decoding import Decoded, Decoder
+from visattn.data.files.forms import form_of
+from visattn.data.files.picture_paths import folder_of, pictures_at
 from visattn.data.generated.sushi.plan import ADVERSARIAL_BACKGROUNDS
-from visattn.data.layout import known_split, scan_pictures, scan_split
+from visattn.data.layout import known_split, scan_split
 from visattn.data.public.recognition import published_data
 from visattn.data.sources import SUSHI, find_source, last_test
 
@@ -55,7 +57,10 @@ class DataModule(Protocol):
 
 
 def open_pictures(
-    data: Pictures | DataModule | str | Path, options: AuditOptions, *, prepared: Preparation
+    data: Pictures | DataModule | str | Path | Sequence[str | Path],
+    options: AuditOptions,
+    *,
+    prepared: Preparation,
 ) -> tuple[Pictures, DataModule | None]:
     """The pictures of a split, and the data module that they are from, if they are.
 
@@ -66,8 +71,11 @@ def open_pictures(
             pictures.
     """
     module: Any = data
+    if isinstance(data, list):
+        return _of_folder(data, options, prepared=prepared), None
     if isinstance(data, (str, Path)):
-        given = {"size": prepared.size, "fit": prepared.fit}
+        given: dict[str, Any] = {"size": prepared.size, "fit": prepared.fit}
+        given["skip_broken"] = options.skip_broken
         module = None if str(data) == SUSHI else published_data(Path(data), **given)
         if module is None:
             return _of_folder(data, options, prepared=prepared), None
@@ -89,7 +97,9 @@ def open_pictures(
     return module, None
 
 
-def _of_folder(data: str | Path, options: AuditOptions, *, prepared: Preparation) -> FolderDataset:
+def _of_folder(
+    data: str | Path | list[str | Path], options: AuditOptions, *, prepared: Preparation
+) -> FolderDataset:
     """A split of a folder or of scenes, as many as are audited, or pictures without classes."""
     count = options.limit or _SCENES
     many = options.adversarial == ADVERSARIAL_BACKGROUNDS and not options.composites
@@ -102,9 +112,12 @@ def _of_folder(data: str | Path, options: AuditOptions, *, prepared: Preparation
         adversarial=many * count,
     )
     if split is None:
-        plain: dict[str, Any] = {"split": "", "class_names": (), "items": scan_pictures(root)}
-        return FolderDataset(root, size=prepared.size, fit=prepared.fit, **plain)
-    return FolderDataset(root, split=split, **{name: getattr(prepared, name) for name in READ})
+        items = pictures_at(root)
+        plain: dict[str, Any] = {"split": "", "class_names": (), "items": items}
+        plain["skip_broken"] = options.skip_broken
+        return FolderDataset(folder_of(root, items), size=prepared.size, fit=prepared.fit, **plain)
+    read = {name: getattr(prepared, name) for name in READ}
+    return FolderDataset(Path(str(root)), split=split, skip_broken=options.skip_broken, **read)
 
 
 def _is_module(data: Any) -> TypeGuard[DataModule]:
@@ -163,7 +176,7 @@ def find_variants(pictures: Pictures, *, module: DataModule | None) -> VariantFi
         return VariantFiles()
     prefix = pictures.split.removesuffix(_ORIGINAL)
     splits = {name: f"{prefix}_{name.replace('-', '_')}" for name in (*_VARIANTS, "adversarial")}
-    generic = (pictures.root / pictures.split / "images").is_dir()  # public sets have other layouts
+    generic = form_of(pictures.root) is not None  # public sets have other layouts
     found = _items_of(splits, pictures, module=module, generic=generic)
     rows = {_foreground(item): row for row, item in enumerate(pictures.items)}
     by_name = {(item.class_name, item.path.stem): row for row, item in enumerate(pictures.items)}

@@ -1,10 +1,13 @@
 """Commands that show and measure where a network looks."""
 
+from collections.abc import Sequence
 from typing import Literal
+
+from visattn.commands.word_lists import gathered, joined
 
 
 def draw_overlay(
-    images: str,
+    images: list[str],
     *,
     model: str,
     layers: list[str] | str | None = None,
@@ -14,12 +17,13 @@ def draw_overlay(
     alpha: float = 0.5,
     interpolation: Literal["bilinear", "nearest"] = "bilinear",
     pretrained: bool = False,
+    skip_broken: bool = False,
     list_layers: bool = False,
 ) -> None:
     """Draw what a network's attention marks in pictures, a sheet a picture.
 
     Args:
-        images: A picture, a folder, or a glob in quotes, such as 'photos/*.jpg'.
+        images: Pictures, folders and globs in quotes, such as photos/*.jpg or 'photos/**/*.jpg'.
         model: A checkpoint that visattn fit wrote, or the name of a timm model.
         layers: Sites to draw, such as layer4.2 or 'layer3.*,layer4.*'; grad_cam or grad_cam:LAYER
             for Grad-CAM, which any network with places has, and so for gradcam++, layercam,
@@ -32,6 +36,7 @@ def draw_overlay(
         alpha: Opacity of the map's colours, in [0, 1].
         interpolation: bilinear, or nearest to show the maps' own cells.
         pretrained: Load the weights of a timm model; without, they are random.
+        skip_broken: Go on without pictures that cannot be read; how many is told.
         list_layers: Draw nothing; list what can be drawn.
     """
     options = locals()
@@ -45,17 +50,23 @@ def draw_overlay(
     print(*overlays.draw_maps(options.pop("images"), **options), sep="\n")
 
 
+def gather_pictures(words: Sequence[str]) -> list[str]:
+    """The words of ``overlay`` as its parser takes them: all pictures in one."""
+    return gathered(words, command=draw_overlay, things="images")
+
+
 def write_report(
     checkpoint: str,
     *,
     compare: list[str] | None = None,
-    data: str = "sushi",
+    data: str | list[str] = "sushi",
     split: str | None = None,
     images: int = 24,
     out: str = "report.html",
     seed: int = 0,
     size: int | None = None,
     title: str = "Where the network looks",
+    skip_broken: bool = False,
 ) -> None:
     """Write an HTML page to explore what networks look at: one file, offline.
 
@@ -63,13 +74,14 @@ def write_report(
         checkpoint: A checkpoint that visattn fit wrote, or the name of a timm model.
         compare: Further checkpoints, to be seen beside it, such as '[other.ckpt]'.
         data: A folder SPLIT/images/CLASS/ID.jpg, with masks in SPLIT/masks/CLASS/ID.png where
-            there are some; a folder of pictures; or sushi, for scenes that are rendered.
+            there are some; a folder of pictures, or pictures; or sushi, for rendered scenes.
         split: Which split; the last that begins with test, or test_mixed_rand of the scenes.
         images: How many pictures, drawn at random.
         out: The file to write.
         seed: Which pictures.
         size: Side to which the pictures are scaled; that of the training if not given.
         title: Heading of the page.
+        skip_broken: Go on without pictures of which a file is broken; how many is told.
     """
     from visattn.commands.report import report_on
 
@@ -81,9 +93,15 @@ def write_report(
         seed=seed,
         size=size,
         title=title,
+        skip_broken=skip_broken,
     )
     path = page.save(out)
     print(f"{path}: {len(page.contents.pictures)} pictures, {path.stat().st_size / 1e6:.2f} MB")
+
+
+def gather_page(words: Sequence[str]) -> list[str]:
+    """The words of ``report`` as its parser takes them: pictures after ``--data`` in one."""
+    return joined(words, option="data", positional=1)
 
 
 def measure_maps(
@@ -102,6 +120,7 @@ def measure_maps(
     insertion_baseline: Literal["zero", "mean", "blur"] = "blur",
     seed: int = 0,
     out: str | None = None,
+    skip_broken: bool = False,
 ) -> None:
     """Measure a network's attention maps and Grad-CAM: where they lie, and whether they matter.
 
@@ -121,8 +140,11 @@ def measure_maps(
         insertion_baseline: On what pixels are revealed: zero, mean or blur.
         seed: Of the drawing, the random map and the randomised weights.
         out: A JSON file to write the numbers to.
+        skip_broken: Go on without pictures of which a file is broken; how many is told.
     """
     options = {**locals(), "cams": cams or ["gradcam"]}
+    from visattn.basics.processes import shared_work
     from visattn.evaluation import map_scores
 
-    map_scores.measure_maps(options.pop("checkpoint"), **options)
+    with shared_work():
+        map_scores.measure_maps(options.pop("checkpoint"), **options)

@@ -1,6 +1,5 @@
 """Commands about blocks and models."""
 
-from pathlib import Path
 from typing import Any, Literal
 
 from rich.console import Console
@@ -85,8 +84,6 @@ def write_model(
     """
     from visattn.networks.loading import load_classifier
 
-    if pretrained and Path(model).is_file():
-        raise ValueError(f"{model} is a checkpoint with weights of its own: leave pretrained out.")
     network, known = load_classifier(model, pretrained=pretrained)
     settings = getattr(network, "pretrained_cfg", None) or {}
     facts = {name: settings[name] for name in ("mean", "std") if settings.get(name)}

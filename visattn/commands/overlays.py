@@ -1,6 +1,5 @@
 """Draw what a trained network marks in pictures: what ``visattn overlay`` does."""
 
-import glob
 from collections import Counter
 from collections.abc import Sequence
 from os.path import commonpath
@@ -8,13 +7,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from rich.console import Console
 from torch import Tensor
 
-from visattn.basics.suggestions import nearest
-from visattn.data.checking import check_items
+from visattn.data.checking import check_items, readable_items
+from visattn.data.files.picture_paths import Pictures, folder_of, pictures_at
 from visattn.data.folders import PictureDataset
-from visattn.data.layout import PICTURE_SUFFIXES, Item, raise_problems, scan_pictures
-from visattn.data.preparation import preparation
+from visattn.data.layout import raise_problems
+from visattn.data.preparation import preparation, preparation_line
 from visattn.networks.loading import load_classifier
 from visattn.pictures import grid, save
 from visattn.pictures.saving import SUFFIXES
@@ -25,7 +25,7 @@ _BATCH = 16
 
 
 def draw_maps(
-    images: str | Path,
+    images: Pictures,
     *,
     model: str | Path,
     layers: Sequence[str] | None = None,
@@ -35,6 +35,7 @@ def draw_maps(
     alpha: float = 0.5,
     interpolation: Literal["bilinear", "nearest"] = "bilinear",
     pretrained: bool = False,
+    skip_broken: bool = False,
 ) -> list[Path]:
     """Lay a network's maps over pictures, and write a sheet a picture.
 
@@ -49,9 +50,12 @@ def draw_maps(
         ValueError: If a picture cannot be read, there is nothing to draw, or files would be lost.
     """
     network, facts = load_classifier(model, pretrained=pretrained)
-    paths = find_pictures(images)
+    paths = find_pictures(images, skip_broken=skip_broken)
     places = _places(paths, out=out)
     prepared = preparation(facts, size=size)
+    if facts:
+        line = preparation_line(facts, prepared)
+        Console(stderr=True, highlight=False, soft_wrap=True).print(line, markup=False)
     names = facts.get("class_names")
     known = bool(facts) or pretrained
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -79,7 +83,7 @@ def draw_maps(
 
 
 def list_layers(
-    images: str | Path, *, model: str | Path, size: int | None = None, pretrained: bool = False
+    images: Pictures, *, model: str | Path, size: int | None = None, pretrained: bool = False
 ) -> str:
     """A table of what can be drawn of a network, found on the first of the pictures.
 
@@ -90,30 +94,19 @@ def list_layers(
     return layer_table(network, picture[None])
 
 
-def find_pictures(where: str | Path) -> list[Path]:
-    """The pictures that a path, a folder or a glob means, sorted, each looked at.
+def find_pictures(where: Pictures, *, skip_broken: bool = False) -> list[Path]:
+    """The pictures that paths, folders and globs mean, each read once.
 
     Raises:
         FileNotFoundError: If there is none.
-        ValueError: If one cannot be read.
+        ValueError: If one cannot be read; if none can, where broken ones are skipped.
     """
-    path = Path(where)
-    if path.is_file():
-        items = [Item(path)]
-    elif path.is_dir():
-        items = list(scan_pictures(path))
-    elif glob.has_magic(str(where)):
-        matches = sorted(Path(name) for name in glob.glob(str(where), recursive=True))
-        items = [Item(p) for p in matches if p.suffix.lower() in PICTURE_SUFFIXES and p.is_file()]
-        if not items:
-            raise FileNotFoundError(
-                f"no picture fits {where}: {len(matches)} files and folders do, none with one of"
-                f" the suffixes {', '.join(PICTURE_SUFFIXES)}"
-            )
+    items = list(pictures_at(where))
+    shown = str(folder_of(where, items))
+    if skip_broken:
+        items = list(readable_items(items, where=shown))
     else:
-        beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise FileNotFoundError(f"no picture at {path}{nearest(path.name, names=beside)}")
-    raise_problems(check_items(items), where=str(where))
+        raise_problems(check_items(items), where=shown)
     return [item.path for item in items]
 
 

@@ -4,12 +4,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from rich.console import Console
 from torch.utils.data import default_collate
 
 from visattn.data.background_swap import remove_foreground
+from visattn.data.files.picture_paths import Pictures
 from visattn.data.folders import FolderDataset, PictureDataset
-from visattn.data.preparation import preparation
-from visattn.data.sources import SUSHI, find_source
+from visattn.data.preparation import learned_mask_values, preparation, preparation_line
+from visattn.data.sources import SUSHI, check_scenes, find_source
 from visattn.networks.loading import load_classifier
 from visattn.report_page import Report, Subject, build_report
 
@@ -17,13 +19,14 @@ from visattn.report_page import Report, Subject, build_report
 def report_on(
     checkpoints: Sequence[str | Path],
     *,
-    data: str | Path = SUSHI,
+    data: Pictures = SUSHI,
     split: str | None = None,
     count: int = 24,
     seed: int = 0,
     size: int | None = None,
     curves: bool = True,
     title: str = "Where the network looks",
+    skip_broken: bool = False,
 ) -> Report:
     """Make a page of networks on pictures of a folder, which are drawn at random.
 
@@ -33,13 +36,14 @@ def report_on(
     Args:
         checkpoints: Checkpoints of `ImageClassifier`, or names of timm models. Checkpoints must
             know the same classes.
-        data: As for the command, or one picture.
+        data: As for the command.
         split: As for the command.
         count: How many pictures.
         seed: Which ones.
         size: As for the command.
         curves: Whether to follow deletion and insertion.
         title: Heading of the page.
+        skip_broken: As for the command.
 
     Raises:
         FileNotFoundError: If a checkpoint or the pictures are missing.
@@ -59,23 +63,36 @@ def report_on(
                 f"{name} was trained on the classes {other.get('class_names')}, {names[0]} on"
                 f" {classes}: a page compares networks that know the same classes"
             )
-    prepared = {**preparation(facts, size=size), "mean": (0, 0, 0), "std": (1, 1, 1)}
+    own = preparation(facts, size=size)
+    prepared = {**own, "mean": (0, 0, 0), "std": (1, 1, 1)}
+    Console(stderr=True, highlight=False, soft_wrap=True).print(preparation_line(facts, own))
+    check_scenes(data, classes)
     wanted = split or ("test_mixed_rand" if str(data) == SUSHI else None)
     root, chosen = find_source(data, split=wanted, size=prepared["size"], scenes=max(count, 8))
     dataset: FolderDataset | PictureDataset
     if chosen is None:
-        dataset = PictureDataset(root, **prepared)
+        dataset = PictureDataset(root, **prepared, skip_broken=skip_broken)
+        place = dataset.folder
     else:
-        dataset = FolderDataset(root, split=chosen, class_names=classes, **prepared)
+        values = learned_mask_values(facts, scenes=str(data) == SUSHI)
+        dataset = FolderDataset(
+            place := Path(str(root)),
+            split=chosen,
+            class_names=classes,
+            mask_values=values,
+            skip_broken=skip_broken,
+            **prepared,
+        )
     order = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(seed))
     rows = sorted(order[:count].tolist())
+    dataset.check(rows)
     drawn = default_collate([dataset[row] for row in rows])
-    where = f"pictures of {chosen or root.name}"
+    where = f"pictures of {chosen or place.name}"
     note = f"{len(rows)} of {len(dataset)} {where}, drawn at random (seed {seed})"
     subjects = {}
     for name, (network, known) in networks.items():
-        own = preparation(known)
-        subjects[name] = Subject(network, own["mean"], own["std"])
+        its = preparation(known)
+        subjects[name] = Subject(network, its["mean"], its["std"])
     return build_report(
         subjects,
         drawn["image"],

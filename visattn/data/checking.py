@@ -1,76 +1,143 @@
-"""Looking at the files of a data set before anything is trained on them."""
+"""Reading all files of a data set before anything is trained on them."""
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from functools import partial
+from typing import NamedTuple
 
-import numpy as np
-from PIL import Image
+from visattn.data.decoding import read_mask
+from visattn.data.files.masks import read_mask_file
+from visattn.data.files.names import shown
+from visattn.data.files.pictures import Picture, UnreadableFileError, read_picture
+from visattn.data.layout import Item, list_problems
+from visattn.data.masks import SOFT, MaskValues
 
-from visattn.data.layout import Item
-
-_EXIF_ORIENTATION = 0x0112
+_log = logging.getLogger(__name__)
 
 
-def check_items(items: Iterable[Item]) -> list[str]:
+class Finding(NamedTuple):
+    """What was found about one item.
+
+    Attributes:
+        problems: What is wrong, one line each, naming the file.
+        sideways: Its mask says no orientation (EXIF), its picture does, and no size tells which.
+        empty: Its mask covers nothing of a picture that has a class.
+        full: Its mask covers everything.
+    """
+
+    problems: tuple[str, ...] = ()
+    sideways: bool = False
+    empty: bool = False
+    full: bool = False
+
+
+def check_items(items: Iterable[Item], *, mask_values: MaskValues = SOFT) -> list[str]:
     """Problems of pictures and masks, one line each, naming the file.
 
-    Reads headers and the files' ends only, so that it takes a fraction of a millisecond a file; a
-    file whose end looks wrong is decoded to make sure. Finds files that are no pictures, truncated
-    ones, and masks of another size than their picture.
+    Reads every file whole, in the way in which it is read later, but large JPEGs at an eighth of
+    their sides. Finds files that are no pictures, broken ones, masks of another size than their
+    picture, and masks whose values have no meaning. What may be meant and may be not, such as
+    masks that cover nothing, is counted and logged.
 
     Args:
         items: What to check.
+        mask_values: What the values of the mask files mean, but for items that say it themselves.
 
     Returns:
         The problems, in the order of the items; empty if there are none.
     """
+    chosen = tuple(items)
+    findings = _findings(chosen, mask_values=mask_values)
+    _tell(chosen, findings)
+    return [problem for found in findings for problem in found.problems]
+
+
+def readable_items(
+    items: Sequence[Item], *, mask_values: MaskValues = SOFT, where: str
+) -> tuple[Item, ...]:
+    """The items whose files are all right; the others are counted and logged.
+
+    Args:
+        items: What to choose from.
+        mask_values: As for `check_items`.
+        where: What has them, for messages.
+
+    Raises:
+        ValueError: There are items, and none is all right.
+    """
+    findings = _findings(items, mask_values=mask_values)
+    problems = [problem for found in findings for problem in found.problems]
+    kept = tuple(i for i, found in zip(items, findings, strict=True) if not found.problems)
+    listed = list_problems(problems, where=where)
+    if problems and not kept:
+        raise ValueError(f"skip_broken leaves no picture: {listed}")
+    _tell(items, findings)
+    if problems:
+        _log.warning(
+            "skipped %d of %d pictures (skip_broken): %s",
+            len(items) - len(kept),
+            len(items),
+            listed,
+        )
+    return kept
+
+
+def _findings(items: Sequence[Item], *, mask_values: MaskValues) -> list[Finding]:
     with ThreadPoolExecutor(max_workers=4) as pool:
-        return [problem for found in pool.map(_check_item, items) for problem in found]
+        return list(pool.map(partial(_look_at, mask_values=mask_values), items))
 
 
-def upright_size(picture: Image.Image) -> tuple[int, int]:
-    """Width and height of an opened picture as it is meant to be seen (EXIF orientation)."""
-    width, height = picture.size
-    turned = picture.getexif().get(_EXIF_ORIENTATION, 1) in (5, 6, 7, 8)
-    return (height, width) if turned else (width, height)
-
-
-def _check_item(item: Item) -> list[str]:
+def _look_at(item: Item, *, mask_values: MaskValues) -> Finding:
     problems: list[str] = []
-    size = _checked_size(item.path, "picture", problems)
-    if item.mask_path is not None:
-        mask_size = _checked_size(item.mask_path, "mask", problems)
-        if size and mask_size and size != mask_size:
-            problems.append(
-                f"{item.mask_path}: the mask is {mask_size[0]} x {mask_size[1]} pixels, its "
-                f"picture {item.path} is {size[0]} x {size[1]} (width x height)"
-            )
-    return problems
-
-
-def _checked_size(path: Path, kind: str, problems: list[str]) -> tuple[int, int] | None:
+    picture: Picture | None = None
     try:
-        if path.suffix == ".npy":
-            height, width = np.load(path, mmap_mode="r").shape
-            return (width, height)
-        with Image.open(path) as picture:
-            size = upright_size(picture)
-            if not _ends_well(path, picture.format):
-                picture.load()
-        return size
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        reason = str(error).replace(repr(str(path)), "").replace(str(path), "").strip()
-        problems.append(f"{path}: a {kind} that cannot be read ({reason})")
-        return None
+        picture = read_picture(item.path, least=1)
+    except UnreadableFileError as error:
+        problems.append(_line(error))
+    if item.mask_path is None:
+        return Finding(tuple(problems))
+    meaning = item.mask_values or mask_values
+    try:
+        if picture is None:
+            read_mask_file(item.mask_path)
+        else:
+            mask = read_mask(
+                item.mask_path, meaning=meaning, beside=picture, picture_path=item.path
+            )
+    except UnreadableFileError as error:
+        problems.append(_line(error))
+    except ValueError as error:
+        problems.append(str(error))
+    if problems or picture is None:
+        return Finding(tuple(problems))
+    width, height = picture.size
+    sideways = picture.orientation != 1 and mask.orientation == 1
+    sideways = sideways and (picture.orientation < 5 or width == height)
+    known = mask.alpha[~mask.unknown]
+    if item.label < 0 or not known.size:
+        return Finding(sideways=sideways)
+    inside = known >= 0.5
+    return Finding(sideways=sideways, empty=not inside.any(), full=bool(inside.all()))
 
 
-def _ends_well(path: Path, format_name: str | None) -> bool:
-    """Whether the file ends as a complete one of its format does; False where unsure."""
-    marks = {"PNG": b"IEND", "JPEG": b"\xff\xd9"}
-    if format_name not in marks:
-        return False
-    with path.open("rb") as file:
-        file.seek(0, 2)
-        file.seek(max(0, file.tell() - 16))
-        return marks[format_name] in file.read()
+def _line(error: UnreadableFileError) -> str:
+    return f"{shown(error.path)}: a {error.what} that cannot be read ({error.reason})"
+
+
+def _tell(items: Sequence[Item], findings: Sequence[Finding]) -> None:
+    """Log how many masks may not say what they should."""
+    masks = sum(item.mask_path is not None for item in items)
+    for name, text in (
+        ("empty", "cover nothing of their picture"),
+        ("full", "cover all of their picture"),
+        (
+            "sideways",
+            "say no orientation (EXIF) beside a picture that does, and are taken to be upright, "
+            "as the picture is seen",
+        ),
+    ):
+        which = [i for i, found in zip(items, findings, strict=True) if getattr(found, name)]
+        if which:
+            first = shown(which[0].mask_path or "")
+            _log.warning("%d of %d masks %s, such as %s", len(which), masks, text, first)

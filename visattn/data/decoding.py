@@ -3,17 +3,20 @@
 import mmap
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 
 from visattn.data.background_swap import fill
-from visattn.data.checking import upright_size
+from visattn.data.files.masks import read_mask_file
+from visattn.data.files.names import shown
+from visattn.data.files.pictures import Picture, read_picture
 from visattn.data.layout import Item
-from visattn.data.masks import SOFT, MaskValues, opened, read_mask_file
+from visattn.data.masks import SOFT, MaskValues
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -42,7 +45,8 @@ class Decoder:
     triangle filter that widens when shrinking (no aliasing), so that the mask stays the alpha of
     the picture; a picture that already has the size is left as it is. A mask pixel that covers
     unknown ones takes the mean of the known ones, and is unknown where these are fewer than half.
-    The camera's orientation (EXIF) is applied to picture and mask.
+    The camera's orientation (EXIF) is applied to pictures, and to masks that have one of their own.
+    Transparency is laid on white. What files are understood, `visattn.data.files` says.
 
     Args:
         size: Side of the square, in pixels.
@@ -66,25 +70,13 @@ class Decoder:
         Raises:
             ValueError: A file cannot be read, or the mask has another size; it names the file.
         """
-        with opened(item.path, "picture") as file:
-            width, height = upright_size(file)
-            file.draft("RGB", (2 * self.size, 2 * self.size))  # large JPEGs only
-            # Orientation is read before the conversion, which may drop it.
-            picture = ImageOps.exif_transpose(file).convert("RGB")
-        image = np.array(self._resize(picture), dtype=np.uint8)
+        picture = read_picture(item.path, least=self.size)
+        image = np.array(self._resize(picture.image), dtype=np.uint8)
         if item.mask_path is None:
             return Decoded(image)
         meaning = item.mask_values or self.mask_values
-        values = read_mask_file(item.mask_path, channel=meaning.channel)
-        if values.shape != (height, width):
-            raise ValueError(
-                f"the mask {item.mask_path} is {values.shape[1]} x {values.shape[0]} pixels, its "
-                f"picture {item.path} is {width} x {height} (width x height)"
-            )
-        try:
-            alpha, unknown = meaning.read(values)
-        except ValueError as error:
-            raise ValueError(f"the mask {item.mask_path}: {error}") from error
+        mask = read_mask(item.mask_path, meaning=meaning, beside=picture, picture_path=item.path)
+        alpha, unknown = mask.alpha, mask.unknown
         if not unknown.any():
             return Decoded(image, to_bytes(self._resize_plane(alpha)))
         known = self._resize_plane((~unknown).astype(np.float32))
@@ -111,6 +103,47 @@ class Decoder:
     def _resize_plane(self, plane: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float32]:
         resized = self._resize(Image.fromarray(plane.astype(np.float32)))
         return np.asarray(resized, dtype=np.float32)
+
+
+class Mask(NamedTuple):
+    """A mask file by its meaning, at the picture's size.
+
+    Attributes:
+        alpha: (H, W), in [0, 1], 0 where unknown.
+        unknown: (H, W), where the mask says nothing.
+        orientation: The file's own (EXIF), 1 for none.
+    """
+
+    alpha: npt.NDArray[np.float32]
+    unknown: npt.NDArray[np.bool_]
+    orientation: int
+
+
+def read_mask(path: Path, *, meaning: MaskValues, beside: Picture, picture_path: Path) -> Mask:
+    """Read a mask file and what it means for the picture beside it.
+
+    Raises:
+        ValueError: The file cannot be read, is of another size than its picture, or has values
+            without a meaning; it names the file.
+    """
+    pixels = read_mask_file(path, channel=meaning.channel)
+    if pixels.size != beside.size:
+        (width, height), (wide, high) = pixels.size, beside.size
+        advice = "; save it at the picture's size"
+        if beside.orientation >= 5 and pixels.orientation == 1 and (width, height) == (high, wide):
+            advice = (
+                "; it fits the picture as it is stored, before the camera's orientation (EXIF "
+                f"{beside.orientation}) is applied: give the mask that orientation, or turn it"
+            )
+        raise ValueError(
+            f"{shown(path)}: the mask is {width} x {height} pixels, its picture "
+            f"{shown(picture_path)} is {wide} x {high} (width x height){advice}"
+        )
+    try:
+        alpha, unknown = meaning.read(pixels)
+    except ValueError as error:
+        raise ValueError(f"the mask {shown(path)}: {error}") from error
+    return Mask(alpha, unknown, pixels.orientation)
 
 
 class SharedCache:

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from visattn.data.checking import check_items
+from visattn.data.checking import check_items, readable_items
 from visattn.data.decoding import Bytes, Decoded, Decoder, SharedCache
+from visattn.data.files.picture_paths import Pictures, folder_of, pictures_at
 from visattn.data.layout import (
     Item,
     class_folders,
     raise_problems,
-    scan_pictures,
     scan_split,
     split_names,
 )
@@ -73,6 +73,8 @@ class FolderDataset(Dataset[dict[str, Tensor | int]]):
         std: Per channel, divided by after that.
         cache: Whether to keep the decoded pictures in memory (5 bytes a pixel), shared by forked
             workers.
+        skip_broken: Whether to read all files at once here, and to go on without pictures of which
+            a file is broken; how many is logged, and is ``skipped``.
 
     Raises:
         FileNotFoundError: There is no such folder, or no split in it.
@@ -101,6 +103,7 @@ class FolderDataset(Dataset[dict[str, Tensor | int]]):
         mean: Sequence[float] = IMAGENET_MEAN,
         std: Sequence[float] = IMAGENET_STD,
         cache: bool = False,
+        skip_broken: bool = False,
     ) -> None:
         self.root, self.split = Path(root), split
         self.decoder = Decoder(size, fit=fit, mask_values=mask_values)
@@ -116,6 +119,9 @@ class FolderDataset(Dataset[dict[str, Tensor | int]]):
             else tuple(items)
         )
         self.items = keep_masks(found, share=mask_share, seed=mask_seed)
+        if skip_broken:
+            self.items = readable_items(self.items, mask_values=mask_values, where=self.where)
+        self.skipped = len(found) - len(self.items)
         self.masks_found = sum(item.mask_path is not None for item in found)
         if mask_form not in ("mask", "box"):
             raise ValueError(f"mask_form must be 'mask' or 'box', got {mask_form!r}")
@@ -196,28 +202,62 @@ class FolderDataset(Dataset[dict[str, Tensor | int]]):
         other.augment, other.seed = augment, seed
         return other
 
-    def check(self) -> None:
-        """Look at every file's header and end, so that a fault is found before training begins.
+    def check(self, rows: Sequence[int] | None = None) -> None:
+        """Read every file, so that a fault is found before training begins.
+
+        Masks that cover nothing or everything of their picture are counted and logged.
+
+        Args:
+            rows: Look at these pictures alone.
 
         Raises:
             ValueError: Pictures or masks that cannot be read, masks of another size than their
                 picture; up to ten are listed with their path.
         """
-        raise_problems(check_items(self.items), where=f"the split {self.split!r} of {self.root}")
+        check_data_sets([self], rows=rows)
+
+    @property
+    def where(self) -> str:
+        """The split and its folder, for messages."""
+        return f"the split {self.split!r} of {self.root}" if self.split else str(self.root)
+
+
+def check_data_sets(
+    data_sets: Sequence[FolderDataset], *, rows: Sequence[int] | None = None
+) -> None:
+    """Read the files of several splits, so that all that are broken are told at once.
+
+    Args:
+        data_sets: The splits.
+        rows: Look at these pictures of each alone.
+
+    Raises:
+        ValueError: As of `FolderDataset.check`.
+    """
+    problems: dict[str, list[str]] = {}
+    for data in data_sets:
+        items = data.items if rows is None else [data.items[row] for row in rows]
+        found = check_items(items, mask_values=data.decoder.mask_values)
+        if found:
+            problems[data.where] = found
+    raise_problems(
+        [line for found in problems.values() for line in found], where=" and ".join(problems)
+    )
 
 
 @final
 class PictureDataset(Dataset[dict[str, Tensor | int]]):
-    """All pictures under a folder, without classes and masks, to predict on.
+    """All pictures under a folder, or named, without classes and masks, to predict on.
 
     An item is the dictionary of `FolderDataset` with label and background -1, a mask of NaN.
 
     Args:
-        folder: The folder (sub-folders count), or one picture.
+        folder: The folder (sub-folders count), a picture, a glob, or several of these.
         size: Side of the square pictures, in pixels.
         fit: ``"crop"`` or ``"stretch"``, as in `FolderDataset`.
         mean: Per channel, taken off the picture in [0, 1].
         std: Per channel, divided by after that.
+        skip_broken: As in `FolderDataset`.
 
     Raises:
         FileNotFoundError: The folder is missing or holds no picture.
@@ -225,26 +265,28 @@ class PictureDataset(Dataset[dict[str, Tensor | int]]):
 
     def __init__(
         self,
-        folder: str | Path,
+        folder: Pictures,
         *,
         size: int,
         fit: Literal["crop", "stretch"] = "crop",
         mean: Sequence[float] = IMAGENET_MEAN,
         std: Sequence[float] = IMAGENET_STD,
+        skip_broken: bool = False,
     ) -> None:
-        self.folder = Path(folder)
-        self.items = scan_pictures(self.folder)
+        items = pictures_at(folder)
+        self.folder = folder_of(folder, items)
         self._rows = FolderDataset(
             self.folder,
             split="",
             size=size,
             fit=fit,
             class_names=(),
-            items=self.items,
+            items=items,
             mean=mean,
             std=std,
+            skip_broken=skip_broken,
         )
-        self.decoder = self._rows.decoder
+        self.items, self.decoder = self._rows.items, self._rows.decoder
 
     def __len__(self) -> int:
         return len(self.items)
@@ -252,13 +294,9 @@ class PictureDataset(Dataset[dict[str, Tensor | int]]):
     def __getitem__(self, index: int) -> dict[str, Tensor | int]:
         return self._rows[index]
 
-    def check(self) -> None:
-        """Look at every file's header and end.
-
-        Raises:
-            ValueError: Pictures that cannot be read; up to ten are listed with their path.
-        """
-        raise_problems(check_items(self.items), where=str(self.folder))
+    def check(self, rows: Sequence[int] | None = None) -> None:
+        """Read every file, as `FolderDataset.check` does."""
+        self._rows.check(rows)
 
 
 def _check_all_masked(items: Sequence[Item], *, split: str) -> None:

@@ -7,10 +7,17 @@ from typing import Any, Literal
 
 from torch.utils.data import DataLoader
 
-from visattn.data.augmentation import DEFAULT_AUGMENTATION, Augmentation, Augmenter
-from visattn.data.folders import IMAGENET_MEAN, IMAGENET_STD, FolderDataset, PictureDataset
+from visattn.data.augmentation import DEFAULT_AUGMENTATION, ONLY_SWAP, Augmentation, Augmenter
+from visattn.data.files.picture_paths import several
+from visattn.data.folders import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    FolderDataset,
+    PictureDataset,
+    check_data_sets,
+)
 from visattn.data.layout import Item
-from visattn.data.loaders import evaluation_loader, training_loader
+from visattn.data.loaders import evaluation_loader, share_of, training_loader
 from visattn.data.mask_share import keep_masks
 from visattn.data.masks import SOFT, MaskValues
 from visattn.data.optional import lightning as L
@@ -28,13 +35,16 @@ class ImageData(L.LightningDataModule, ABC):
         size: Side of the square pictures, in pixels.
         fit: ``"crop"`` scales the short side to ``size`` and cuts out the centre; ``"stretch"``
             scales both sides.
-        batch_size: Pictures a batch.
+        batch_size: Pictures a batch, of each process where several train together.
         workers: Processes that load; 0 loads in the main process.
         train_split: What to train on.
         val_split: What to validate on; None for nothing.
+        val_swaps: Validate each picture that has a mask on so many backgrounds of training pictures
+            in place of its own, always the same ones: what is chosen by it was not chosen for
+            reading the background. 0 shows the pictures as they are.
         test_splits: What to test on, a loader each; left out, all splits whose name begins with
             ``test``.
-        predict_folder: A folder of pictures, or one picture, to predict on.
+        predict_folder: A folder of pictures, a picture, a glob, or several of these, to predict on.
         mask_values: What the values of the mask files mean; soft by default, alpha = value / 255.
         mask_share: The share of the training masks that may be used; the others are never read.
             Masks of validation and test are all there, to measure with.
@@ -47,7 +57,9 @@ class ImageData(L.LightningDataModule, ABC):
         std: Per channel, divided by after that.
         cache: Whether to keep decoded pictures of training and validation in memory, five bytes a
             pixel.
-        check: Whether to look at all files before training begins.
+        check: Whether to read all files before training begins.
+        skip_broken: Whether to go on without pictures of which a file is broken; how many is
+            logged.
         group_balanced: Draw training pictures evenly over the groups (class, background) in place
             of evenly over the pictures; those of small groups come several times an epoch.
         seed: Seed of the order and the augmentation.
@@ -66,8 +78,9 @@ class ImageData(L.LightningDataModule, ABC):
         workers: int = 2,
         train_split: str = "train",
         val_split: str | None = "val",
+        val_swaps: int = 0,
         test_splits: Sequence[str] | None = None,
-        predict_folder: str | Path | None = None,
+        predict_folder: str | Path | Sequence[str | Path] | None = None,
         mask_values: MaskValues = SOFT,
         mask_share: float = 1.0,
         mask_seed: int = 0,
@@ -78,6 +91,7 @@ class ImageData(L.LightningDataModule, ABC):
         std: tuple[float, float, float] = IMAGENET_STD,
         cache: bool = True,
         check: bool = True,
+        skip_broken: bool = False,
         group_balanced: bool = False,
         seed: int = 0,
     ) -> None:
@@ -86,6 +100,7 @@ class ImageData(L.LightningDataModule, ABC):
             ("size", size, 1),
             ("batch_size", batch_size, 1),
             ("workers", workers, 0),
+            ("val_swaps", val_swaps, 0),
             ("seed", seed, 0),
             ("mask_seed", mask_seed, 0),
         ):
@@ -103,19 +118,21 @@ class ImageData(L.LightningDataModule, ABC):
                 "masked=true shows each picture through its mask, so it needs all masks: "
                 f"mask_share must be 1, got {mask_share}"
             )
-        if predict_folder is not None and not Path(predict_folder).exists():
+        alone = predict_folder is not None and not several(predict_folder)
+        if alone and not Path(str(predict_folder)).exists():
             raise FileNotFoundError(
                 f"expected pictures to predict on at {predict_folder} (predict_folder), found "
                 "nothing"
             )
         self.batch_size, self.workers, self.seed = batch_size, workers, seed
-        self.train_split, self.val_split = train_split, val_split
+        self.train_split, self.val_split, self.val_swaps = train_split, val_split, val_swaps
         self.test_splits = None if test_splits is None else tuple(test_splits)
         self.predict_folder = predict_folder
         self.mask_share, self.mask_seed = mask_share, mask_seed
         self.mask_form, self.masked = mask_form, masked
         self.augmentation, self.cache, self.check = augmentation, cache, check
         self.group_balanced = group_balanced
+        self.skip_broken = skip_broken
         self.reading: dict[str, Any] = {"size": size, "fit": fit, "mean": mean, "std": std}
         self.mask_values = mask_values
         self._sets: dict[str, FolderDataset] = {}
@@ -181,6 +198,7 @@ class ImageData(L.LightningDataModule, ABC):
                 mask_form=self.mask_form if training else "mask",
                 masked=self.masked,
                 cache=self.cache and split in (self.train_split, self.val_split),
+                skip_broken=self.skip_broken,
                 **self.reading,
             )
         return self._sets[split]
@@ -207,11 +225,16 @@ class ImageData(L.LightningDataModule, ABC):
             "validate": validation,
             "test": () if stage != "test" else self.test_names,
         }
-        for split in wanted[stage]:
-            fresh = split not in self._sets
-            dataset = self.dataset(split)
-            if fresh and self.check:
-                dataset.check()
+        if stage == "fit" and self.num_classes < 2:
+            raise ValueError(
+                f"expected at least two classes to tell apart in {self.locate()}, found "
+                f"{', '.join(map(repr, self.class_names)) or 'none'}; give each a folder, "
+                f"{self.train_split}/images/CLASS"
+            )
+        fresh = [split for split in wanted[stage] if split not in self._sets]
+        found = [self.dataset(split) for split in wanted[stage]]
+        if self.check and not self.skip_broken:
+            check_data_sets([data for data in found if data.split in fresh])
         if stage == "fit":
             train = self.dataset(self.train_split)
             L.pytorch.utilities.rank_zero_info(
@@ -229,11 +252,15 @@ class ImageData(L.LightningDataModule, ABC):
             workers=self.workers,
             seed=self.seed,
             groups=train.groups() if self.group_balanced else None,
+            share=share_of(self.trainer),
         )
 
     def val_dataloader(self) -> DataLoader[Any] | list[DataLoader[Any]]:
         """The validation split; no loader where ``val_split`` is None."""
-        return [] if self.val_split is None else self._testing(self.dataset(self.val_split))
+        if self.val_split is None:
+            return []
+        dataset = self.dataset(self.val_split)
+        return self._swapped(dataset) if self.val_swaps else self._testing(dataset)
 
     def test_dataloader(self) -> list[DataLoader[Any]]:
         """A loader for each of `test_names`."""
@@ -250,20 +277,49 @@ class ImageData(L.LightningDataModule, ABC):
                 "needed)"
             )
         if self._predict_set is None:
-            self._predict_set = PictureDataset(self.predict_folder, **self.reading)
-            if self.check:
+            self._predict_set = PictureDataset(
+                self.predict_folder, **self.reading, skip_broken=self.skip_broken
+            )
+            if self.check and not self.skip_broken:
                 self._predict_set.check()
         return self._predict_set
 
+    def _swapped(self, dataset: FolderDataset) -> DataLoader[Any]:
+        """Each picture with a mask on ``val_swaps`` backgrounds of training pictures."""
+        rows = [row for row, item in enumerate(dataset.items) if item.mask_path is not None]
+        if not rows:
+            raise ValueError(
+                f"val_swaps={self.val_swaps} puts objects on other backgrounds by their masks, and"
+                f" no picture of the split {self.val_split!r} has one: give masks, or val_swaps: 0"
+            )
+        swap = Augmenter(
+            ONLY_SWAP.transforms(backgrounds=self._backgrounds(rim=ONLY_SWAP.swap_rim))
+        )
+        return evaluation_loader(
+            dataset.with_augment(swap, seed=self.seed),
+            batch_size=self.batch_size,
+            workers=self.workers,
+            share=share_of(self.trainer),
+            rows=[(row, number) for number in range(self.val_swaps) for row in rows],
+        )
+
+    def _backgrounds(self, *, rim: int) -> RemovedForegrounds:
+        """Those of the training pictures that have a mask."""
+        train = self.dataset(self.train_split)
+        return RemovedForegrounds(train.items, decode=train.decoded, rim=rim)
+
     def _testing(self, dataset: FolderDataset | PictureDataset) -> DataLoader[Any]:
-        return evaluation_loader(dataset, batch_size=self.batch_size, workers=self.workers)
+        return evaluation_loader(
+            dataset,
+            batch_size=self.batch_size,
+            workers=self.workers,
+            share=share_of(self.trainer),
+        )
 
     def _augmenter(self, train: FolderDataset) -> Augmenter | None:
         if self.augmentation is None:
             return None
         backgrounds = None
         if self.augmentation.swap and self.augmentation.swap_from is None:
-            backgrounds = RemovedForegrounds(
-                train.items, decode=train.decoded, rim=self.augmentation.swap_rim
-            )
+            backgrounds = self._backgrounds(rim=self.augmentation.swap_rim)
         return Augmenter(self.augmentation.transforms(backgrounds=backgrounds))

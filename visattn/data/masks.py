@@ -1,31 +1,37 @@
-"""What the values in a mask file mean, and reading a mask file by it."""
+"""What the values in a mask file mean."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+
+from visattn.data.files.masks import (
+    MaskPixels,
+    array_pixels,
+    read_mask_file as read_mask_file,
+)
 
 # A soft mask whose largest value lies below this is almost surely a label map (0 and 1, say).
 _LEAST_SOFT_MAXIMUM = 8
-# JPEG masks saved as colour have channels that differ by rounding; a real colour picture differs
-# by more than this.
-_GREY_TOLERANCE = 8
+_NAMING = (
+    "such as MaskValues(foreground=(1,)), on the command line --mask_values "
+    "'{\"foreground\": [1]}' (--data.mask_values in a training)"
+)
 
 
 @dataclass(frozen=True)
 class MaskValues:
-    """What the values 0 to 255 of a mask file stand for.
+    """What the values of a mask file stand for.
 
     Three readings, of which one is chosen by what is given:
 
-    - **soft** (the default, neither ``foreground`` nor ``threshold``): alpha = value / 255;
+    - **soft** (the default, neither ``foreground`` nor ``threshold``): alpha is the brightness, 0
+      for black and 1 for white, value / 255 in a file of 8 bits;
     - **threshold**: alpha = 1 where value > ``threshold``, else 0 (right for JPEG masks);
     - **labels**: alpha = 1 where the value is in ``foreground``; 0 where it is in ``background``
-      or, without ``background``, everywhere else.
+      or, without ``background``, everywhere else. Values are compared as they are stored, whatever
+      the file's bits; 255 means white in files of 1 or 16 bits, too.
 
     In each of them pixels whose value is in ``ignore`` are unlabelled (NaN in a batch).
 
@@ -85,118 +91,106 @@ class MaskValues:
                 "for the object"
             )
 
-    def read(self, values: npt.NDArray[np.uint8]) -> tuple[np.ndarray, np.ndarray]:
+    def read(
+        self, values: MaskPixels | npt.NDArray[Any]
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
         """Alpha in [0, 1] (float32) and whether a pixel is unknown (bool), both (H, W).
 
         Alpha is 0 where the pixel is unknown.
 
         Args:
-            values: The file's values (H, W).
+            values: What `read_mask_file` found, or an array (H, W) as a ``.npy`` file would hold.
 
         Raises:
-            ValueError: A value that has no meaning, or a soft mask that is surely a label map.
+            ValueError: A value that has no meaning, or a mask that can't be what it is read as: a
+                soft mask that is surely a label map, labels in a JPEG, which are rounded.
         """
-        unknown = np.isin(values, self.ignore) if self.ignore else np.zeros(values.shape, bool)
-        if self.threshold is not None:
-            alpha = (values > self.threshold).astype(np.float32)
-        elif self.foreground:
-            inside = np.isin(values, self.foreground)
-            if self.background:
-                strange = ~(inside | unknown | np.isin(values, self.background))
-                if strange.any():
-                    found = np.unique(values[strange])[:5].tolist()
-                    raise ValueError(
-                        f"values {found} are neither foreground {self.foreground}, background "
-                        f"{self.background} nor ignore {self.ignore}; name them, or leave "
-                        "'background' out so that all other values are background"
-                    )
+        pixels = values if isinstance(values, MaskPixels) else array_pixels(np.asarray(values))
+        if self.foreground:
+            inside, unknown = self._labelled(pixels)
             alpha = inside.astype(np.float32)
         else:
-            largest = int(values[~unknown].max(initial=0))
-            if 0 < largest < _LEAST_SOFT_MAXIMUM:
-                raise ValueError(
-                    f"the largest value is {largest} of 255, so as a soft mask it would be "
-                    "almost empty; if its values are labels, name them, such as "
-                    "MaskValues(foreground=(1,)), on the command line --mask_values "
-                    "'{\"foreground\": [1]}' (--data.mask_values in a training)"
-                )
-            alpha = values.astype(np.float32) / 255.0
+            named = frozenset(self.ignore)
+            unknown = np.zeros(pixels.size[::-1], bool)
+            if named:
+                unknown = np.isin(pixels.labels(named), self.ignore)
+            if self.threshold is not None:
+                alpha = (_levels(pixels, self.threshold) > self.threshold).astype(np.float32)
+            else:
+                alpha = _softly(pixels, known=~unknown)
         alpha[unknown] = 0.0
         return alpha, unknown
+
+    def _labelled(self, pixels: MaskPixels) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+        """Which pixels are foreground, and which are unknown."""
+        named = (*self.foreground, *self.background, *self.ignore)
+        values = pixels.labels(frozenset(named))
+        strange = ~np.isin(values, named)
+        if pixels.lossy and (strange & (values > 0)).any():
+            found = np.unique(values[strange & (values > 0)])[:5].tolist()
+            raise ValueError(
+                f"a JPEG's values are rounded, so labels are lost: values {found} are none of "
+                f"{sorted(named)}; save label maps as PNG, or read this one by a threshold, such "
+                "as MaskValues(threshold=127)"
+            )
+        if self.background and strange.any():
+            found = np.unique(values[strange])[:5].tolist()
+            raise ValueError(
+                f"values {found} are neither foreground {self.foreground}, background "
+                f"{self.background} nor ignore {self.ignore}; name them, or leave "
+                "'background' out so that all other values are background"
+            )
+        return np.isin(values, self.foreground), np.isin(values, self.ignore)
+
+
+def _levels(pixels: MaskPixels, threshold: int) -> npt.NDArray[Any]:
+    """What a threshold of 0 to 254 is compared with: brightness, or numbers as they are stored.
+
+    Numbers of a 16-bit file stand as they are where they'd fit into 8 bits, and where all that
+    matters is whether they are above 0.
+    """
+    stored, shown = pixels.stored, pixels.shown
+    small = stored is not None and int(stored.max(initial=0)) <= 255
+    if shown is None:
+        if stored is None or not small:
+            raise ValueError(_too_large(stored))
+        return stored
+    if stored is not None and pixels.top > 255 and (small or threshold == 0):
+        return stored
+    return np.rint(shown)
+
+
+def _softly(pixels: MaskPixels, *, known: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
+    if pixels.shown is None:
+        if pixels.stored is not None and int(pixels.stored.max(initial=0)) > 255:
+            raise ValueError(_too_large(pixels.stored))
+        raise ValueError(
+            "its palette is of colours, so its values are labels and no soft mask; name those of "
+            f"the object, {_NAMING}"
+        )
+    numbers, top = (pixels.shown, 255) if pixels.stored is None else (pixels.stored, pixels.top)
+    brightest = float(pixels.shown[known].max(initial=0))
+    largest = int(numbers[known].max(initial=0))
+    few = top < 255 and largest < min(_LEAST_SOFT_MAXIMUM, top)
+    if brightest > 0 and (brightest < _LEAST_SOFT_MAXIMUM or few):
+        raise ValueError(
+            f"the largest value is {largest} of {top}, so as a soft mask it would be almost "
+            f"empty; if its values are labels, name them, {_NAMING}; if all above 0 is the object, "
+            "say threshold=0"
+        )
+    return pixels.shown.astype(np.float32) / 255.0
+
+
+def _too_large(stored: npt.NDArray[Any] | None) -> str:
+    found = (0, 0) if stored is None else (stored.min(), stored.max())
+    return (
+        f"holds values from {found[0]} to {found[1]}; expected integers in 0 to 255, or "
+        f"in 16 bits; if they are labels, name them, {_NAMING}"
+    )
 
 
 SOFT = MaskValues()
 """Alpha = value / 255."""
-
-
-@contextmanager
-def opened(path: Path, what: str) -> Iterator[Image.Image]:
-    """An image file for reading; whatever is wrong with it is a ValueError that names it.
-
-    Args:
-        path: The file.
-        what: What it should be, for the message.
-    """
-    try:
-        with Image.open(path) as file:
-            yield file
-    except (OSError, SyntaxError) as error:
-        raise ValueError(f"cannot read the {what} {path}: {error}") from error
-
-
-def read_mask_file(path: Path, *, channel: int | None = None) -> npt.NDArray[np.uint8]:
-    """The values (H, W) of a grey, palette or black-and-white mask file, or of a NumPy file.
-
-    A palette's indices are the values; 16-bit masks are brought to 0 to 255; of a colour file the
-    three channels must agree (as they do in a grey JPEG saved as colour). In a ``.npy`` file
-    integers are the values, true is 255, and numbers with a fraction go from 0 to 1.
-
-    Args:
-        path: The file.
-        channel: Take this channel of a colour file, whatever the others hold.
-
-    Raises:
-        ValueError: The file is no picture, is broken, or is a real colour picture. It names the
-            file.
-    """
-    if path.suffix == ".npy":
-        return _read_array(path)
-    with opened(path, "mask") as picture:
-        picture.load()
-        mode = picture.mode
-        if channel is not None:
-            return np.asarray(picture.convert("RGB"), dtype=np.uint8)[..., channel].copy()
-        if mode in ("1", "LA"):
-            return np.asarray(picture.convert("L"), dtype=np.uint8)
-        if mode in ("L", "P"):
-            return np.asarray(picture, dtype=np.uint8).copy()
-        if mode.startswith("I"):
-            wide = np.asarray(picture).astype(np.int64)
-            return np.clip((wide * 255 + 32767) // 65535, 0, 255).astype(np.uint8)
-        colour = np.asarray(picture.convert("RGB"), dtype=np.int16)
-    if int((colour.max(axis=2) - colour.min(axis=2)).max()) > _GREY_TOLERANCE:
-        raise ValueError(
-            f"the mask {path} is a colour picture (mode {mode}); expected one channel, "
-            "such as an 8-bit grey PNG; say with channel=0 that its red channel holds the values"
-        )
-    return np.rint(colour.mean(axis=2)).astype(np.uint8)
-
-
-def _read_array(path: Path) -> npt.NDArray[np.uint8]:
-    try:
-        array = np.load(path)
-    except (OSError, ValueError, EOFError) as error:
-        raise ValueError(f"cannot read the mask {path}: {error}") from error
-    if array.ndim != 2:
-        raise ValueError(f"the mask {path} has the shape {array.shape}, expected (height, width)")
-    if array.dtype.kind in "bf":
-        array = np.rint(array.astype(np.float64) * 255)
-    if array.size and not 0 <= array.min() <= array.max() <= 255:
-        raise ValueError(
-            f"the mask {path} holds values from {array.min()} to {array.max()}; expected integers "
-            "in 0 to 255, true and false, or fractions in 0 to 1"
-        )
-    return array.astype(np.uint8)
 
 
 def only_box(alpha: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:

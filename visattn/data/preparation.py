@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from visattn.data.folders import IMAGENET_MEAN, IMAGENET_STD
+from visattn.data.masks import SOFT, MaskValues
 
 
 def preparation(facts: Mapping[str, Any], *, size: int | None = None) -> dict[str, Any]:
@@ -21,3 +22,35 @@ def preparation(facts: Mapping[str, Any], *, size: int | None = None) -> dict[st
     usual = {"size": 224, "fit": "crop", "mean": IMAGENET_MEAN, "std": IMAGENET_STD}
     found = {name: facts.get(name, value) for name, value in usual.items()}
     return {**found, "size": size or found["size"]}
+
+
+def learned_mask_values(facts: Mapping[str, Any], *, scenes: bool = False) -> MaskValues:
+    """What the values of mask files meant in the training; soft for scenes that are rendered.
+
+    Example:
+        >>> learned_mask_values({"mask_values": {"foreground": [1]}}).foreground
+        (1,)
+    """
+    given = facts.get("mask_values")
+    if scenes or not isinstance(given, Mapping):
+        return SOFT
+    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
+    return MaskValues(**values)
+
+
+def preparation_line(facts: Mapping[str, Any], prepared: Mapping[str, Any]) -> str:
+    """How pictures are read, in a line, and whether that is as in the training.
+
+    Example:
+        >>> preparation_line({"size": 32, "fit": "crop"}, {"size": 64, "fit": "crop"})
+        'size 64 (32 in its training), fit crop'
+    """
+    shown = []
+    for name, value in prepared.items():
+        plain = list(value) if isinstance(value, (tuple, list)) else value
+        trained = facts.get(name, plain)
+        was = "" if trained == plain else f" ({trained} in its training)"
+        shown.append(f"{name} {plain}{was}")
+    told = any("in its training" in text for text in shown)
+    as_then = "as in its training: " if facts and not told else ""
+    return as_then + ", ".join(shown)

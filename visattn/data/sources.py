@@ -5,25 +5,27 @@ from pathlib import Path
 from typing import Any
 
 from visattn.basics.suggestions import nearest
+from visattn.data.files.forms import form_of
+from visattn.data.files.picture_paths import Pictures, several
 
 SUSHI = "sushi"
 """In the place of a folder: scenes that are rendered."""
 
 
 def find_source(
-    data: str | Path,
+    data: Pictures,
     *,
     split: str | None,
     size: int,
     scenes: int,
     prefer: Sequence[str] = (),
     **scene_options: Any,
-) -> tuple[Path, str | None]:
-    """The folder, and which split of it; None for a folder of pictures without splits, or one file.
+) -> tuple[Pictures, str | None]:
+    """The folder, and which split of it; None for pictures without splits.
 
     Args:
-        data: A folder ``SPLIT/images/CLASS/ID.*``, a folder of pictures, one picture, or
-            ``"sushi"`` for scenes that are rendered.
+        data: A folder ``SPLIT/images/CLASS/ID.*``, a folder of pictures, one picture, a glob,
+            several of these, or ``"sushi"`` for scenes that are rendered.
         split: Which split; the last test split if None.
         size: Side of scenes that are rendered.
         scenes: How many to render of each variant.
@@ -34,7 +36,13 @@ def find_source(
         FileNotFoundError: There is no such folder.
         ValueError: There is no such split, or the folder has none.
     """
-    root = Path(data)
+    if not isinstance(data, (str, Path)) and len(data) == 1:
+        (data,) = data
+    if several(data):
+        if split is not None:
+            raise ValueError(f"pictures alone have no splits; leave out split={split!r}")
+        return data, None
+    root = Path(str(data))
     if str(data) == SUSHI:
         from visattn.data.generated.sushi.module import SushiData
 
@@ -44,8 +52,8 @@ def find_source(
             f"expected pictures at {root}, found nothing; they stand in SPLIT/images/CLASS/ID.*, "
             "their masks in SPLIT/masks/CLASS/ID.png"
         )
-    inside = (images.parent.name for images in root.glob("*/images") if images.is_dir())
-    known = sorted(name for name in inside if not name.startswith("."))
+    form = form_of(root)
+    known = [] if form is None else [name for name in form.splits if name[:1] != "."]
     if not known:
         if split is not None:
             raise ValueError(
@@ -59,6 +67,23 @@ def find_source(
             f"{', '.join(known)}"
         )
     return root, wanted
+
+
+def check_scenes(data: Pictures, class_names: Sequence[str] | None) -> None:
+    """Refuse scenes for a network that was trained on other classes than theirs.
+
+    Raises:
+        ValueError: It was; it is said how to name the data.
+    """
+    if str(data) != SUSHI or not class_names:
+        return
+    from visattn.data.generated.sushi import KINDS
+
+    if not set(class_names) >= set(KINDS):
+        raise ValueError(
+            f"the network was trained on the classes {', '.join(class_names)}, and the scenes of "
+            f"sushi have {', '.join(KINDS)}: say which pictures are meant, --data FOLDER"
+        )
 
 
 def last_test(splits: Sequence[str], *, prefer: Sequence[str] = ()) -> str:

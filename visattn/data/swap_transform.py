@@ -15,8 +15,8 @@ from visattn.data.background_swap import (
     remove_foreground,
 )
 from visattn.data.decoding import Decoded, to_bytes
+from visattn.data.files.pictures import read_picture
 from visattn.data.layout import Item, scan_pictures
-from visattn.data.masks import opened
 from visattn.data.optional import albumentations as A, cv2
 
 # A folder's pictures are kept in memory at no more than this side.
@@ -50,9 +50,8 @@ class PictureBackgrounds:
 
     def __getitem__(self, index: int) -> npt.NDArray[np.uint8]:
         if index not in self._kept:
-            with opened(self.paths[index], "background") as file:
-                file.draft("RGB", (_LARGEST_SIDE, _LARGEST_SIDE))
-                picture = file.convert("RGB")
+            path = self.paths[index]
+            picture = read_picture(path, what="background", least=_LARGEST_SIDE // 2).image
             picture.thumbnail((_LARGEST_SIDE, _LARGEST_SIDE), Image.Resampling.BILINEAR)
             self._kept[index] = np.array(picture, dtype=np.uint8)
         return self._kept[index]

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
@@ -11,9 +12,10 @@ from rich.progress import track
 from torch.utils.data import DataLoader, Subset
 
 from visattn.basics.files import write_whole
+from visattn.basics.processes import leads
 from visattn.data.folders import FolderDataset
-from visattn.data.preparation import preparation
-from visattn.data.sources import SUSHI, find_source
+from visattn.data.preparation import learned_mask_values, preparation, preparation_line
+from visattn.data.sources import SUSHI, check_scenes, find_source
 from visattn.evaluation.map_metrics import evaluate_maps
 from visattn.evaluation.score_tables import left_out, score_tables
 from visattn.evaluation.scores import MapScores
@@ -39,6 +41,7 @@ def measure_maps(
     insertion_baseline: Baseline = "blur",
     seed: int = 0,
     out: str | Path | None = None,
+    skip_broken: bool = False,
 ) -> dict[str, MapScores]:
     """Measure what each site of a network says of places, and print three tables.
 
@@ -57,6 +60,7 @@ def measure_maps(
         raise ValueError(f"limit must be a number of images, or 0 for all, got {limit}")
     network, facts = load_classifier(model)
     prepared = preparation(facts, size=size)
+    check_scenes(data, facts.get("class_names"))
     wanted = split or ("test_mixed_rand" if str(data) == SUSHI else None)
     root, chosen = find_source(
         data,
@@ -70,7 +74,15 @@ def measure_maps(
             f"no split in {root}: expected folders such as test/images/CLASS/ID.png, with masks in "
             "test/masks/CLASS/ID.png"
         )
-    dataset = FolderDataset(root, split=chosen, class_names=facts.get("class_names"), **prepared)
+    values = learned_mask_values(facts, scenes=str(data) == SUSHI)
+    dataset = FolderDataset(
+        Path(str(root)),
+        split=chosen,
+        class_names=facts.get("class_names"),
+        mask_values=values,
+        skip_broken=skip_broken,
+        **prepared,
+    )
     if not dataset.masks_kept:
         raise ValueError(
             f"no image of the split {dataset.split!r} of {dataset.root} has a mask: masks stand in "
@@ -78,9 +90,11 @@ def measure_maps(
         )
     order = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(seed))
     rows = sorted(order[: limit or len(order)].tolist())
+    dataset.check(rows)
     loader = DataLoader(Subset(dataset, rows), batch_size=_BATCH)
     network.to("cuda" if torch.cuda.is_available() else "cpu")
-    console = Console(highlight=False)
+    console = Console(highlight=False, quiet=not leads())
+    console.print(preparation_line(facts, prepared), soft_wrap=True, markup=False)
     baselines = ("deletion_baseline", "insertion_baseline")
     options = {name: given[name] for name in ("cams", "tolerance", "steps", *baselines, "seed")}
     batches = track(loader, description="Measuring", console=console, transient=True)
@@ -95,13 +109,14 @@ def measure_maps(
         console.print()
     for sentence in left_out(found):
         console.print(sentence, soft_wrap=True, markup=False)
-    if out is not None:
+    if out is not None and leads():
         settings = {
             "model": str(model),
             "data": str(dataset.root),
             "split": dataset.split,
             "images": len(rows),
-            "size": prepared["size"],
+            **prepared,
+            "mask_values": asdict(values),
             **options,
             "visattn": version("visattn"),
         }

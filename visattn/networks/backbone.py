@@ -9,7 +9,7 @@ import timm
 from torch import nn
 
 from visattn.basics.suggestions import nearest
-from visattn.networks.weight_files import FACTS, read_file, weights_in
+from visattn.networks.weight_files import FACTS, check_weights, read_file, weights_in
 from visattn.wrapping.insertion import wrap
 
 Attention = str | Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
@@ -117,6 +117,7 @@ def load_weights(
         raise FileNotFoundError(f"no checkpoint at {path}; train one first with visattn fit")
     saved = read_file(path)
     state = weights_in(saved)
+    check_weights(state, path=path)
     heads = tuple(f"{p}." for p in classifier_paths(model, num_classes=num_classes))
     own = model.state_dict()
     unlike = [

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from visattn.networks.backbone import build_backbone, build_with_weights, put_attention
-from visattn.networks.weight_files import FACTS, classifier_in, weights_in
+from visattn.networks.weight_files import FACTS, check_weights, classifier_in, weights_in
 
 STANDS_ALONE: Final[dict[str, Any]] = {
     "pretrained": False,
@@ -42,8 +42,11 @@ def load_classifier(
 
     Raises:
         FileNotFoundError: If there is no such checkpoint.
-        ValueError: If the file is something else, or ``weights`` are asked of a checkpoint.
+        ValueError: If the file is something else or holds NaN, or ``pretrained`` or ``weights``
+            are asked of a checkpoint.
     """
+    if pretrained and Path(model).is_file():
+        raise ValueError(f"{model} is a checkpoint with weights of its own: leave pretrained out")
     if weights is not None and (pretrained or Path(model).is_file()):
         other = "pretrained loads timm's" if pretrained else f"{model} has its own"
         raise ValueError(f"weights={str(weights)!r} is for the name of a timm model: {other}")
@@ -75,5 +78,7 @@ def _rebuilt(saved: Mapping[str, Any], *, path: str | Path) -> nn.Module:
     put_attention(network, options.get("attention"))
     if options.get("channels_last", True):
         network.to(memory_format=torch.channels_last)
-    network.load_state_dict(weights_in(saved))
+    state = weights_in(saved)
+    check_weights(state, path=path)
+    network.load_state_dict(state)
     return network

@@ -36,7 +36,10 @@ def read_file(path: str | Path) -> dict[str, Any]:
         found = torch.load(where, weights_only=True, map_location="cpu")
     except _UNREADABLE as error:
         if not _of_torch(where):
-            raise ValueError(f"{path} is no file that torch.save wrote") from error
+            raise ValueError(
+                f"{path} is no file that torch.save wrote, or one that was cut off: "
+                f"{_seen(where)}. Take another checkpoint, or train again"
+            ) from error
         raise ValueError(
             f"{path} holds Python objects, perhaps a whole network, and not weights alone, or it is"
             " broken. If you trust it, open it yourself, torch.load(FILE, weights_only=False), and"
@@ -70,6 +73,24 @@ def weights_in(saved: Mapping[str, Any]) -> dict[str, Tensor]:
         return state
     own = {k.removeprefix("model."): v for k, v in state.items() if k.startswith("model.")}
     return own or state
+
+
+def check_weights(state: Mapping[str, Tensor], *, path: str | Path) -> None:
+    """Refuse weights that are no numbers: every answer of such a network is one class.
+
+    Raises:
+        ValueError: There is NaN among them.
+    """
+    broken = [
+        name
+        for name, value in state.items()
+        if value.is_floating_point() and bool(value.isnan().any())
+    ]
+    if broken:
+        raise ValueError(
+            f"{path} holds NaN in {len(broken)} of {len(state)} weights, first in "
+            f"{broken[0]!r}: its training has failed. Take an earlier checkpoint, such as best.ckpt"
+        )
 
 
 def classifier_in(path: str | Path) -> dict[str, Any]:
@@ -111,6 +132,11 @@ def _read_safetensors(path: Path) -> dict[str, Any]:
         return dict(load_file(path))
     except SafetensorError as error:
         raise ValueError(f"{path} is no file of safetensors: {error}") from error
+
+
+def _seen(path: Path) -> str:
+    size = path.stat().st_size
+    return f"it has {size:,} bytes" if size else "it is empty"
 
 
 def _of_torch(path: Path) -> bool:

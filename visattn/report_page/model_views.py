@@ -13,7 +13,7 @@ from visattn.basics.logits import class_logits
 from visattn.basics.modes import evaluating
 from visattn.metrics import energy_pointing, resize_saliency
 from visattn.metrics.curves import Curve, deletion, insertion
-from visattn.recording import PairwiseMap, SiteMaps, find_taps, record
+from visattn.recording import AttentionMap, SiteMaps, find_taps, record
 from visattn.recording.activation.methods import TITLES
 from visattn.recording.cam import Method, class_activation
 from visattn.recording.site_maps import over_places
@@ -89,7 +89,7 @@ def _passes(subject: Subject, images: Tensor, *, batch_size: int) -> tuple[Tenso
         for site, found in maps.items():
             for tap, call, name in _names(site, found):
                 value = found.values[tap][call]
-                count = len(value.queries if isinstance(value, PairwiseMap) else value)
+                count = value.images if isinstance(value, AttentionMap) else len(value)
                 if count == len(batch):  # windows of a picture have no place on the page
                     key = (site, tap, call)
                     entry = recorded.setdefault(key, _Recorded(name, found.kinds[tap], []))
@@ -117,8 +117,10 @@ def _layer(
 ) -> Layer | None:
     """One layer of the page from what a tap saw."""
     if entry.kind == "pairwise":
-        batches: list[PairwiseMap] = entry.batches
-        sizes = [len(batch.queries) for batch in batches]
+        batches: list[AttentionMap] = entry.batches
+        if 0 in batches[0].query_size:  # class tokens alone ask
+            return None
+        sizes = [batch.images for batch in batches]
         focuses = np.split(scenes.focus, np.cumsum(sizes)[:-1])
         parts = zip(batches, focuses, scenes.masks.split(sizes), strict=True)
         with torch.inference_mode():

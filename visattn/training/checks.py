@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from typing import final
 
 import torch
 from torch import Tensor
@@ -73,3 +74,38 @@ def check_finite(
         f"{f' ({found})' if found else ''}: lower model.learning_rate (now {learning_rate}) or clip"
         " with trainer.gradient_clip_val, and look for NaN in the images"
     )
+
+
+@final
+class NotFinite:
+    """Counts images whose logits are NaN or infinite: they would all be of the first class.
+
+    Nothing is fetched from the device before `check`.
+    """
+
+    def __init__(self) -> None:
+        self._images = 0
+        self._found: Tensor | None = None
+
+    def count(self, logits: Tensor) -> None:
+        """Count those of a batch of logits (N, classes)."""
+        found = (~torch.isfinite(logits.detach()).all(1)).sum()
+        self._found = found if self._found is None else self._found + found
+        self._images += len(logits)
+
+    def check(self, split: str) -> None:
+        """Begin anew.
+
+        Args:
+            split: What the images are of, for the message.
+
+        Raises:
+            ValueError: There was one.
+        """
+        images, found = self._images, 0 if self._found is None else int(self._found)
+        self._images, self._found = 0, None
+        if found:
+            raise ValueError(
+                f"the network's answer is NaN or infinite for {found} of {images} images of the "
+                f"{split}: look for NaN in the images; if it is all of them, in the weights"
+            )

@@ -6,6 +6,8 @@ from typing import Any, Literal, Self, final
 
 import lightning as L
 import torch
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torchmetrics.classification import MulticlassAccuracy
@@ -17,14 +19,23 @@ from visattn.networks.backbone import build_backbone, classifier_paths, load_wei
 from visattn.networks.loading import STANDS_ALONE
 from visattn.networks.weight_files import FACTS
 from visattn.recording import record
-from visattn.training.checks import check_finite, check_in
+from visattn.training.batches import as_batch
+from visattn.training.checks import NotFinite, check_finite, check_in
 from visattn.training.data_facts import data_facts, names_of_tests
+from visattn.training.needs import check_needs, check_seen, masks_in
 from visattn.training.objectives import CrossEntropy, Objective
+from visattn.training.optimisation import named_optimizer, own_optimizer, scheduled, tell_anew
 from visattn.training.outcomes import Columns, SplitOutcome, is_adversarial, split_outcome
-from visattn.training.schedule import training_steps, warmup_cosine
-from visattn.wrapping.finetuning import freeze_backbone, parameter_groups
+from visattn.training.processes import allow_unused_parameters
+from visattn.training.schedule import training_steps
+from visattn.wrapping.finetuning import freeze_backbone
 
 Batch = dict[str, Tensor]
+OBJECTIVE = "visattn_objective"
+"""Where a checkpoint holds the state of the objective, under the name of its class."""
+
+_MEAN: dict[str, Any] = {"on_step": False, "on_epoch": True, "sync_dist": True}
+_TOLD = ("lr", "weight_decay", "momentum", "nesterov")
 _CHECKED_EVERY = 20  # batches; looking at a number makes a GPU wait
 
 
@@ -59,7 +70,10 @@ class ImageClassifier(L.LightningModule):
             `visattn.freeze_backbone`.
         unfrozen: Names of modules, or globs; the classifier if None.
         objective: What to train on; cross-entropy by default.
-        optimizer: ``"adamw"`` or ``"sgd"`` (with Nesterov momentum).
+        optimizer: ``"adamw"`` or ``"sgd"`` (with Nesterov momentum), or a class of one's own, which
+            is given all parameters that train and has its own learning rate, weight decay and
+            momentum: those below are then not used.
+        lr_scheduler: A scheduler class, which goes on by epoch, in place of warmup and cosine.
         learning_rate: Its highest value.
         attention_learning_rate: The same for the attention; ``learning_rate`` if None.
         weight_decay: On kernels and matrices only.
@@ -90,7 +104,8 @@ class ImageClassifier(L.LightningModule):
         freeze: Literal["backbone"] | None = None,
         unfrozen: list[str] | None = None,
         objective: Objective | None = None,
-        optimizer: Literal["adamw", "sgd"] = "adamw",
+        optimizer: Literal["adamw", "sgd"] | OptimizerCallable = "adamw",
+        lr_scheduler: LRSchedulerCallable | None = None,
         learning_rate: float = 1e-3,
         attention_learning_rate: float | None = None,
         weight_decay: float = 0.05,
@@ -103,8 +118,13 @@ class ImageClassifier(L.LightningModule):
         check_in("(0, inf)", learning_rate=learning_rate, attention_learning_rate=own_rate)
         check_in("[0, inf)", weight_decay=weight_decay)
         check_in("[0, 1)", momentum=momentum, warmup=warmup)
-        if optimizer not in ("adamw", "sgd"):
-            raise ValueError(f"optimizer must be 'adamw' or 'sgd', got {optimizer!r}")
+        if not callable(optimizer) and optimizer not in ("adamw", "sgd"):
+            raise ValueError(f"optimizer must be 'adamw' or 'sgd', or a class, got {optimizer!r}")
+        if callable(optimizer) and attention_learning_rate is not None:
+            raise ValueError(
+                "attention_learning_rate is for the optimizers adamw and sgd; one of a class of "
+                "your own has one rate, its lr"
+            )
         if freeze not in (None, "backbone"):
             raise ValueError(f"freeze must be 'backbone' or nothing, got {freeze!r}")
         if unfrozen is not None and freeze is None:
@@ -112,11 +132,13 @@ class ImageClassifier(L.LightningModule):
         if new_classifier and init_from is None:
             raise ValueError("new_classifier has no effect without init_from: it is new anyway")
         self.save_hyperparameters()
-        for name in ("backbone", "objective"):  # described, by the command line, or left out
+        # Described, by the command line, or left out.
+        for name in ("backbone", "objective", "optimizer", "lr_scheduler"):
             if not isinstance(self.hparams.get(name), (str, dict, type(None))):
                 self.hparams.pop(name)
         self.hparams.update(STANDS_ALONE)
         self.optimizer = optimizer
+        self.lr_scheduler = lr_scheduler
         self.learning_rate = learning_rate
         self.attention_learning_rate = attention_learning_rate
         self.weight_decay = weight_decay
@@ -144,11 +166,18 @@ class ImageClassifier(L.LightningModule):
         self.outcomes: dict[str, SplitOutcome] = {}
         self._tests: list[Columns] = []
         self._steps = math.nan
+        self._schedule: Any = None
+        self._masks_seen: Tensor | None = None
+        self._not_finite = NotFinite()
 
     @classmethod
     def load_from_checkpoint(cls, *args: Any, **options: Any) -> Self:
-        """As Lightning's; all weights are the checkpoint's own, and no others are fetched first."""
-        return super().load_from_checkpoint(*args, **{**STANDS_ALONE, **options})
+        """As Lightning's; all weights are the checkpoint's own, and no others are fetched first.
+
+        Nothing is unpickled but tensors and plain values.
+        """
+        options = {"weights_only": True, **STANDS_ALONE, **options}
+        return super().load_from_checkpoint(*args, **options)
 
     @property
     def mask_site(self) -> str | None:
@@ -174,8 +203,13 @@ class ImageClassifier(L.LightningModule):
             logits = self(images)
         return logits, maps[site].spatial
 
+    def setup(self, stage: str) -> None:
+        """Prepare for several processes."""
+        allow_unused_parameters(self.trainer)
+
     def on_fit_start(self) -> None:
-        """Refuse data of other classes than those that the classifier began with."""
+        """Refuse data that lack what the objective needs, or of other classes than at the start."""
+        check_needs(self.objective, self.trainer)
         found = data_facts(getattr(self.trainer, "datamodule", None)).get("class_names")
         if self._inherited and found and self._inherited != found:
             raise ValueError(
@@ -184,32 +218,56 @@ class ImageClassifier(L.LightningModule):
             )
 
     def on_train_start(self) -> None:
-        """Note how long the training is."""
+        """Note how long the training is, and let today's options count."""
         self._steps = training_steps(self.trainer)
+        self._masks_seen = torch.zeros((), dtype=torch.long, device=self.device)
+        self._tell_optimizer_anew()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The objective's loss."""
-        batch = {**batch, "image": self._laid_out(batch["image"])}
+        batch = as_batch(batch)
+        batch["image"] = self._laid_out(batch["image"])
+        if self._masks_seen is not None and self.objective.needs:
+            self._masks_seen += masks_in(batch)
         loss, parts = self.objective(self.model, batch, self.progress)
         if batch_idx % _CHECKED_EVERY == 0:
             where = {"epoch": self.current_epoch, "batch": batch_idx}
             check_finite(loss, parts, **where, learning_rate=self.learning_rate)
         size = len(batch["image"])
-        self.log("train/loss", loss.detach(), on_step=False, on_epoch=True, batch_size=size)
-        for name, value in parts.items():
-            self.log(f"train/{name}", value, on_step=False, on_epoch=True, batch_size=size)
+        for name, value in {"loss": loss.detach(), **parts}.items():
+            self.log(f"train/{name}", value, **_MEAN, batch_size=size)
         return loss
+
+    def on_train_epoch_end(self) -> None:
+        """Refuse to go on without the masks that the objective needs."""
+        check_seen(self.objective, self._masks_seen)
+        self._masks_seen = None
 
     def on_train_epoch_start(self) -> None:
         """Log the learning rate at the start of the epoch."""
-        self.log("train/learning_rate", self.trainer.optimizers[0].param_groups[0]["lr"])
+        rate = self.trainer.optimizers[0].param_groups[0]["lr"]
+        self.log("train/learning_rate", rate, sync_dist=True)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Accuracy on the validation split."""
-        logits = self(batch["image"])
+        """Accuracy on the validation split; where there are masks to compare, their IoU."""
+        batch = as_batch(batch)
+        logits, mask = self.masked_forward(batch["image"])
+        self._not_finite.count(logits)
         self.val_accuracy(logits, batch["label"])
         size = len(logits)
+        known = ~batch["mask"].isnan().any() if "mask" in batch else False
+        if mask is not None and known and mask.shape[-2:] == batch["mask"].shape[-2:]:
+            iou = mask_iou(mask.float(), batch["mask"]).mean()
+            self.log("val/mask_iou", iou, on_epoch=True, batch_size=size, sync_dist=True)
         self.log("val/accuracy", self.val_accuracy, on_epoch=True, prog_bar=True, batch_size=size)
+
+    def on_validation_epoch_end(self) -> None:
+        """Refuse answers that are no numbers."""
+        self._not_finite.check("validation")
+
+    def on_predict_epoch_end(self) -> None:
+        """The same."""
+        self._not_finite.check("prediction")
 
     def on_test_start(self) -> None:
         """Begin anew."""
@@ -218,7 +276,9 @@ class ImageClassifier(L.LightningModule):
 
     def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> Batch:
         """What is measured of each image; the mask IoU is NaN where there is none."""
+        batch = as_batch(batch)
         logits, mask = self.masked_forward(batch["image"])
+        self._not_finite.count(logits)
         true = batch.get("mask")
         ious = shares = torch.full((len(logits),), torch.nan, device=logits.device)
         if true is not None:
@@ -235,6 +295,7 @@ class ImageClassifier(L.LightningModule):
 
         The accuracy of a split ``..._adversarial`` is no mean over images: see `SplitOutcome`.
         """
+        self._not_finite.check("test")
         loaders = self.trainer.test_dataloaders
         for place, name in enumerate(names_of_tests(self.trainer)):
             if not self._tests[place].update_called:
@@ -243,13 +304,15 @@ class ImageClassifier(L.LightningModule):
             outcome = split_outcome(self._tests[place].compute(), split=name, dataset=dataset)
             self.outcomes[name] = outcome
             if not is_adversarial(name):
-                self.log(f"test/{name}/accuracy", outcome.accuracy.value)
+                self.log(f"test/{name}/accuracy", outcome.accuracy.value, sync_dist=True)
             if outcome.iou is not None:
-                self.log(f"test/{name}/mask_iou", outcome.iou.mean)
+                self.log(f"test/{name}/mask_iou", outcome.iou.mean, sync_dist=True)
 
     def predict_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> Batch:
         """Class, probabilities, row of the dataset, and the mask where the network has one."""
+        batch = as_batch(batch, labelled=False)
         logits, mask = self.masked_forward(batch["image"])
+        self._not_finite.count(logits)
         found = {
             "index": batch["index"],
             "prediction": logits.argmax(1),
@@ -259,32 +322,54 @@ class ImageClassifier(L.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """The optimiser, and its learning rate by step."""
-        groups = parameter_groups(
+        optimizer = self._build_optimizer()
+        if callable(self.optimizer):
+            self.learning_rate = optimizer.param_groups[0]["lr"]
+            name = type(optimizer).__name__
+            rank_zero_info(f"optimizer {name} with its own lr, {self.learning_rate:g}")
+        self._schedule, settings = scheduled(
+            optimizer, self.lr_scheduler, steps=training_steps(self.trainer), warmup=self.warmup
+        )
+        return {"optimizer": optimizer, "lr_scheduler": settings}
+
+    def _build_optimizer(self) -> torch.optim.Optimizer:
+        if callable(self.optimizer):
+            return own_optimizer(self.model, self.optimizer)
+        return named_optimizer(
             self.model,
+            self.optimizer,
+            momentum=self.momentum,
+            fused=self.device.type == "cpu",  # on a GPU it forbids clipping in half precision
             learning_rate=self.learning_rate,
             attention_learning_rate=self.attention_learning_rate,
             weight_decay=self.weight_decay,
         )
-        optimizer: torch.optim.Optimizer
-        if self.optimizer == "adamw":
-            fused = self.device.type == "cpu"  # on a GPU it forbids clipping in half precision
-            optimizer = torch.optim.AdamW(groups, lr=self.learning_rate, fused=fused)
+
+    def _tell_optimizer_anew(self) -> None:
+        """Let today's options count, not those that a checkpoint brings back."""
+        schedules = [found.scheduler for found in self.trainer.lr_scheduler_configs]
+        if self._schedule is None or self._schedule not in schedules:
+            return  # a learning-rate finder is at work
+        optimizer = self.trainer.optimizers[0]
+        if callable(self.optimizer):
+            groups = [{"lr": self.learning_rate} for _ in optimizer.param_groups]
         else:
-            optimizer = torch.optim.SGD(
-                groups, lr=self.learning_rate, momentum=self.momentum, nesterov=self.momentum > 0
-            )
-        factor = warmup_cosine(steps=training_steps(self.trainer), warmup=self.warmup)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+            fresh = self._build_optimizer().param_groups
+            groups = [{name: g[name] for name in _TOLD if name in g} for g in fresh]
+        tell_anew(optimizer, self._schedule, groups=groups)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Write down the classes' names and how the images were prepared."""
+        """Write down the classes' names, how images were prepared, the objective's state."""
         facts = data_facts(getattr(self._trainer, "datamodule", None))
         checkpoint[FACTS] = facts or self.data_facts
+        checkpoint[OBJECTIVE] = {type(self.objective).__name__: self.objective.state_dict()}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Read them again."""
+        """Read them again; for a training that goes on, the state of its objective too."""
         self.data_facts = checkpoint.get(FACTS, {})
+        state = checkpoint.get(OBJECTIVE, {}).get(type(self.objective).__name__)
+        if state and self._trainer is not None and self._trainer.state.fn == "fit":
+            self.objective.load_state_dict(state)
 
     def _laid_out(self, images: Tensor) -> Tensor:
         if not self.channels_last:

@@ -29,8 +29,8 @@ class OverlayLogger(Callback):
 
     In the run's folder it leaves ``overlays/epoch_0000.png`` (before the training),
     ``epoch_0001.png`` and so on, and at the end ``training.gif``, in which a colour means the same
-    value in all frames. A logger that takes images (TensorBoard's ``add_image``, ``log_image`` of
-    Weights & Biases and others) gets them too. The first process alone draws. The training is not
+    value in all frames. A logger that takes images (TensorBoard's, Weights & Biases', MLflow's)
+    gets them too. The first process alone draws. The training is not
     touched: its weights and random numbers are the same with and without.
 
     From YAML::
@@ -177,16 +177,19 @@ class OverlayLogger(Callback):
 
     def _log(self, trainer: L.Trainer, figure: Figure) -> None:
         """Give the sheet to each logger that takes images."""
+
+        def pixels() -> Any:
+            return frames([figure], dpi=_DPI)[0]
+
         for logger in trainer.loggers:
-            add_image = getattr(getattr(logger, "experiment", None), "add_image", None)
-            log_image = getattr(logger, "log_image", None)
-            if add_image is None and log_image is None:
-                continue
-            pixels, step = frames([figure], dpi=_DPI)[0], trainer.global_step
-            if add_image is not None:
-                add_image(self.folder, pixels, step, dataformats="HWC")
-            elif log_image is not None:
-                log_image(key=self.folder, images=[pixels], step=step)
+            experiment: Any = getattr(logger, "experiment", None)
+            step = trainer.global_step
+            if hasattr(experiment, "add_image"):  # TensorBoard
+                experiment.add_image(self.folder, pixels(), step, dataformats="HWC")
+            elif hasattr(logger, "log_image"):  # Weights & Biases
+                logger.log_image(key=self.folder, images=[pixels()], step=step)
+            elif hasattr(experiment, "log_image") and hasattr(logger, "run_id"):  # MLflow
+                experiment.log_image(logger.run_id, pixels(), key=self.folder, step=step)
 
 
 def _default(network: L.LightningModule) -> list[str] | None:

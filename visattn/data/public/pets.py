@@ -6,6 +6,7 @@ Parkhi, Vedaldi, Zisserman and Jawahar, Cats and Dogs, CVPR 2012.
 from pathlib import Path
 from typing import Any, final
 
+from visattn.data.files.names import inside
 from visattn.data.layout import Item
 from visattn.data.masks import MaskValues
 from visattn.data.public.held_out import HeldOutData
@@ -48,10 +49,10 @@ def pet_items(root: Path, *, split: str) -> tuple[Item, ...]:
                 f"{listed}, line {number}: expected NAME CLASS SPECIES BREED, such as "
                 f"Abyssinian_1 1 1 1, found {line!r}"
             )
-        trimap = root / "annotations" / "trimaps" / f"{words[0]}.png"
+        trimap = inside(root / "annotations" / "trimaps", f"{words[0]}.png", source=listed)
         items.append(
             Item(
-                path=root / "images" / f"{words[0]}.jpg",
+                path=inside(root / "images", f"{words[0]}.jpg", source=listed),
                 mask_path=trimap if trimap.is_file() else None,
                 label=int(words[1]) - 1,
                 class_name=words[0].rpartition("_")[0].replace("_", " ").title(),

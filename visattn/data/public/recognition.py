@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from visattn.data.files.metadata import text_of
+
 if TYPE_CHECKING:
     from visattn.data.image_data import ImageData
 
@@ -51,8 +53,7 @@ def find_waterbirds(root: Path) -> Path | None:
     path = root / "metadata.csv"
     if not path.is_file():
         return None
-    with path.open(newline="", encoding="utf-8") as file:
-        columns = csv.DictReader(file).fieldnames or ()
+    columns = next(csv.reader(text_of(path).splitlines()), [])
     return root if set(WATERBIRDS_COLUMNS) <= set(columns) else None
 
 

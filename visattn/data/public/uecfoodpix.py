@@ -130,6 +130,7 @@ def _category_file(root: Path) -> Path:
 
 def _main_food(path: Path) -> int:
     """The food with the most pixels in a mask, 0 where there is none."""
-    pixels = np.bincount(read_mask_file(path, channel=0).ravel(), minlength=FOODS + 1)
+    labels = read_mask_file(path, channel=0).labels(frozenset(range(1, FOODS + 1)))
+    pixels = np.bincount(labels.ravel().astype(np.int64), minlength=FOODS + 1)
     pixels[0] = 0
     return int(pixels[: FOODS + 1].argmax()) if pixels[: FOODS + 1].any() else 0

@@ -4,9 +4,12 @@ Sagawa, Koh, Hashimoto and Liang, Distributionally Robust Neural Networks, arXiv
 """
 
 import csv
+import io
 from pathlib import Path
 from typing import Any, final
 
+from visattn.data.files.metadata import text_of
+from visattn.data.files.names import inside
 from visattn.data.image_data import ImageData
 from visattn.data.layout import Item, known_split, raise_problems
 from visattn.data.public.recognition import WATERBIRDS_COLUMNS, Publication
@@ -44,7 +47,7 @@ def waterbird_items(
     PUBLICATION.require(root, "metadata.csv")
     path = root / "metadata.csv"
     items, problems = [], []
-    with path.open(newline="", encoding="utf-8") as file:
+    with io.StringIO(text_of(path), newline="") as file:
         reader = csv.DictReader(file)
         lacking = [name for name in WATERBIRDS_COLUMNS if name not in (reader.fieldnames or ())]
         if lacking:
@@ -59,16 +62,17 @@ def waterbird_items(
                     f"{row['y']!r} and {row['place']!r}"
                 )
             elif row["split"] == _SPLITS[split]:
-                name = Path(row["img_filename"])
-                mask = segmentations / name.with_suffix(".png") if segmentations else None
+                name = row["img_filename"]
+                picture = inside(root, name, source=path)
+                mask = segmentations / Path(name).with_suffix(".png") if segmentations else None
                 label, place = int(row["y"]), int(row["place"])
                 items.append(
                     Item(
-                        path=root / name,
+                        path=picture,
                         mask_path=mask if mask is not None and mask.is_file() else None,
                         label=label,
                         class_name=BIRDS[label],
-                        metadata={"style": PLACES[place], "species": name.parent.name},
+                        metadata={"style": PLACES[place], "species": Path(name).parent.name},
                     )
                 )
     raise_problems(problems, where=str(path))

@@ -1,5 +1,6 @@
 """Train and test recipes with several seeds, and tell how they compare."""
 
+import glob
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -12,7 +13,13 @@ from visattn.basics.suggestions import nearest
 from visattn.experiments.comparison.columns import RANDOM
 from visattn.experiments.comparison.figure import draw_section
 from visattn.experiments.comparison.page import tables_text, write_page
-from visattn.experiments.comparison.plan import Run, code_hash, find_recipes, plan_runs
+from visattn.experiments.comparison.plan import (
+    Run,
+    code_hash,
+    find_recipes,
+    plan_runs,
+    recipe_paths,
+)
 from visattn.experiments.comparison.processes import Machine, Place, finished, run_all
 from visattn.experiments.comparison.records import Record, add_records, read_records
 from visattn.experiments.comparison.summary import BASELINE, ORACLE, summarise_records
@@ -144,7 +151,7 @@ def write_tables(
     if not records:
         raise FileNotFoundError(f"no results in {table}; visattn compare RECIPES makes them")
     known = list(dict.fromkeys(record.recipe for record in records))
-    wanted = [Path(name).stem for name in recipes]
+    wanted = _wanted(recipes, known=known)
     for name in wanted:
         if name not in known:
             raise ValueError(
@@ -181,3 +188,15 @@ def _failure(run: Run, *, place: Place) -> str:
     log = place.log(run)
     lines = [line for line in log.read_text(encoding="utf-8").splitlines() if line.strip()]
     return f"{run.recipe.name}, seed {run.seed}: {lines[-1].strip() if lines else ''} ({log})"
+
+
+def _wanted(words: Sequence[str], *, known: Sequence[str]) -> list[str]:
+    """Names of recipes in a table, for names, files and globs as `compare` takes them."""
+    names: list[str] = []
+    for word in words:
+        if glob.has_magic(word):
+            fitting = [path.stem for path in recipe_paths(word) if path.stem in known]
+            names += fitting or [word]
+        else:
+            names.append(Path(word).stem)
+    return names

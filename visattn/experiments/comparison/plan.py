@@ -94,7 +94,7 @@ def find_recipes(words: Sequence[str], *, skip: Sequence[str] = ()) -> list[Reci
     """
     paths: dict[Path, Path] = {}
     for word in words:
-        for path in _paths(word):
+        for path in recipe_paths(word):
             paths.setdefault(path.resolve(), path)
     found: dict[str, Recipe] = {}
     for path in paths.values():
@@ -184,7 +184,12 @@ def code_hash() -> str:
     return source_fingerprint(*run, task.model, task.data, task.outcomes, "visattn.blocks")
 
 
-def _paths(word: str) -> list[Path]:
+def recipe_paths(word: str) -> list[Path]:
+    """The files that a path, a glob or a name stands for.
+
+    Raises:
+        FileNotFoundError: There is none.
+    """
     if not glob.has_magic(word):
         return [find_recipe(word)]
     matches = sorted(Path(name) for name in glob.glob(word))

@@ -1,29 +1,41 @@
 """``visattn fit``, ``validate``, ``test`` and ``predict``: Lightning's command line."""
 
 import json
+import shutil
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, final
 
 import lightning as L
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint, ProgressBar
+from lightning.pytorch.callbacks import Callback, ProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
-from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from rich.console import Console
 
 from visattn.basics.files import write_whole
+from visattn.data.folder_data import FolderData
+from visattn.data.sources import last_test
 from visattn.networks.loading import standing_alone
-from visattn.networks.weight_files import FACTS, read_file
+from visattn.training.batches import class_count
+from visattn.training.command_line.interruptions import Moments, write_whole_checkpoints
 from visattn.training.command_line.mistakes import explained
+from visattn.training.command_line.parser import RunParser
+from visattn.training.command_line.picture_words import with_pictures
 from visattn.training.command_line.progress import progress_callback
 from visattn.training.command_line.quiet import quiet_lightning
 from visattn.training.command_line.recipes import PARSER_MODE, find_recipe
-from visattn.training.command_line.runs import claim_run, resolve_checkpoint
+from visattn.training.command_line.result_files import result_path, result_record
+from visattn.training.command_line.run_outputs import checkpoints, run_loggers
+from visattn.training.command_line.runs import CHECKPOINTS, claim_run, resolve_checkpoint
+from visattn.training.command_line.settlement import Settlement, settle
 from visattn.training.command_line.tasks import DEFAULT, Task, task_of
+from visattn.training.command_line.told import what_was_told
+from visattn.training.processes import started_processes
 
 UNTRAINED = "none"
+_CLASSES = "model.num_classes"
+_SIGTERM_CODE = 128 + 15
 
 
 @final
@@ -59,17 +71,21 @@ class TaskCLI(LightningCLI):
         self._task = task or task_of(words)
         self._logs = logs
         self._callbacks = list(callbacks)
-        self._trained_classes: list[str] | None = None
+        self._told = what_was_told(words)
+        self._settled: Settlement | None = None
+        self._claimed: Path | None = None
         self._asked: dict[str, Any] = {}
         self.outcomes: Any = self._task.load_outcomes()()
         kwargs = {"exit_on_error": False, "parser_mode": PARSER_MODE}
+        data = self._task.load_data()  # whose children are known by their names from here on
         with explained(self._task.load_model()):
             super().__init__(
                 self._task.load_model(),
-                self._task.load_data(),
+                L.LightningDataModule if self._task.many_data else data,
                 subclass_mode_data=self._task.many_data,
                 seed_everything_default=0,
                 auto_configure_optimizers=False,
+                parser_class=RunParser,
                 parser_kwargs={**kwargs, **{name: dict(kwargs) for name in self.subcommands()}},
                 args=words or arguments,
                 run=run,
@@ -81,39 +97,55 @@ class TaskCLI(LightningCLI):
         parser.add_argument("--task", type=str, default=name, help="What is trained.")
         parser.add_argument("--name", type=str, default=name, help="Name of the run.")
         parser.add_argument("--runs", type=str, default="runs", help="Folder of all runs.")
-        for link in self._task.links:
-            parser.link_arguments(f"data.{link}", f"model.{link}", apply_on="instantiate")
         parser.set_defaults(
             {"trainer.log_every_n_steps": 20, "trainer.enable_model_summary": False}
         )
+        if self._task.many_data:
+            parser.link_arguments("data", _CLASSES, class_count, apply_on="instantiate")
+            return
+        for link in self._task.links:
+            parser.link_arguments(f"data.{link}", f"model.{link}", apply_on="instantiate")
+
+    def _parse_ckpt_path(self) -> None:
+        """Leave to `settle` what Lightning would overrule: all that was told of the model."""
 
     def before_instantiate_classes(self) -> None:
-        """Find the checkpoint, and take the network that it was trained with."""
+        """Find the checkpoint, and settle with it what was not told."""
+        config = self.config if self.subcommand is None else self.config[self.subcommand]
+        root = config["trainer"].get("default_root_dir")
+        if root is not None and not self._told.anywhere("runs"):
+            config["runs"] = str(root)
         if self.subcommand is None:
             return
-        config = self.config[self.subcommand]
-        given = config.get("ckpt_path")
-        if given is None and self.subcommand != "fit":
-            given = "last"
+        resuming = self.subcommand == "fit"
+        given = config.get("ckpt_path") or (None if resuming else "last")
         if given is None or given == UNTRAINED:
             config["ckpt_path"] = None
             return
         path = resolve_checkpoint(given, folder=Path(config["runs"]), name=config["name"])
-        config["ckpt_path"] = str(path)
-        _say(f"{'resuming from' if self.subcommand == 'fit' else 'weights of'} {path}")
-        if self.subcommand != "fit":
-            self._take_network(path)
-            return
-        for key, value in standing_alone(config["model"]).items():
-            self._asked[key], config["model"][key] = config["model"][key], value
+        settled = settle(path, task=self._task, config=config, told=self._told, resuming=resuming)
+        self._settled = settled
+        for line in (f"{'resuming from' if resuming else 'weights of'} {path}", *settled.lines()):
+            _say(line)
+        if resuming:  # in config.yaml stands how the training began
+            self._asked = {key: config["model"][key] for key in standing_alone(config["model"])}
+        data: dict[str, Any] = dict(settled.data)
+        if data and "class_path" in config["data"]:
+            data = {"class_path": config["data"]["class_path"], "init_args": data}
+        update = {"model": dict(settled.model), **({"data": data} if data else {})}
+        self.config = self.parser.parse_object({self.subcommand: update}, self.config)
+        self.config[self.subcommand]["ckpt_path"] = str(path)
+        self.config[self.subcommand]["weights_only"] = True
 
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
         """The trainer, with loggers, checkpoints and progress."""
+        self._check_settled()
         config = self._get(self.config_init, "trainer", default={})
         name, runs = self._get(self.config, "name"), Path(self._get(self.config, "runs"))
         training = self.subcommand in (None, "fit")
         quick = bool(config.get("fast_dev_run"))
-        callbacks: list[Callback] = [*self._callbacks, self.outcomes]
+        kwargs |= started_processes(config)
+        callbacks: list[Callback] = [*self._callbacks, self.outcomes, Moments()]
         if config.get("enable_progress_bar") is not False:
             callbacks.append(progress_callback())
             kwargs["enable_progress_bar"] = isinstance(callbacks[-1], ProgressBar)
@@ -121,21 +153,38 @@ class TaskCLI(LightningCLI):
         if not (self._logs and training) or quick:
             kwargs["logger"] = False
             self.save_config_callback = None
-        elif logger is None or logger is True:
-            kwargs["logger"] = run_loggers(runs, name=name)
+        else:
+            version = rank_zero_only(claim_run)(runs, name=name)  # None on the other processes
+            self._claimed = runs / name / f"version_{version}"
+            kwargs["default_root_dir"] = self._claimed
+            if logger is not False:
+                kwargs["logger"] = run_loggers(self._claimed, others=logger)
         if not self._logs:
             kwargs["enable_checkpointing"] = False
         elif training and not quick and config.get("enable_checkpointing") is not False:
-            validated = getattr(self.datamodule, "val_split", "") is not None
-            callbacks += checkpoints(best=self._task.best if validated else None)
+            best = self._task.best if _validated(self.datamodule) else None
+            callbacks += checkpoints(best=best, others=config.get("callbacks"))
         self.trainer_defaults["callbacks"] = callbacks  # after those of the configuration
-        return super().instantiate_trainer(**kwargs)
+        trainer = super().instantiate_trainer(**kwargs)
+        write_whole_checkpoints(trainer)
+        return trainer
+
+    def fit(self, **kwargs: Any) -> None:
+        """Train; a training that fails before its first step leaves no folder behind."""
+        try:
+            self.trainer.fit(**kwargs)
+        except Exception:
+            idle = self.trainer.is_global_zero and not self.trainer.global_step
+            if self._claimed is not None and idle and not (self._claimed / CHECKPOINTS).exists():
+                shutil.rmtree(self._claimed, ignore_errors=True)
+            raise
 
     def after_fit(self) -> None:
         """Say where the run is."""
         folder = self.trainer.log_dir if self.trainer.loggers else None
         if folder is not None and Path(folder).is_dir():
             _say(f"run in {folder}")
+            _say_next(self.datamodule, Path(folder, "checkpoints"))
 
     def test(self, **kwargs: Any) -> None:
         """Test, print the table and write ``test.json`` beside the checkpoints."""
@@ -144,54 +193,71 @@ class TaskCLI(LightningCLI):
         checkpoint = kwargs.get("ckpt_path")
         if self.trainer.is_global_zero:
             Console().print(results.table(title=checkpoint or "untrained weights"))
-            path = self._output_folder(checkpoint) / "test.json"
-            found = {"checkpoint": checkpoint, **results.as_dict()}
-            write_whole(path, json.dumps(found, indent=2))
+            record = self._record()
+            path = self._result_path("test", record)
+            write_whole(path, json.dumps({**record, **results.as_dict()}, indent=2))
             _say(f"written to {path}")
 
     def predict(self, **kwargs: Any) -> None:
         """Predict and write ``predictions.csv`` beside the checkpoints."""
-        from visattn.training.command_line.predictions import write_predictions
+        from visattn.training.command_line.predictions import all_predictions, write_predictions
 
         if self._task.name != DEFAULT:
             raise ValueError(f"predict is for the classification of images, not {self._task.name}")
-        batches = self.trainer.predict(**{**kwargs, "return_predictions": True}) or []
+        if self._settled is not None and self._settled.masked:
+            raise ValueError(
+                f"{self._settled.path} was trained on pictures cut out with their true masks "
+                "(data.masked), and pictures to predict on have none: take another network"
+            )
+        own = self.trainer.predict(**{**kwargs, "return_predictions": True}) or []
+        batches = all_predictions(own)
         if self.trainer.is_global_zero:
-            path = self._output_folder(kwargs.get("ckpt_path")) / "predictions.csv"
+            record = self._record()
+            facts = self._result_path("predictions", record, beside=".csv")
+            path = facts.with_suffix(".csv")
             loader = self.trainer.predict_dataloaders
             items = getattr(getattr(loader, "dataset", None), "items", None)
             write_predictions(
                 path, batches, items=items, class_names=list(self.datamodule.class_names)
             )
+            write_whole(facts, json.dumps(record, indent=2))
             _say(f"written to {path}")
 
-    def _take_network(self, path: Path) -> None:
-        """Put the checkpoint's model in the place of the configured one."""
-        saved = read_file(path)
-        kept = saved.get("hyper_parameters", {})
-        model = {
-            key: value
-            for key, value in kept.items()
-            if not key.startswith("_") and key not in self._task.links
-        }
-        model.update(standing_alone(model))
-        if model:
-            update = {self.subcommand: {"model": model}}
-            self.config = self.parser.parse_object(update, self.config)
-        self._trained_classes = saved.get(FACTS, {}).get("class_names")
-
     def after_instantiate_classes(self) -> None:
-        """Refuse data whose classes are others than those that the network was trained on."""
-        for key, value in self._asked.items():  # in config.yaml stands what was asked for
+        """Let ``config.yaml`` say how the training began."""
+        for key, value in self._asked.items():
             self.config[self.subcommand]["model"][key] = value
-        trained = self._trained_classes
+
+    def _check_settled(self) -> None:
+        """Refuse data of other classes than the checkpoint's, and weights that don't fit."""
+        if self._settled is None:
+            return
+        trained = self._settled.class_names
         found = [str(name) for name in getattr(self.datamodule, "class_names", ())]
-        if trained and found and list(trained) != found:
+        if trained and found and trained != found:
             raise ValueError(
                 f"the network was trained on the classes {', '.join(trained)}, the data have "
                 f"{', '.join(found)}: point data.root to the data that it was trained on, or with "
                 "the same class folders"
             )
+        self._settled.check(self.model)
+
+    def _record(self) -> dict[str, Any]:
+        """What a result is of."""
+        return result_record(
+            str(self.subcommand),
+            config=self.config[self.subcommand].as_dict(),
+            data=self.datamodule,
+            told={} if self._settled is None else self._settled.told,
+        )
+
+    def _result_path(self, stem: str, record: dict[str, Any], *, beside: str = "") -> Path:
+        """Where a result goes: beside the checkpoints, over none of other settings."""
+        folder, usual = self._output_folder(record["checkpoint"]), not record["told"]
+        path = result_path(folder, stem=stem, record=record, usual=usual, beside=beside)
+        if path.stem != stem and usual:
+            _say(f"{stem}{beside or '.json'} there is of other settings, and stays")
+        return path
 
     def _output_folder(self, checkpoint: str | None) -> Path:
         if checkpoint is not None:
@@ -212,8 +278,17 @@ def run_command(arguments: Sequence[str]) -> None:
         ArgumentError: If the words or the configuration are wrong.
         ValueError, TypeError, KeyError, OSError: If the run cannot begin.
     """
+    words = list(arguments)
+    if words[:1] == ["predict"]:
+        words = with_pictures(words)
     with quiet_lightning():
-        TaskCLI(list(arguments))
+        try:
+            TaskCLI(words)
+        except SIGTERMException as stop:
+            _say("stopped by SIGTERM; a training goes on with --ckpt_path last")
+            raise SystemExit(_SIGTERM_CODE) from stop
+        except MisconfigurationException as error:
+            raise ValueError(str(error)) from error
 
 
 def with_recipes(arguments: Sequence[str]) -> list[str]:
@@ -235,25 +310,23 @@ def with_recipes(arguments: Sequence[str]) -> list[str]:
     return words
 
 
-def run_loggers(folder: Path, *, name: str) -> list[Logger]:
-    """CSV logs in a run folder of their own, TensorBoard's beside them if it is installed."""
-    version = rank_zero_only(claim_run)(folder, name=name)  # None on the other processes
-    loggers: list[Logger] = [CSVLogger(folder, name=name, version=version)]
-    with suppress(ModuleNotFoundError):
-        loggers.append(TensorBoardLogger(folder, name=name, version=version))
-    return loggers
+def _validated(data: L.LightningDataModule | None) -> bool:
+    """Whether data have a validation split."""
+    own = getattr(type(data), "val_dataloader", None) is not L.LightningDataModule.val_dataloader
+    return own and getattr(data, "val_split", "") is not None
 
 
-def checkpoints(*, best: str | None) -> list[Callback]:
-    """Keep ``last.ckpt`` after every epoch, and ``best.ckpt`` by the highest value of ``best``.
-
-    Lightning's own ``save_last`` writes only when a best one is written, too.
-    """
-    common: dict[str, Any] = {"enable_version_counter": False, "save_on_train_epoch_end": True}
-    last = ModelCheckpoint(filename="last", **common)
-    if best is None:
-        return [last]
-    return [ModelCheckpoint(filename="best", monitor=best, mode="max", **common), last]
+def _say_next(data: object, checkpoints: Path) -> None:
+    """After the training on a folder of one's own: the command that audits it."""
+    found = [path for name in ("best", "last") if (path := checkpoints / f"{name}.ckpt").is_file()]
+    if not isinstance(data, FolderData) or not found:
+        return
+    tests = [split for split in data.splits if split.startswith("test")]
+    if not tests:
+        return
+    masked = any(item.mask_path is not None for item in data.items(last_test(tests)))
+    masks = "" if masked else " --masks grabcut"
+    _say(f"next: visattn audit --model {found[0]} --data {data.locate()}{masks}")
 
 
 @rank_zero_only

@@ -27,6 +27,7 @@ _OPTION = re.compile(
     r"unrecognized arguments: (?:--)?([\w.]+)|does not accept option '(?:\w+::)?([\w.]+)'|"
     r"Option '([^']+)' is not accepted"
 )
+_NO_DATA = re.compile(r"arguments are required: (?:\w+\.)?data$|Key \"(?:\w+\.)?data\" is required")
 _CLASS = re.compile(r"Expected a dot import path string: (\S+)")
 _VALUE = re.compile(r"Expected a (?:<class '([\w.]+)'>|typing\.Literal\[(.+)\])\. Got value: (.*)")
 
@@ -69,13 +70,18 @@ def explain(message: str, *, model: type) -> str:
     if len(causes) != 1:
         return message
     (cause,) = causes
+    if _NO_DATA.search(cause):
+        return (
+            "which data? Give the recipe that names them, -c RECIPE (a run's config.yaml is one), "
+            "or --data FolderData --data.root FOLDER for pictures of your own"
+        )
     place = ".".join(dict.fromkeys(_PLACE.findall(message)))
     owners, bases = _OWNER.findall(message), _BASE.findall(message)
     at = f"{place}: " if place else ""
     if option := _OPTION.search(cause):
         name = next(filter(None, option.groups()))
         if not owners:
-            return f"unknown option {name}{nearest(name, names=_options(model), count=1)}"
+            return f"unknown option {name}{_near(name, list(_options(model)))}"
         names = _class_options(resolve_name(owners[-1]))
         known = nearest(name, names=names) or f"; it has {', '.join(names)}"
         return f"{at}{owners[-1].rpartition('.')[2]} has no option {name!r}{known}"
@@ -88,6 +94,12 @@ def explain(message: str, *, model: type) -> str:
     if value := _VALUE.search(cause):
         return f"{at}expected {value[1] or f'one of {value[2]}'}, got {value[3]}"
     return cause if _PLACE.search(cause) else at + cause
+
+
+def _near(name: str, options: list[str]) -> str:
+    """The nearest option, or one that ends in the name: ``model.optimizer`` for ``optimizer``."""
+    ending = [option for option in options if option.rpartition(".")[2] == name]
+    return f"; did you mean {ending[0]}?" if ending else nearest(name, names=options, count=1)
 
 
 def _options(model: type) -> Iterator[str]:

@@ -46,6 +46,8 @@ class BoxFocus(Objective):
             none of the first 2,000 images has a box.
     """
 
+    needs = ("box",)
+
     def __init__(
         self,
         *,

@@ -43,6 +43,8 @@ class EnergyInside(Objective):
     arXiv:2303.11932.
     """
 
+    needs = ("region",)
+
     def __init__(
         self,
         *,

@@ -36,6 +36,8 @@ class RightReasons(Objective):
     Source: Ross et al., Right for the Right Reasons, arXiv:1703.03717.
     """
 
+    needs = ("region",)
+
     def __init__(
         self,
         *,

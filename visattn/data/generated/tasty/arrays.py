@@ -83,7 +83,7 @@ def cached_arrays(
                 found = render_arrays(scenes, progress=progress)
                 with whole_file(path) as part:
                     np.savez(part, **vars(found))
-    with np.load(path) as arrays:
+    with np.load(path, allow_pickle=False) as arrays:
         return SceneArrays(**{name: arrays[name] for name in arrays.files})
 
 
