@@ -27,7 +27,8 @@ def run_loggers(run: Path, *, others: list[Logger] | Logger | bool | None = None
     return [*loggers, *_listed(others)]
 
 
-def checkpoints(*, best: str | None, others: list[Callback] | Callback | None = None
+def checkpoints(
+    *, best: str | None, others: list[Callback] | Callback | None = None
 ) -> list[Callback]:
     """Keep ``last.ckpt`` after every epoch, and ``best.ckpt`` by the highest value of ``best``.
 
