@@ -1,4 +1,5 @@
 import csv
+import shutil
 
 import hypothesis
 import numpy as np
@@ -61,3 +62,52 @@ def _process_as_it_is(monkeypatch):
 @pytest.fixture(autouse=True)
 def _seed():
     torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def browser():
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason="the browser tests need the package playwright"
+    )
+    found = map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))
+    chromium = next(filter(None, found), None)
+    if chromium is None:
+        pytest.skip("the browser tests need chromium (Debian: apt-get install chromium)")
+    with playwright.sync_playwright() as started:
+        running = started.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def open_page(browser):
+    """Opens a page; in the end nothing may have been asked for, said or shown beside it."""
+    contexts, faults = [], []
+
+    def opened(path, *, width=1400, height=1000, scheme="light", **options):
+        context = browser.new_context(
+            offline=True,
+            viewport={"width": width, "height": height},
+            color_scheme=scheme,
+            reduced_motion="reduce",
+            **options,
+        )
+        contexts.append(context)
+        view = context.new_page()
+        own = path.as_uri()
+        inside = ("data:", "blob:")
+        view.on(
+            "request", lambda r: r.url == own or r.url.startswith(inside) or faults.append(r.url)
+        )
+        view.on("console", lambda m: faults.append(m.text) if m.type in ("error", "warning") else 0)
+        view.on("pageerror", lambda error: faults.append(str(error)))
+        view.on("dialog", lambda dialog: (faults.append(dialog.message), dialog.dismiss()))
+        view.on("requestfailed", lambda request: faults.append(request.url))
+        view.goto(own)
+        view.wait_for_selector("html[data-ready]", timeout=20_000)
+        return view
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert faults == []

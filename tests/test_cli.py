@@ -5,7 +5,7 @@ import pytest
 
 import visattn
 from visattn.cli import LIGHTNING, main
-from visattn.commands import COMMANDS
+from visattn.commands import COMMANDS, GROUPS
 
 
 def run(code):
@@ -20,7 +20,7 @@ def test_help_names_every_command_and_loads_no_torch():
     )
     found = run(code)
     assert found.returncode == 0, found.stderr
-    for name in (*COMMANDS, *LIGHTNING):
+    for name in (*COMMANDS, *GROUPS, *LIGHTNING):
         assert f"\n    {name} " in found.stdout
 
 
@@ -39,6 +39,17 @@ def test_every_command_explains_itself(name, capsys):
     out = " ".join(capsys.readouterr().out.split())
     summary = " ".join(COMMANDS[name].__doc__.partition("\n")[0].split())
     assert summary in out
+
+
+@pytest.mark.parametrize(("name", "action"), [(n, a) for n in GROUPS for a in GROUPS[n][1]])
+def test_every_action_explains_itself(name, action, capsys):
+    assert main([name, "--help"]) == 0
+    whole = " ".join(capsys.readouterr().out.split())
+    summary = " ".join(GROUPS[name][1][action].__doc__.partition("\n")[0].split())
+    assert GROUPS[name][0] in whole
+    assert summary in whole
+    assert main([name, action, "--help"]) == 0
+    assert summary in " ".join(capsys.readouterr().out.split())
 
 
 def test_version(capsys):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from visattn.cli import LIGHTNING
-from visattn.commands import COMMANDS
+from visattn.commands import COMMANDS, GROUPS
 
 ROOT = Path(__file__).parent.parent
 PAGES = [
@@ -49,7 +49,7 @@ def test_commands_and_recipes_exist(page):
         if words[0] == "make":
             assert words[1] in targets, words
         elif words[0] == "visattn":
-            assert words[1] in {*COMMANDS, *LIGHTNING}, words
+            assert words[1] in {*COMMANDS, *GROUPS, *LIGHTNING}, words
             for flag, value in pairwise(words):
                 if flag == "-c" and value != "mine.yaml":
                     name = value.removeprefix("recipes/").removesuffix(".yaml")

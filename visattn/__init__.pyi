@@ -6,7 +6,15 @@ from .blocks import (
 from .exporting import export_model as export_model
 from .pictures import overlay as overlay
 from .recording import record as record
-from .recording.cam import grad_cam as grad_cam
+from .recording.cam import (
+    class_activation as class_activation,
+    grad_cam as grad_cam,
+)
+from .recording.legrad_map import legrad as legrad
+from .recording.rollout import (
+    attention_relevance as attention_relevance,
+    attention_rollout as attention_rollout,
+)
 from .report_page import report as report
 from .wrapping.checkpoints import from_published as from_published
 from .wrapping.finetuning import (

@@ -5,6 +5,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import docstring_parser
 from jsonargparse import ArgumentError, ArgumentParser
@@ -66,21 +67,31 @@ def _dispatch(words: list[str]) -> None:
 
         run_command(words)
         return
-    from visattn.commands import COMMANDS, GATHERED, TUNED
+    from visattn.commands import COMMANDS, GATHERED, GROUPS, SHARED, TUNED
 
-    parser = _parser(COMMANDS)
+    parser = _parser(COMMANDS, GROUPS)
     if not words:
         parser.print_help()
         raise SystemExit(2)
     if words[0] in GATHERED:
         words = [words[0], *GATHERED[words[0]](words[1:])]
     given = parser.parse_args([_underscored(word) for word in words])
+    follows = "TORCHELASTIC_RUN_ID" in os.environ and os.environ.get("RANK", "0") != "0"
+    if follows and given.subcommand not in SHARED:
+        return  # torchrun's first process does it alone
     if given.subcommand in TUNED:
         tune_process()
-    COMMANDS[given.subcommand](**given[given.subcommand].as_dict())
+    options, functions = given[given.subcommand], COMMANDS
+    if given.subcommand in GROUPS:
+        _, functions = GROUPS[given.subcommand]
+        given, options = options, options[options.subcommand]
+    functions[given.subcommand](**options.as_dict())
 
 
-def _parser(functions: Mapping[str, Callable[..., None]]) -> ArgumentParser:
+def _parser(
+    functions: Mapping[str, Callable[..., None]],
+    groups: Mapping[str, tuple[str, Mapping[str, Callable[..., None]]]],
+) -> ArgumentParser:
     parser = ArgumentParser(
         prog="visattn",
         description=(visattn.__doc__ or "").partition("\n")[0]
@@ -93,17 +104,30 @@ def _parser(functions: Mapping[str, Callable[..., None]]) -> ArgumentParser:
     for name, text in LIGHTNING.items():
         commands.add_subcommand(name, ArgumentParser(description=text), help=text)
     for name, function in functions.items():
-        text = (function.__doc__ or "").partition("\n")[0]
-        command = ArgumentParser(description=text, exit_on_error=False, allow_abbrev=False)
-        parameters = inspect.signature(function).parameters.values()
-        flags: set[str | int] = {p.name for p in parameters if p.annotation is bool}
-        command.add_function_arguments(function, as_group=False, as_positional=True, skip=flags)
-        for entry in docstring_parser.parse(function.__doc__ or "").params:
-            if entry.arg_name in flags:
-                names = {f"--{entry.arg_name.replace('_', '-')}", f"--{entry.arg_name}"}
-                command.add_argument(*sorted(names), action="store_true", help=entry.description)
-        commands.add_subcommand(name, command, help=text)
+        _add_command(commands, name, function)
+    for name, (text, actions) in groups.items():
+        group = ArgumentParser(description=text, exit_on_error=False, allow_abbrev=False)
+        commands.add_subcommand(name, group, help=text)
+        inner = group.add_subcommands(dest="subcommand")
+        for action, function in actions.items():
+            _add_command(inner, action, function)
     return parser
+
+
+def _add_command(commands: Any, name: str, function: Callable[..., None]) -> None:
+    """A function as a command: its docstring is the help text, its flags take no value."""
+    text = (function.__doc__ or "").partition("\n")[0]
+    command = ArgumentParser(description=text, exit_on_error=False, allow_abbrev=False)
+    parameters = inspect.signature(function).parameters.values()
+    flags: set[str | int] = {
+        p.name for p in parameters if p.annotation is bool and p.default is False
+    }
+    command.add_function_arguments(function, as_group=False, as_positional=True, skip=flags)
+    for entry in docstring_parser.parse(function.__doc__ or "").params:
+        if entry.arg_name in flags:
+            names = {f"--{entry.arg_name.replace('_', '-')}", f"--{entry.arg_name}"}
+            command.add_argument(*sorted(names), action="store_true", help=entry.description)
+    commands.add_subcommand(name, command, help=text)
 
 
 def _underscored(word: str) -> str:

@@ -41,3 +41,21 @@ def test_scenes_of_sushi_are_rendered_on_many_backgrounds_when_asked(tmp_path, m
     few = visattn.audit(model, "sushi", **options, adversarial=1)
     assert (few.made["adversarial"], few.backgrounds) == ("composed", 1)
     assert len(list((tmp_path / "sushi").iterdir())) == 2  # the scenes without them are as ever
+
+
+@pytest.mark.parametrize("flat", [True, False])
+def test_one_logit_answers_no_or_yes(toy, flat):
+    def pair(images):
+        """Red less green: the second class where it is above 0."""
+        logit = (images[:, 0] - images[:, 1]).mean((1, 2))[:, None]
+        return torch.cat([0 * logit, logit], 1)
+
+    def single(images):
+        logit = pair(images)[:, 1:]
+        return logit[:, 0] if flat else logit
+
+    expected, found = (
+        visattn.audit(model, toy, flips_only=True, **QUICK) for model in (pair, single)
+    )
+    assert 0 < expected.flips["original", "mixed-rand"].value < 1
+    assert found.flips == expected.flips

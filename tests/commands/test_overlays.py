@@ -2,12 +2,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import timm
 import torch
 import torchvision
 from PIL import Image
 from torch import nn
 
-from visattn import block_names, grad_cam, record, wrap
+from visattn import block_names, class_activation, grad_cam, record, wrap
 from visattn.cli import main
 from visattn.commands import overlays
 from visattn.recording.network_maps import layer_table, maps_of
@@ -227,3 +228,14 @@ def test_untrained_weights_are_said(tmp_path, pictures, monkeypatch, network):
     for pretrained in (False, True):
         overlays.draw_maps(pictures / "a", model="x", size=48, pretrained=pretrained)
     assert titles == ["1.jpg (untrained weights)", "1.jpg"]
+
+
+def test_other_methods_by_name(images):
+    torch.manual_seed(0)
+    network = timm.create_model("test_vit", num_classes=3, img_size=64).eval()
+    batch = torch.rand(2, 3, 64, 64)
+    found = maps_of(network, batch, layers=["grad_cam", "layercam", "gradcam++:blocks.0"]).maps
+    layer = next(iter(found)).removeprefix("Grad-CAM, ")
+    assert list(found) == [f"Grad-CAM, {layer}", f"LayerCAM, {layer}", "Grad-CAM++, blocks.0"]
+    expected = class_activation(network, batch, method="layercam")
+    torch.testing.assert_close(found[f"LayerCAM, {layer}"], expected, rtol=0, atol=0)

@@ -3,8 +3,8 @@
 import csv
 import io
 import re
-import shutil
 import time
+from itertools import count
 
 import numpy as np
 import pytest
@@ -22,56 +22,19 @@ from visattn.report_page.pairwise import pairwise_layer
 playwright = pytest.importorskip(
     "playwright.sync_api", reason="the browser tests need the package playwright"
 )
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="the browser tests need chromium (Debian: apt-get install chromium)"
-)
 HOSTILE = "<img src=x onerror=alert(1)>.png"
 NUMBER = r"-?[\d.]+(?:e[-+]\d+)?"
 
 
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as started:
-        found = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield found
-        found.close()
-
-
 @pytest.fixture
-def visit(browser, tmp_path):
+def visit(open_page, tmp_path):
     """Opens a report; in the end nothing may have been asked for, said or shown beside the page."""
-    contexts, faults = [], []
+    numbers = count()
 
-    def opened(report, *, width=1400, height=1000, scheme="light"):
-        path = report.save(tmp_path / f"report-{len(contexts)}.html")
-        context = browser.new_context(
-            offline=True,
-            viewport={"width": width, "height": height},
-            color_scheme=scheme,
-            reduced_motion="reduce",
-        )
-        contexts.append(context)
-        view = context.new_page()
-        own = path.as_uri()
-        inside = ("data:", "blob:")
-        view.on(
-            "request", lambda r: r.url == own or r.url.startswith(inside) or faults.append(r.url)
-        )
-        view.on("console", lambda m: faults.append(m.text) if m.type in ("error", "warning") else 0)
-        view.on("pageerror", lambda error: faults.append(str(error)))
-        view.on("dialog", lambda dialog: (faults.append(dialog.message), dialog.dismiss()))
-        view.on("requestfailed", lambda request: faults.append(request.url))
-        view.goto(own)
-        view.wait_for_selector("html[data-ready]", timeout=20_000)
-        return view
+    def opened(report, **options):
+        return open_page(report.save(tmp_path / f"report-{next(numbers)}.html"), **options)
 
-    yield opened
-    for context in contexts:
-        context.close()
-    assert faults == []
+    return opened
 
 
 def choose(view, number):

@@ -197,6 +197,22 @@ def test_a_model_without_attention_gets_grad_cam():
     np.testing.assert_allclose(layer.maps, expected.numpy(), rtol=0.3, atol=0.02)
 
 
+def test_the_page_of_one_logit_and_another_method():
+    torch.manual_seed(0)
+    model = timm.create_model("resnet10t", num_classes=1)
+    found = visattn.report(model, torch.rand(3, 3, 64, 64), cam="layercam")
+    (layer,) = found.contents.models[0].layers
+    assert (layer.name, layer.kind) == ("LayerCAM", "cam")
+    expected = visattn.class_activation(model.eval(), found_images(found), method="layercam")
+    np.testing.assert_allclose(layer.maps, expected.numpy(), rtol=0.3, atol=0.02)
+    for curve, answer in zip(
+        layer.curves["deletion"]["values"], found.contents.models[0].answers, strict=True
+    ):
+        assert curve[0] == pytest.approx(max(answer.whole), abs=1e-3)
+    with pytest.raises(ValueError, match=r"'auto' or one of .*'scorecam'"):
+        visattn.report(model, torch.rand(1, 3, 64, 64), cam="cam")
+
+
 def found_images(found):
     return torch.stack(
         [torch.from_numpy(p.pixels).permute(2, 0, 1) / 255 for p in found.contents.pictures]

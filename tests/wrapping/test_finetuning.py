@@ -16,6 +16,7 @@ from visattn import (
     unwrap,
     wrap,
 )
+from visattn.blocks.attended import attended
 from visattn.testing import enliven
 
 
@@ -161,6 +162,21 @@ def test_the_order_of_unwrap_and_unfreeze_does_not_matter(model, images):
     assert all(p.requires_grad for p in model.parameters())
     assert all(m.training for m in model.train().modules())
     assert list(model.state_dict()) == list(plain.state_dict())
+
+
+def test_what_attention_stands_instead_of_is_frozen_with_the_rest(images):
+    model = wrap(build(), "sk", init="paper")
+    assert any(unit.visattn.where == "instead" for unit in attended(model))
+    parameters = {name: p.requires_grad for name, p in build().named_parameters()}
+    freeze_backbone(model.train(), train="conv1.0")
+    unwrap(model)
+    trains = {name for name, p in model.named_parameters() if p.requires_grad}
+    assert trains == {"conv1.0.weight"}
+    before = snapshot(model)
+    model(images)
+    assert not changed(model, before)
+    unfreeze_backbone(model)
+    assert {name: p.requires_grad for name, p in model.named_parameters()} == parameters
 
 
 def test_state_dicts_stay(model):

@@ -12,8 +12,10 @@ from torch import Tensor
 
 from visattn.attention.pairwise import fused_attention
 from visattn.attention.positions import beside
+from visattn.basics.leaves import leaf_function
 
 
+@leaf_function
 def with_places(*parts: Tensor, size: tuple[int, int]) -> Tensor:
     """Parts (..., H * W, D) side by side, and behind them each place's row and column.
 
@@ -48,6 +50,7 @@ def column_attention(query: Tensor, key: Tensor, value: Tensor, *, scale: float)
     return row_attention(*columns, scale=scale).transpose(-3, -2)
 
 
+@leaf_function
 def row_attention(query: Tensor, key: Tensor, value: Tensor, *, scale: float) -> Tensor:
     """Each place reads from the places of its own row; see `column_attention`.
 
@@ -86,6 +89,7 @@ def axial_weights(query: Tensor, key: Tensor, *, width: int, scale: float) -> Te
     return (along.softmax(-1).unsqueeze(-2) * down.softmax(-2)).flatten(-2)
 
 
+@leaf_function
 def criss_cross_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """Each place reads from the places of its row and its column, itself counted once.
 

@@ -5,8 +5,10 @@ from typing import final
 from torch import Tensor, nn
 
 from visattn.attention.core import Attended, attend
+from visattn.basics.leaves import leaf_function, leaf_module
 
 
+@leaf_function
 def split_heads(x: Tensor, heads: int) -> Tensor:
     """(N, L, heads * D) to (N, heads, L, D).
 
@@ -24,6 +26,7 @@ def merge_heads(x: Tensor) -> Tensor:
 
 
 @final
+@leaf_module
 class MultiHeadAttention(nn.Module):
     r"""Query, key and value projected, attended to head by head, joined and projected.
 

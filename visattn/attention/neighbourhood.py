@@ -8,11 +8,13 @@ from torch import Tensor
 
 from visattn.attention.pairwise import even_attention
 from visattn.attention.positions import beside
+from visattn.basics.leaves import leaf_function
 
 TILE = 8
 """Side of the tiles of queries."""
 
 
+@leaf_function
 def neighbourhood_attention(
     query: Tensor, key: Tensor, value: Tensor, *, rows: Tensor, columns: Tensor, scale: float
 ) -> Tensor:

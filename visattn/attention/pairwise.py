@@ -16,11 +16,13 @@ from torch import Tensor
 
 from visattn.attention.normalisers import masked_softmax
 from visattn.attention.scores import dot_scores
+from visattn.basics.leaves import leaf_function
 
 PairwiseFunction = Callable[[Tensor, Tensor], Tensor]
 """Maps query (..., T, D) and key (..., S, D) to weights (..., T, S)."""
 
 
+@leaf_function
 def softmax_weights(
     query: Tensor, key: Tensor, *, scale: float | None = None, mask: Tensor | None = None
 ) -> Tensor:
@@ -112,6 +114,7 @@ def fused_attention(
     return context if empty is None else context.masked_fill(empty, 0.0)
 
 
+@leaf_function
 def even_attention(
     query: Tensor, key: Tensor, value: Tensor, *, scale: float, mask: Tensor | None = None
 ) -> Tensor:
@@ -158,6 +161,7 @@ def dot_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     return query @ (key.transpose(-2, -1) @ value / key.shape[-2])
 
 
+@leaf_function
 def relu_sum_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """``relu_sum_weights(query, key) @ value`` by sorting: nothing of size T x S is built.
 

@@ -86,8 +86,9 @@ def arrange(
         raise ValueError(
             f"{len(masked)} of {len(pictures.items)} pictures have a mask, and an audit cuts "
             "objects out with them: they stand in SPLIT/masks/CLASS/ID.png, those of Waterbirds in "
-            "CUB's segmentations beside it. Without masks, give a checkpoint that predicts them "
-            "(mask_model=..., --mask-model CHECKPOINT); the numbers are then an estimate"
+            "CUB's segmentations beside it. Without masks, have them found by colour (masks="
+            "'grabcut', --masks grabcut), or give a checkpoint that predicts them (mask_model=..., "
+            "--mask-model CHECKPOINT); the numbers are then an estimate"
         )
     order = torch.randperm(len(masked), generator=torch.Generator().manual_seed(options.seed))
     rows = sorted(masked[place] for place in order[: options.limit or None].tolist())

@@ -68,9 +68,9 @@ def audit(
     What is not given of size, fit, mean and std is what the checkpoint or timm says, or else the
     data set, or else 224 pixels, a crop, and ImageNet's mean and std.
 
-    Without masks, ``mask_model`` predicts them. Then only the accuracy on the pictures as they are
-    and the flip rates are given, and these are an **estimate**: a mask that misses the object
-    changes what the object is.
+    Without masks, ``mask_model`` predicts them, or ``masks="grabcut"`` finds them by colour. Then
+    only the accuracy on the pictures as they are and the flip rates are given, and these are an
+    **estimate**: a mask that misses the object changes what the object is.
 
     Args:
         model: Images (N, 3, H, W) to logits: a module (asked in evaluation mode, on its device),
@@ -118,7 +118,7 @@ def audit(
     prepared = prepare(opened.facts, dataset, asked)
     pictures, module = open_pictures(dataset, asked, prepared=prepared)
     prepared = prepare(opened.facts, pictures, asked)
-    masks_of, masks = open_mask_model(asked.mask_model)
+    masks_of, masks = open_mask_model(asked.mask_model, masks=asked.masks)
     arranged = arrange(pictures, module=module, masks_of=masks_of, fit=prepared.fit, options=asked)
     subject = Subject(opened.model, prepared=prepared)
     known = opened.facts.get("class_names")

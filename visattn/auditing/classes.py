@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from visattn.auditing.opening import Classifier, Preparation
 from visattn.auditing.options import ClassMap
+from visattn.basics.logits import class_logits
 from visattn.basics.suggestions import nearest
 
 
@@ -208,7 +209,7 @@ class Subject:
         self.dtype = next((t.dtype for t in tensors if t.is_floating_point()), torch.float32)
 
     def logits(self, pictures: Tensor, *, of: str = "pictures") -> Tensor:
-        """Logits (N, L) of pictures (N, 3, H, W) in [0, 1].
+        """Logits (N, L) of pictures (N, 3, H, W) in [0, 1]; a single one as those of no and yes.
 
         Args:
             pictures: What the model is shown.
@@ -226,6 +227,8 @@ class Subject:
                 raise ValueError(
                     f"the model must return logits (N, classes); it returned {type(found).__name__}"
                 ) from error
+        if found.shape in ((len(pictures),), (len(pictures), 1)):
+            found = class_logits(found) / 2  # of no and yes, whose softmax is the sigmoid
         if found.ndim != 2 or len(found) != len(pictures) or found.shape[1] < 2:
             raise ValueError(
                 f"the model must return logits ({len(pictures)}, classes), at least 2 classes, for "

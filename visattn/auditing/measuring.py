@@ -7,13 +7,14 @@ from typing import NamedTuple, final
 import torch
 from rich.progress import track
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Subset
 
 from visattn.auditing import variants as v
 from visattn.auditing.arrangement import Arrangement
 from visattn.auditing.classes import Subject
 from visattn.auditing.pictures import decoder_of
 from visattn.auditing.scenes import colours, planes
+from visattn.basics.processes import from_shares, leads, own_share, sharing
 from visattn.data import Item, remove_foreground
 from visattn.metrics import mask_iou
 
@@ -63,6 +64,18 @@ class Answers:
     def __getitem__(self, name: str) -> Tensor:
         return self._columns[name][: self.filled]
 
+    def join(self) -> None:
+        """Take what other processes found too, in the order of the rows; see `shared_work`."""
+        if not sharing():
+            return
+        found = from_shares(({name: self[name] for name in self._columns}, self.empty))
+        columns = [part for part, _ in found if part]
+        self.empty = sum(empty for _, empty in found)
+        self._columns, self.filled = {}, 0
+        if columns:
+            order = torch.cat([part["row"] for part in columns]).argsort()
+            self.add({n: torch.cat([part[n] for part in columns])[order] for n in columns[0]})
+
     @property
     def by_variant(self) -> dict[str, Tensor]:
         """The answers (N,) by variant."""
@@ -86,10 +99,11 @@ def ask(subject: Subject, arranged: Arrangement) -> Answers:
     """
     options, masks_of = arranged.options, arranged.masks_of
     answers = Answers(len(arranged.items))
+    own = Subset(arranged.items, own_share(range(len(arranged.items))))
     loader: DataLoader[dict[str, Tensor]] = DataLoader(
-        arranged.items, batch_size=options.batch_size, num_workers=options.workers
+        own, batch_size=options.batch_size, num_workers=options.workers
     )
-    shown = partial(track, transient=True, disable=not options.progress)
+    shown = partial(track, transient=True, disable=not (options.progress and leads()))
     for number, batch in enumerate(shown(loader, "Auditing"), start=1):
         images, masks, marked = open_batch(batch, arranged, device=subject.device)
         answers.empty += int((~marked).sum())
@@ -114,6 +128,7 @@ def ask(subject: Subject, arranged: Arrangement) -> Answers:
         if arranged.fixed is not None:
             found["right"] = _right_on_fixed(subject, cutouts, arranged.fixed, batch["label"])
         answers.add(found)
+    answers.join()
     if not answers.filled:
         raise ValueError(
             f"none of the {answers.empty} pictures' masks marks anything; say what the values of "
@@ -123,9 +138,10 @@ def ask(subject: Subject, arranged: Arrangement) -> Answers:
         answers.right = answers["right"]
     many = arranged.files.adversarial
     if many:
-        rows = shown(list(many), "Adversarial")
-        right = [_right_on_rendered(subject, arranged, row, many[row]) for row in rows]
-        answers.right = torch.tensor(right)
+        rows = shown(own_share(list(many)), "Adversarial")
+        right = {row: _right_on_rendered(subject, arranged, row, many[row]) for row in rows}
+        everywhere = {row: hit for found in from_shares(right) for row, hit in found.items()}
+        answers.right = torch.tensor([everywhere[row] for row in many])
     return answers
 
 

@@ -1,23 +1,20 @@
 """Opening who is asked: the classifier, how its pictures are prepared, and the mask model."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, final
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from visattn.auditing.options import AuditOptions, Fit
-from visattn.basics.modes import evaluating
+from visattn.annotation.mask_models import MasksOf, masks_of_network, one_by_one, open_onnx
+from visattn.auditing.options import AuditOptions, Fit, Masks
 from visattn.data import IMAGENET_MEAN, IMAGENET_STD, MaskValues
 from visattn.data.masks import SOFT
 from visattn.data.sources import SUSHI
-from visattn.networks.mask_pass import find_mask_tap, predict_mask, sharpened
 
 Classifier = nn.Module | Callable[[Tensor], Any]
-MasksOf = Callable[[Tensor], Tensor]
 MaskModel = str | Path | nn.Module | MasksOf
 """A checkpoint or network with a spatial mask, or a function of pictures in [0, 1] to masks."""
 
@@ -189,10 +186,12 @@ def _timm_facts(model: object) -> dict[str, Any]:
     return facts
 
 
-def open_mask_model(model: MaskModel | None) -> tuple[MasksOf | None, str]:
+def open_mask_model(
+    model: MaskModel | None, *, masks: Masks = "given"
+) -> tuple[MasksOf | None, str]:
     """A function of pictures (N, 3, H, W) in [0, 1] to masks (N, 1, H, W), and its name.
 
-    None and ``"given"`` where no model predicts masks.
+    None and ``"given"`` where nothing predicts masks.
 
     A network's mask logits z become alpha = sigmoid(4 z), sharp enough to cut out with, at the
     pictures' size. A network sees the pictures as it did in training.
@@ -201,31 +200,20 @@ def open_mask_model(model: MaskModel | None) -> tuple[MasksOf | None, str]:
         FileNotFoundError: There is no such checkpoint.
         ValueError: The network has no spatial mask.
     """
+    if masks == "grabcut":
+        from visattn.annotation.grabcut import grabcut_mask  # needs OpenCV
+
+        return one_by_one(lambda picture, box: grabcut_mask(picture)[0]), masks
     if model is None:
         return None, "given"
+    if isinstance(model, (str, Path)) and Path(model).suffix == ".onnx":
+        return one_by_one(open_onnx(model)), str(model)
     if isinstance(model, (str, Path)):
-        return _masks_of_network(*_load(model)), str(model)
+        return masks_of_network(*_load(model)), str(model)
     if isinstance(model, nn.Module):
         inner = getattr(model, "model", model)  # of an `ImageClassifier`
-        return _masks_of_network(inner, _data_facts(model)), _name_of(model)
+        return masks_of_network(inner, _data_facts(model)), _name_of(model)
     return _masks_checked(model), _name_of(model)
-
-
-def _masks_of_network(network: nn.Module, facts: dict[str, Any]) -> MasksOf:
-    find_mask_tap(network)  # an error now, not after reading
-    prepared = prepare(facts, None, AuditOptions())
-    side = facts.get("size")
-
-    def masks_of(pictures: Tensor) -> Tensor:
-        device = next((p.device for p in network.parameters()), pictures.device)
-        images = prepared.normalise(pictures).to(device)
-        if side is not None:
-            images = _resized(images, (side, side))
-        with torch.no_grad(), evaluating(network):
-            logits = predict_mask(network, images).float()
-        return sharpened(_resized(logits, pictures.shape[-2:])).to(pictures)
-
-    return masks_of
 
 
 def _masks_checked(function: MasksOf) -> MasksOf:
@@ -242,12 +230,3 @@ def _masks_checked(function: MasksOf) -> MasksOf:
         return masks
 
     return masks_of
-
-
-def _resized(planes: Tensor, size: Sequence[int]) -> Tensor:
-    if tuple(planes.shape[-2:]) == tuple(size):
-        return planes
-    shrinks = planes.shape[-1] > size[-1]
-    return F.interpolate(
-        planes, size=tuple(size), mode="bilinear", align_corners=False, antialias=shrinks
-    )

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar, final
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar, final, get_args
 
 import docstring_parser
 
@@ -26,6 +26,7 @@ D = TypeVar("D")
 R = TypeVar("R")
 
 Fit = Literal["crop", "stretch"]
+Masks = Literal["given", "grabcut"]
 ClassMap = Mapping[str, int | Sequence[int]] | Mapping[int, int]
 """From the name of a class folder to the logits that mean it, such as ``{"dog": [151, 152]}``; or,
 as ImageNet-9's ``in_to_in9.json`` has it, from each logit to the number of its class, counted from
@@ -43,8 +44,10 @@ class AuditOptions:
         weights: For the name of a timm model, a file of your own weights: a state dict, as .pth or
             .safetensors.
         split: Which split; the last that ends in _original or else begins with test.
-        mask_model: A checkpoint with a spatial mask, to predict masks where there are none: the
-            flip rates are then an estimate.
+        masks: given, or grabcut to cut the objects out by their colours where no masks are given,
+            starting from the pictures' centre: the numbers are then an estimate.
+        mask_model: A checkpoint with a spatial mask, or a salient-object network as ONNX, to
+            predict masks where there are none: the numbers are then an estimate.
         class_map: From class folder to the logits that mean it, or from logit to the number of its
             class (-1 for none, as ImageNet-9's ``in_to_in9.json``). Needed where the classes are
             not those of the model; a logit in no class is a wrong answer.
@@ -76,6 +79,7 @@ class AuditOptions:
 
     weights: str | Path | None = None
     split: str | None = None
+    masks: Masks = "given"
     mask_model: "str | Path | nn.Module | Callable[[Tensor], Tensor] | None" = None
     class_map: ClassMap | None = None
     backgrounds: str | Path | None = None
@@ -102,6 +106,11 @@ class AuditOptions:
         for name, least in {**_LEAST, "batch_size": 1}.items():
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        if self.masks not in get_args(Masks):
+            known = " or ".join(map(repr, get_args(Masks)))
+            raise ValueError(f"masks must be {known}, got {self.masks!r}")
+        if self.masks != "given" and self.mask_model is not None:
+            raise ValueError(f"masks={self.masks!r} and mask_model both predict masks: give one")
         if self.flips_only and self.class_map is not None:
             raise ValueError("flips_only looks at no classes: leave class_map out")
 

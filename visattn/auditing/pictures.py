@@ -10,9 +10,10 @@ from visattn.auditing.opening import READ, Preparation
 from visattn.auditing.options import AuditOptions
 from visattn.data import FolderDataset, Item, split_names
 from visattn.data.decoding import Decoded, Decoder
+from visattn.data.files.forms import form_of
+from visattn.data.files.picture_paths import folder_of, pictures_at
 from visattn.data.generated.sushi.plan import ADVERSARIAL_BACKGROUNDS
 from visattn.data.layout import known_split, scan_split
-from visattn.data.picture_paths import folder_of, pictures_at
 from visattn.data.public.recognition import published_data
 from visattn.data.sources import SUSHI, find_source, last_test
 
@@ -175,7 +176,7 @@ def find_variants(pictures: Pictures, *, module: DataModule | None) -> VariantFi
         return VariantFiles()
     prefix = pictures.split.removesuffix(_ORIGINAL)
     splits = {name: f"{prefix}_{name.replace('-', '_')}" for name in (*_VARIANTS, "adversarial")}
-    generic = (pictures.root / pictures.split / "images").is_dir()  # public sets have other layouts
+    generic = form_of(pictures.root) is not None  # public sets have other layouts
     found = _items_of(splits, pictures, module=module, generic=generic)
     rows = {_foreground(item): row for row, item in enumerate(pictures.items)}
     by_name = {(item.class_name, item.path.stem): row for row, item in enumerate(pictures.items)}

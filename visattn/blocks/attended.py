@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from visattn.blocks.folding import guard_folding
+from visattn.blocks.scripting import unscriptable
 
 Where = Literal["after", "before", "around", "instead"]
 Layout = Literal["NCHW", "NHWC"]
@@ -38,6 +39,7 @@ class Standing:
     enabled: bool = True
 
 
+@unscriptable("a module with attention that wrap put in")
 class Attended(nn.Module):
     """A module and attention in the module's place in a model.
 

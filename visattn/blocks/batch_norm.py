@@ -1,9 +1,13 @@
 """Batch normalisation that can train on a single value a channel, and layers with it."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from visattn.basics.leaves import leaf_module
 
+
+@leaf_module
 class SafeBatchNorm2d(nn.BatchNorm2d):
     """``nn.BatchNorm2d`` that also trains on a single value a channel.
 
@@ -20,11 +24,16 @@ class SafeBatchNorm2d(nn.BatchNorm2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise (N, C, H, W)."""
-        if not self.training or x.numel() > x.shape[1]:
-            return super().forward(x)
+        if self.training and x.numel() > x.shape[1]:
+            return self._trained(x)
         return F.batch_norm(
             x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
         )
+
+    @torch.jit.unused
+    def _trained(self, x: Tensor) -> Tensor:
+        """Normalise with the statistics of a batch, and learn them; not in ``torch.jit.script``."""
+        return super().forward(x)
 
 
 def with_norm(convolution: nn.Conv2d) -> nn.Sequential:

@@ -5,8 +5,8 @@ from typing import Any, final
 
 from torch import nn
 
-FOLDING = ("fuse", "reparameterize", "switch_to_deploy")
-"""Methods by which networks such as RepVGG or MobileOne fold themselves for deployment."""
+FOLDING = ("fuse", "fuse_model", "reparameterize", "switch_to_deploy")
+"""Methods by which RepVGG, MobileOne or torchvision's quantisable networks fold themselves."""
 
 
 @final

@@ -10,10 +10,13 @@ from torch import Tensor, nn
 
 from visattn.attention import PairwiseFunction
 from visattn.basics.hooks import state_without_hooks
+from visattn.basics.leaves import leaf_module
+from visattn.blocks.scripting import unscriptable
 
 TapKind = Literal["channel", "spatial", "gate", "spatial_logits", "class_logits"]
 
 
+@leaf_module
 class Tap(nn.Module):
     """Identity whose value can be recorded or, by a forward hook, replaced.
 
@@ -41,6 +44,8 @@ class Tap(nn.Module):
         return self.kind
 
 
+@unscriptable("self-attention")
+@leaf_module
 class PairwiseTap(nn.Module):
     """Sees the queries and keys of a pairwise attention, from which any row of it follows.
 

@@ -14,6 +14,12 @@ from visattn.commands.maps import (
     measure_maps,
     write_report,
 )
+from visattn.commands.masks import (
+    apply_proposals,
+    import_annotations,
+    propose_objects,
+    review_proposals,
+)
 from visattn.commands.models import list_blocks, show_plan, write_model
 from visattn.commands.scenes import compare_on_scenes, render_scenes
 from visattn.commands.sentences import caption_picture, highlight_words, translate_text
@@ -25,7 +31,7 @@ from visattn.commands.trainings import (
     show_spread,
 )
 
-__all__ = ["COMMANDS", "GATHERED", "TUNED"]
+__all__ = ["COMMANDS", "GATHERED", "GROUPS", "SHARED", "TUNED"]
 
 # None of the functions has the name of a public one: jsonargparse would look that up in visattn,
 # and so import PyTorch for the sake of --help.
@@ -48,6 +54,19 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "compare": compare_recipes,
 }
 
+GROUPS: dict[str, tuple[str, dict[str, Callable[..., None]]]] = {
+    "masks": (
+        "Masks that nobody has to draw: import, propose, review on a page, apply.",
+        {
+            "import": import_annotations,
+            "propose": propose_objects,
+            "review": review_proposals,
+            "apply": apply_proposals,
+        },
+    ),
+}
+"""Commands of several actions: what they are about, and the function of each action."""
+
 GATHERED: dict[str, Callable[[Sequence[str]], list[str]]] = {
     "compare": gather_comparison,
     "overlay": gather_pictures,
@@ -58,3 +77,6 @@ GATHERED: dict[str, Callable[[Sequence[str]], list[str]]] = {
 
 TUNED = ("demo", "finetune", "evaluate-maps", "audit")
 """Commands that compute for long: before PyTorch is imported, the process is tuned for them."""
+
+SHARED = ("evaluate-maps", "audit")
+"""Commands whose work processes share that ``torchrun`` started; the first does others alone."""

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from visattn.auditing.options import declare_options
-from visattn.basics.suggestions import nearest
+from visattn.commands.mask_values import mask_values_of
 from visattn.commands.word_lists import joined
 
 _READING = ("size", "fit", "mean", "std")
@@ -37,19 +36,28 @@ def audit_classifier(
         **options: Those of `AuditOptions`.
     """
     from visattn.auditing import audit
+    from visattn.basics.processes import shared_work
 
-    for name, read in (("class_map", _class_map), ("mask_values", _mask_values)):
+    for name, read in (("class_map", _class_map), ("mask_values", mask_values_of)):
         if options.get(name) is not None:
             options[name] = read(options[name])
     if out is not None and Path(out).is_file():
         raise ValueError(f"out must be a folder, and {out} is a file")
-    found = audit(model, data, **options)
+    with shared_work() as first:
+        found = audit(model, data, **options)
+    if not first:
+        return
     console = Console(highlight=False)
     console.print(found.table())
     reading = {name: found.settings.get(name) for name in _READING}
     console.print("pictures read with " + _words(reading), soft_wrap=True, markup=False)
     for path in found.save(_free_folder(found.settings) if out is None else out):
         console.print(path, soft_wrap=True, markup=False)
+    if Path(model).is_file() and isinstance(data, str):
+        split = "" if options.get("split") is None else f" --split {options['split']}"
+        console.print(
+            f"next: visattn report {model} --data {data}{split}", soft_wrap=True, markup=False
+        )
 
 
 declare_options(
@@ -92,22 +100,3 @@ def _class_map(file: str) -> Any:
         ) from error
     except json.JSONDecodeError as error:
         raise ValueError(f"the class map {file} is no JSON: {error}") from error
-
-
-def _mask_values(given: dict[str, Any]) -> Any:
-    from visattn.data import MaskValues
-
-    known = [field.name for field in fields(MaskValues)]
-    for name, value in given.items():
-        if name not in known:
-            raise ValueError(
-                f"--mask_values has no {name!r}{nearest(name, names=known)}; there are "
-                f"{', '.join(known)}"
-            )
-        several = name not in ("threshold", "channel")
-        if isinstance(value, list) != several:
-            raise ValueError(
-                f"--mask_values: {name} takes {'values, such as [1]' if several else 'one number'},"
-                f" not {value}"
-            )
-    return MaskValues(**given)

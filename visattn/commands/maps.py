@@ -26,7 +26,8 @@ def draw_overlay(
         images: Pictures, folders and globs in quotes, such as photos/*.jpg or 'photos/**/*.jpg'.
         model: A checkpoint that visattn fit wrote, or the name of a timm model.
         layers: Sites to draw, such as layer4.2 or 'layer3.*,layer4.*'; grad_cam or grad_cam:LAYER
-            for Grad-CAM, which any CNN has; all that say something of places if not given.
+            for Grad-CAM, which any network with places has, and so for gradcam++, layercam,
+            hirescam, eigencam and scorecam; all that say something of places if not given.
         out: A file (PNG or PDF) for one picture, overlay.png if not given; a folder for several,
             overlays if not given.
         size: Side to which the pictures are scaled; that of the training if not given.
@@ -110,6 +111,8 @@ def measure_maps(
     split: str | None = None,
     limit: int = 100,
     layer: str | None = None,
+    cams: list[Literal["gradcam", "gradcam++", "layercam", "hirescam", "eigencam", "scorecam"]]
+    | None = None,
     size: int | None = None,
     tolerance: float = 0,
     steps: int = 10,
@@ -129,6 +132,7 @@ def measure_maps(
         limit: How many images, drawn at random; 0 for all.
         layer: The layer of Grad-CAM; the last maps before the global pooling if not given, and a
             finer one where these are very coarse.
+        cams: Methods of class activation, such as '[gradcam,layercam]'; Grad-CAM if not given.
         size: Side to which the pictures are scaled; that of the training if not given.
         tolerance: Of the pointing game, in pixels.
         steps: Steps of deletion and insertion.
@@ -138,7 +142,9 @@ def measure_maps(
         out: A JSON file to write the numbers to.
         skip_broken: Go on without pictures of which a file is broken; how many is told.
     """
-    options = locals()
+    options = {**locals(), "cams": cams or ["gradcam"]}
+    from visattn.basics.processes import shared_work
     from visattn.evaluation import map_scores
 
-    map_scores.measure_maps(options.pop("checkpoint"), **options)
+    with shared_work():
+        map_scores.measure_maps(options.pop("checkpoint"), **options)

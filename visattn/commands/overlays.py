@@ -11,9 +11,9 @@ from rich.console import Console
 from torch import Tensor
 
 from visattn.data.checking import check_items, readable_items
+from visattn.data.files.picture_paths import Pictures, folder_of, pictures_at
 from visattn.data.folders import PictureDataset
 from visattn.data.layout import raise_problems
-from visattn.data.picture_paths import Pictures, folder_of, pictures_at
 from visattn.data.preparation import preparation, preparation_line
 from visattn.networks.loading import load_classifier
 from visattn.pictures import grid, save
@@ -49,9 +49,9 @@ def draw_maps(
         KeyError: If Grad-CAM is asked of a layer that there is none of.
         ValueError: If a picture cannot be read, there is nothing to draw, or files would be lost.
     """
+    network, facts = load_classifier(model, pretrained=pretrained)
     paths = find_pictures(images, skip_broken=skip_broken)
     places = _places(paths, out=out)
-    network, facts = load_classifier(model, pretrained=pretrained)
     prepared = preparation(facts, size=size)
     if facts:
         line = preparation_line(facts, prepared)

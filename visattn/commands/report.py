@@ -8,8 +8,8 @@ from rich.console import Console
 from torch.utils.data import default_collate
 
 from visattn.data.background_swap import remove_foreground
+from visattn.data.files.picture_paths import Pictures
 from visattn.data.folders import FolderDataset, PictureDataset
-from visattn.data.picture_paths import Pictures
 from visattn.data.preparation import learned_mask_values, preparation, preparation_line
 from visattn.data.sources import SUSHI, check_scenes, find_source
 from visattn.networks.loading import load_classifier

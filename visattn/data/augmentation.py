@@ -114,6 +114,7 @@ class Augmentation:
 
 
 DEFAULT_AUGMENTATION = Augmentation()
+ONLY_SWAP = Augmentation(swap=1, flip=False, rotate=0, scale=(1, 1), shift=0, jitter=0)
 
 
 @final

@@ -1,11 +1,15 @@
 """The data module of a folder of one's own photos, and what it shares with rendered ones."""
 
+import logging
 from abc import ABC
 from pathlib import Path
 from typing import Any, final
 
+from visattn.data.files.splits import ensure_splits
 from visattn.data.image_data import ImageData
 from visattn.data.layout import Item, class_folders, scan_split, split_names
+
+_log = logging.getLogger(__name__)
 
 
 class GenericLayout(ImageData, ABC):
@@ -28,9 +32,17 @@ class FolderData(GenericLayout):
     Masks may be missing, for some pictures or for all. The classes are the class folders of the
     training split, sorted by name.
 
+    ``SPLIT/CLASS/ID.*`` is read too, with masks in ``masks/SPLIT/CLASS/ID.*``; and masks beside the
+    pictures as ``ID_mask.*``. A folder of classes without splits, ``CLASS/ID.*``, is split once,
+    seven pictures in ten for training; the splits are written to ``splits.csv`` there, and told.
+
     Args:
-        root: The folder that holds the splits.
+        root: The folder that holds the splits, or the classes.
         train_split: What to train on.
+        split_seed: Of the splits of a folder without any.
+        split_group: What keeps pictures of one group in one split there: a column of
+            ``metadata.csv``, or a regular expression whose match in the name names the group, such
+            as ``"^[^_]+"``.
         options: Those of `visattn.data.image_data.ImageData`.
 
     Raises:
@@ -38,9 +50,20 @@ class FolderData(GenericLayout):
         ValueError: An option out of its range.
     """
 
-    def __init__(self, root: str | Path, *, train_split: str = "train", **options: Any) -> None:
+    def __init__(
+        self,
+        root: str | Path,
+        *,
+        train_split: str = "train",
+        split_seed: int = 0,
+        split_group: str | None = None,
+        **options: Any,
+    ) -> None:
         super().__init__(train_split=train_split, **options)
         self.root = Path(root)
+        told = ensure_splits(self.root, seed=split_seed, group=split_group)
+        if told is not None:
+            _log.warning(told)
         split_names(self.root)
 
     @property

@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 
 from visattn.data.checking import check_items, readable_items
 from visattn.data.decoding import Bytes, Decoded, Decoder, SharedCache
+from visattn.data.files.picture_paths import Pictures, folder_of, pictures_at
 from visattn.data.layout import (
     Item,
     class_folders,
@@ -22,7 +23,6 @@ from visattn.data.layout import (
 )
 from visattn.data.mask_share import keep_masks
 from visattn.data.masks import SOFT, MaskValues, only_box
-from visattn.data.picture_paths import Pictures, folder_of, pictures_at
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)

@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 from torch.utils.data import DataLoader
 
-from visattn.data.augmentation import DEFAULT_AUGMENTATION, Augmentation, Augmenter
+from visattn.data.augmentation import DEFAULT_AUGMENTATION, ONLY_SWAP, Augmentation, Augmenter
+from visattn.data.files.picture_paths import several
 from visattn.data.folders import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -16,11 +17,10 @@ from visattn.data.folders import (
     check_data_sets,
 )
 from visattn.data.layout import Item
-from visattn.data.loaders import evaluation_loader, training_loader
+from visattn.data.loaders import evaluation_loader, share_of, training_loader
 from visattn.data.mask_share import keep_masks
 from visattn.data.masks import SOFT, MaskValues
 from visattn.data.optional import lightning as L
-from visattn.data.picture_paths import several
 from visattn.data.swap_transform import PictureBackgrounds, RemovedForegrounds
 
 
@@ -35,10 +35,13 @@ class ImageData(L.LightningDataModule, ABC):
         size: Side of the square pictures, in pixels.
         fit: ``"crop"`` scales the short side to ``size`` and cuts out the centre; ``"stretch"``
             scales both sides.
-        batch_size: Pictures a batch.
+        batch_size: Pictures a batch, of each process where several train together.
         workers: Processes that load; 0 loads in the main process.
         train_split: What to train on.
         val_split: What to validate on; None for nothing.
+        val_swaps: Validate each picture that has a mask on so many backgrounds of training pictures
+            in place of its own, always the same ones: what is chosen by it was not chosen for
+            reading the background. 0 shows the pictures as they are.
         test_splits: What to test on, a loader each; left out, all splits whose name begins with
             ``test``.
         predict_folder: A folder of pictures, a picture, a glob, or several of these, to predict on.
@@ -75,6 +78,7 @@ class ImageData(L.LightningDataModule, ABC):
         workers: int = 2,
         train_split: str = "train",
         val_split: str | None = "val",
+        val_swaps: int = 0,
         test_splits: Sequence[str] | None = None,
         predict_folder: str | Path | Sequence[str | Path] | None = None,
         mask_values: MaskValues = SOFT,
@@ -96,6 +100,7 @@ class ImageData(L.LightningDataModule, ABC):
             ("size", size, 1),
             ("batch_size", batch_size, 1),
             ("workers", workers, 0),
+            ("val_swaps", val_swaps, 0),
             ("seed", seed, 0),
             ("mask_seed", mask_seed, 0),
         ):
@@ -120,7 +125,7 @@ class ImageData(L.LightningDataModule, ABC):
                 "nothing"
             )
         self.batch_size, self.workers, self.seed = batch_size, workers, seed
-        self.train_split, self.val_split = train_split, val_split
+        self.train_split, self.val_split, self.val_swaps = train_split, val_split, val_swaps
         self.test_splits = None if test_splits is None else tuple(test_splits)
         self.predict_folder = predict_folder
         self.mask_share, self.mask_seed = mask_share, mask_seed
@@ -247,11 +252,15 @@ class ImageData(L.LightningDataModule, ABC):
             workers=self.workers,
             seed=self.seed,
             groups=train.groups() if self.group_balanced else None,
+            share=share_of(self.trainer),
         )
 
     def val_dataloader(self) -> DataLoader[Any] | list[DataLoader[Any]]:
         """The validation split; no loader where ``val_split`` is None."""
-        return [] if self.val_split is None else self._testing(self.dataset(self.val_split))
+        if self.val_split is None:
+            return []
+        dataset = self.dataset(self.val_split)
+        return self._swapped(dataset) if self.val_swaps else self._testing(dataset)
 
     def test_dataloader(self) -> list[DataLoader[Any]]:
         """A loader for each of `test_names`."""
@@ -275,15 +284,42 @@ class ImageData(L.LightningDataModule, ABC):
                 self._predict_set.check()
         return self._predict_set
 
+    def _swapped(self, dataset: FolderDataset) -> DataLoader[Any]:
+        """Each picture with a mask on ``val_swaps`` backgrounds of training pictures."""
+        rows = [row for row, item in enumerate(dataset.items) if item.mask_path is not None]
+        if not rows:
+            raise ValueError(
+                f"val_swaps={self.val_swaps} puts objects on other backgrounds by their masks, and"
+                f" no picture of the split {self.val_split!r} has one: give masks, or val_swaps: 0"
+            )
+        swap = Augmenter(
+            ONLY_SWAP.transforms(backgrounds=self._backgrounds(rim=ONLY_SWAP.swap_rim))
+        )
+        return evaluation_loader(
+            dataset.with_augment(swap, seed=self.seed),
+            batch_size=self.batch_size,
+            workers=self.workers,
+            share=share_of(self.trainer),
+            rows=[(row, number) for number in range(self.val_swaps) for row in rows],
+        )
+
+    def _backgrounds(self, *, rim: int) -> RemovedForegrounds:
+        """Those of the training pictures that have a mask."""
+        train = self.dataset(self.train_split)
+        return RemovedForegrounds(train.items, decode=train.decoded, rim=rim)
+
     def _testing(self, dataset: FolderDataset | PictureDataset) -> DataLoader[Any]:
-        return evaluation_loader(dataset, batch_size=self.batch_size, workers=self.workers)
+        return evaluation_loader(
+            dataset,
+            batch_size=self.batch_size,
+            workers=self.workers,
+            share=share_of(self.trainer),
+        )
 
     def _augmenter(self, train: FolderDataset) -> Augmenter | None:
         if self.augmentation is None:
             return None
         backgrounds = None
         if self.augmentation.swap and self.augmentation.swap_from is None:
-            backgrounds = RemovedForegrounds(
-                train.items, decode=train.decoded, rim=self.augmentation.swap_rim
-            )
+            backgrounds = self._backgrounds(rim=self.augmentation.swap_rim)
         return Augmenter(self.augmentation.transforms(backgrounds=backgrounds))

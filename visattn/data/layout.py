@@ -4,6 +4,7 @@
     ROOT/SPLIT/masks/CLASS/ID.png        where there is one; any picture suffix, or .npy
     ROOT/metadata.csv                    optional: columns split, class, id and any others
 
+Other forms are read too, see `visattn.data.files.forms`.
 Nothing here opens a picture. Names are the same in whichever form their accents are written.
 """
 
@@ -13,12 +14,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from visattn.basics.suggestions import nearest
+from visattn.data.files.forms import (
+    MASK_ENDING,
+    PICTURE_SUFFIXES as PICTURE_SUFFIXES,
+    Form,
+    form_of,
+)
 from visattn.data.files.metadata import read_metadata
 from visattn.data.files.names import same_form, shown
+from visattn.data.files.split_table import SPLITS_FILE, read_splits
 from visattn.data.masks import MaskValues
-
-PICTURE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
-"""Suffixes, in lower case, of the files that count as pictures."""
 
 MASK_SUFFIXES = (*PICTURE_SUFFIXES, ".npy")
 """Suffixes of the files that count as masks."""
@@ -54,7 +59,7 @@ class Item:
 
 
 def split_names(root: Path) -> tuple[str, ...]:
-    """The names of the splits under ``root``, sorted: its folders that hold ``images``.
+    """The names of the splits under ``root``, sorted.
 
     Raises:
         FileNotFoundError: ``root`` is missing, or is no folder, or has no split.
@@ -65,14 +70,14 @@ def split_names(root: Path) -> tuple[str, ...]:
             f"expected a data set's folder at {root}, found {found}; it should hold "
             "SPLIT/images/CLASS/ID.png, such as train/images/cat/001.png"
         )
-    names = tuple(sorted(p.parent.name for p in root.glob("*/images") if p.is_dir()))
-    if not names:
+    form = form_of(root)
+    if form is None:
         inside = sorted(p.name for p in root.iterdir())[:8]
         raise FileNotFoundError(
-            f"no split in {root}: expected folders such as train/images/CLASS/ID.png, "
-            f"found {inside if inside else 'an empty folder'}"
+            f"no split in {root}: expected folders such as train/images/CLASS/ID.png or "
+            f"train/CLASS/ID.png, found {inside if inside else 'an empty folder'}"
         )
-    return names
+    return form.splits
 
 
 def known_split(split: str, *, splits: Sequence[str], root: Path) -> str:
@@ -97,9 +102,10 @@ def class_folders(root: Path, split: str) -> tuple[str, ...]:
     Raises:
         ValueError: There is no such split (the nearest names are given), or it has no class.
     """
-    folder = root / known_split(split, splits=split_names(root), root=root) / "images"
+    form = _form(root, split)
+    folder = form.pictures(split)
     problems: list[str] = []
-    names = tuple(sorted(_folders(folder, problems)))
+    names = tuple(sorted(_class_folders(form, split, problems)))
     raise_problems(problems, where=shown(folder))
     if not names:
         raise ValueError(
@@ -127,8 +133,8 @@ def scan_split(root: Path, split: str, *, class_names: Sequence[str]) -> tuple[I
     problems: list[str] = []
     found: dict[str, dict[str, Path]] = {}
     known = class_folders(root, split)
-    image_root, mask_root = root / split / "images", root / split / "masks"
-    folders = _folders(image_root, problems)
+    form, mask_root = _form(root, split), _form(root, split).masks(split)
+    folders = _class_folders(form, split, problems)
     mask_folders = _folders(mask_root, problems) if mask_root.is_dir() else {}
     masks = {
         name: _by_stem(folder, problems, suffixes=MASK_SUFFIXES)
@@ -142,6 +148,7 @@ def scan_split(root: Path, split: str, *, class_names: Sequence[str]) -> tuple[I
             )
             continue
         pictures = _by_stem(folders[name], problems)
+        _take_masks(pictures, masks.setdefault(name, {}), problems)
         if not pictures:
             problems.append(_why_empty(folders[name]))
             continue
@@ -156,6 +163,8 @@ def scan_split(root: Path, split: str, *, class_names: Sequence[str]) -> tuple[I
         for name, folder in mask_folders.items()
         if masks[name] and name not in known
     )
+    if form.drawn:
+        _keep_split(found, read_splits(root), split, problems, root=root)
     raise_problems(problems, where=f"the split {split!r} of {shown(root)}")
     metadata = read_metadata(
         root / "metadata.csv",
@@ -174,6 +183,62 @@ def scan_split(root: Path, split: str, *, class_names: Sequence[str]) -> tuple[I
         for name, own in found.items()
         for stem, path in sorted(own.items())
     )
+
+
+def _form(root: Path, split: str) -> Form:
+    """The form of a folder that has this split."""
+    known_split(split, splits=split_names(root), root=root)
+    form = form_of(root)
+    if form is None:
+        raise FileNotFoundError(f"no split in {root}")
+    return form
+
+
+def _class_folders(form: Form, split: str, problems: list[str]) -> dict[str, Path]:
+    found = _folders(form.pictures(split), problems)
+    return {name: folder for name, folder in found.items() if form.is_class(folder)}
+
+
+def _take_masks(pictures: dict[str, Path], masks: dict[str, Path], problems: list[str]) -> None:
+    """Move what is the mask beside a picture, ``ID_mask.*``, from the pictures to the masks."""
+    for stem in [stem for stem in pictures if stem.endswith(MASK_ENDING)]:
+        own = stem.removesuffix(MASK_ENDING)
+        if own not in pictures:
+            continue
+        beside = pictures.pop(stem)
+        if own in masks:
+            problems.append(
+                f"{shown(beside)}: a second mask of {shown(pictures[own].name)}, beside "
+                f"{shown(masks[own])}; remove one"
+            )
+        masks[own] = beside
+
+
+def _keep_split(
+    found: dict[str, dict[str, Path]],
+    splits: Mapping[str, set[tuple[str, str]]],
+    split: str,
+    problems: list[str],
+    *,
+    root: Path,
+) -> None:
+    """Keep the pictures of a split that was drawn; those of no split are a problem."""
+    named = set().union(*splits.values())
+    here = {(name, stem) for name, own in found.items() for stem in own}
+    strange = sorted(here - named)
+    if strange:
+        problems.append(
+            f"{shown(root / SPLITS_FILE)} does not say the split of {len(strange)} pictures, such "
+            f"as {'/'.join(strange[0])}; add them, or remove the file to split anew"
+        )
+    gone = sorted(pair for pair in splits[split] if pair[0] in found and pair not in here)
+    if gone:
+        problems.append(
+            f"{shown(root / SPLITS_FILE)} names {len(gone)} pictures that are not there, such as "
+            f"{'/'.join(gone[0])}; remove these lines, or the file to split anew"
+        )
+    for name, own in found.items():
+        found[name] = {stem: path for stem, path in own.items() if (name, stem) in splits[split]}
 
 
 def scan_pictures(folder: Path) -> tuple[Item, ...]:

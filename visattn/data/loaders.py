@@ -1,15 +1,87 @@
-"""Loaders whose order and augmentation depend on the seed and the epoch alone."""
+"""Loaders whose order and augmentation depend on the seed and the epoch alone.
 
-from collections.abc import Hashable, Iterator, Sequence
-from typing import Any, final
+They share their rows among the processes of a training, and one that is stopped within an epoch
+goes on where it was.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar, final
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, DistributedSampler, RandomSampler
+
+from visattn.basics.processes import from_all
+
+Row = TypeVar("Row")
+State = Mapping[str, Any]
+
+
+class SharedSampler(DistributedSampler[Row], ABC):
+    """Deals what an epoch holds among processes: the first to the first, and so on around.
+
+    So the batches of n processes hold together what a single one of n times their size would.
+    Lightning takes it as it is, where it would have its own sampler repeat rows.
+
+    Args:
+        count: How much an epoch holds.
+        even: Whether each process gets as much, what is left over being dropped; else none is.
+        seed: For an order that depends on one.
+        processes: How many there are.
+        process: Which one this is, from 0.
+
+    Raises:
+        ValueError: There is less to deal than there are processes.
+    """
+
+    def __init__(
+        self, count: int, *, even: bool, seed: int = 0, processes: int = 1, process: int = 0
+    ) -> None:
+        if 0 < count < processes:
+            raise ValueError(
+                f"{processes} processes need a picture or a batch each, and a split has {count} in "
+                f"all: take at most {count} processes (--trainer.devices {count}), or more data"
+            )
+        counted: Any = range(count)  # all that is asked is its length
+        super().__init__(counted, num_replicas=processes, rank=process, seed=seed)
+        self.count = count
+        self.num_samples = count // processes if even else len(counted[process::processes])
+        self.skipped = 0
+        self._resumed: tuple[State, int] | None = None
+
+    @abstractmethod
+    def epoch_state(self) -> State:
+        """What the order of the epoch that is being dealt follows from."""
+
+    @abstractmethod
+    def order(self, state: State | None) -> tuple[Sequence[Row], bool]:
+        """What an epoch holds, for all processes together.
+
+        Args:
+            state: An earlier `epoch_state`, if a training that is resumed was within an epoch.
+
+        Returns:
+            The order, and whether it is that of ``state``.
+        """
+
+    def __len__(self) -> int:
+        return self.num_samples
+
+    def __iter__(self) -> Iterator[Row]:
+        (state, rows), self._resumed = self._resumed or (None, 0), None
+        order, same = self.order(state)
+        self.skipped = rows if same else 0
+        own = order[self.rank :: self.num_replicas][: self.num_samples]
+        return iter(own[self.skipped :])
+
+    def resume(self, state: State, *, rows: int) -> None:
+        """Leave out the first ``rows`` of this process in the epoch that ``state`` tells of."""
+        self._resumed = state, rows
 
 
 @final
-class EpochSampler(Sampler[tuple[int, int]]):
+class EpochSampler(SharedSampler[tuple[int, int]]):
     """Rows in a new random order each epoch, each with the epoch's number: (row, epoch).
 
     The order follows from the seed and the epoch, so that training that is resumed at an epoch
@@ -23,6 +95,7 @@ class EpochSampler(Sampler[tuple[int, int]]):
         count: Number of rows.
         seed: Which orders.
         groups: The group of each row, to draw evenly over them.
+        share: Of how many processes this is which, see `SharedSampler`.
 
     Example:
         >>> sampler = EpochSampler(4, seed=0)
@@ -38,30 +111,146 @@ class EpochSampler(Sampler[tuple[int, int]]):
     """
 
     def __init__(
-        self, count: int, *, seed: int = 0, groups: Sequence[Hashable] | None = None
+        self,
+        count: int,
+        *,
+        seed: int = 0,
+        groups: Sequence[Hashable] | None = None,
+        **share: int,
     ) -> None:
-        self.count, self.seed, self.epoch = count, seed, 0
+        super().__init__(count, even=True, seed=seed, **share)
+        self._dealt = 0
         rows: dict[Hashable, list[int]] = {}
         for row, group in enumerate(groups or ()):
             rows.setdefault(group, []).append(row)
         self._groups = list(rows.values())
 
-    def set_epoch(self, epoch: int) -> None:
-        """Make the next iteration that of this epoch."""
-        self.epoch = epoch
+    def epoch_state(self) -> State:
+        """The number of the epoch."""
+        return {"epoch": self._dealt}
 
-    def __len__(self) -> int:
-        return self.count
-
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        epoch = self.epoch
+    def order(self, state: State | None) -> tuple[Sequence[tuple[int, int]], bool]:
+        """Rows, each with the epoch, or with the number of its draw."""
+        epoch = self._dealt = self.epoch
         self.epoch = epoch + 1
+        same = state == self.epoch_state()
         draw = np.random.default_rng([self.seed, epoch])
         if not self._groups:
-            return iter([(int(row), epoch) for row in draw.permutation(self.count)])
+            return [(int(row), epoch) for row in draw.permutation(self.count)], same
         chosen = draw.integers(len(self._groups), size=self.count)
         order = [int(draw.choice(self._groups[group])) for group in chosen]
-        return iter([(row, epoch * self.count + place) for place, row in enumerate(order)])
+        return [(row, epoch * self.count + place) for place, row in enumerate(order)], same
+
+
+@final
+class EveryRow(SharedSampler[Row]):
+    """Every row once, in its order; a process may get one more than another.
+
+    Args:
+        rows: All of them.
+        share: Of how many processes this is which, see `SharedSampler`.
+
+    Example:
+        >>> [list(EveryRow(range(3), processes=2, process=process)) for process in (0, 1)]
+        [[0, 2], [1]]
+    """
+
+    def __init__(self, rows: Sequence[Row], **share: int) -> None:
+        super().__init__(len(rows), even=False, **share)
+        self._rows = rows
+
+    def epoch_state(self) -> State:
+        """Nothing: all epochs are alike."""
+        return {}
+
+    def order(self, state: State | None) -> tuple[Sequence[Row], bool]:
+        """The rows."""
+        return self._rows, False
+
+
+@final
+class DrawnOrder(SharedSampler[Row]):
+    """A new order each epoch, drawn by PyTorch's generator: that of the first process for all.
+
+    Two things are drawn, as a loader of PyTorch's own does: a seed for its workers, and the order.
+
+    Args:
+        count: How much an epoch holds.
+        draw: Gives the order; left out, rows as PyTorch's own sampler draws them.
+        share: Of how many processes this is which, see `SharedSampler`.
+
+    Example:
+        >>> sampler = DrawnOrder(5)
+        >>> first, state = list(sampler), sampler.epoch_state()
+        >>> sampler.resume(state, rows=3)
+        >>> list(sampler) == first[3:]
+        True
+    """
+
+    def __init__(
+        self, count: int, *, draw: Callable[[], Sequence[Row]] | None = None, **share: int
+    ) -> None:
+        super().__init__(count, even=True, **share)
+        rows: Any = RandomSampler(range(count))
+        self._draw = draw or (lambda: list(rows))
+        self._state: State = {}
+
+    def epoch_state(self) -> State:
+        """The generator's state before the order was drawn."""
+        return self._state
+
+    def order(self, state: State | None) -> tuple[Sequence[Row], bool]:
+        """The order; the generator is as it was where it is that of an earlier state."""
+        known = torch.get_rng_state() if state is None else state["random"]
+        known = from_all(known)[0] if self.num_replicas > 1 else known
+        self._state = {"random": known}
+        with torch.random.fork_rng(devices=[]):
+            torch.set_rng_state(known)
+            torch.empty((), dtype=torch.int64).random_()
+            order = self._draw()
+            after = torch.get_rng_state()
+        if state is None:
+            torch.set_rng_state(after)
+        return order, state is not None
+
+
+@final
+class ResumableLoader(DataLoader[Any]):
+    """A loader that goes on within an epoch, at the next batch, when a training is resumed.
+
+    Its sampler is a `SharedSampler`. Nothing is drawn or loaded before the first batch is asked
+    for, so that a resumed training can set its random states before.
+    """
+
+    given = 0
+
+    def __iter__(self) -> Any:
+        self.given = 0
+        for batch in super().__iter__():
+            self.given += 1
+            yield batch
+
+    def state_dict(self) -> dict[str, Any]:
+        """The epoch, and how many of its batches were given; Lightning puts it in a checkpoint."""
+        sampler: Any = self.sampler
+        before = sampler.skipped // (self.batch_size or 1)
+        return {"epoch": sampler.epoch_state(), "batches": before + self.given}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Begin the epoch of ``state`` where it was left."""
+        sampler: Any = self.sampler
+        if state["batches"] < len(self):  # else the next one is to begin
+            sampler.resume(state["epoch"], rows=state["batches"] * (self.batch_size or 1))
+
+
+def share_of(trainer: Any) -> dict[str, int]:
+    """Among how many processes a trainer deals its data, and which one this is.
+
+    Args:
+        trainer: Lightning's; None for none.
+    """
+    found = getattr(trainer, "distributed_sampler_kwargs", None) or {}
+    return {"processes": found.get("num_replicas", 1), "process": found.get("rank", 0)}
 
 
 def training_loader(
@@ -72,27 +261,44 @@ def training_loader(
     workers: int,
     seed: int,
     groups: Sequence[Hashable] | None = None,
+    share: Mapping[str, int] | None = None,
 ) -> DataLoader[Any]:
     """A shuffling loader over ``count`` rows; a last, smaller batch is left out (batch norm).
 
     With fewer rows than a batch holds, all of them are the one batch.
     """
-    return DataLoader(
+    sampler = EpochSampler(count, seed=seed, groups=groups, **(share or {}))
+    return ResumableLoader(
         dataset,
         batch_size=batch_size,
-        sampler=EpochSampler(count, seed=seed, groups=groups),
-        drop_last=count >= batch_size,
+        sampler=sampler,
+        drop_last=len(sampler) >= batch_size,
         **_worker_options(workers),
     )
 
 
-def evaluation_loader(dataset: Dataset[Any], *, batch_size: int, workers: int) -> DataLoader[Any]:
-    """A loader of every row in its order."""
-    return DataLoader(dataset, batch_size=batch_size, shuffle=False, **_worker_options(workers))
+def evaluation_loader(
+    dataset: Dataset[Any],
+    *,
+    batch_size: int,
+    workers: int,
+    share: Mapping[str, int] | None = None,
+    rows: Sequence[tuple[int, int]] | None = None,
+) -> DataLoader[Any]:
+    """A loader of every row in its order, each once, however many processes there are.
+
+    With ``rows``, pairs of a row and the number of its augmentation, of these.
+    """
+    chosen = range(len(dataset)) if rows is None else rows  # type: ignore[arg-type]
+    sampler = EveryRow(chosen, **(share or {}))
+    return DataLoader(dataset, batch_size=batch_size, sampler=sampler, **_worker_options(workers))
 
 
 def _worker_options(workers: int) -> dict[str, Any]:
+    """Those of a loader that draws once from PyTorch's generator, now, and not in every epoch."""
+    drawn = int(torch.empty((), dtype=torch.int64).random_().item())
     return {
+        "generator": torch.Generator().manual_seed(drawn),
         "num_workers": workers,
         "persistent_workers": workers > 0,
         "worker_init_fn": _prepare_worker if workers > 0 else None,

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from visattn.basics.suggestions import nearest
-from visattn.data.picture_paths import Pictures, several
+from visattn.data.files.forms import form_of
+from visattn.data.files.picture_paths import Pictures, several
 
 SUSHI = "sushi"
 """In the place of a folder: scenes that are rendered."""
@@ -51,8 +52,8 @@ def find_source(
             f"expected pictures at {root}, found nothing; they stand in SPLIT/images/CLASS/ID.*, "
             "their masks in SPLIT/masks/CLASS/ID.png"
         )
-    inside = (images.parent.name for images in root.glob("*/images") if images.is_dir())
-    known = sorted(name for name in inside if not name.startswith("."))
+    form = form_of(root)
+    known = [] if form is None else [name for name in form.splits if name[:1] != "."]
     if not known:
         if split is not None:
             raise ValueError(

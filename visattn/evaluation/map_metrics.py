@@ -1,12 +1,13 @@
 """Every metric on every map of a network."""
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from visattn.basics.logits import class_logits
+from visattn.basics.processes import from_shares, is_own
 from visattn.evaluation.scores import MapScores, Score
 from visattn.evaluation.sources import BASELINES, MapsOf, baseline_maps, network_maps
 from visattn.metrics import (
@@ -28,6 +29,7 @@ from visattn.metrics import (
     top_area_iou,
     whole_image_accuracy,
 )
+from visattn.recording.cam import Method
 
 _BOX_THRESHOLDS = 100
 _FAITHFULNESS = ("deletion", "insertion", "drop", "increase", "road")
@@ -39,6 +41,7 @@ def evaluate_maps(
     *,
     maps_of: MapsOf | None = None,
     layer: str | None = None,
+    cams: Sequence[Method] = ("gradcam",),
     tolerance: float = 0,
     steps: int = 10,
     deletion_baseline: Baseline = "zero",
@@ -47,6 +50,7 @@ def evaluate_maps(
     randomised_images: int = 32,
     randomisation_steps: int = 8,
     seed: int = 0,
+    multilabel: bool = False,
     batch_size: int = 64,
 ) -> dict[str, MapScores]:
     """Measure where each map of a network lies, and whether the network depends on it.
@@ -57,12 +61,13 @@ def evaluate_maps(
     beat. PxAP and MaxBoxAcc bring each map to [0, 1] by its own range first.
 
     Args:
-        model: Images to logits, in evaluation mode.
+        model: Images to logits, or to one logit whose sigmoid is yes, in evaluation mode.
         batches: Mappings with ``image`` (N, C, H, W), ``mask`` (N, H, W) or (N, 1, H, W), NaN where
             nothing is known, and ``label`` (N,), over whose classes the pointing game is averaged;
             a loader over `visattn.data.FolderDataset` gives them.
         maps_of: Makes the maps; `network_maps`, the network's own and Grad-CAM, if None.
         layer: Grad-CAM's layer; the last maps before the global pooling if None.
+        cams: Methods of `class_activation` beside each other.
         tolerance: Of the pointing game, in pixels.
         steps: Steps of deletion and insertion.
         deletion_baseline: What stands in the place of a deleted pixel.
@@ -71,6 +76,7 @@ def evaluate_maps(
         randomised_images: How many of the images serve the randomisation test; 0 leaves it out.
         randomisation_steps: In how many steps the layers are randomised.
         seed: Of the random map and of the randomised weights.
+        multilabel: The logits are labels that hold each by itself, not classes.
         batch_size: Images a call of the network.
 
     Returns:
@@ -96,54 +102,61 @@ def evaluate_maps(
         raise ValueError("the network is in training mode: call model.eval() first")
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     generator = torch.Generator().manual_seed(seed)
-    truth: list[dict[str, Tensor]] = []
+    measured: dict[int, tuple[dict[str, Tensor], dict[str, dict[str, Tensor]]]] = {}
     kept: list[tuple[Tensor, Tensor]] = []
-    gathered: dict[str, list[dict[str, Tensor]]] = defaultdict(list)
-    for batch in batches:
+    for place, batch in enumerate(batches):
         images = torch.as_tensor(batch["image"]).to(device)
         with torch.no_grad():
-            classes = torch.cat([model(part).argmax(1) for part in images.split(batch_size)])
-        maps_of = maps_of or network_maps(model, images, layer=layer)
+            logits = [class_logits(model(part)) for part in images.split(batch_size)]
+            classes = torch.cat(logits).argmax(1)
+        maps_of = maps_of or network_maps(model, images, layer=layer, cams=cams)
         size = (images.shape[2], images.shape[3])
-        found = {
-            **_resized(maps_of(model, images, classes), size),
-            **baseline_maps(len(images), size=size, generator=generator),
-        }
+        baselines = baseline_maps(len(images), size=size, generator=generator)
+        left = randomised_images - sum(len(held) for held, _ in kept)
+        if left > 0:
+            kept.append((images[:left], classes[:left]))
+        if not is_own(place):  # another process measures it
+            continue
+        found = {**_resized(maps_of(model, images, classes), size), **baselines}
         mask = torch.as_tensor(batch["mask"]).cpu()
         mask = mask[:, 0] if mask.ndim == 4 else mask
-        truth.append({"masks": mask, "labels": torch.as_tensor(batch["label"]).cpu()})
-        options: dict[str, Any] = {"classes": classes, "batch_size": batch_size}
+        truth = {"masks": mask, "labels": torch.as_tensor(batch["label"]).cpu()}
+        values: dict[str, dict[str, Tensor]] = {}
+        options: dict[str, Any] = {
+            "classes": classes,
+            "multilabel": multilabel,
+            "batch_size": batch_size,
+        }
         path: dict[str, Any] = {**options, "step": -(-size[0] * size[1] // steps)}
         for name, maps in found.items():
             given = (model, images, maps)
             shown = masked_confidence(*given, **options)
-            gathered[name].append(
-                {
-                    **_places(maps.cpu(), mask, tolerance=tolerance),
-                    "deletion": deletion(*given, baseline=deletion_baseline, **path).area,
-                    "insertion": insertion(*given, baseline=insertion_baseline, **path).area,
-                    "drop": shown.drop,
-                    "increase": shown.increase,
-                    "road": road(*given, shares=shares, seed=seed, **options).combined,
-                }
-            )
-        left = randomised_images - sum(len(held) for held, _ in kept)
-        if left > 0:
-            kept.append((images[:left], classes[:left]))
+            values[name] = {
+                **_places(maps.cpu(), mask, tolerance=tolerance),
+                "deletion": deletion(*given, baseline=deletion_baseline, **path).area,
+                "insertion": insertion(*given, baseline=insertion_baseline, **path).area,
+                "drop": shown.drop,
+                "increase": shown.increase,
+                "road": road(*given, shares=shares, seed=seed, **options).combined,
+            }
+            values[name] = {metric: each.cpu() for metric, each in values[name].items()}
+        measured[place] = truth, values
     if maps_of is None:
         raise ValueError("there is no image to evaluate on")
     tests: dict[str, dict[float, Score]] = {}
     if kept:
         tests = _randomised(model, maps_of, kept, steps=randomisation_steps, seed=seed)
-    true = _joined(truth)
-    measured = {name: _joined(parts) for name, parts in gathered.items()}
+    everywhere = {place: part for found in from_shares(measured) for place, part in found.items()}
+    parts = [everywhere[place] for place in sorted(everywhere)]
+    true = _joined([truth for truth, _ in parts])
+    by_map = {name: _joined([values[name] for _, values in parts]) for name in parts[0][1]}
     return {
         name: MapScores(
             localisation=_localisation(values, **true),
             faithfulness={metric: Score.mean(values[metric]) for metric in _FAITHFULNESS},
             randomisation=tests.get(name, {}),
         )
-        for name, values in measured.items()
+        for name, values in by_map.items()
     }
 
 

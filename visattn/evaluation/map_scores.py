@@ -1,6 +1,7 @@
 """Measure the maps of a trained network: what ``visattn evaluate-maps`` does."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -11,6 +12,7 @@ from rich.progress import track
 from torch.utils.data import DataLoader, Subset
 
 from visattn.basics.files import write_whole
+from visattn.basics.processes import leads
 from visattn.data.folders import FolderDataset
 from visattn.data.preparation import learned_mask_values, preparation, preparation_line
 from visattn.data.sources import SUSHI, check_scenes, find_source
@@ -19,6 +21,7 @@ from visattn.evaluation.score_tables import left_out, score_tables
 from visattn.evaluation.scores import MapScores
 from visattn.metrics import Baseline
 from visattn.networks.loading import load_classifier
+from visattn.recording.cam import Method
 
 _BATCH = 10
 
@@ -30,6 +33,7 @@ def measure_maps(
     split: str | None = None,
     limit: int = 100,
     layer: str | None = None,
+    cams: Sequence[Method] = ("gradcam",),
     size: int | None = None,
     tolerance: float = 0,
     steps: int = 10,
@@ -89,10 +93,10 @@ def measure_maps(
     dataset.check(rows)
     loader = DataLoader(Subset(dataset, rows), batch_size=_BATCH)
     network.to("cuda" if torch.cuda.is_available() else "cpu")
-    console = Console(highlight=False)
+    console = Console(highlight=False, quiet=not leads())
     console.print(preparation_line(facts, prepared), soft_wrap=True, markup=False)
     baselines = ("deletion_baseline", "insertion_baseline")
-    options = {name: given[name] for name in ("tolerance", "steps", *baselines, "seed")}
+    options = {name: given[name] for name in ("cams", "tolerance", "steps", *baselines, "seed")}
     batches = track(loader, description="Measuring", console=console, transient=True)
     found = evaluate_maps(network, batches, layer=layer, **options)
     for table in score_tables(
@@ -105,7 +109,7 @@ def measure_maps(
         console.print()
     for sentence in left_out(found):
         console.print(sentence, soft_wrap=True, markup=False)
-    if out is not None:
+    if out is not None and leads():
         settings = {
             "model": str(model),
             "data": str(dataset.root),

@@ -1,6 +1,6 @@
 """The maps to judge: those of the network, and two that look at no image."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 import torch
@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from visattn.metrics import resize_saliency
 from visattn.recording import find_taps, record
-from visattn.recording.cam import cam_layer, grad_cam
+from visattn.recording.activation.methods import TITLES
+from visattn.recording.cam import Method, cam_layer, class_activation
 
 MapsOf = Callable[[nn.Module, Tensor, Tensor], Mapping[str, Tensor]]
 """From a network, images (N, C, H, W) and classes (N,) to maps (N, h, w) by name."""
@@ -19,7 +20,13 @@ _FINE = 7
 _CENTRE_WIDTH = 0.25
 
 
-def network_maps(model: nn.Module, images: Tensor, *, layer: str | None = None) -> MapsOf:
+def network_maps(
+    model: nn.Module,
+    images: Tensor,
+    *,
+    layer: str | None = None,
+    cams: Sequence[Method] = ("gradcam",),
+) -> MapsOf:
     """What makes a network's own maps: each site that says something of places, and Grad-CAM.
 
     Args:
@@ -27,10 +34,11 @@ def network_maps(model: nn.Module, images: Tensor, *, layer: str | None = None) 
         images: Images as those to come, to find Grad-CAM's layers.
         layer: Grad-CAM's layer. If None, the last maps before the global pooling; and, where these
             have fewer than 7 places a side, as for small images, the last that have as many, too.
+        cams: Methods of `class_activation`.
 
     Returns:
         A function of a network, images and classes, which gives maps by name: what every site says
-        of places (`Recording.heats`), and ``"Grad-CAM, LAYER"``.
+        of places (`Recording.heats`), and ``"Grad-CAM, LAYER"`` or another method's.
 
     Raises:
         KeyError: If there is no such layer.
@@ -38,7 +46,7 @@ def network_maps(model: nn.Module, images: Tensor, *, layer: str | None = None) 
     """
     layers = _cam_layers(model, images) if layer is None else [layer]
     for chosen in layers:
-        grad_cam(model, images[:1], layer=chosen)  # an error now, not after the first batch
+        class_activation(model, images[:1], layer=chosen)  # an error now, not after a first batch
 
     def maps_of(network: nn.Module, batch: Tensor, classes: Tensor) -> dict[str, Tensor]:
         found = {}
@@ -47,7 +55,10 @@ def network_maps(model: nn.Module, images: Tensor, *, layer: str | None = None) 
                 network(batch)
             found = {name: heat.float() for name, heat in maps.heats().items()}
         for chosen in layers:
-            found[f"Grad-CAM, {chosen}"] = grad_cam(network, batch, layer=chosen, classes=classes)
+            for cam in cams:
+                found[f"{TITLES[cam]}, {chosen}"] = class_activation(
+                    network, batch, method=cam, layer=chosen, target=classes
+                )
         return found
 
     return maps_of

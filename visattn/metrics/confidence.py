@@ -46,6 +46,7 @@ def masked_confidence(
     classes: Tensor | None = None,
     baseline: Baseline | Tensor = "zero",
     normalise: Literal["image", "none"] = "image",
+    multilabel: bool = False,
     batch_size: int = 64,
 ) -> MaskedConfidence:
     r"""Show the model the image times its map, and compare the class's probability.
@@ -68,7 +69,7 @@ def masked_confidence(
         >>> masked_confidence(model, image, torch.tensor([[[0.0, 1.0]]])).drop
         tensor([0.4323], dtype=torch.float64)
     """
-    probe = Probe(model, images, saliency, batch_size=batch_size)
+    probe = Probe(model, images, saliency, batch_size=batch_size, multilabel=multilabel)
     images, maps = probe.images, probe.maps
     other = baseline_images(images, baseline)
     flat = torch.zeros(len(maps), dtype=torch.bool)

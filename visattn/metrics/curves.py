@@ -46,6 +46,7 @@ def deletion(
     classes: Tensor | None = None,
     baseline: Baseline | Tensor = "zero",
     step: int | None = None,
+    multilabel: bool = False,
     batch_size: int = 64,
 ) -> Curve:
     r"""Replace pixels by a baseline in falling order of the map, and follow the class.
@@ -60,13 +61,17 @@ def deletion(
     as equally wide.
 
     Args:
-        model: Images (N, C, H, W) to logits (N, K); a module must be in evaluation mode.
+        model: Images (N, C, H, W) to logits (N, K), or to one logit (N, 1) or (N,) of a binary
+            classifier, whose classes are 0 and 1 by its sigmoid; a module must be in evaluation
+            mode.
         images: Images (N, C, H, W) as the model takes them.
         saliency: Maps (N, H, W) or (N, 1, H, W) of the images' size, finite; only their order
             matters.
         classes: Classes (N,) to follow; those that the model predicts if None.
         baseline: ``"zero"``, ``"mean"``, ``"blur"`` or images; see ``baseline_images``.
         step: Pixels a step; 1/32 of the image if None.
+        multilabel: The logits are labels that hold each by itself: the probability is the sigmoid
+            of the label's logit, and without ``classes`` the likeliest label is followed.
         batch_size: Images a call of the model.
 
     Returns:
@@ -83,7 +88,7 @@ def deletion(
         >>> [round(deletion(model, images, m, step=1).area.item(), 3) for m in (right, wrong)]
         [0.621, 0.862]
     """
-    probe = Probe(model, images, saliency, batch_size=batch_size)
+    probe = Probe(model, images, saliency, batch_size=batch_size, multilabel=multilabel)
     return _curve(probe, "deletion", classes=classes, baseline=baseline, step=step)
 
 
@@ -95,6 +100,7 @@ def insertion(
     classes: Tensor | None = None,
     baseline: Baseline | Tensor = "blur",
     step: int | None = None,
+    multilabel: bool = False,
     batch_size: int = 64,
 ) -> Curve:
     """Reveal pixels on a baseline in falling order of the map, and follow the class.
@@ -102,7 +108,7 @@ def insertion(
     A high area says that the pixels which the map marks are enough for the class. All else,
     arguments, result and errors, as in ``deletion``.
     """
-    probe = Probe(model, images, saliency, batch_size=batch_size)
+    probe = Probe(model, images, saliency, batch_size=batch_size, multilabel=multilabel)
     return _curve(probe, "insertion", classes=classes, baseline=baseline, step=step)
 
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from visattn.basics.logits import class_probabilities
 from visattn.metrics.inputs import check_finite, check_size, read_maps
 
 Model = Callable[[Tensor], Tensor]
@@ -24,7 +25,15 @@ class Probe:
         maps: The maps (N, H, W) on the images' device, detached.
     """
 
-    def __init__(self, model: Model, images: Tensor, saliency: Tensor, *, batch_size: int) -> None:
+    def __init__(
+        self,
+        model: Model,
+        images: Tensor,
+        saliency: Tensor,
+        *,
+        batch_size: int,
+        multilabel: bool = False,
+    ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, not {batch_size}")
         if isinstance(model, nn.Module) and model.training:
@@ -49,7 +58,7 @@ class Probe:
         check_finite(maps, what="saliency")
         self.images = images.detach()
         self.maps = maps
-        self._model, self._batch_size = model, batch_size
+        self._model, self._batch_size, self._multilabel = model, batch_size, multilabel
 
     def whole(self, classes: Tensor | None) -> tuple[Tensor, Tensor]:
         """The classes (N,) by which images are judged, and their probabilities on the whole images.
@@ -70,7 +79,7 @@ class Probe:
         if not len(self.images):
             return torch.zeros(0, dtype=torch.long), torch.zeros(0, dtype=torch.float64)
         parts = self.images.split(self._batch_size)
-        shares = torch.cat([_softmax(self._model, part) for part in parts])
+        shares = torch.cat([self._answer(part) for part in parts])
         if classes is None:
             classes = shares.argmax(1)
         elif int(classes.min()) < 0 or int(classes.max()) >= shares.shape[1]:
@@ -92,9 +101,26 @@ class Probe:
         found = [torch.zeros(0, dtype=torch.float64)]
         for chosen in pairs.split(self._batch_size):
             if len(chosen):
-                shares = _softmax(self._model, build(chosen))
+                shares = self._answer(build(chosen))
                 found.append(shares.gather(1, classes[chosen[:, :1]])[:, 0])
         return torch.cat(found).view(len(classes), variants)
+
+    def _answer(self, images: Tensor) -> Tensor:
+        """Probabilities (n, K) in double precision, on the CPU."""
+        count = len(images)
+        with torch.inference_mode():
+            logits = self._model(images)
+            single = isinstance(logits, Tensor) and logits.shape in ((count,), (count, 1))
+            if not single and not (
+                isinstance(logits, Tensor) and logits.ndim == 2 and len(logits) == count
+            ):
+                came = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+                raise ValueError(
+                    f"the model must return logits ({count}, classes) for {count} images, or one "
+                    f"logit an image; it returned {came}"
+                )
+            shares = class_probabilities(logits, multilabel=self._multilabel).cpu().double()
+        return shares.clone()
 
 
 def baseline_images(images: Tensor, baseline: Baseline | Tensor) -> Tensor:
@@ -148,19 +174,6 @@ def falling_order(maps: Tensor) -> Tensor:
     order = maps.flatten(1).argsort(dim=1, descending=True, stable=True)
     places = torch.arange(order.shape[1], device=order.device).expand_as(order)
     return torch.empty_like(order).scatter_(1, order, places)
-
-
-def _softmax(model: Model, images: Tensor) -> Tensor:
-    with torch.inference_mode():
-        logits = model(images)
-        if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(images):
-            came = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-            raise ValueError(
-                f"the model must return logits ({len(images)}, classes) for {len(images)} images; "
-                f"it returned {came}"
-            )
-        shares = logits.float().softmax(1).cpu().double()
-    return shares.clone()
 
 
 def _blurred(images: Tensor, *, deviation: float) -> Tensor:

@@ -50,6 +50,7 @@ def road(
     shares: Sequence[float] = ROAD_SHARES,
     noise: float = 0.01,
     seed: int = 0,
+    multilabel: bool = False,
     batch_size: int = 64,
 ) -> Road:
     r"""Remove the highest and the lowest pixels of a map, and compare the class's probability.
@@ -73,7 +74,7 @@ def road(
         >>> road(model, image, right, shares=[0.34], noise=0).combined
         tensor([0.1904], dtype=torch.float64)
     """
-    probe = Probe(model, images, saliency, batch_size=batch_size)
+    probe = Probe(model, images, saliency, batch_size=batch_size, multilabel=multilabel)
     images, maps = probe.images, probe.maps
     if not shares or not all(0 < share < 1 for share in shares):
         raise ValueError(f"shares must be at least one, each in (0, 1), not {list(shares)}")

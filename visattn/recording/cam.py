@@ -1,22 +1,138 @@
-"""Grad-CAM: where a CNN finds a class, the yardstick to hold any attention map against.
+"""Class activation: where a network finds a class, the yardstick to hold any attention map against.
 
-Selvaraju et al., "Grad-CAM: visual explanations from deep networks via gradient-based
-localization", 2017, arXiv:1610.02391.
+Grad-CAM is that of Selvaraju et al., "Grad-CAM: visual explanations from deep networks via
+gradient-based localization", 2017, arXiv:1610.02391.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from visattn.basics.hooks import hooked, uncompiled
-from visattn.basics.modes import evaluating
-from visattn.basics.suggestions import did_you_mean
+from visattn.basics.suggestions import nearest
+from visattn.recording.activation.inputs import Inputs, detached, images_of
+from visattn.recording.activation.layers import (
+    Layer,
+    chosen_layer,
+    first_of,
+    grids_before,
+    maps_and_outputs,
+    named_layer,
+    reshape_of,
+    slopes_at,
+    undisturbed,
+)
+from visattn.recording.activation.methods import BY_SLOPES, TITLES, eigen_cam_map
+from visattn.recording.activation.score_cam import score_cam_map
+from visattn.recording.targets import Classes, Target, answered_logits, class_score
 
-_PASSED_OVER = (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, nn.Identity)
+Method = Literal["gradcam", "gradcam++", "layercam", "hirescam", "eigencam", "scorecam"]
+
+
+def class_activation(
+    model: nn.Module,
+    images: Inputs,
+    *,
+    method: Method = "gradcam",
+    layer: str | nn.Module | None = None,
+    target: Classes | Target | None = None,
+    reshape: Callable[[Tensor], Tensor] | None = None,
+    size: tuple[int, int] | None = None,
+    batch_size: int = 32,
+) -> Tensor:
+    r"""Class activation maps of any network that keeps places: a CNN, a Swin, a ViT, a detector.
+
+    With a layer's maps :math:`A_k`, the target's score :math:`Y` and its slopes
+    :math:`g_k = \partial Y / \partial A_k`, each followed by a ReLU:
+
+    - ``"gradcam"``: :math:`\sum_k \overline{g_k} A_k`, the slopes' mean over places
+      (Selvaraju et al., 2017, arXiv:1610.02391);
+    - ``"gradcam++"``: weights from rising slopes (Chattopadhay et al., 2018, arXiv:1710.11063);
+    - ``"layercam"``: :math:`\sum_k \mathrm{ReLU}(g_k) A_k`
+      (Jiang et al., 2021, doi:10.1109/TIP.2021.3089943);
+    - ``"hirescam"``: :math:`\sum_k g_k A_k` (Draelos & Carin, 2020, arXiv:2011.08891);
+    - ``"eigencam"``: the first principal component, of no class
+      (Muhammad & Yeasin, 2020, arXiv:2008.00299);
+    - ``"scorecam"``: weights from the scores of the image behind each channel, one call an image
+      and channel (Wang et al., 2020, arXiv:1910.01279).
+
+    The values are raw: not brought to [0, 1], since their size says how much there is of the class.
+    A map of zeros says that nothing speaks for it.
+
+    The model runs in evaluation mode and gets its own modes back. No hook and no gradient is left,
+    and neither frozen parameters nor ``torch.no_grad``, inside of the model or outside, matter. A
+    compiled model runs uncompiled.
+
+    Args:
+        model: Any network; images to logits (N, K), to one logit (N, 1) or (N,) that says yes, or,
+            with a target function, to anything.
+        images: Images (N, C, H, W) as the model takes them. A model of several inputs gets a tuple,
+            or a mapping by name; the first images among them are looked at.
+        method: One of the above.
+        layer: Whose maps to weigh: a module of the model or its name, such as ``"layer4"``; of a
+            layer that runs several times the last counts, or the one that is named, as in
+            ``"backbone, call 1"``. If None, `cam_layer` chooses.
+        target: One class for all images or one an image (N,); the predicted ones if None (of a
+            single logit, class 1 where it is above 0, else class 0). Or a function of the model's
+            output that gives a score an image (N,), such as those of `visattn.recording.targets`
+            for labels, regression, segmentation and detection.
+        reshape: From the layer's output to maps (N, C, h, w), if its layout isn't seen by itself:
+            (N, C, h, w), (N, h, w, C), or tokens (N, T, C) that end with the patches of the grid.
+        size: Height and width to which the maps are brought, bilinear, for instance
+            ``images.shape[-2:]``; the layer's own if None.
+        batch_size: Images a call of the model, for Score-CAM.
+
+    Returns:
+        Maps (N, h, w) of the layer's size, or of ``size``; single precision, at least 0.
+
+    Raises:
+        KeyError: If the model has no layer of that name; the nearest names are in the message.
+        TypeError: If an argument or the layer's output is of another type.
+        ValueError: If shapes or classes don't fit, nothing tells how the layer's output is laid
+            out, or the score doesn't depend on it.
+
+    Example:
+        >>> import timm, torch
+        >>> model = timm.create_model("test_vit", num_classes=10)
+        >>> class_activation(model, torch.randn(2, 3, 160, 160), method="layercam").shape
+        torch.Size([2, 10, 10])
+    """
+    if method not in TITLES:
+        raise ValueError(f"unknown method {method!r}{nearest(method, names=list(TITLES))}")
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, not {batch_size}")
+    pixels = images_of(images)
+    asked = class_score(target) if target is not None and not callable(target) else target
+    with undisturbed(model):
+        inputs = detached(images)
+        if layer is None:
+            found = _default(model, inputs, target=asked if callable(target) else None, least=1)
+        else:
+            found = named_layer(model, layer)
+        maps, outputs = maps_and_outputs(model, inputs, found)
+        if asked is None:
+            asked = class_score(answered_logits(outputs).detach().argmax(1))
+        scores = _checked(asked(outputs), count=len(pixels))
+        reading = reshape or found.reshape or _reading(model, inputs, found, maps)
+        planes = _planes(reading(maps.detach()), found, count=len(pixels)).float()
+        if method == "scorecam":
+            kept = asked
+            said = score_cam_map(
+                planes,
+                model=model,
+                inputs=inputs,
+                score=lambda outputs: _checked(kept(outputs), count=len(pixels)),
+                batch_size=batch_size,
+            )
+        elif method == "eigencam":
+            said = eigen_cam_map(planes)
+        else:
+            said = BY_SLOPES[method](planes, _slopes(scores, maps, found, reading))
+        weighed = F.relu(said)
+        if size is not None:
+            weighed = F.interpolate(weighed[:, None], size=tuple(size), mode="bilinear")[:, 0]
+    return weighed
 
 
 def grad_cam(
@@ -27,210 +143,122 @@ def grad_cam(
     classes: int | Sequence[int] | Tensor | None = None,
     size: tuple[int, int] | None = None,
 ) -> Tensor:
-    r"""Grad-CAM of a class at a layer.
+    r"""Grad-CAM of a class at a layer: `class_activation` by its best-known method.
 
     .. math:: \mathrm{ReLU}\Big(\sum_k w_k A_k\Big), \quad
         w_k = \frac{1}{H W} \sum_{y, x} \frac{\partial Y_c}{\partial A_k(y, x)}
 
-    with the layer's maps :math:`A_k` and the logit :math:`Y_c`. The values are raw: not brought to
-    [0, 1], since their size says how much there is of the class. A map of zeros says that nothing
-    speaks for it.
-
-    The model runs in evaluation mode and gets its own modes back. No hook and no gradient is left,
-    and neither frozen parameters nor ``torch.inference_mode`` outside matter. A compiled model runs
-    uncompiled. Of a layer that runs several times the last time counts.
-
-    Args:
-        model: Images (N, C, H, W) to logits (N, K); any CNN, wrapped or not.
-        images: Images (N, C, H, W) as the model takes them.
-        layer: Whose maps to weigh: a module of the model or its name, such as ``"layer4"``. If
-            None, `cam_layer` chooses: the last maps before the global pooling.
-        classes: One class for all images or one an image (N,); those that the model predicts if
-            None.
-        size: Height and width to which the maps are brought, bilinear, for instance
-            ``images.shape[-2:]``; the layer's own if None.
+    with the layer's maps :math:`A_k` and the logit :math:`Y_c`. Arguments, values and errors are
+    those of `class_activation`, with ``classes`` for its ``target``.
 
     Returns:
         Maps (N, h, w) of the layer's size, or of ``size``; single precision, at least 0.
 
-    Raises:
-        KeyError: If the model has no layer of that name; the nearest names are in the message.
-        TypeError: If an argument or the layer's output is of another type.
-        ValueError: If shapes or classes don't fit, the layer gives no maps, or the logits don't
-            depend on them.
-
     Example:
-        >>> import torchvision
+        >>> import torch, torchvision
         >>> model = torchvision.models.resnet18(num_classes=10)
         >>> maps = grad_cam(model, torch.randn(2, 3, 64, 96))
         >>> maps.shape, bool((maps >= 0).all())
         (torch.Size([2, 2, 3]), True)
     """
-    _check_images(images)
-    target = _module(model, cam_layer(model, images) if layer is None else layer)
-    with _undisturbed(model):
-        # A tensor of inference mode cannot be saved for a gradient; its copy can.
-        plain = images.detach().clone() if images.is_inference() else images.detach()
-        maps, logits = _forward(model, plain, target)
-        chosen = _classes(classes, logits)
-        score = logits.gather(1, chosen[:, None]).sum()
-        slopes = _slopes(score, maps)
-        if slopes is None:
-            raise ValueError(
-                f"the logits don't depend on {_name(model, target)}, or are computed without "
-                "gradients: name another layer"
-            )
-        weights = slopes.float().mean((2, 3), keepdim=True)
-        found = F.relu((weights * maps.detach().float()).sum(1))
-        if size is not None:
-            found = F.interpolate(found[:, None], size=tuple(size), mode="bilinear")[:, 0]
-    return found
+    return class_activation(model, images, layer=layer, target=classes, size=size)
 
 
-def cam_layer(model: nn.Module, images: Tensor, *, least: int = 1) -> str:
-    """The layer at which Grad-CAM is taken unless told otherwise.
+def cam_layer(
+    model: nn.Module, images: Inputs, *, target: Target | None = None, least: int = 1
+) -> str:
+    """The layer at which class activation is taken unless told otherwise.
 
-    It is the last module whose output is a map (N, C, H, W) of more than one place, in the order in
-    which modules finish, on which the logits depend: in a ResNet the last stage. An adaptive
-    pooling, such as VGG's to 7 x 7, and an ``nn.Identity`` are passed over.
+    It is the last module, in the order in which they finish, whose output has more than one place
+    and through which all that the logits see of the images has passed: in a ResNet the last stage
+    of more than one place, and no map inside of a residual block. The output may be (N, C, H, W),
+    (N, H, W, C), or tokens (N, T, C) of a grid; a ViT that answers from its class token is taken
+    before its last block, the last whose patches are read. An adaptive pooling, such as VGG's to
+    7 x 7, and an ``nn.Identity`` are passed over, and so are the maps that are a segmentation's
+    answer.
 
     Args:
-        model: Images (N, C, H, W) to logits (N, K).
-        images: Images (N, C, H, W); the first one is looked at.
+        model: Images to logits, or to whatever ``target`` takes.
+        images: As for `class_activation`; without a target function the first one is looked at.
+        target: A target function of `class_activation`; all logits if None.
         least: Places that the map must have along its shorter side: 7 asks for a finer one where
             small images leave only 2 x 2 places at the last stage.
 
     Returns:
-        The module's name.
+        The module's name, with ``", call 2"`` behind it if that call isn't its last.
 
     Raises:
         TypeError: If ``images`` is no tensor of floating point.
         ValueError: If no module gives such a map.
 
     Example:
-        >>> import torchvision
+        >>> import torch, torchvision
         >>> cam_layer(torchvision.models.resnet18(), torch.randn(1, 3, 64, 64))
         'layer4'
     """
-    _check_images(images)
-    finished: list[nn.Module] = []
-
-    def note(module: nn.Module, inputs: Any, output: Any) -> None:
-        if isinstance(output, Tensor) and output.ndim == 4:
-            height, width = output.shape[2:]
-            if height * width > 1 and min(height, width) >= least:
-                finished.append(module)
-
-    with _undisturbed(model):
-        image = images[:1].detach().clone()
-        names = {module: name for name, module in model.named_modules() if name}
-        watched = [module for module in names if not isinstance(module, _PASSED_OVER)]
-        with hooked((module, note) for module in watched), torch.no_grad():
-            model(image)
-        for module in dict.fromkeys(reversed(finished)):
-            maps, logits = _forward(model, image, module)
-            if _slopes(logits.sum(), maps) is not None:
-                return names[module]
-    places = f"at least {least} places a side" if least > 1 else "more than one place"
-    raise ValueError(
-        f"no module of {type(model).__name__} gives maps (N, C, H, W) of {places}, on which the "
-        f"logits depend, for images of {images.shape[2]} x {images.shape[3]} pixels; Grad-CAM "
-        "needs a CNN, or larger images"
-    )
+    images_of(images)
+    with undisturbed(model):
+        return _default(model, detached(images), target=target, least=least).title
 
 
-def _forward(model: nn.Module, images: Tensor, layer: nn.Module) -> tuple[Tensor, Tensor]:
-    """The layer's maps as a leaf, and the logits that follow from them.
-
-    The graph begins at the layer: what lies before it is computed without one.
-    """
-    found: list[Tensor] = []
-
-    def begin(module: nn.Module, inputs: Any, output: Any) -> Tensor:
-        if not isinstance(output, Tensor):
-            raise TypeError(
-                f"{_name(model, layer)} returns {type(output).__name__}; Grad-CAM needs a layer "
-                "that returns a map (N, C, H, W)"
-            )
-        if output.ndim != 4:
-            raise ValueError(
-                f"{_name(model, layer)} gives {tuple(output.shape)}; Grad-CAM needs a layer that "
-                "gives maps (N, C, H, W)"
-            )
-        torch.set_grad_enabled(True)
-        leaf = output.detach().requires_grad_()
-        found[:] = [leaf]
-        return leaf.clone()  # may be changed in place by what follows
-
-    with hooked([(layer, begin)]), torch.no_grad():
-        logits = model(images)
-    if not found:
-        raise ValueError(f"{_name(model, layer)} doesn't run when the model does")
-    if not isinstance(logits, Tensor) or logits.ndim != 2:
-        came = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        raise ValueError(f"the model must return logits (N, K), it returned {came}")
-    return found[0], logits
+def _default(model: nn.Module, inputs: Inputs, *, target: Target | None, least: int) -> Layer:
+    if target is None:
+        inputs = first_of(inputs)
+        return chosen_layer(model, inputs, score=_predicted, least=least)
+    return chosen_layer(model, inputs, score=target, least=least)
 
 
-def _slopes(score: Tensor, maps: Tensor) -> Tensor | None:
-    """The gradient of the score, None where it doesn't depend on the maps."""
-    if not score.requires_grad:
-        return None
-    return torch.autograd.grad(score, maps, allow_unused=True)[0]
+def _predicted(outputs: Any) -> Tensor:
+    return answered_logits(outputs).max(1).values
 
 
-@contextmanager
-def _undisturbed(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode, gradients possible, nothing compiled; all as before at the end."""
-    with uncompiled(), torch.inference_mode(False), torch.enable_grad(), evaluating(model):
-        yield
-
-
-def _module(model: nn.Module, layer: str | nn.Module) -> nn.Module:
-    names = {name: module for name, module in model.named_modules() if name}
-    if isinstance(layer, nn.Module):
-        if any(module is layer for module in names.values()):
-            return layer
-        raise ValueError(f"the layer, a {type(layer).__name__}, is no part of the model")
-    if not isinstance(layer, str):
-        raise TypeError(f"layer must be a name or a module, not {type(layer).__name__}")
-    if layer in names:
-        return names[layer]
-    hint = did_you_mean(layer, names=names)
-    top = ", ".join(name for name, _ in model.named_children())
-    raise KeyError(f"{type(model).__name__} has no layer {layer!r}.{hint} At the top are {top}.")
-
-
-def _classes(classes: int | Sequence[int] | Tensor | None, logits: Tensor) -> Tensor:
-    count, known = logits.shape
-    if classes is None:
-        return logits.detach().argmax(1)
-    chosen = torch.as_tensor(classes, device=logits.device).detach()
-    if chosen.dtype.is_floating_point or chosen.dtype.is_complex or chosen.dtype == torch.bool:
-        raise TypeError(f"classes must be integers, not {chosen.dtype}")
-    if chosen.shape not in ((), (count,)):
+def _reading(
+    model: nn.Module, inputs: Inputs, layer: Layer, maps: Tensor
+) -> Callable[[Tensor], Tensor]:
+    """How the output of a named layer is laid out."""
+    grids = grids_before(model, inputs, layer) if maps.ndim == 3 else ()
+    found = None
+    if len(maps) == len(images_of(inputs)):
+        found = reshape_of(model, inputs, layer, tuple(maps.shape), grids)
+    if found is None:
         raise ValueError(
-            f"classes must be one class or one an image ({count},), not {tuple(chosen.shape)}"
+            f"{layer.title!r} gives {tuple(maps.shape)} for images "
+            f"{tuple(images_of(inputs).shape)}; Grad-CAM needs a layer that gives maps (N, C, H, W)"
+            " or (N, H, W, C), or tokens (N, T, C) of a grid of patches. If it does, say how to"
+            " bring its output to (N, C, H, W) by reshape"
         )
-    chosen = chosen.long().expand(count).clone()
-    if count and not 0 <= int(chosen.min()) <= int(chosen.max()) < known:
+    return found
+
+
+def _planes(planes: Tensor, layer: Layer, *, count: int) -> Tensor:
+    if planes.ndim != 4 or len(planes) != count:
         raise ValueError(
-            f"the model has the classes 0 to {known - 1}; classes go from {int(chosen.min())} to "
-            f"{int(chosen.max())}"
+            f"reshape must bring the output of {layer.title!r} to maps ({count}, C, h, w), not "
+            f"{tuple(planes.shape)}"
         )
-    return chosen
+    return planes
 
 
-def _check_images(images: Tensor) -> None:
-    if not isinstance(images, Tensor) or not images.dtype.is_floating_point:
-        kind = images.dtype if isinstance(images, Tensor) else type(images).__name__
-        raise TypeError(f"images must be a tensor of floating point, not {kind}")
-    if images.ndim != 4 or images.numel() == 0:
-        hint = "; images[None] makes a batch of one" if images.ndim == 3 else ""
+def _slopes(
+    scores: Tensor, maps: Tensor, layer: Layer, reading: Callable[[Tensor], Tensor]
+) -> Tensor:
+    slopes = slopes_at(scores.sum(), maps)
+    if slopes is None:
         raise ValueError(
-            f"images must be (N, C, H, W), at least one, not {tuple(images.shape)}{hint}"
+            f"the logits don't depend on {layer.title!r}, or are computed without gradients: name "
+            "another layer"
         )
+    found = reading(slopes)
+    if slopes.any() and not found.any():
+        raise ValueError(
+            f"the logits read no place of {layer.title!r}, only a token beside them, such as the "
+            "class token: name a layer before, or none"
+        )
+    return found.float()
 
 
-def _name(model: nn.Module, layer: nn.Module) -> str:
-    return next(repr(name) for name, module in model.named_modules() if module is layer)
+def _checked(scores: Any, *, count: int) -> Tensor:
+    if not isinstance(scores, Tensor) or scores.shape != (count,):
+        came = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
+        raise ValueError(f"a target must give one score an image ({count},), not {came}")
+    return scores

@@ -3,17 +3,20 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Literal, final
+from typing import Literal, final, get_args
 
 import torch
 from torch import Tensor, nn
 
 from visattn.basics.suggestions import nearest
 from visattn.recording import Recording, find_taps, record
-from visattn.recording.cam import cam_layer, grad_cam
+from visattn.recording.activation.methods import TITLES
+from visattn.recording.cam import Method, cam_layer, class_activation
 from visattn.recording.site_maps import PairwiseMap, SiteMaps, kind_names
 
 GRAD_CAM = "grad_cam"
+CAMS: dict[str, Method] = {GRAD_CAM: "gradcam", **{name: name for name in get_args(Method)}}
+"""Methods of class activation by the names that they have among layers."""
 _ADDED = {"gate": ", gates", "spatial_logits": ", from logits", "pairwise": ", received"}
 
 
@@ -43,7 +46,8 @@ def maps_of(
         network: Images to logits, in evaluation mode.
         images: (N, C, H, W) as the network takes them.
         layers: Sites, the ends of their names, or globs, such as ``"layer4.*"``; ``"grad_cam"``,
-            or ``"grad_cam:LAYER"``. All sites that say something of places if None.
+            ``"grad_cam:LAYER"``, or another method of `class_activation`, such as ``"layercam"``.
+            All sites that say something of places if None.
 
     Raises:
         KeyError: If Grad-CAM is asked of a layer that there is none of.
@@ -63,8 +67,10 @@ def maps_of(
     maps, bare = {}, True
     for name in _chosen(recorded, names=list(heats), layers=layers):
         if _is_cam(name):
+            method = CAMS[name.partition(":")[0]]
             layer = name.partition(":")[2] or cam_layer(network, images)
-            maps[f"Grad-CAM, {layer}"] = grad_cam(network, images, layer=layer).cpu()
+            found = class_activation(network, images, method=method, layer=layer)
+            maps[f"{TITLES[method]}, {layer}"] = found.cpu()
             bare = False
             continue
         heat = heats[name].float().cpu()
@@ -102,7 +108,7 @@ def layer_table(network: nn.Module, images: Tensor) -> str:
             rows.append((site, records + calls, drawn[maps.heat_kind]))
     try:
         cam = cam_layer(network, images)
-        size = grad_cam(network, images[:1], layer=cam).shape[1:]
+        size = class_activation(network, images[:1], layer=cam).shape[1:]
         rows.append((GRAD_CAM, f"{size[0]} x {size[1]}", f"Grad-CAM at {cam}"))
     except ValueError as error:
         rows.append((GRAD_CAM, "", f"no: {error}"))
@@ -154,7 +160,7 @@ def _fits(name: str, layer: str) -> bool:
 
 
 def _is_cam(layer: str) -> bool:
-    return layer.partition(":")[0] == GRAD_CAM
+    return layer.partition(":")[0] in CAMS
 
 
 def _site(recorded: Recording, name: str) -> SiteMaps:

@@ -1,16 +1,23 @@
 """What a forward pass computed: every gate, map and attention row, by site."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from visattn.basics.hooks import hooked, uncompiled
 from visattn.basics.suggestions import did_you_mean
 from visattn.blocks import PairwiseTap, Tap
-from visattn.blocks.attended import Attended, is_transparent, joined
+from visattn.blocks.attended import Attended, is_transparent, joined, natural_paths
+from visattn.recording.attention_map import AttentionMap
 from visattn.recording.site_maps import PairwiseMap, SiteMaps, kind_names, over_places
+from visattn.recording.tokens.attending import may_attend
+from visattn.recording.tokens.layout import NoLayoutError, layout_of
+from visattn.recording.tokens.scores import Leaf
+from visattn.recording.tokens.token_map import TokenMap
+from visattn.recording.tokens.watching import Reading, Watch
 
 
 class Recording(Mapping[str, SiteMaps]):
@@ -18,10 +25,14 @@ class Recording(Mapping[str, SiteMaps]):
 
     A site of a model inside another module can be named by the end of its path, if that is the
     end of one site's only: ``maps["layer4.2"]`` for ``"backbone.layer4.2"``.
+
+    Attributes:
+        refused: Attention that ran and couldn't be recorded: why not, by the path of its module.
     """
 
     def __init__(self) -> None:
         self._sites: dict[str, SiteMaps] = {}
+        self.refused: dict[str, str] = {}
 
     def __getitem__(self, name: str) -> SiteMaps:
         if name in self._sites:
@@ -29,6 +40,8 @@ class Recording(Mapping[str, SiteMaps]):
         ends = [site for site in self._sites if site.endswith(f".{name}")]
         if len(ends) == 1:
             return self._sites[ends[0]]
+        if name in self.refused:
+            raise KeyError(f"The attention at {name!r} can't be recorded: {self.refused[name]}.")
         hint = did_you_mean(name, names=ends or self._sites, cutoff=0.0 if ends else 0.4)
         raise KeyError(f"Nothing was recorded at {name!r}.{hint} Sites: {', '.join(self._sites)}.")
 
@@ -61,7 +74,7 @@ class Recording(Mapping[str, SiteMaps]):
                     value = maps.values[tap][index]
                     found[f"{site} {tap}{call}"] = (
                         value.received()
-                        if isinstance(value, PairwiseMap)
+                        if isinstance(value, AttentionMap)
                         else over_places(value, kind=str(kind))
                     )
         return found
@@ -70,6 +83,9 @@ class Recording(Mapping[str, SiteMaps]):
         maps = self._sites.setdefault(site, SiteMaps(site))
         maps.kinds[tap] = kind
         maps.values.setdefault(tap, []).append(value)
+
+    def _refuse(self, site: str, reason: str) -> None:
+        self.refused.setdefault(site, reason)
 
 
 @contextmanager
@@ -103,19 +119,29 @@ def record(model: nn.Module, *, graph: bool = False) -> Iterator[Recording]:
         (['layer4.0', 'layer4.1'], torch.Size([2, 512]), torch.Size([2, 2, 3]))
     """
     taps = list(find_taps(model))
-    if not taps:
+    attends = may_attend(model)
+    if not taps and not attends:
         raise ValueError(
-            f"{type(model).__name__} has no attention block to record. Put one in with"
-            " visattn.wrap; an exported program has none left."
+            f"{type(model).__name__} has no attention block to record, and no attention of its own"
+            " by a softmax of queries and keys. Put a block in with visattn.wrap; an exported"
+            " program has none left."
         )
     maps = Recording()
     hooks = [(tap, _recorder(maps, site, name, tap, graph=graph)) for site, name, tap in taps]
-    with uncompiled(), hooked(hooks):
+    watch: AbstractContextManager[Any] = nullcontext()
+    if attends and not torch.compiler.is_compiling():
+        watch = _watch(model, maps, graph=graph)
+    with uncompiled(), hooked(hooks), watch:
         yield maps
+    for site in maps:
+        maps.refused.pop(site, None)
     if not maps:
+        why = "; ".join(f"{site}: {reason}" for site, reason in maps.refused.items())
         raise RuntimeError(
-            "Nothing was recorded: no attention block ran inside the context. Call the model that"
-            " was given to record, inside of it; a replayed CUDA graph calls no module."
+            f"Nothing was recorded. Attention that ran can't be recorded: {why}."
+            if why
+            else "Nothing was recorded: no attention block ran inside the context. Call the model"
+            " that was given to record, inside of it; a replayed CUDA graph calls no module."
         )
 
 
@@ -162,3 +188,26 @@ def _recorder(maps: Recording, site: str, name: str, tap: Tap | PairwiseTap, *, 
             maps._add(site, name, tap.kind, keep(output))
 
     return hook
+
+
+def _watch(model: nn.Module, maps: Recording, *, graph: bool) -> Watch:
+    """What finds the attention that a network has of its own, and adds it to the maps."""
+    paths: dict[nn.Module, str | None] = {}
+    for path, module in natural_paths(model):
+        ours = type(module).__module__.startswith("visattn.blocks.")
+        paths.setdefault(module, None if ours else path or "model")
+    names = [name for name, _ in model.named_parameters()]
+    numbers = {id(parameter): number for number, parameter in enumerate(model.parameters())}
+
+    def report(site: str, reading: Reading) -> None:
+        try:
+            layout = layout_of(reading.scores, names=names)
+        except NoLayoutError as error:
+            maps._refuse(site, str(error))
+            return
+        value = Leaf(reading.value, graph=True) if graph else None
+        context = reading.context if graph else None
+        found = TokenMap(reading.scores, layout, value, context, reading.order)
+        maps._add(site, "", "pairwise" if layout.unplaced is None else "tokens", found)
+
+    return Watch(paths, numbers, report=report, refuse=maps._refuse, graph=graph)

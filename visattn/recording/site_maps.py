@@ -3,6 +3,7 @@
 The classes are those of a recording; `visattn.record` fills them.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 
 from visattn.attention import PairwiseFunction
+from visattn.recording.attention_map import AttentionMap
 
 _NUMBERS = 2**22
 """So many attention weights are held at a time while all rows are gone through."""
@@ -19,7 +21,7 @@ _HALF = (torch.float16, torch.bfloat16)
 
 
 @dataclass(frozen=True)
-class PairwiseMap:
+class PairwiseMap(AttentionMap):
     """Queries and keys of one pass of a pairwise attention; its rows are computed on demand.
 
     Attributes:
@@ -41,44 +43,18 @@ class PairwiseMap:
         """Number of heads."""
         return self.queries.shape[1]
 
-    def query(self, y: int, x: int, *, head: int | None = None) -> Tensor:
-        """The attention of one query place to all keys.
+    @property
+    def images(self) -> int:
+        """Number of pictures."""
+        return len(self.queries)
 
-        Args:
-            y: Row of the place in the query grid.
-            x: Column of the place in the query grid.
-            head: One head; the mean over the heads if None.
-
-        Returns:
-            (N, height, width) of the key grid, in single precision at least. Nothing larger is
-            held.
-
-        Raises:
-            IndexError: The place is outside of the query grid, or there is no such head.
-        """
-        height, width = self.query_size
-        if not (0 <= y < height and 0 <= x < width):
-            raise IndexError(
-                f"The query grid has rows 0 to {height - 1} and columns 0 to {width - 1};"
-                f" got y={y}, x={x}."
-            )
-        place = y * width + x
-        row = self._weights(slice(place, place + 1), head=head).squeeze(2)
-        return row.mean(1).unflatten(1, self.key_size)
+    def rows(self, tokens: int | Sequence[int], *, head: int | None = None) -> Tensor:
+        """See `AttentionMap.rows`."""
+        return self._weights(self._checked(tokens, head=head), head=head)
 
     def received(self, *, head: int | None = None) -> Tensor:
-        """The attention that each key place gets from all queries, on average.
-
-        Args:
-            head: One head; the mean over the heads if None.
-
-        Returns:
-            (N, height, width) of the key grid: the mean of all rows. They are computed a few at a
-            time, so that the T x S weights of a large map are never held.
-
-        Raises:
-            IndexError: There is no such head.
-        """
+        """See `AttentionMap.received`."""
+        self._checked((), head=head)
         queries, keys = prod(self.query_size), prod(self.key_size)
         heads = self.heads if head is None else 1
         step = max(1, _NUMBERS // max(1, len(self.queries) * heads * keys))
@@ -90,10 +66,8 @@ class PairwiseMap:
             raise ValueError(f"There is no query: the query grid is {self.query_size}.")
         return (total / (heads * queries)).unflatten(1, self.key_size)
 
-    def _weights(self, places: slice, *, head: int | None) -> Tensor:
+    def _weights(self, places: slice | list[int], *, head: int | None) -> Tensor:
         """Rows (N, heads, places, S); what half precision recorded is multiplied in single."""
-        if head is not None and not 0 <= head < self.heads:
-            raise IndexError(f"There are heads 0 to {self.heads - 1}; got head={head}.")
         chosen = slice(None) if head is None else slice(head, head + 1)
         queries, keys = self.queries[:, chosen, places], self.keys[:, chosen]
         with torch.autocast(queries.device.type, enabled=False):
@@ -155,13 +129,17 @@ class SiteMaps:
         return self._only("class_logits")
 
     @property
-    def pairwise(self) -> PairwiseMap:
+    def pairwise(self) -> AttentionMap:
         """Queries and keys, from which any attention row follows."""
-        return self._only("pairwise")
+        return self._only("tokens" if "tokens" in self.kinds.values() else "pairwise")
 
     def query(self, y: int, x: int, *, head: int | None = None) -> Tensor:
-        """The attention of one query place, (N, H, W) over the key grid; see `PairwiseMap`."""
+        """The attention of one query place, (N, H, W) over the key grid; see `AttentionMap`."""
         return self.pairwise.query(y, x, head=head)
+
+    def token(self, name: str, *, head: int | None = None) -> Tensor:
+        """The attention of a class token or register, (N, H, W); see `AttentionMap`."""
+        return self.pairwise.token(name, head=head)
 
     @property
     def heat_kind(self) -> str | None:

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from visattn.basics.logits import class_probabilities
 from visattn.report_page.contents import Answer
 from visattn.report_page.subjects import Scenes, Subject
 
@@ -26,14 +27,14 @@ def answers_of(
             f"labels go up to {highest}, but {type(subject.model).__name__} knows the classes 0 to"
             f" {max(2, logits.shape[1]) - 1}"
         )
-    masked, whole = scenes.masked, _shares(logits)
+    masked, whole = scenes.masked, class_probabilities(logits)
     shares = {"whole": whole}
     for kind, images in (("object", scenes.objects), ("background", scenes.backgrounds)):
         shares[kind] = whole.clone()
         if masked.any():
             batches = images[masked].split(batch_size)
             found = [logits_of(subject.model, subject.normalised(batch)) for batch in batches]
-            shares[kind][masked] = _shares(torch.cat(found))
+            shares[kind][masked] = class_probabilities(torch.cat(found))
     few = whole.shape[1] if whole.shape[1] <= 2 * LISTED else LISTED
     answers = []
     for row, label in enumerate(scenes.labels.tolist()):
@@ -49,14 +50,6 @@ def answers_of(
             Answer(classes, listed["whole"], listed.get("object"), listed.get("background"))
         )
     return answers
-
-
-def _shares(logits: Tensor) -> Tensor:
-    """Probabilities; of a single logit those of no and yes."""
-    if logits.shape[1] == 1:
-        yes = logits.sigmoid()
-        return torch.cat([1 - yes, yes], 1)
-    return logits.softmax(1)
 
 
 def logits_of(model: nn.Module, images: Tensor) -> Tensor:

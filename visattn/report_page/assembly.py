@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from visattn.recording.activation.methods import TITLES
+from visattn.recording.cam import Method
 from visattn.report_page.contents import LARGEST_SIDE, Contents, Picture, shrunk
 from visattn.report_page.model_views import view_of
 from visattn.report_page.opening import focus_of, opening_layer, opening_picture
@@ -26,7 +28,7 @@ def report(
     backgrounds: Tensor | None = None,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
-    cam: bool | Literal["auto"] = "auto",
+    cam: bool | Literal["auto"] | Method = "auto",
     curves: bool = True,
     title: str = "Where the network looks",
     note: str = "",
@@ -52,7 +54,8 @@ def report(
         mean: Per channel, taken off the images for the models; nothing if None. A `Subject` goes by
             its own.
         std: Per channel, divided by after that.
-        cam: Whether to add Grad-CAM; ``"auto"`` for a model that has no map of its own.
+        cam: Whether to add Grad-CAM; ``"auto"`` for a model that has no map of its own; or another
+            method of `visattn.class_activation`, such as ``"layercam"``.
         curves: Whether to follow deletion and insertion, 17 passes each for every map.
         title: Heading of the page.
         note: Where the images come from, in a few words.
@@ -83,8 +86,8 @@ def report(
         subjects[str(name)] = model if isinstance(model, Subject) else Subject(model, *statistics)
     if not subjects:
         raise ValueError("a report needs at least one model, got none")
-    if cam not in (True, False, "auto"):
-        raise ValueError(f"cam must be True, False or 'auto', got {cam!r}")
+    if cam not in (True, False, "auto", *TITLES):
+        raise ValueError(f"cam must be True, False, 'auto' or one of {[*TITLES]}, got {cam!r}")
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
     scenes = _scenes(images, masks=masks, labels=labels, backgrounds=backgrounds)

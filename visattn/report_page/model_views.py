@@ -9,10 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from visattn.basics.logits import class_logits
 from visattn.basics.modes import evaluating
 from visattn.metrics import energy_pointing, resize_saliency
 from visattn.metrics.curves import Curve, deletion, insertion
-from visattn.recording import PairwiseMap, SiteMaps, find_taps, record
+from visattn.recording import AttentionMap, SiteMaps, find_taps, record
+from visattn.recording.activation.methods import TITLES
+from visattn.recording.cam import Method, class_activation
 from visattn.recording.site_maps import over_places
 from visattn.report_page.answers import answers_of, logits_of
 from visattn.report_page.contents import ModelView
@@ -28,7 +31,7 @@ def view_of(
     subject: Subject,
     scenes: Scenes,
     *,
-    cam: bool | Literal["auto"],
+    cam: bool | Literal["auto"] | Method,
     curves: bool,
     batch_size: int,
     largest: tuple[int, int],
@@ -49,8 +52,9 @@ def view_of(
             not isinstance(layer, ChannelLayer) and getattr(layer, "kind", "") != "gate"
             for layer in layers
         )
-        if cam is True or (cam == "auto" and not has_map):
-            layers.append(_cam(subject, scenes, batch_size=batch_size, model=name))
+        if cam and (cam != "auto" or not has_map):
+            method: Method = "gradcam" if cam is True or cam == "auto" else cam
+            layers.append(_cam(subject, scenes, method, batch_size=batch_size, model=name))
         if curves:
             layers = [
                 _with_curves(layer, subject, scenes, logits, batch_size=batch_size)
@@ -85,7 +89,7 @@ def _passes(subject: Subject, images: Tensor, *, batch_size: int) -> tuple[Tenso
         for site, found in maps.items():
             for tap, call, name in _names(site, found):
                 value = found.values[tap][call]
-                count = len(value.queries if isinstance(value, PairwiseMap) else value)
+                count = value.images if isinstance(value, AttentionMap) else len(value)
                 if count == len(batch):  # windows of a picture have no place on the page
                     key = (site, tap, call)
                     entry = recorded.setdefault(key, _Recorded(name, found.kinds[tap], []))
@@ -113,8 +117,10 @@ def _layer(
 ) -> Layer | None:
     """One layer of the page from what a tap saw."""
     if entry.kind == "pairwise":
-        batches: list[PairwiseMap] = entry.batches
-        sizes = [len(batch.queries) for batch in batches]
+        batches: list[AttentionMap] = entry.batches
+        if 0 in batches[0].query_size:  # class tokens alone ask
+            return None
+        sizes = [batch.images for batch in batches]
         focuses = np.split(scenes.focus, np.cumsum(sizes)[:-1])
         parts = zip(batches, focuses, scenes.masks.split(sizes), strict=True)
         with torch.inference_mode():
@@ -148,17 +154,17 @@ def _map_layer(
     return MapLayer(name, maps.float().numpy(), kind, inside=inside.double().numpy())
 
 
-def _cam(subject: Subject, scenes: Scenes, *, batch_size: int, model: str) -> MapLayer:
-    from visattn.recording.cam import grad_cam
-
+def _cam(
+    subject: Subject, scenes: Scenes, method: Method, *, batch_size: int, model: str
+) -> MapLayer:
     found = [
-        grad_cam(subject.model, subject.normalised(batch)).detach().float().cpu()
+        class_activation(subject.model, subject.normalised(batch), method=method).cpu()
         for batch in scenes.images.split(batch_size)
     ]
     maps = torch.cat(found)
     if not torch.isfinite(maps).all():
-        raise ValueError(f"model {model!r}: Grad-CAM gave NaN or infinity")
-    return _map_layer("Grad-CAM", maps, scenes=scenes, largest=scenes.size, kind="cam")
+        raise ValueError(f"model {model!r}: {TITLES[method]} gave NaN or infinity")
+    return _map_layer(TITLES[method], maps, scenes=scenes, largest=scenes.size, kind="cam")
 
 
 def _with_curves(
@@ -166,7 +172,7 @@ def _with_curves(
 ) -> MapLayer:
     maps = resize_saliency(torch.from_numpy(layer.maps), size=scenes.size)
     options: dict[str, Any] = {
-        "classes": logits.argmax(1),
+        "classes": class_logits(logits).argmax(1),
         "step": max(1, math.ceil(math.prod(scenes.size) / _CURVE_POINTS)),
         "batch_size": 4 * batch_size,
     }

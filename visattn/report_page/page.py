@@ -1,11 +1,8 @@
 """One HTML file from the contents: style, script and data inside, nothing from elsewhere."""
 
 import base64
-import hashlib
 import html
-import re
 from functools import cached_property
-from importlib.resources import files
 from pathlib import Path
 from typing import final
 
@@ -14,7 +11,7 @@ import numpy as np
 from visattn.basics.files import write_whole
 from visattn.pictures.scales import colours
 from visattn.report_page.contents import Contents
-from visattn.report_page.packing import safe_json
+from visattn.report_page.joining import join_page
 
 SCRIPTS = ("decode", "fields", "drawing", "state", "panel", "cards", "numbers", "main")
 """Files of the page's script, in the order in which they are joined."""
@@ -64,39 +61,19 @@ class Report:
 
 
 def build_html(contents: Contents) -> str:
-    """Join the page's parts.
-
-    The policy in its head allows the one style sheet and the one script by their hashes, pictures
-    that carry their own data, and nothing else.
+    """The page of some contents.
 
     Args:
         contents: What the page shows.
     """
-    style = _read("page.css")
-    script = "\n".join(_read(f"{name}.js") for name in SCRIPTS)
-    data = {**contents.as_json(), "colours": {name: _table(name) for name in COLOUR_MAPS}}
-    policy = (
-        f"default-src 'none'; script-src '{_digest(script)}'; style-src '{_digest(style)}';"
-        " img-src data:; base-uri 'none'; form-action 'none'"
+    return join_page(
+        "visattn.report_page",
+        scripts=SCRIPTS,
+        template="page.html",
+        style="page.css",
+        title=contents.title,
+        data={**contents.as_json(), "colours": {name: _table(name) for name in COLOUR_MAPS}},
     )
-    parts = {
-        "policy": policy,
-        "title": html.escape(contents.title),
-        "style": style,
-        "script": script,
-        "data": safe_json(data),
-    }
-    # One pass, so that nothing inside of a part is taken for a place.
-    return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], _read("page.html"))
-
-
-def _read(name: str) -> str:
-    return files("visattn.report_page").joinpath("assets", name).read_text(encoding="utf-8")
-
-
-def _digest(text: str) -> str:
-    """What a policy calls a text that stands between two tags."""
-    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode('ascii')}"
 
 
 def _table(name: str) -> str:

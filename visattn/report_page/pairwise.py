@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from visattn.attention import PairwiseFunction, dot_weights, relu_sum_weights, softmax_weights
-from visattn.recording import PairwiseMap
+from visattn.recording import AttentionMap, PairwiseMap
 from visattn.report_page.layers import QueryKeyLayer, RowsLayer
 from visattn.report_page.packing import Quantised, quantise
 
@@ -53,7 +53,7 @@ def known_function(function: PairwiseFunction, *, width: int, keys: int) -> Know
 
 def pairwise_layer(
     name: str,
-    batches: Sequence[PairwiseMap],
+    batches: Sequence[AttentionMap],
     *,
     inside: NDArray[np.float64] | None = None,
     row_bytes: int = ROW_BYTES,
@@ -73,15 +73,17 @@ def pairwise_layer(
         query_key_bytes: Limit for queries and keys, a picture.
     """
     first = batches[0]
-    places, width = first.queries.shape[2:]
-    keys = first.keys.shape[2]
+    places, keys = math.prod(first.query_size), math.prod(first.key_size)
     weights = places * keys
-    half = 2 * first.heads * width * (places + keys)
-    known = known_function(first.function, width=width, keys=keys)
-    if known and half < weights * first.heads and weights > row_bytes and half <= query_key_bytes:
-        found = _as_queries_and_keys(name, batches, known=known, inside=inside)
-        if _exact_enough(found, batches):
-            return found
+    pairs = [batch for batch in batches if isinstance(batch, PairwiseMap)]
+    if pairs and weights > row_bytes:
+        width = pairs[0].queries.shape[3]
+        half = 2 * first.heads * width * (places + keys)
+        known = known_function(pairs[0].function, width=width, keys=keys)
+        if known and half < weights * first.heads and half <= query_key_bytes:
+            found = _as_queries_and_keys(name, pairs, known=known, inside=inside)
+            if _exact_enough(found, pairs):
+                return found
     kept = _kept(first.query_size, keys=keys, limit=row_bytes)
     every_head = first.heads == 1 or weights * first.heads <= row_bytes
     rows = _rows(batches, kept, every_head=every_head)
@@ -161,20 +163,21 @@ def _kept(size: tuple[int, int], *, keys: int, limit: int) -> tuple[list[int], l
 
 
 def _rows(
-    batches: Sequence[PairwiseMap], kept: tuple[list[int], list[int]], *, every_head: bool
+    batches: Sequence[AttentionMap], kept: tuple[list[int], list[int]], *, every_head: bool
 ) -> list[Quantised]:
     places = [y * batches[0].query_size[1] + x for y in kept[0] for x in kept[1]]
     found = []
-    for function, query, key in _pictures(batches):
-        weights = function(query[None, :, places], key[None])[0].float()
+    for batch in batches:
+        first, own = len(batch.query_prefix), len(batch.key_prefix)
+        rows = batch.rows([first + place for place in places])[..., own:].float()
         if not every_head:
-            weights = weights.mean(0, keepdim=True)
-        found.append(quantise(weights.cpu().numpy(), leading=2))
+            rows = rows.mean(1, keepdim=True)
+        found += [quantise(weights.cpu().numpy(), leading=2) for weights in rows]
     return found
 
 
 def row_inside(
-    batch: PairwiseMap, focus: NDArray[np.float64], masks: Tensor
+    batch: AttentionMap, focus: NDArray[np.float64], masks: Tensor
 ) -> NDArray[np.float64]:
     """Share of the attention from the object's centre that lies on the object.
 
@@ -191,11 +194,7 @@ def row_inside(
     found = []
     for number, (y, x) in enumerate(focus):
         place = min(int(y * height), height - 1) * width + min(int(x * width), width - 1)
-        weights = batch.function(
-            batch.queries[number : number + 1, :, place : place + 1],
-            batch.keys[number : number + 1],
-        )
-        row = weights.float().mean(1).flatten().clamp(min=0).cpu()
+        row = batch.query(place // width, place % width)[number].flatten().clamp(min=0).cpu()
         share = shares[number].flatten()
         total = float(row.sum())
         known = total > 0 and float(share.max()) > 0

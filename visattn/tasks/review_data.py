@@ -6,6 +6,7 @@ from typing import Any, final
 
 from torch.utils.data import DataLoader
 
+from visattn.data.loaders import share_of
 from visattn.sequence import (
     TAGS,
     collate_reviews,
@@ -66,7 +67,13 @@ class ReviewData(SplitData):
         negated = {"test_plain": 0.0, "test_negated": 1.0}.get(split, self.negated)
         reviews = random_reviews(size, negated=negated, seed=seed)
         collate = partial(collate_reviews, vocabulary=self.vocabulary)
-        return batch_loader([reviews], batch_size=self.batch_size, collate=collate, shuffle=shuffle)
+        return batch_loader(
+            [reviews],
+            batch_size=self.batch_size,
+            collate=collate,
+            shuffle=shuffle,
+            share=share_of(self.trainer),
+        )
 
 
 @final
@@ -117,4 +124,10 @@ class TaggingData(SplitData):
         each = -(-size // len(counts))
         groups = [random_tagged(each, nouns=nouns, seed=seed) for nouns in counts]
         collate = partial(collate_tagged, vocabulary=self.vocabulary)
-        return batch_loader(groups, batch_size=self.batch_size, collate=collate, shuffle=shuffle)
+        return batch_loader(
+            groups,
+            batch_size=self.batch_size,
+            collate=collate,
+            shuffle=shuffle,
+            share=share_of(self.trainer),
+        )

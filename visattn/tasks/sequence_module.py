@@ -1,7 +1,7 @@
 """What the modules of all these tasks have in common: AdamW, one share right, means by split."""
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import lightning as L
 import torch
@@ -12,6 +12,7 @@ from torchmetrics import MeanMetric
 from visattn.tasks.split_data import Batch
 from visattn.tasks.split_means import Reductions, SplitMeans
 from visattn.training.checks import check_in
+from visattn.training.processes import allow_unused_parameters
 from visattn.training.schedule import training_steps, warmup_cosine
 from visattn.wrapping.finetuning import parameter_groups
 
@@ -54,8 +55,13 @@ class SequenceModule(L.LightningModule, ABC):
 
     def logged(self, loss: Tensor, *, count: int) -> Tensor:
         """Log a loss that is a mean over ``count``, and give it back."""
-        self.log("train/loss", loss.detach(), on_step=False, on_epoch=True, batch_size=count)
+        options: dict[str, Any] = {"on_step": False, "on_epoch": True, "sync_dist": True}
+        self.log("train/loss", loss.detach(), **options, batch_size=count)
         return loss
+
+    def setup(self, stage: str) -> None:
+        """Prepare for several processes."""
+        allow_unused_parameters(self.trainer)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Log the share that is right."""
@@ -73,7 +79,7 @@ class SequenceModule(L.LightningModule, ABC):
 
     def on_test_epoch_end(self) -> None:
         """Log each split's means."""
-        self.log_dict(self.tests.compute(self.trainer))
+        self.log_dict(self.tests.compute(self.trainer), sync_dist=True)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """AdamW, its learning rate by step.

@@ -1,13 +1,15 @@
 """Data that are generated, in splits for training, validation and one or several tests."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import lightning as L
+import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from visattn.data.loaders import DrawnOrder, EveryRow, ResumableLoader
 from visattn.training.checks import check_in
 
 Batch = dict[str, Tensor]
@@ -68,12 +70,39 @@ class SplitData(L.LightningDataModule, ABC):
         return [self.loader(name) for name in self.test_names] or self.loader("test")
 
 
+def dealing_loader(
+    things: Any,
+    *,
+    shuffle: bool,
+    share: Mapping[str, int],
+    rows: Sequence[Any] | None = None,
+    draw: Callable[[], Sequence[Any]] | None = None,
+    **options: Any,
+) -> DataLoader[Any]:
+    """A loader that deals things among processes, and goes on within an epoch.
+
+    Args:
+        things: A dataset.
+        shuffle: In a new order each epoch, as many for each process.
+        share: Of how many processes this is which, see `visattn.data.loaders.share_of`.
+        rows: What is asked of the dataset, where it isn't each of its rows.
+        draw: Gives the new order of these, see `DrawnOrder`.
+        options: The loader's.
+    """
+    rows = range(len(things)) if rows is None else rows
+    if not shuffle:
+        return ResumableLoader(things, sampler=EveryRow(rows, **share), **options)
+    sampler: DrawnOrder[Any] = DrawnOrder(len(rows), draw=draw, **share)
+    return ResumableLoader(things, sampler=sampler, generator=torch.Generator(), **options)
+
+
 def batch_loader(
     groups: Iterable[Sequence[Item]],
     *,
     batch_size: int,
     collate: Callable[[Sequence[Item]], Batch],
     shuffle: bool = False,
+    share: Mapping[str, int] | None = None,
 ) -> DataLoader[Any]:
     """Batches of each group by itself, its last one with what is left.
 
@@ -82,6 +111,7 @@ def batch_loader(
         batch_size: Items of a batch.
         collate: From items to a batch.
         shuffle: Batches in a new order each epoch.
+        share: Of how many processes this is which; there is one if None.
 
     Example:
         >>> found = batch_loader([[1, 2, 3], [4]], batch_size=2, collate=lambda x: {"x": x})
@@ -93,4 +123,4 @@ def batch_loader(
         for items in groups
         for i in range(0, len(items), batch_size)
     ]
-    return DataLoader(batches, batch_size=None, shuffle=shuffle)  # type: ignore[arg-type]
+    return dealing_loader(batches, batch_size=None, shuffle=shuffle, share=share or {})

@@ -10,6 +10,7 @@ import torch
 from rich.table import Table
 from torch import Tensor
 
+from visattn.basics.processes import from_all
 from visattn.training.data_facts import names_of_tests
 
 Reductions = Mapping[str, Callable[[Tensor], Tensor]]
@@ -59,7 +60,15 @@ class SplitMeans:
         return found
 
     def compute(self, trainer: L.Trainer) -> dict[str, float]:
-        """``SPLIT/MEASURE`` to mean, by the names that the data give to the splits."""
+        """``SPLIT/MEASURE`` to mean, by the names that the data give to the splits.
+
+        What other processes measured counts too; all of them must call it.
+        """
+        joined: dict[tuple[int, str], list[Tensor]] = defaultdict(list)
+        for found in from_all(dict(self._values)):
+            for key, values in found.items():
+                joined[key] += values
+        self._values = joined
         return {
             f"{name}/{measure}": value
             for place, name in enumerate(names_of_tests(trainer))

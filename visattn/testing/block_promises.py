@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from visattn.testing.graphs import check_graph_trains, check_graphs
 from visattn.testing.outputs import (
     check_copies,
     check_images_alone,
@@ -138,9 +139,26 @@ def runs_under_autocast(case: BlockCase) -> None:
     assert error < 0.1, f"autocast changes the output by {error:.1%}"
 
 
+def keeps_the_type(case: BlockCase) -> None:
+    """The output's type is the map's, under autocast and of a block that was cast."""
+    block, x = case.live()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        given = seeded(block, x.bfloat16()).dtype
+    assert given is torch.bfloat16, f"under autocast a bfloat16 map becomes {given}"
+    for dtype in (torch.bfloat16, torch.float16, torch.float64):
+        given = seeded(block.to(dtype), x.to(dtype)).dtype
+        assert given is dtype, f"a block in {dtype} gives {given}"
+
+
 def is_recorded(case: BlockCase) -> None:
     """Recording a block with taps changes no output and leaves no hook."""
     check_recording(*case.live())
+
+
+def gives_graphs(case: BlockCase) -> None:
+    """``torch.fx`` and ``torch.jit.trace`` give the same outputs, at other sizes too."""
+    check_graphs(*case.live())
+    check_graph_trains(*case.live())
 
 
 BLOCK_PROMISES: tuple[Callable[[BlockCase], None], ...] = (
@@ -150,6 +168,8 @@ BLOCK_PROMISES: tuple[Callable[[BlockCase], None], ...] = (
     survives_copies,
     treats_each_image_alone,
     runs_under_autocast,
+    keeps_the_type,
     is_recorded,
+    gives_graphs,
 )
 """What `check_block` checks, in order."""

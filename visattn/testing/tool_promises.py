@@ -10,9 +10,11 @@ import torch
 from timm.utils import reparameterize_model
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.fx import symbolic_trace
 
 from visattn.blocks.attended import attended, differences, made_of
 from visattn.recording import find_taps, record
+from visattn.testing.graphs import check_graphs, check_prepared
 from visattn.testing.keys import attention_keys
 from visattn.testing.model_case import ModelCase
 from visattn.testing.outputs import close, seeded
@@ -49,6 +51,16 @@ def is_folded_or_refuses(case: ModelCase) -> None:
     else:
         assert "would be lost" in refused, f"folding fails: {refused}"
         assert torch.equal(seeded(model, case.images), expected), "a refusal changes the model"
+
+
+def gives_graphs(case: ModelCase) -> None:
+    """``torch.fx`` and ``torch.jit.trace`` keep outputs, ``prepare_fx`` attention, too."""
+    try:
+        symbolic_trace(copy.deepcopy(case.plain))
+    except Exception:
+        return  # nor does the plain model go through torch.fx
+    check_graphs(case.live, case.images)
+    check_prepared(case.live, case.images)
 
 
 def is_recorded_in_threads(case: ModelCase) -> None:
@@ -115,6 +127,7 @@ def _refusal(load: Callable[[], object]) -> str:
 TOOL_PROMISES: tuple[Callable[[ModelCase], None], ...] = (
     has_one_name_for_a_tensor,
     is_folded_or_refuses,
+    gives_graphs,
     is_recorded_in_threads,
     compares_options,
 )

@@ -14,7 +14,6 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from visattn.blocks.attended import attended
 from visattn.recording import find_taps
 from visattn.testing.keys import attention_keys
 from visattn.testing.model_case import ModelCase
@@ -118,8 +117,6 @@ def survives_sharding(case: ModelCase) -> None:
         model = copy.deepcopy(case.live)
         names = {name for name, p in model.named_parameters() if p.requires_grad}
         entries = set(model.state_dict())
-        for unit in attended(model):
-            fully_shard(unit)
         fully_shard(model)
         optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3)
         close(seeded(model, case.images), seeded(case.live, case.images), "fully_shard")

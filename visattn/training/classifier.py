@@ -26,10 +26,15 @@ from visattn.training.needs import check_needs, check_seen, masks_in
 from visattn.training.objectives import CrossEntropy, Objective
 from visattn.training.optimisation import named_optimizer, own_optimizer, scheduled, tell_anew
 from visattn.training.outcomes import Columns, SplitOutcome, is_adversarial, split_outcome
+from visattn.training.processes import allow_unused_parameters
 from visattn.training.schedule import training_steps
 from visattn.wrapping.finetuning import freeze_backbone
 
 Batch = dict[str, Tensor]
+OBJECTIVE = "visattn_objective"
+"""Where a checkpoint holds the state of the objective, under the name of its class."""
+
+_MEAN: dict[str, Any] = {"on_step": False, "on_epoch": True, "sync_dist": True}
 _TOLD = ("lr", "weight_decay", "momentum", "nesterov")
 _CHECKED_EVERY = 20  # batches; looking at a number makes a GPU wait
 
@@ -198,6 +203,10 @@ class ImageClassifier(L.LightningModule):
             logits = self(images)
         return logits, maps[site].spatial
 
+    def setup(self, stage: str) -> None:
+        """Prepare for several processes."""
+        allow_unused_parameters(self.trainer)
+
     def on_fit_start(self) -> None:
         """Refuse data that lack what the objective needs, or of other classes than at the start."""
         check_needs(self.objective, self.trainer)
@@ -225,9 +234,8 @@ class ImageClassifier(L.LightningModule):
             where = {"epoch": self.current_epoch, "batch": batch_idx}
             check_finite(loss, parts, **where, learning_rate=self.learning_rate)
         size = len(batch["image"])
-        self.log("train/loss", loss.detach(), on_step=False, on_epoch=True, batch_size=size)
-        for name, value in parts.items():
-            self.log(f"train/{name}", value, on_step=False, on_epoch=True, batch_size=size)
+        for name, value in {"loss": loss.detach(), **parts}.items():
+            self.log(f"train/{name}", value, **_MEAN, batch_size=size)
         return loss
 
     def on_train_epoch_end(self) -> None:
@@ -237,15 +245,20 @@ class ImageClassifier(L.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Log the learning rate at the start of the epoch."""
-        self.log("train/learning_rate", self.trainer.optimizers[0].param_groups[0]["lr"])
+        rate = self.trainer.optimizers[0].param_groups[0]["lr"]
+        self.log("train/learning_rate", rate, sync_dist=True)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Accuracy on the validation split."""
+        """Accuracy on the validation split; where there are masks to compare, their IoU."""
         batch = as_batch(batch)
-        logits = self(batch["image"])
+        logits, mask = self.masked_forward(batch["image"])
         self._not_finite.count(logits)
         self.val_accuracy(logits, batch["label"])
         size = len(logits)
+        known = ~batch["mask"].isnan().any() if "mask" in batch else False
+        if mask is not None and known and mask.shape[-2:] == batch["mask"].shape[-2:]:
+            iou = mask_iou(mask.float(), batch["mask"]).mean()
+            self.log("val/mask_iou", iou, on_epoch=True, batch_size=size, sync_dist=True)
         self.log("val/accuracy", self.val_accuracy, on_epoch=True, prog_bar=True, batch_size=size)
 
     def on_validation_epoch_end(self) -> None:
@@ -291,9 +304,9 @@ class ImageClassifier(L.LightningModule):
             outcome = split_outcome(self._tests[place].compute(), split=name, dataset=dataset)
             self.outcomes[name] = outcome
             if not is_adversarial(name):
-                self.log(f"test/{name}/accuracy", outcome.accuracy.value)
+                self.log(f"test/{name}/accuracy", outcome.accuracy.value, sync_dist=True)
             if outcome.iou is not None:
-                self.log(f"test/{name}/mask_iou", outcome.iou.mean)
+                self.log(f"test/{name}/mask_iou", outcome.iou.mean, sync_dist=True)
 
     def predict_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> Batch:
         """Class, probabilities, row of the dataset, and the mask where the network has one."""
@@ -346,13 +359,17 @@ class ImageClassifier(L.LightningModule):
         tell_anew(optimizer, self._schedule, groups=groups)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Write down the classes' names and how the images were prepared."""
+        """Write down the classes' names, how images were prepared, the objective's state."""
         facts = data_facts(getattr(self._trainer, "datamodule", None))
         checkpoint[FACTS] = facts or self.data_facts
+        checkpoint[OBJECTIVE] = {type(self.objective).__name__: self.objective.state_dict()}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Read them again."""
+        """Read them again; for a training that goes on, the state of its objective too."""
         self.data_facts = checkpoint.get(FACTS, {})
+        state = checkpoint.get(OBJECTIVE, {}).get(type(self.objective).__name__)
+        if state and self._trainer is not None and self._trainer.state.fn == "fit":
+            self.objective.load_state_dict(state)
 
     def _laid_out(self, images: Tensor) -> Tensor:
         if not self.channels_last:

@@ -5,10 +5,13 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
+import numpy as np
+import torch
 from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
+from visattn.basics.processes import process_count
 from visattn.metrics import (
     Proportion,
     Summary,
@@ -93,7 +96,10 @@ class SplitOutcome:
 
 @final
 class Columns(Metric):
-    """Columns of `SplitOutcome` by name, batch after batch; in distributed tests, of all processes.
+    """Columns of `SplitOutcome` by name, batch after batch.
+
+    In a test on several processes they are those of all of them, in the order of the rows; a row
+    that came more than once, as samplers other than those of visattn deal it, counts once.
 
     Example:
         >>> import torch
@@ -115,7 +121,12 @@ class Columns(Metric):
 
     def compute(self) -> dict[str, Tensor]:
         """Those of all batches."""
-        return {name: dim_zero_cat(getattr(self, name)) for name in COLUMNS}
+        found = {name: dim_zero_cat(getattr(self, name)) for name in COLUMNS}
+        if process_count() == 1:
+            return found
+        rows = found["index"].cpu().numpy()
+        first = torch.from_numpy(np.unique(rows, return_index=True)[1])
+        return {name: values[first.to(values.device)] for name, values in found.items()}
 
 
 def split_outcome(

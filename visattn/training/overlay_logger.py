@@ -213,4 +213,4 @@ def _image(item: Any) -> Tensor:
 
 def _short(name: str) -> str:
     """A name without the module in which a LightningModule keeps its network."""
-    return name.removeprefix("model.").replace("Grad-CAM, model.", "Grad-CAM, ")
+    return name.removeprefix("model.").replace(", model.", ", ")

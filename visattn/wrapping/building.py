@@ -13,6 +13,7 @@ from visattn.basics.suggestions import did_you_mean
 from visattn.blocks import BlockEntry
 from visattn.blocks.attended import ZeroStart, plain_value, strip
 from visattn.blocks.gates import Init
+from visattn.wrapping.encoders import encoder_facts
 from visattn.wrapping.passes import Inputs, count_multiply_adds, reference_tensor
 from visattn.wrapping.placement import Site, base_input, following_stage
 from visattn.wrapping.tracing import Trace
@@ -115,11 +116,13 @@ def builds(
 
 def _like(model: nn.Module, base: nn.Module, site: Site) -> Tensor:
     """A tensor of the device and type of the map at a site, or else of the module's parameters."""
-    if site.like is not None and site.like[1].is_floating_point:
-        device, dtype = site.like
-        return torch.empty(0, device=device, dtype=dtype)
     own = any(p.is_floating_point() for p in base.parameters())
-    return reference_tensor(base if own else model)
+    reference = reference_tensor(base if own else model)
+    if site.like is None or not site.like[1].is_floating_point:
+        return reference
+    device, dtype = site.like
+    device = reference.device if device.type == "meta" else device
+    return torch.empty(0, device=device, dtype=dtype)
 
 
 def _check_options(
@@ -157,6 +160,8 @@ def _facts(
     if "next_stage" in known:
         path = following_stage(traced, site)
         facts["next_stage"] = strip(copy.deepcopy(model.get_submodule(path))) if path else None
+    if "encoder" in known and options.get("branch") == "features":
+        facts |= encoder_facts(model, traced, site)
     return {
         name: value
         for name, value in facts.items()

@@ -1,6 +1,6 @@
 """Published checkpoints, renamed for wrapped models."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -115,15 +115,18 @@ def from_published(state: Mapping[str, Any], model: nn.Module) -> dict[str, Tens
     units = attention_units(model)
     slots = _slots(units)
     renamed: dict[str, Tensor] = {}
+    theirs: dict[str, str] = {}
     for name, tensor in _weights(state).items():
         slot = max((s for s in slots if name.startswith(s)), key=len, default=None)
         if slot is None:
             renamed[name] = tensor
             continue
         naming, unit, ours = slots[slot]
+        theirs[ours + name.removeprefix(slot)] = name
         renamed[ours + name.removeprefix(slot)] = _turned(tensor, name, naming, unit)
     own = attention_state(units)
-    _check_keys(renamed, model, units)
+    known = {*backbone_state_dict(model), *own}
+    _check_foreign([theirs.get(name, name) for name in renamed if name not in known], units)
     if not any(name in own for name in renamed):
         return renamed | own
     _add_zero_biases(renamed, units)
@@ -185,12 +188,8 @@ def _add_zero_biases(renamed: dict[str, Tensor], units: Mapping[str, Attended]) 
                 renamed.setdefault(f"{key}.{name}", weight.new_zeros(len(weight)))
 
 
-def _check_keys(
-    renamed: Mapping[str, Tensor], model: nn.Module, units: Mapping[str, Attended]
-) -> None:
+def _check_foreign(foreign: Sequence[str], units: Mapping[str, Attended]) -> None:
     """Raise a ValueError for entries that fit nothing in the model."""
-    known = {*backbone_state_dict(model), *attention_state(units)}
-    foreign = [name for name in renamed if name not in known]
     if foreign:
         blocks = sorted({type(block_of(unit)).__name__ for unit in units.values()})
         raise ValueError(

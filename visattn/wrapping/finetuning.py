@@ -1,13 +1,13 @@
 """Fine-tuning: what trains, and at which learning rate."""
 
 import fnmatch
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, final
 
 from torch import nn
 
 from visattn.basics.suggestions import did_you_mean
-from visattn.blocks.attended import attended, block_of, joined, natural_paths
+from visattn.blocks.attended import Attended, attended, base_of, block_of, joined, natural_paths
 from visattn.wrapping.building import NORMALISATIONS
 from visattn.wrapping.insertion import attention_parameters
 
@@ -94,6 +94,9 @@ def freeze_backbone(model: nn.Module, *, train: str | Sequence[str] = ()) -> nn.
     statistics: they stay in evaluation mode whoever calls ``model.train()``. Those of the
     attention and of what is named follow the model's mode. Dropout follows it everywhere.
 
+    What attention stands instead of, kept for `unwrap`, is frozen with the rest: unwrapped, the
+    model is as frozen as it was.
+
     It may be called again, with other names. State dicts don't change. Copies, pickles and models
     that contain this one are frozen too. Build the optimiser, and `DistributedDataParallel`,
     afterwards.
@@ -124,7 +127,7 @@ def freeze_backbone(model: nn.Module, *, train: str | Sequence[str] = ()) -> nn.
     names = (train,) if isinstance(train, str) else tuple(train)
     for name in names:
         _check_name(model, name)
-    wanted = {id(p) for path, p in _named_parameters(model) if _is_named(path, names)}
+    wanted = {id(p) for path, p in _parameters_in(_backbone(model)) if _is_named(path, names)}
     wanted |= {id(p) for unit in attended(model) for p in block_of(unit).parameters()}
     if not wanted:
         raise ValueError(
@@ -135,7 +138,7 @@ def freeze_backbone(model: nn.Module, *, train: str | Sequence[str] = ()) -> nn.
     if isinstance(vars(model).get("train"), _TrainFrozen):
         unfreeze_backbone(model)
     before = {}
-    for path, parameter in _named_parameters(model):
+    for path, parameter in _parameters_in(_backbone(model)):
         trains = id(parameter) in wanted
         if parameter.requires_grad != trains and parameter.is_floating_point():
             before[path] = parameter.requires_grad
@@ -167,7 +170,7 @@ def unfreeze_backbone(model: nn.Module) -> nn.Module:
             f"{type(model).__name__} isn't frozen. Give the module that freeze_backbone was given."
         )
     del vars(model)["train"]
-    for path, parameter in _named_parameters(model):
+    for path, parameter in _parameters_in(_backbone(model)):
         if path in frozen.before:
             parameter.requires_grad_(frozen.before[path])
     for norm in _frozen_norms(model, frozen.names):
@@ -204,7 +207,7 @@ class _TrainFrozen:
 def _frozen_norms(model: nn.Module, names: Sequence[str]) -> Iterator[nn.Module]:
     """Modules with running statistics, but for those in attention and in what is named."""
     attention = {id(m) for unit in attended(model) for m in block_of(unit).modules()}
-    for path, module in natural_paths(model):
+    for path, module in _backbone(model):
         keeps = any(name.startswith("running_") for name in module._buffers)
         if keeps and id(module) not in attention and not _is_named(path, names):
             yield module
@@ -219,14 +222,22 @@ def _without_decay(model: nn.Module) -> set[int]:
     }
     return norms | {
         id(parameter)
-        for path, parameter in _named_parameters(model)
+        for path, parameter in _parameters_in(natural_paths(model))
         if parameter.ndim <= 1 or path.rpartition(".")[2] == "bias" or path in named
     }
 
 
-def _named_parameters(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
+def _backbone(model: nn.Module, path: str = "") -> Iterator[tuple[str, nn.Module]]:
+    """`natural_paths`, with those of what attention stands instead of."""
+    for inner, module in natural_paths(model, path):
+        yield inner, module
+        if isinstance(module, Attended) and module.visattn.where == "instead":
+            yield from _backbone(base_of(module), inner)
+
+
+def _parameters_in(paths: Iterable[tuple[str, nn.Module]]) -> Iterator[tuple[str, nn.Parameter]]:
     """Parameters by the names that they have in state dicts."""
-    for path, module in natural_paths(model):
+    for path, module in paths:
         for name, parameter in module.named_parameters(recurse=False):
             yield joined(path, name), parameter
 
@@ -241,7 +252,7 @@ def _is_named(path: str, names: Sequence[str]) -> bool:
 def _check_name(model: nn.Module, name: str) -> None:
     """Raise a ValueError unless a module or parameter is called so."""
     paths = dict.fromkeys(path for path, _ in natural_paths(model) if path)
-    paths |= dict.fromkeys(path for path, _ in _named_parameters(model))
+    paths |= dict.fromkeys(path for path, _ in _parameters_in(natural_paths(model)))
     if any(fnmatch.fnmatchcase(path, name) for path in paths):
         return
     hint = did_you_mean(name, names=paths)

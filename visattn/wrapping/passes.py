@@ -1,19 +1,18 @@
-"""One pass of a model's twin: on fake tensors, or on real ones where these fail."""
+"""One pass of a model's twin: on tensors without data, or on real ones where these fail."""
 
 import inspect
-import logging
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils import flop_counter
+from torch.overrides import TorchFunctionMode
+from torch.utils.flop_counter import FlopCounterMode
 
-from visattn.wrapping.twins import Copier, shared, twin
+from visattn.wrapping.twins import Copier, shared, twin, without_data
 
 T = TypeVar("T")
 Example = Tensor | tuple[Any, ...] | Mapping[str, Any]
@@ -65,27 +64,39 @@ class Inputs:
         return list(tensors_in([*self.args, *self.kwargs.values()]))
 
 
-def run_twin(model: nn.Module, inputs: Inputs, action: Callable[[nn.Module, Inputs], T]) -> T:
+def run_twin(
+    model: nn.Module,
+    inputs: Inputs,
+    action: Callable[[nn.Module, Inputs], T],
+    *,
+    every_operation: bool = False,
+) -> T:
     """Do something with a twin of a model and its inputs, without gradients.
 
     Args:
         model: It is left alone.
         inputs: Real tensors.
-        action: Calls the twin. It is done on fake tensors first and, where that fails (values that
-            decide, custom operations, lazy modules, scripted parts), once on real ones.
+        action: Calls the twin. It is done on tensors without data first and, where that fails
+            (values that decide, operations that need them, lazy modules, scripted parts) or the
+            model lies on several devices, once on real ones.
+        every_operation: Do those too whose results are known from others like them.
 
     Raises:
         Exception: What the pass on real tensors raised.
     """
-    try:
-        with FakeTensorMode(allow_non_fake_inputs=True) as fake, _undisturbed():
-            return action(twin(model, fake.from_tensor), inputs.on(fake.from_tensor))
-    except Exception as fakes:
+    with torch.inference_mode(False), torch.no_grad():
+        cause = None
+        if len({tensor.device for tensor in (*model.parameters(), *model.buffers())}) < 2:
+            try:
+                with torch.device("meta"), nullcontext() if every_operation else _Memory():
+                    return action(twin(model, without_data), inputs.on(without_data))
+            except Exception as error:
+                cause = error
         try:
-            with _undisturbed(), torch.random.fork_rng(devices=[]):
+            with torch.random.fork_rng(devices=[]):
                 return action(twin(model, shared), inputs)
         except Exception as error:
-            raise error from fakes
+            raise error from cause
 
 
 def count_multiply_adds(module: nn.Module, inputs: Inputs) -> tuple[Any, int]:
@@ -100,11 +111,11 @@ def count_multiply_adds(module: nn.Module, inputs: Inputs) -> tuple[Any, int]:
     """
 
     def counted(double: nn.Module, taken: Inputs) -> tuple[Any, int]:
-        with flop_counter.FlopCounterMode(display=False, custom_mapping=_FUSED) as counter:
+        with FlopCounterMode(display=False) as counter:
             given = double(*taken.args, **taken.kwargs)
         return given, counter.get_total_flops() // 2
 
-    return run_twin(module, inputs, counted)
+    return run_twin(module, inputs, counted, every_operation=True)
 
 
 def reference_tensor(module: nn.Module) -> Tensor:
@@ -136,23 +147,47 @@ def _exchanged(value: Any, tensor: Copier) -> Any:
     return value
 
 
-@contextmanager
-def _undisturbed() -> Iterator[None]:
-    """No gradients, no inference mode, no default device; no log of an operation without a fake."""
-    log = logging.getLogger("torch._subclasses.fake_tensor")
-    before, log.disabled = log.disabled, True
-    try:
-        with torch.inference_mode(False), torch.no_grad():
-            yield
-    finally:
-        log.disabled = before
+class _Memory(TorchFunctionMode):
+    """Tensors without data: what a function gave of some, it gives of others like them.
+
+    Half of PyTorch's functions take a millisecond to find that out anew.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        try:
+            key = func, _likeness(args), _likeness(kwargs)
+            known = _KNOWN.get(key)
+        except TypeError:
+            return func(*args, **kwargs)
+        if known is not None:
+            return torch.empty_strided(*known[:2], dtype=known[2], device="meta")
+        result = func(*args, **kwargs)
+        if (
+            type(result) is Tensor
+            and result.is_meta
+            and all(result is not tensor for tensor in tensors_in([*args, *kwargs.values()]))
+        ):
+            if len(_KNOWN) > _MOST:
+                _KNOWN.clear()
+            _KNOWN[key] = tuple(result.shape), result.stride(), result.dtype
+        return result
 
 
-def _fused_flops(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
-    """Of the CPU's fused attention, which versions of PyTorch before 2.15 don't count."""
-    return int(flop_counter.sdpa_flop_count(query, key, value))
+_KNOWN: dict[Any, tuple[Any, ...]] = {}
+_MOST = 10_000
 
 
-_FUSED = {
-    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _fused_flops,
-}
+def _likeness(value: Any) -> Any:
+    """What is alike for values of which a function gives the same shape; a TypeError for others."""
+    if isinstance(value, Tensor):
+        if not value.is_meta:
+            raise TypeError("it has data")
+        return Tensor, tuple(value.shape), value.stride(), value.dtype
+    if isinstance(value, (list, tuple)):
+        return type(value), *map(_likeness, value)
+    if isinstance(value, dict):
+        return tuple((name, _likeness(item)) for name, item in value.items())
+    if value is None or isinstance(value, (bool, int, float, str, torch.dtype, torch.device)):
+        return type(value), value
+    raise TypeError("its likeness isn't known")

@@ -32,6 +32,13 @@ def twin(model: nn.Module, tensor: Copier) -> nn.Module:
     return double.eval()
 
 
+def without_data(tensor: Tensor) -> Tensor:
+    """A tensor like another on the meta device."""
+    if isinstance(tensor, (UninitializedParameter, UninitializedBuffer)):
+        raise ValueError("it has no shape yet")
+    return torch.empty_like(tensor, device="meta", requires_grad=False)
+
+
 def shared(tensor: Tensor) -> Tensor:
     """Parameters as they are; of any other tensor, which a pass might write to, a copy."""
     if isinstance(tensor, (UninitializedParameter, UninitializedBuffer)):
@@ -90,8 +97,10 @@ class _Twins:
             if name in _HOOKS:
                 kept = {key: hook for key, hook in value.items() if _works_by(hook)}
                 own[name] = OrderedDict((key, self.of(hook)) for key, hook in kept.items())
+            elif name not in _LEFT_OUT:
+                own[name] = value if "state_dict" in name else self.of(value)
             else:
-                own[name] = None if name in _LEFT_OUT else self.of(value)
+                own[name] = None
         return double
 
 

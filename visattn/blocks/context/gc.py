@@ -48,7 +48,11 @@ class GlobalContext(nn.Module):
     """
 
     default_stages = (2, 3, 4)
-    timm_names: ClassVar = {"conv_attn.": "mask.", "mlp_add.": "add.", "mlp_scale.": "scale."}
+    timm_names: ClassVar[dict[str, str]] = {
+        "conv_attn.": "mask.",
+        "mlp_add.": "add.",
+        "mlp_scale.": "scale.",
+    }
 
     def __init__(
         self,

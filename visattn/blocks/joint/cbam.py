@@ -54,7 +54,7 @@ class CBAM(nn.Module):
     official code.
     """
 
-    timm_names: ClassVar = {
+    timm_names: ClassVar[dict[str, str]] = {
         "channel.": "channel.",
         "spatial.conv.conv.": "spatial.conv.",
         "spatial.conv.bn.": "spatial.bn.",
@@ -99,7 +99,7 @@ class ChannelGate(nn.Module):
         """(N, C, H, W) to gates (N, C, 1, 1)."""
         pooled = torch.cat((x.mean((2, 3), keepdim=True), x.amax((2, 3), keepdim=True)))
         both = self.fc2(self.activation(self.fc1(pooled)))
-        of_mean, of_max = both.unflatten(0, (2, x.shape[0]))
+        of_mean, of_max = both.unflatten(0, (2, x.shape[0])).unbind()
         return self.gate(of_mean + of_max)
 
 

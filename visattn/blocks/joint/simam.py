@@ -1,6 +1,5 @@
 """SimAM: a gate for each value from its distance to its channel's mean, without parameters."""
 
-import torch
 from torch import Tensor, nn
 
 from visattn.basics.checks import check_numbers
@@ -27,6 +26,7 @@ class SimAM(nn.Module):
         ValueError: ``channels`` is below 1, or ``regularization`` is not positive.
 
     Example:
+        >>> import torch
         >>> SimAM(64)(torch.ones(1, 64, 1, 1)).unique()
         tensor([0.6225])
 
@@ -48,7 +48,8 @@ class SimAM(nn.Module):
         """Gate every value of (N, C, H, W)."""
         distance = (x - x.mean((2, 3), keepdim=True)).square()
         places = x.shape[2] * x.shape[3]
-        variance = distance.mean((2, 3), keepdim=True) * (places / torch.sym_max(places - 1, 1))
+        # 1 // places is 1 for a single place only; a branch would fix the size in exports.
+        variance = distance.mean((2, 3), keepdim=True) * (places / (places - 1 + 1 // places))
         return x * self.gate(distance / (4 * (variance + self.regularization)) + 0.5)
 
     def extra_repr(self) -> str:

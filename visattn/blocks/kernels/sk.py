@@ -63,7 +63,7 @@ class SelectiveKernel(nn.Module):
     stands = "instead"
     brings_norm = True
     default_at = "conv"
-    timm_names: ClassVar = {
+    timm_names: ClassVar[dict[str, str]] = {
         "paths.0.conv.": "branches.0.0.",
         "paths.0.bn.": "branches.0.1.",
         "paths.1.conv.": "branches.1.0.",
@@ -120,8 +120,8 @@ class SelectiveKernel(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in_channels, H, W) to (N, channels, H / stride, W / stride)."""
-        inputs = x.chunk(2, 1) if self.split_input else (x, x)
-        near, far = (branch(part) for branch, part in zip(self.branches, inputs, strict=True))
+        first, second = x.chunk(2, 1) if self.split_input else [x, x]
+        near, far = self.branches[0](first), self.branches[1](second)
         pooled = near.mean((2, 3), keepdim=True) + far.mean((2, 3), keepdim=True)
         logits = self.select(self.reduce(pooled)).unflatten(1, (2, -1))
         of_near, of_far = torch.softmax(logits, 1).unbind(1)

@@ -62,7 +62,7 @@ class AttentionBranch(nn.Module):
 
     default_at = "stage"
     default_stages = (-2,)
-    official_names: ClassVar = {
+    official_names: ClassVar[dict[str, str]] = {
         "att_layer4.": "stage.",
         "bn_att.": "bn.",
         "att_conv.": "class_maps.0.",

@@ -7,13 +7,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from visattn.basics.checks import check_choice, check_numbers
+from visattn.basics.leaves import leaf_function
 from visattn.blocks.batch_norm import SafeBatchNorm2d
 from visattn.blocks.gates import Gate, Init, check_init, zero_
+from visattn.blocks.scripting import unscriptable
 from visattn.blocks.taps import Tap
 
 Attention = Literal["mixed", "channel", "spatial"]
 
 
+@unscriptable("residual attention")
 class ResidualAttention(nn.Module):
     r"""Residual attention: an hourglass beside a trunk says what of the trunk to strengthen.
 
@@ -101,11 +104,17 @@ class ResidualAttention(nn.Module):
 
     def forward(self, x: Tensor, trunk: Tensor | None = None) -> Tensor:
         """Strengthen the trunk (N, C, H, W) by what the branch sees in x."""
-        trunk = x if trunk is None else trunk
+        trunk = _one_of(x, trunk)
         seen = F.interpolate(self.hourglass(x), trunk.shape[2:], mode="bilinear")
         gate = self.gate(self.head(seen))
         self.spatial(gate.mean(1, keepdim=True) - 1)
         return trunk * gate  # in this order the result has the memory layout of the trunk
+
+
+@leaf_function
+def _one_of(x: Tensor, trunk: Tensor | None) -> Tensor:
+    """The trunk, or x without one."""
+    return x if trunk is None else trunk
 
 
 class _NormalisedGate(nn.Module):

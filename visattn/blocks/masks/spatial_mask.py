@@ -1,6 +1,7 @@
 """A spatial mask: a small branch estimates where the object is, and the features are masked."""
 
 import itertools
+from collections.abc import Sequence
 from typing import Literal, get_args
 
 import torch
@@ -8,18 +9,26 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from visattn.basics.checks import check_numbers
+from visattn.basics.leaves import leaf_function
 from visattn.blocks.gates import Init
+from visattn.blocks.masks.feature_branch import FeatureBranch, convolution
+from visattn.blocks.scripting import unscriptable
 from visattn.blocks.taps import Tap
 
 MaskForm = Literal["product", "residual", "annealed"]
+Branch = Literal["small", "features"]
 
 
+@unscriptable("a spatial mask")
 class SpatialMask(nn.Module):
     r"""Multiply a map, or the image itself, by a mask that a small branch estimates from it.
 
-    The branch is an encoder-decoder: ``depth`` halvings, a global mean at the bottom (so every
+    The branch gives logits z, and m = sigmoid(z) is the mask. A *small* branch is an
+    encoder-decoder, trained from scratch: ``depth`` halvings, a global mean at the bottom (so every
     place sees the whole map, whatever its size), and back up with skips to the exact size of the
-    input. It gives logits z, and m = sigmoid(z) is the mask:
+    input. One on *features*, for the image of a trained network, reads the maps of that network's
+    stages, from a copy that stays as it is (`FeatureBranch`): it needs far fewer masks to learn
+    from, and its edges are as fine as the image.
 
     ========== =================== =========================================================
     form       output              what it means
@@ -56,9 +65,13 @@ class SpatialMask(nn.Module):
             around the object.
         erode: Shrink the mask by so many pixels (a minimum over a square neighbourhood; the border
             of the image does not erode).
-        width: Channels of the branch at half resolution; coarser levels have two and four times
-            as many.
-        depth: Number of halvings.
+        branch: ``"small"`` or ``"features"``.
+        width: Channels of the branch: of a small one at half resolution (coarser levels have two
+            and four times as many; 16 if None), of one on features throughout (48 if None).
+        depth: Number of halvings of a small branch.
+        encoder: For a branch on features, a module from the image to its maps, finest first;
+            `wrap` gives the stages of the model that it wraps.
+        encoder_widths: Channels of these maps.
 
     Shape:
         (N, C, H, W) to (N, C, H, W), for any N, H, W >= 1.
@@ -90,21 +103,38 @@ class SpatialMask(nn.Module):
         hard: bool = False,
         detach: bool = False,
         erode: int = 0,
-        width: int = 16,
+        branch: Branch = "small",
+        width: int | None = None,
         depth: int = 4,
+        encoder: nn.Module | None = None,
+        encoder_widths: Sequence[int] = (),
     ) -> None:
         super().__init__()
         _check_choice("init", init, ("paper", "identity"))
         _check_choice("form", form, get_args(MaskForm))
         check_numbers("SpatialMask", channels=channels, depth=depth)
         check_numbers("SpatialMask", least=0, erode=erode)
+        _check_choice("branch", branch, get_args(Branch))
+        width = width or (16 if branch == "small" else 48)
         check_numbers("SpatialMask", least=2, width=width)
         self.channels = channels
         self.form: MaskForm = form
         self.hard = hard
         self.detach = detach
         self.erode = erode
-        self.branch = _EncoderDecoder(channels, width=width, depth=depth)
+        self.branch: nn.Module
+        if branch == "small":
+            self.branch = _EncoderDecoder(channels, width=width, depth=depth)
+        elif encoder is None:
+            raise ValueError(
+                'SpatialMask: branch="features" needs an encoder. wrap gives it for a mask on the'
+                ' image of a model with stages: visattn.wrap(model, "spatial_mask", at="image",'
+                ' branch="features").'
+            )
+        else:
+            self.branch = FeatureBranch(
+                channels, encoder=encoder, widths=encoder_widths, width=width
+            )
         self.spatial_logits = Tap("spatial_logits")
         self.spatial = Tap("spatial")
         annealed = form == "annealed"
@@ -114,11 +144,7 @@ class SpatialMask(nn.Module):
 
     def logits(self, x: Tensor) -> Tensor:
         """The mask's logits for ``x``, (N, 1, H, W), through their tap; ``x`` is not masked."""
-        if x.ndim != 4 or x.shape[1] != self.channels:
-            raise ValueError(
-                f"SpatialMask: expected (N, {self.channels}, H, W), got {tuple(x.shape)}; "
-                "build the block with the channels of the map it stands on."
-            )
+        _check_map(x, self.channels)
         return self.spatial_logits(self.branch(x))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -135,7 +161,7 @@ class SpatialMask(nn.Module):
         if self.form == "residual":
             return x * (1 + (mask if self.strength is None else self.strength * mask))
         if self.leak is not None:
-            return x * (self.leak + (1 - self.leak) * mask)
+            return x * _leaking(mask, self.leak)
         return x * (mask if self.strength is None else 1 + self.strength * (mask - 1))
 
     def set_leak(self, value: float) -> None:
@@ -172,8 +198,8 @@ class _EncoderDecoder(nn.Module):
         widths = [width * min(2**level, 4) for level in range(depth)]
         self.down = nn.ModuleList(
             nn.Sequential(
-                *_convolution(fine, coarse, stride=2),
-                *(_convolution(coarse, coarse) if level else ()),
+                *convolution(fine, coarse, stride=2),
+                *(convolution(coarse, coarse) if level else ()),
             )
             for level, (fine, coarse) in enumerate(itertools.pairwise([channels, *widths]))
         )
@@ -181,7 +207,7 @@ class _EncoderDecoder(nn.Module):
         self.lateral = nn.ModuleList(
             nn.Conv2d(coarse, fine, 1) for fine, coarse in itertools.pairwise(widths)
         )
-        self.up = nn.ModuleList(nn.Sequential(*_convolution(fine, fine)) for fine in widths[:-1])
+        self.up = nn.ModuleList(nn.Sequential(*convolution(fine, fine)) for fine in widths[:-1])
         self.head = nn.Conv2d(width, 4, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -199,18 +225,19 @@ class _EncoderDecoder(nn.Module):
         return F.pad(plane, (0, x.shape[3] - plane.shape[3], 0, x.shape[2] - plane.shape[2]))
 
 
-def _convolution(inputs: int, outputs: int, *, stride: int = 1) -> tuple[nn.Module, ...]:
-    """3x3 convolution, normalisation by groups of the channels of one image, ReLU.
+@leaf_function
+def _leaking(mask: Tensor, leak: Tensor) -> Tensor:
+    """The mask of the annealed form; a traced graph would keep 1 - leak as it was."""
+    return leak + (1 - leak) * mask
 
-    Group normalisation works for a single image of a single pixel and is the same in training and
-    evaluation.
-    """
-    groups = next(count for count in (4, 3, 2, 1) if outputs % count == 0 and outputs > count)
-    return (
-        nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False),
-        nn.GroupNorm(groups, outputs),
-        nn.ReLU(inplace=True),
-    )
+
+@leaf_function
+def _check_map(x: Tensor, channels: int) -> None:
+    if x.ndim != 4 or x.shape[1] != channels:
+        raise ValueError(
+            f"SpatialMask: expected (N, {channels}, H, W), got {tuple(x.shape)}; "
+            "build the block with the channels of the map it stands on."
+        )
 
 
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:

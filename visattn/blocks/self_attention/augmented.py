@@ -126,8 +126,8 @@ class AugmentedConv(nn.Module):
         if self.stride > 1:
             x = F.avg_pool2d(x, 3, self.stride, padding=1, count_include_pad=False)
         size = (x.shape[2], x.shape[3])
-        parts = self.qkv(x).split((self.keys, self.keys, self.values), 1)
-        query, key, value = (map_heads(part, self.heads) for part in parts)
+        query, key, value = self.qkv(x).split((self.keys, self.keys, self.values), 1)
+        query, key, value = (map_heads(part, self.heads) for part in (query, key, value))
         if self.relative is not None:
             query, key = self.relative(query, key, size)
         query = self.tap(query, key, size, size)

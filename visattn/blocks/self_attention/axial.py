@@ -74,16 +74,17 @@ class Axial(AddedAttention):
     def forward(self, x: Tensor) -> Tensor:
         """Add to each place of (N, C, H, W) what it reads from all places."""
         size = (x.shape[2], x.shape[3])
-        down = [self._grid(part) for part in self.columns(self.absolute(x)).chunk(3, 1)]
-        read = _map(column_attention(*down, scale=self.scale))
-        along = [self._grid(part) for part in self.rows(read).chunk(3, 1)]
-        query, *keys = (t.flatten(2, 3) for t in (along[0], along[1], down[0], down[1]))
-        self.tap(with_places(query, size=size), with_places(*keys, size=size), size, size)
+        query, key, value = self._grids(self.columns(self.absolute(x)))
+        read = _map(column_attention(query, key, value, scale=self.scale))
+        along = self._grids(self.rows(read))
+        asked, *keys = (t.flatten(2, 3) for t in (along[0], along[1], query, key))
+        self.tap(with_places(asked, size=size), with_places(*keys, size=size), size, size)
         return x + self.readout(_map(row_attention(*along, scale=self.scale)))
 
-    def _grid(self, x: Tensor) -> Tensor:
-        """(N, heads * D, H, W) to (N, heads, H, W, D)."""
-        return x.unflatten(1, (self.heads, -1)).movedim(2, 4)
+    def _grids(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values side by side, (N, 3 heads D, H, W), to (N, heads, H, W, D)."""
+        query, key, value = x.unflatten(1, (3 * self.heads, -1)).movedim(2, 4).chunk(3, 1)
+        return query, key, value
 
     def extra_repr(self) -> str:
         """The heads, for printing."""

@@ -69,7 +69,8 @@ class CrissCross(AddedAttention):
                 places = with_places(_one_head(query), size=size)
                 self.tap(places, with_places(*seen, size=size), size, size)
             seen = [_one_head(query), *seen]
-            x = x + self.gamma * criss_cross_attention(query, key, value).movedim(3, 1)
+            read = criss_cross_attention(query, key, value).movedim(3, 1)
+            x = x + self.gamma.to(read.dtype) * read
         return x
 
     def extra_repr(self) -> str:

@@ -94,15 +94,15 @@ class Latents(AddedAttention):
     def forward(self, x: Tensor) -> Tensor:
         """Add to each place of (N, C, H, W) what it reads from the latents."""
         size = (x.shape[2], x.shape[3])
-        parts = self.of_places(self.absolute(x)).chunk(3, 1)
-        key, value, query = (map_heads(part, self.heads) for part in parts)
+        joint = self.of_places(self.absolute(x))
+        key, value, query = map_heads(joint, 3 * self.heads).chunk(3, 1)
         asking = split_heads(self.ask(self.latents), self.heads)
         seen = softmax_weights(asking, key, scale=self.scale)
         latents = self.latents + self.taken(merge_heads(seen @ value))
         for layer in self.layers:
             latents = layer(latents)
-        offered = self.offer(self.norm(latents)).chunk(2, -1)
-        latent_key, latent_value = (split_heads(part, self.heads) for part in offered)
+        offered = split_heads(self.offer(self.norm(latents)), 2 * self.heads)
+        latent_key, latent_value = offered.chunk(2, 1)
         read = softmax_weights(query, latent_key, scale=self.scale)
         read = self.tap(read, seen.transpose(2, 3), size, size)
         return x + self.readout(heads_map(read @ latent_value, size))

@@ -74,7 +74,7 @@ class LinearAttention(AddedAttention):
     def forward(self, x: Tensor) -> Tensor:
         """Add to each place of (N, C, H, W) what it reads from all places."""
         size = (x.shape[2], x.shape[3])
-        query, key, value = (map_heads(part, self.heads) for part in self.qkv(x).chunk(3, 1))
+        query, key, value = map_heads(self.qkv(x), 3 * self.heads).chunk(3, 1)
         shares = efficient_features if self.features == "softmax" else kernel_features
         query, key = shares(query, key)
         query = self.tap(query, key, size, size)

@@ -84,9 +84,7 @@ class LocalSelfAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Let each place of (N, C, H, W) read from the places around it."""
         size = (x.shape[2], x.shape[3])
-        query, key, value = (
-            part.unflatten(1, (self.heads, -1)) for part in self.qkv(x).chunk(3, 1)
-        )
+        query, key, value = self.qkv(x).unflatten(1, (3 * self.heads, -1)).chunk(3, 1)
         half = self.rows.shape[1]
         rows = F.pad(self.rows, (0, self.columns.shape[1]))
         columns = F.pad(self.columns, (half, 0))

@@ -69,7 +69,7 @@ class MultiHeadSelfAttention(nn.Module):
     stands = "instead"
     default_at = "conv"
     default_stages = (-1,)
-    timm_names: ClassVar = {
+    timm_names: ClassVar[dict[str, str]] = {
         "qkv.": "qkv.",
         "pos_embed.height_rel": "relative.height",
         "pos_embed.width_rel": "relative.width",
@@ -109,7 +109,7 @@ class MultiHeadSelfAttention(nn.Module):
         """Let each place of (N, C, H, W) read from all places."""
         size = (x.shape[2], x.shape[3])
         joint = self.qkv(self.absolute(x))
-        query, key, value = (map_heads(part, self.heads) for part in joint.chunk(3, 1))
+        query, key, value = map_heads(joint, 3 * self.heads).chunk(3, 1)
         if self.relative is not None:
             query, key = self.relative(query, key, size)
         query = self.tap(query, key, size, size)

@@ -14,6 +14,7 @@ from visattn.attention.pairwise import (
     scaled_softmax,
 )
 from visattn.basics.checks import check_choice, check_numbers
+from visattn.basics.leaves import leaf_function
 from visattn.blocks.batch_norm import SafeBatchNorm2d
 from visattn.blocks.gates import Init, check_init, zero_
 from visattn.blocks.self_attention.readout import AddedAttention
@@ -71,7 +72,13 @@ class NonLocal(AddedAttention):
     Source: Wang et al., Non-local Neural Networks, arXiv:1711.07971.
     """
 
-    timm_names: ClassVar = {"t.": "theta.", "p.": "phi.", "g.": "g.", "z.": "out.", "norm.": "bn."}
+    timm_names: ClassVar[dict[str, str]] = {
+        "t.": "theta.",
+        "p.": "phi.",
+        "g.": "g.",
+        "z.": "out.",
+        "norm.": "bn.",
+    }
 
     def __init__(
         self,
@@ -116,9 +123,7 @@ class NonLocal(AddedAttention):
 
     def _pooled(self, x: Tensor) -> Tensor:
         """The map that keys and values come from."""
-        if not self.subsample:
-            return x
-        return F.max_pool2d(x, [min(2, x.shape[2]), min(2, x.shape[3])])
+        return _halved(x) if self.subsample else x
 
     def _query_and_key(self, x: Tensor, source: Tensor) -> tuple[Tensor, Tensor]:
         """Queries (N, 1, T, D) and keys (N, 1, S, D); D is 1 for the concatenation."""
@@ -154,6 +159,12 @@ def _scale(pairwise: Pairwise, scale: str | None, *, width: int, channels: int) 
     factors = {"query": query_width**-0.5, "channels": channels**-0.5, "none": 1.0}
     check_choice("scale", scale or "query", tuple(factors))
     return factors[scale or "query"]
+
+
+@leaf_function
+def _halved(x: Tensor) -> Tensor:
+    """The maxima of 2 x 2 places, or of 2 along the one axis that there is."""
+    return F.max_pool2d(x, [min(2, x.shape[2]), min(2, x.shape[3])])
 
 
 def _places(x: Tensor) -> Tensor:

@@ -10,12 +10,14 @@ from torch import Tensor, nn
 from visattn.attention import LearnedPositions2d, sine_positions_2d
 from visattn.attention.positions import beside
 from visattn.basics.checks import check_choice
+from visattn.basics.leaves import leaf_module
 
 Position = Literal["none", "sine", "learned", "relative"]
 ABSOLUTE = ("none", "sine", "learned")
 Size = tuple[int, int]
 
 
+@leaf_module
 class RelativePositions(nn.Module):
     r"""Learned vectors for distances in rows and in columns, as a part of queries and keys.
 
@@ -90,6 +92,7 @@ def _between(table: Tensor, length: int) -> Tensor:
     return torch.bmm(table.T.expand(length, -1, -1), weights.to(table.dtype))
 
 
+@leaf_module
 class SinePositions(nn.Module):
     """Sines of each place's row and column, added to a map.
 

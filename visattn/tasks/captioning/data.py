@@ -8,8 +8,9 @@ from torch.utils.data import DataLoader, StackDataset, default_collate
 
 from visattn.data.generated.sushi import KINDS
 from visattn.data.generated.sushi.two_dishes import RELATIONS, TwoDishes, render_two_dishes
+from visattn.data.loaders import share_of
 from visattn.sequence import END, PAD, Vocabulary
-from visattn.tasks.split_data import Batch, SplitData
+from visattn.tasks.split_data import Batch, SplitData, dealing_loader
 from visattn.training.checks import check_in
 
 CAPTION_RELATIONS = {"left": ("left", "of"), "above": ("above",)}
@@ -78,10 +79,11 @@ class CaptionData(SplitData):
             arrays = {"image": scenes.images, "mattes": scenes.mattes, "kinds": scenes.kinds}
             columns: dict[str, Any] = {n: torch.from_numpy(found) for n, found in arrays.items()}
             self._sets[split] = StackDataset(**columns | {"target": self._target(scenes)})
-        return DataLoader(
+        return dealing_loader(
             self._sets[split],
             batch_size=self.batch_size,
             shuffle=shuffle,
+            share=share_of(self.trainer),
             drop_last=shuffle,
             collate_fn=_as_batch,
         )

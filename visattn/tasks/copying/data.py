@@ -5,8 +5,9 @@ from typing import Any, final
 import torch
 from torch.utils.data import DataLoader
 
+from visattn.data.loaders import share_of
 from visattn.sequence import copying_batch
-from visattn.tasks.split_data import SplitData
+from visattn.tasks.split_data import SplitData, dealing_loader
 from visattn.training.checks import check_in
 
 
@@ -54,4 +55,5 @@ class CopyingData(SplitData):
         )
         pairs = zip(given.split(self.batch_size), target.split(self.batch_size), strict=True)
         batches = [{"given": first, "target": second} for first, second in pairs]
-        return DataLoader(batches, batch_size=None, shuffle=shuffle)  # type: ignore[arg-type]
+        share = share_of(self.trainer)
+        return dealing_loader(batches, batch_size=None, shuffle=shuffle, share=share)

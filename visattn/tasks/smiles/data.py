@@ -1,18 +1,19 @@
 """Tasty scenes in memory, batches of whole groups, an answer for each sushi."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, final
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 
 from visattn.data.generated.tasty.arrays import SceneArrays, cached_arrays, joined
 from visattn.data.generated.tasty.palette import check_colours
 from visattn.data.generated.tasty.parameters import SceneSet
 from visattn.data.generated.tasty.plan import GROUP
-from visattn.tasks.split_data import Batch, SplitData
+from visattn.data.loaders import share_of
+from visattn.tasks.split_data import Batch, SplitData, dealing_loader
 from visattn.training.checks import check_in
 
 MEAN, STD = 0.45, 0.25
@@ -123,8 +124,15 @@ class SmileData(SplitData):
     def loader(self, split: str, *, shuffle: bool = False) -> DataLoader[Any]:
         """Whole groups, some of them turned in training."""
         scenes = Scenes(self.scenes(split).arrays, flip=self.flip and split == "train")
-        groups = _Groups(len(scenes), self.batch_size, shuffle=shuffle)
-        return DataLoader(scenes, sampler=groups, batch_size=None)
+        groups, each = len(scenes) // GROUP, self.batch_size // GROUP
+        return dealing_loader(
+            scenes,
+            shuffle=shuffle,
+            share=share_of(self.trainer),
+            rows=_batches(torch.arange(groups), each),
+            draw=lambda: _batches(torch.randperm(groups), each),
+            batch_size=None,
+        )
 
     def _sets(self, split: str) -> list[SceneSet]:
         """What is rendered for a split."""
@@ -190,19 +198,10 @@ class Scenes(Dataset[Batch]):
         }
 
 
-class _Groups(Sampler[list[int]]):
-    """Batches of whole groups."""
-
-    def __init__(self, scenes: int, batch_size: int, *, shuffle: bool) -> None:
-        self.groups, self.each, self.shuffle = scenes // GROUP, batch_size // GROUP, shuffle
-
-    def __len__(self) -> int:
-        return -(-self.groups // self.each)
-
-    def __iter__(self) -> Iterator[list[int]]:
-        order = torch.randperm(self.groups) if self.shuffle else torch.arange(self.groups)
-        for groups in order.split(self.each):
-            yield (groups[:, None] * GROUP + torch.arange(GROUP)).flatten().tolist()
+def _batches(groups: Tensor, each: int) -> list[list[int]]:
+    """Batches of whole groups: the rows of ``each`` groups at a time."""
+    rows = groups[:, None] * GROUP + torch.arange(GROUP)
+    return [part.flatten().tolist() for part in rows.split(each)]
 
 
 def _turned(places: Tensor, turn: Tensor, size: int) -> Tensor:

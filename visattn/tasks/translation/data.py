@@ -7,6 +7,7 @@ from typing import Any, final
 
 from torch.utils.data import DataLoader
 
+from visattn.data.loaders import share_of
 from visattn.sequence import QUESTION, clause_vocabularies, collate_pairs, random_pairs
 from visattn.tasks.split_data import SplitData, batch_loader
 
@@ -71,4 +72,10 @@ class ClauseData(SplitData):
         length = attrgetter("clauses")
         groups = [[*same] for _, same in groupby(sorted(pairs, key=length), key=length)]
         collate = partial(collate_pairs, source=self.source, target=self.target)
-        return batch_loader(groups, batch_size=self.batch_size, collate=collate, shuffle=shuffle)
+        return batch_loader(
+            groups,
+            batch_size=self.batch_size,
+            collate=collate,
+            shuffle=shuffle,
+            share=share_of(self.trainer),
+        )

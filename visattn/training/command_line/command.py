@@ -9,13 +9,16 @@ from typing import Any, final
 import lightning as L
 from lightning.pytorch.callbacks import Callback, ProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from rich.console import Console
 
 from visattn.basics.files import write_whole
+from visattn.data.folder_data import FolderData
+from visattn.data.sources import last_test
 from visattn.networks.loading import standing_alone
 from visattn.training.batches import class_count
+from visattn.training.command_line.interruptions import Moments, write_whole_checkpoints
 from visattn.training.command_line.mistakes import explained
 from visattn.training.command_line.parser import RunParser
 from visattn.training.command_line.picture_words import with_pictures
@@ -28,9 +31,11 @@ from visattn.training.command_line.runs import CHECKPOINTS, claim_run, resolve_c
 from visattn.training.command_line.settlement import Settlement, settle
 from visattn.training.command_line.tasks import DEFAULT, Task, task_of
 from visattn.training.command_line.told import what_was_told
+from visattn.training.processes import started_processes
 
 UNTRAINED = "none"
 _CLASSES = "model.num_classes"
+_SIGTERM_CODE = 128 + 15
 
 
 @final
@@ -139,7 +144,8 @@ class TaskCLI(LightningCLI):
         name, runs = self._get(self.config, "name"), Path(self._get(self.config, "runs"))
         training = self.subcommand in (None, "fit")
         quick = bool(config.get("fast_dev_run"))
-        callbacks: list[Callback] = [*self._callbacks, self.outcomes]
+        kwargs |= started_processes(config)
+        callbacks: list[Callback] = [*self._callbacks, self.outcomes, Moments()]
         if config.get("enable_progress_bar") is not False:
             callbacks.append(progress_callback())
             kwargs["enable_progress_bar"] = isinstance(callbacks[-1], ProgressBar)
@@ -159,7 +165,9 @@ class TaskCLI(LightningCLI):
             best = self._task.best if _validated(self.datamodule) else None
             callbacks += checkpoints(best=best, others=config.get("callbacks"))
         self.trainer_defaults["callbacks"] = callbacks  # after those of the configuration
-        return super().instantiate_trainer(**kwargs)
+        trainer = super().instantiate_trainer(**kwargs)
+        write_whole_checkpoints(trainer)
+        return trainer
 
     def fit(self, **kwargs: Any) -> None:
         """Train; a training that fails before its first step leaves no folder behind."""
@@ -184,6 +192,7 @@ class TaskCLI(LightningCLI):
         folder = self.trainer.log_dir if self.trainer.loggers else None
         if folder is not None and Path(folder).is_dir():
             _say(f"run in {folder}")
+            _say_next(self.datamodule, Path(folder, "checkpoints"))
 
     def test(self, **kwargs: Any) -> None:
         """Test, print the table and write ``test.json`` beside the checkpoints."""
@@ -199,7 +208,7 @@ class TaskCLI(LightningCLI):
 
     def predict(self, **kwargs: Any) -> None:
         """Predict and write ``predictions.csv`` beside the checkpoints."""
-        from visattn.training.command_line.predictions import write_predictions
+        from visattn.training.command_line.predictions import all_predictions, write_predictions
 
         if self._task.name != DEFAULT:
             raise ValueError(f"predict is for the classification of images, not {self._task.name}")
@@ -208,7 +217,8 @@ class TaskCLI(LightningCLI):
                 f"{self._settled.path} was trained on pictures cut out with their true masks "
                 "(data.masked), and pictures to predict on have none: take another network"
             )
-        batches = self.trainer.predict(**{**kwargs, "return_predictions": True}) or []
+        own = self.trainer.predict(**{**kwargs, "return_predictions": True}) or []
+        batches = all_predictions(own)
         if self.trainer.is_global_zero:
             record = self._record()
             facts = self._result_path("predictions", record, beside=".csv")
@@ -282,6 +292,9 @@ def run_command(arguments: Sequence[str]) -> None:
     with quiet_lightning():
         try:
             TaskCLI(words)
+        except SIGTERMException as stop:
+            _say("stopped by SIGTERM; a training goes on with --ckpt_path last")
+            raise SystemExit(_SIGTERM_CODE) from stop
         except MisconfigurationException as error:
             raise ValueError(str(error)) from error
 
@@ -309,6 +322,19 @@ def _validated(data: L.LightningDataModule | None) -> bool:
     """Whether data have a validation split."""
     own = getattr(type(data), "val_dataloader", None) is not L.LightningDataModule.val_dataloader
     return own and getattr(data, "val_split", "") is not None
+
+
+def _say_next(data: object, checkpoints: Path) -> None:
+    """After the training on a folder of one's own: the command that audits it."""
+    found = [path for name in ("best", "last") if (path := checkpoints / f"{name}.ckpt").is_file()]
+    if not isinstance(data, FolderData) or not found:
+        return
+    tests = [split for split in data.splits if split.startswith("test")]
+    if not tests:
+        return
+    masked = any(item.mask_path is not None for item in data.items(last_test(tests)))
+    masks = "" if masked else " --masks grabcut"
+    _say(f"next: visattn audit --model {found[0]} --data {data.locate()}{masks}")
 
 
 @rank_zero_only

@@ -6,7 +6,29 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from visattn.basics.files import whole_file
+from visattn.basics.processes import from_all, process_count
+
+_COLUMNS = ("index", "prediction", "probabilities")
+
+
+def all_predictions(batches: Sequence[Any]) -> Sequence[Any]:
+    """What all processes predicted, each row once and in their order, as one batch.
+
+    Args:
+        batches: What this one predicted.
+    """
+    if process_count() == 1:
+        return batches
+    own = [{name: batch[name].cpu() for name in _COLUMNS} for batch in batches]
+    found = [batch for part in from_all(own) for batch in part]
+    if not found:
+        return []
+    joined = {name: torch.cat([batch[name] for batch in found]) for name in _COLUMNS}
+    order = joined["index"].argsort()
+    return [{name: values[order] for name, values in joined.items()}]
 
 
 def write_predictions(

@@ -8,6 +8,8 @@ from typing import Any, final
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 
+from visattn.training.command_line.interruptions import StoppedCheckpoint
+
 
 def run_loggers(run: Path, *, others: list[Logger] | Logger | bool | None = None) -> list[Logger]:
     """CSV logs in a run folder, and the others; TensorBoard's beside them if none are named.
@@ -28,6 +30,8 @@ def run_loggers(run: Path, *, others: list[Logger] | Logger | bool | None = None
 def checkpoints(*, best: str | None, others: list[Callback] | Callback | None) -> list[Callback]:
     """Keep ``last.ckpt`` after every epoch, and ``best.ckpt`` by the highest value of ``best``.
 
+    A training that is stopped by SIGTERM writes ``last.ckpt`` at once.
+
     Lightning's own ``save_last`` writes only when a best one is written, too.
 
     Args:
@@ -39,10 +43,10 @@ def checkpoints(*, best: str | None, others: list[Callback] | Callback | None) -
     if best is not None:
         options.insert(0, {"filename": "best", "monitor": best, "mode": "max"})
     taken = {callback.state_key for callback in _listed(others)}
-    own: list[Callback] = [ModelCheckpoint(**common, **each) for each in options]
+    own: list[ModelCheckpoint] = [ModelCheckpoint(**common, **each) for each in options]
     if any(callback.state_key in taken for callback in own):
         own = [_RunCheckpoint(**common, **each) for each in options]
-    return own
+    return [*own, StoppedCheckpoint(own[-1])]
 
 
 def _listed(given: Any) -> list[Any]:

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Literal, final
+from typing import Any, Literal, final
 
 from torch import Tensor, nn
 
@@ -21,8 +21,11 @@ class Objective(ABC):
 
     A batch holds ``image`` (N, 3, H, W), normalised; ``label`` (N,); ``mask`` (N, 1, H, W) in
     [0, 1], NaN where unlabelled; ``background`` (N,), which background an image shows, -1 where
-    that is unknown; ``index`` (N,), rows of the dataset. An objective's state is no part of a
-    checkpoint.
+    that is unknown; ``index`` (N,), rows of the dataset.
+
+    A checkpoint of `visattn.training.ImageClassifier` holds the objective's state, so that a
+    training that is resumed goes on with it. What decides on several processes which parts of the
+    model run must be the same on all of them, see `visattn.basics.processes.all_agree`.
 
     Attributes:
         needs: What the training data must have; without it the training is refused before its
@@ -44,6 +47,26 @@ class Objective(ABC):
             The loss, a scalar with a graph, and its parts by name, detached.
         """
 
+    def state_dict(self) -> dict[str, Any]:
+        """What later steps depend on: the states of all attributes that have one."""
+        return states_of(self)
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from an earlier state."""
+        load_states(self, state)
+
+
+def states_of(whole: object) -> dict[str, Any]:
+    """The states of an object's attributes, of those that have one."""
+    parts = vars(whole).items()
+    return {name: part.state_dict() for name, part in parts if hasattr(part, "state_dict")}
+
+
+def load_states(whole: object, states: Mapping[str, Any]) -> None:
+    """Give an object's attributes earlier states."""
+    for name, state in states.items():
+        getattr(whole, name).load_state_dict(state)
+
 
 @final
 class Patience:
@@ -56,6 +79,14 @@ class Patience:
     def __init__(self, message: str) -> None:
         self.message = message
         self._missed = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """How many went by."""
+        return {"missed": self._missed}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on counting."""
+        self._missed = state["missed"]
 
     def wait(self, images: int) -> None:
         """Count images that went by before the first one that has it.

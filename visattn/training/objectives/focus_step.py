@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from visattn.basics.processes import all_agree
 from visattn.data.background_swap import swap_backgrounds
 from visattn.networks.mask_pass import (
     find_mask_block,
@@ -114,7 +115,7 @@ class FocusStep:
         """
         given = batch["mask"]
         missing = given.isnan()
-        if not missing.any():
+        if all_agree(not missing.any()):
             return given, torch.ones_like(given)
         # Not under no_grad: there, autocast of older PyTorch (issue 158232) keeps weights that it
         # casts without their graph, and the later passes of this step would take them.

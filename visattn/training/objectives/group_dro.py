@@ -1,11 +1,13 @@
 """Group DRO: train on the (class, background) group that does worst."""
 
-from typing import final
+from collections.abc import Mapping
+from typing import Any, final
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from visattn.basics.processes import average, process_count
 from visattn.training.checks import check_in
 from visattn.training.losses.group_losses import group_means, raised_weights
 from visattn.training.objectives.base import Batch, Loss, Objective
@@ -52,15 +54,38 @@ class GroupDRO(Objective):
         losses = F.cross_entropy(
             logits, batch["label"], label_smoothing=self.label_smoothing, reduction="none"
         ).float()
-        means, _ = group_means(losses, groups, count=len(self.numbers))
+        means, counts = group_means(losses, groups, count=len(self.numbers))
+        overall, share = _over_processes(means.detach(), counts)
         weights = self._grown(len(self.numbers)).to(losses.device)
-        self.weights = raised_weights(weights, means.detach(), step=self.step)
-        loss = (self.weights * means).sum()
-        parts = {"cross_entropy": losses.detach().mean(), "worst_group": means.detach().max()}
+        self.weights = raised_weights(weights, overall, step=self.step)
+        loss = (self.weights * share * means).sum()
+        parts = {"cross_entropy": losses.detach().mean(), "worst_group": overall.max()}
         return loss, parts
+
+    def state_dict(self) -> dict[str, Any]:
+        """The groups and their weights."""
+        return {**super().state_dict(), "weights": self.weights}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on with these."""
+        self.numbers.load_state_dict(state["numbers"])
+        self.weights = state["weights"]
 
     def _grown(self, count: int) -> Tensor:
         """The weights, with those of the groups that are new in this batch."""
         mean = self.weights.mean() if len(self.weights) else self.weights.new_ones(())
         weights = torch.cat([self.weights, mean.expand(count - len(self.weights))])
         return weights / weights.sum()
+
+
+def _over_processes(means: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
+    """The groups' means over all processes, and the weight of this one's in their mean.
+
+    DDP averages what the processes find: with these weights that is the mean over all images.
+    """
+    if process_count() == 1:
+        return means, torch.ones_like(means)
+    sums, images = means * counts, counts.clone()
+    average([sums, images])
+    images = images.clamp_min(1 / process_count())
+    return sums / images, counts / images

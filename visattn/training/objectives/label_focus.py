@@ -1,12 +1,15 @@
 """Learn the object's mask from labels alone, and the class behind that mask."""
 
 import math
+from collections.abc import Mapping
 from typing import Any, final
 
 import torch
+from lightning.pytorch.utilities.seed import isolate_rng
 from torch import Tensor, nn
 
 from visattn.basics.modes import evaluating
+from visattn.basics.processes import average, take_from_first
 from visattn.training.checks import check_in
 from visattn.training.losses.group_losses import generalised_cross_entropy
 from visattn.training.objectives.base import Batch, Loss, Objective, Patience
@@ -40,8 +43,7 @@ class LabelFocus(Objective):
     with the class, take `CrossEntropy`.
 
     Put the mask in with ``detach=True``, as for `MaskedFocus`. The local classifier is no part of
-    the model or of a checkpoint: a training that is resumed begins with ``start`` again, as that
-    share of what is left of it.
+    the model, but of a checkpoint. On several processes it is one for all.
 
     Args:
         label_smoothing: Share of the target that is spread evenly over the classes, in [0, 1).
@@ -87,6 +89,7 @@ class LabelFocus(Objective):
         self._local: LocalClassifier | None = None
         self._optimizer: torch.optim.Optimizer | None = None
         self._began: float | None = None
+        self._waiting: dict[str, Any] = {}
         self._patience = Patience(
             "LabelFocus: none of {images} training images contradicts what its background says, so "
             "labels alone do not tell the object from the background. Give masks for some images "
@@ -95,6 +98,7 @@ class LabelFocus(Objective):
 
     def __call__(self, model: nn.Module, batch: Batch, progress: float) -> Loss:
         """See `Objective`."""
+        self._restore(model, batch["image"])
         if self._began is None:
             self._began = progress
         done = (progress - self._began) / (1 - min(self._began, _LATEST))
@@ -114,10 +118,7 @@ class LabelFocus(Objective):
         images = batch["image"]
         if self._local is None or self._optimizer is None:
             self.focus.step.check(model)  # an error or a warning now, not after the start
-            self._local = LocalClassifier(
-                images.shape[1], num_classes=_classes(model, images), size=max(images.shape[-2:])
-            ).to(images.device)
-            self._optimizer = torch.optim.AdamW(self._local.parameters(), weight_decay=0.01)
+            self._local, self._optimizer = self._begin(model, images)
         for group in self._optimizer.param_groups:
             group["lr"] = self.learning_rate * (1 + math.cos(math.pi * done)) / 2
         self._local.train()
@@ -126,8 +127,38 @@ class LabelFocus(Objective):
             loss = generalised_cross_entropy(logits, batch["label"], power=self.power)
         self._optimizer.zero_grad()
         loss.backward()
+        average(parameter.grad for parameter in self._local.parameters())
         self._optimizer.step()
+        take_from_first(self._local)  # for the statistics
         return loss.detach()
+
+    def _begin(
+        self, model: nn.Module, images: Tensor
+    ) -> tuple[LocalClassifier, torch.optim.Optimizer]:
+        """A local classifier for the classes of a model, and its optimiser."""
+        local = LocalClassifier(
+            images.shape[1], num_classes=_classes(model, images), size=max(images.shape[-2:])
+        ).to(images.device)
+        take_from_first(local)
+        return local, torch.optim.AdamW(local.parameters(), weight_decay=0.01)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The bank, the local classifier with its optimiser, and when the training began."""
+        return self._waiting or {**super().state_dict(), "began": self._began}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from an earlier state with the next batch, which says where tensors belong."""
+        self._waiting = dict(state)
+
+    def _restore(self, model: nn.Module, images: Tensor) -> None:
+        state, self._waiting = self._waiting, {}
+        if not state:
+            return
+        self._began = state.pop("began")
+        if "_local" in state:
+            with isolate_rng():
+                self._local, self._optimizer = self._begin(model, images)
+        super().load_state_dict(state)
 
     def _contradicted(self, local: LocalClassifier, batch: Batch) -> tuple[Tensor, Tensor]:
         """Masks of the contradicted images, NaN for the others, and their share."""

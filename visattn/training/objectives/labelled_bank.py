@@ -1,13 +1,15 @@
 """The labelled images seen so far, to train on in every step however few they are."""
 
-from typing import NamedTuple, final
+from collections.abc import Mapping
+from typing import Any, NamedTuple, final
 
 import torch
 from torch import Tensor
 
+from visattn.basics.processes import all_agree
 from visattn.training.checks import check_in
 from visattn.training.losses.mask_losses import labelled_images
-from visattn.training.objectives.base import Batch, Patience
+from visattn.training.objectives.base import Batch, Patience, load_states, states_of
 
 
 class Labelled(NamedTuple):
@@ -30,7 +32,7 @@ class LabelledBank:
     With masks for 5 % of the images, many batches have one or none; a mask branch needs several in
     each step. An image is known by its row in the dataset, so a new view of it (another
     augmentation) takes the place of the old one. A full bank gives up a random image for a new one.
-    The bank is no part of a checkpoint: after a resume it fills again within an epoch.
+    On several processes each has a bank of its own, and the first one's is in the checkpoint.
 
     Args:
         capacity: Most images to hold; 512 of 64 x 64 pixels take 32 MB, of 224 x 224 400 MB.
@@ -43,9 +45,19 @@ class LabelledBank:
         check_in("[1, inf)", capacity=capacity)
         self.capacity = capacity
         self._kept: dict[int, tuple[Tensor, Tensor, int]] = {}
+        self._moved = True
 
     def __len__(self) -> int:
         return len(self._kept)
+
+    def state_dict(self) -> dict[str, Any]:
+        """From rows to image, mask and label, in the order in which they came."""
+        return {"kept": dict(self._kept)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Keep these instead."""
+        self._kept = dict(state["kept"])
+        self._moved = False
 
     def add(
         self, images: Tensor, masks: Tensor, rows: Tensor, *, labels: Tensor | None = None
@@ -58,6 +70,10 @@ class LabelledBank:
             rows: (N,), what an image is known by.
             labels: Their classes (N,).
         """
+        if not self._moved:  # they came from a checkpoint
+            for known, (image, mask, its) in self._kept.items():
+                self._kept[known] = (image.to(images.device), mask.to(images.device), its)
+            self._moved = True
         for place in labelled_images(masks).nonzero().flatten().tolist():
             row = int(rows[place])
             if row not in self._kept and len(self._kept) >= self.capacity:
@@ -108,8 +124,16 @@ class LabelledSupply:
             "its share of masks), or take another objective, such as CrossEntropy."
         )
 
+    def state_dict(self) -> dict[str, Any]:
+        """Of the bank, and of the wait."""
+        return states_of(self)
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from an earlier state."""
+        load_states(self, state)
+
     def keep(self, batch: Batch) -> bool:
-        """Keep what a batch brings; whether there is anything to draw.
+        """Keep what a batch brings; whether there is anything to draw, in every process.
 
         Raises:
             ValueError: If none of the first 2,000 images has a mask.
@@ -118,7 +142,7 @@ class LabelledSupply:
         self.bank.add(images, batch["mask"], batch["index"], labels=batch["label"])
         if not len(self.bank):
             self._patience.wait(len(images))
-        return len(self.bank) > 0
+        return all_agree(len(self.bank) > 0)
 
     def draw(self) -> Labelled:
         """The images of a step."""

@@ -1,12 +1,14 @@
 """Train as usual, then refit the last layer on batches with as many images of every group."""
 
 from collections import deque
-from typing import final
+from collections.abc import Mapping
+from typing import Any, final
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from visattn.basics.processes import take_from_first
 from visattn.training.checks import check_in
 from visattn.training.objectives.base import Batch, Loss, Objective
 from visattn.training.objectives.groups import GroupNumbers
@@ -56,8 +58,8 @@ class LastLayerRefit(Objective):
         self.balanced = balanced
         self.kept = kept
         self.numbers = GroupNumbers()
-        self._store: list[deque[Tensor]] = []
-        self._classes: list[int] = []
+        self._store: dict[int, deque[Tensor]] = {}
+        self._classes: dict[int, int] = {}
 
     def __call__(self, model: nn.Module, batch: Batch, progress: float) -> Loss:
         """See `Objective`."""
@@ -69,27 +71,43 @@ class LastLayerRefit(Objective):
         groups = self.numbers(batch["label"], batch["background"]).tolist()
         if not self._store:
             layer.reset_parameters()
+            take_from_first(layer)
         for feature, group, label in zip(
             features_before(model, layer, batch["image"]),
             groups,
             batch["label"].tolist(),
             strict=True,
         ):
-            if group == len(self._store):
-                self._store.append(deque(maxlen=self.kept))
-                self._classes.append(label)
+            if group not in self._store:
+                self._store[group] = deque(maxlen=self.kept)
+                self._classes[group] = label
             self._store[group].append(feature)
         features, labels = self._draw(batch["label"])
         loss = F.cross_entropy(layer(features), labels, label_smoothing=self.label_smoothing)
         return loss, {"refit": loss.detach()}
 
+    def state_dict(self) -> dict[str, Any]:
+        """The groups, and the features that are kept of each."""
+        kept = {group: torch.stack(tuple(found)) for group, found in self._store.items()}
+        return {**super().state_dict(), "kept": kept, "classes": self._classes}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on with these."""
+        self._classes = dict(state["classes"])
+        self._store = {g: deque(found, maxlen=self.kept) for g, found in state["kept"].items()}
+        super().load_state_dict({"numbers": state["numbers"]})
+
     def _draw(self, like: Tensor) -> tuple[Tensor, Tensor]:
         """Features and labels, as many of each group as the count allows."""
-        chosen = torch.randint(len(self._store), (self.balanced,)).tolist()
+        known = sorted(self._store)
+        places = torch.randint(len(known), (self.balanced,)).tolist()
+        chosen = [known[place] for place in places]
         features = [
             self._store[group][int(torch.randint(len(self._store[group]), ()))] for group in chosen
         ]
-        return torch.stack(features), like.new_tensor([self._classes[group] for group in chosen])
+        return torch.stack([f.to(like.device) for f in features]), like.new_tensor(
+            [self._classes[group] for group in chosen]
+        )
 
 
 def last_linear(model: nn.Module) -> nn.Linear:

@@ -5,6 +5,7 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn
 
+from visattn.basics.processes import all_agree
 from visattn.data.background_swap import composite, remove_foreground
 from visattn.networks.mask_pass import predict_mask
 from visattn.training.checks import check_in
@@ -71,7 +72,7 @@ class MaskedFocus(Objective):
         else:
             labelled = (predict_mask(model, batch["image"], site=self.step.site).float() * 0).sum()
         loss, parts = self.step.mask_weight * labelled, {"labelled_mask": labelled.detach()}
-        waiting = progress < self.step.warmup and bool(batch["mask"].isnan().any())
+        waiting = progress < self.step.warmup and not all_agree(not batch["mask"].isnan().any())
         if known and not waiting:
             terms, more = self.step.classify(model, batch, masks, trust)
             loss, parts = loss + sum(terms[1:], start=terms[0]), parts | more

@@ -1,7 +1,8 @@
 """Several objectives at once."""
 
 from collections import Counter
-from typing import final
+from collections.abc import Mapping
+from typing import Any, final
 
 from torch import Tensor, nn
 
@@ -78,6 +79,16 @@ class WeightedSum(Objective):
             terms.append(weight * loss)
             parts |= {f"{name}/{part}": value for part, value in own.items()}
         return sum(terms[1:], start=terms[0]), parts
+
+    def state_dict(self) -> dict[str, Any]:
+        """Of each objective by its name."""
+        found = zip(self.names, self.objectives, strict=True)
+        return {name: objective.state_dict() for name, objective in found}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from an earlier state."""
+        for name, objective in zip(self.names, self.objectives, strict=True):
+            objective.load_state_dict(state[name])
 
 
 def _numbered(names: list[str]) -> list[str]:

@@ -1,0 +1,121 @@
+"""A mask that stands on the features of a trained network."""
+
+import copy
+import io
+
+import pytest
+import timm
+import torch
+import torchvision
+
+from visattn import attention_parameters, load_attention, save_attention, wrap
+from visattn.blocks.masks.feature_branch import FeatureBranch
+from visattn.blocks.masks.spatial_mask import SpatialMask
+from visattn.testing import enliven
+
+MODELS = {
+    "resnet": lambda: timm.create_model("test_resnet", num_classes=3),
+    "efficientnet": lambda: timm.create_model("test_efficientnet", num_classes=3),
+    "convnext": lambda: timm.create_model("test_convnext", num_classes=3),
+    "mobilenet": lambda: torchvision.models.mobilenet_v3_small(num_classes=3),
+    "densenet": lambda: torchvision.models.DenseNet(8, (2, 2, 2, 2), 16, num_classes=3),
+    "vgg": lambda: torchvision.models.vgg11_bn(num_classes=3),
+}
+OPTIONS = {"at": "image", "branch": "features", "width": 12, "input_size": (3, 64, 48)}
+
+
+@pytest.fixture
+def images():
+    return torch.randn(2, 3, 64, 48)
+
+
+def masked(name, **options):
+    return wrap(enliven(MODELS[name]()).eval(), "spatial_mask", **OPTIONS, **options)
+
+
+def mask_of(model):
+    return next(module for module in model.modules() if isinstance(module, SpatialMask))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_stages_of_any_model_serve_as_encoder(name, images):
+    plain = enliven(MODELS[name]()).eval()
+    model = wrap(copy.deepcopy(plain), "spatial_mask", **OPTIONS).eval()
+    assert torch.equal(model(images), plain(images))
+    logits = mask_of(model).logits(images)
+    assert logits.shape == (2, 1, 64, 48)
+    seen = {}
+    levels = mask_of(model).branch.encoder(images)
+
+    def note(module, _, y):  # a copy, since the next layer may write into it
+        if torch.is_tensor(y):
+            seen.setdefault(module, y.clone())
+
+    for module in plain.modules():
+        module.register_forward_hook(note)
+    plain(images)
+    for level in levels.values():
+        assert any(torch.equal(y, level) for y in seen.values())
+    sizes = [level.shape[-2:].numel() for level in levels.values()]
+    assert sizes == sorted(set(sizes), reverse=True)
+
+
+def test_training_leaves_the_encoder_as_it_is(images):
+    model = masked("efficientnet", init="paper").train()
+    branch = mask_of(model).branch
+    assert isinstance(branch, FeatureBranch)
+    before = copy.deepcopy(branch.encoder.state_dict())
+    optimiser = torch.optim.SGD(model.parameters(), lr=0.1)
+    for _ in range(2):
+        optimiser.zero_grad()
+        (model(images).square().mean() + mask_of(model).logits(images).mean()).backward()
+        optimiser.step()
+    after = branch.encoder.state_dict()
+    assert all(torch.equal(value, before[name]) for name, value in after.items())
+    assert not list(branch.encoder.parameters())
+    assert not any(module.training for module in branch.encoder.modules())
+    assert all(p.grad is not None for p in branch.head.parameters())
+    assert len(attention_parameters(model)) == len(list(branch.parameters()))
+
+
+def test_copies_and_files_keep_it(images, tmp_path):
+    model = masked("densenet", init="paper")
+    expected = model(images)
+    file = io.BytesIO()
+    torch.save(model, file)
+    file.seek(0)
+    for other in (copy.deepcopy(model), torch.load(file, weights_only=False)):
+        assert torch.equal(other(images), expected)
+    path = save_attention(model, tmp_path / "mask.safetensors")
+    torch.manual_seed(1)
+    fresh = wrap(copy.deepcopy(MODELS["densenet"]()), "spatial_mask", init="paper", **OPTIONS)
+    fresh.load_state_dict(model.state_dict())
+    assert torch.equal(fresh.eval()(images), expected)
+    with torch.no_grad():
+        for parameter in attention_parameters(fresh):
+            parameter.zero_()
+    assert torch.equal(load_attention(fresh, path)(images), expected)
+
+
+def phases(logits):
+    """How far the means over the four 2x2 phases of the inner places lie apart."""
+    inner = logits.detach()[0, 0, 16:-16, 16:-16]
+    means = torch.stack([inner[i::2, j::2].mean() for i in (0, 1) for j in (0, 1)])
+    return float(means.max() - means.min())
+
+
+def test_no_checkerboard():
+    flat = torch.full((1, 3, 128, 128), 0.3)
+    branch = mask_of(masked("resnet", init="paper")).eval()
+    ours, shuffled = phases(branch.logits(flat)), phases(SpatialMask(3).logits(flat))
+    assert ours < shuffled / 20
+
+
+def test_refusals():
+    with pytest.raises(ValueError, match=r"branch='features'.* encoder|needs an encoder"):
+        SpatialMask(3, branch="features")
+    with pytest.raises(ValueError, match="use at='image'"):
+        wrap(MODELS["resnet"](), "spatial_mask", **{**OPTIONS, "at": "stem"})
+    swin = timm.create_model("swin_tiny_patch4_window7_224", num_classes=3, img_size=64)
+    with pytest.raises(ValueError, match="channels last"):
+        wrap(swin, "spatial_mask", at="image", branch="features", input_size=(3, 64, 64))

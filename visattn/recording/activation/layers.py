@@ -1,0 +1,268 @@
+"""The layer at which class activation is taken, and the passes that find it."""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from visattn.basics.hooks import hooked, uncompiled
+from visattn.basics.modes import evaluating
+from visattn.basics.suggestions import did_you_mean
+from visattn.recording.activation.graph import Value, gradients_kept, trunk, value_of
+from visattn.recording.activation.inputs import (
+    Inputs,
+    images_of,
+    rows,
+    run,
+    twice_as_wide,
+    with_images,
+)
+from visattn.recording.activation.places import Reshape, Size, arrangement, grid_of
+from visattn.recording.targets import main_output
+
+_PASSED_OVER = (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, nn.Identity)
+Score = Callable[[Any], Tensor]
+"""From what a model gives to the score whose maps are wanted, one an image (N,)."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A module of a model, and which of its calls.
+
+    Attributes:
+        module: The module.
+        name: Its name.
+        call: Which call, from 1 on; None for the last.
+        reshape: From its output to maps (N, C, h, w); None where that isn't known yet.
+    """
+
+    module: nn.Module
+    name: str
+    call: int | None = None
+    reshape: Reshape | None = None
+
+    @property
+    def title(self) -> str:
+        """Its name, with the number of the call where that isn't the last."""
+        return self.name if self.call is None else f"{self.name}, call {self.call}"
+
+
+@dataclass
+class Passage:
+    """What the modules of a model gave for one image, in the order in which they finished."""
+
+    outputs: list[tuple[nn.Module, int, Sequence[int], Value | None]] = field(default_factory=list)
+    grids: list[list[Size]] = field(default_factory=list)
+    calls: Counter[nn.Module] = field(default_factory=Counter)
+
+    def note(self, module: nn.Module, inputs: Any, output: Any) -> None:
+        """A forward hook."""
+        self.calls[module] += 1
+        before = self.grids[-1] if self.grids else []
+        grid = grid_of(module, output)
+        self.grids.append([*before, grid] if grid and grid != before[-1:] else before)
+        shape = tuple(output.shape) if isinstance(output, Tensor) else ()
+        value = value_of(output) if isinstance(output, Tensor) else None
+        self.outputs.append((module, self.calls[module], shape, value))
+
+
+def first_of(inputs: Inputs) -> Inputs:
+    """The inputs of the first image alone."""
+    found: Inputs = rows(inputs, torch.tensor([0]), of=len(images_of(inputs)))
+    return found
+
+
+def chosen_layer(model: nn.Module, inputs: Inputs, *, score: Score, least: int = 1) -> Layer:
+    """The last layer through whose maps the score sees the images.
+
+    Args:
+        model: The model, in evaluation mode.
+        inputs: What it takes.
+        score: Of its answer.
+        least: Places along the shorter side.
+
+    Raises:
+        ValueError: If no module gives such maps.
+    """
+    names = {module: name for name, module in model.named_modules() if name}
+    images = images_of(inputs)
+    silent = None
+    for module, call, shape, grids in _candidates(model, inputs, names, score):
+        layer = Layer(module, names[module], call)
+        reshape = reshape_of(model, inputs, layer, shape, grids)
+        if reshape is None:
+            continue
+        size = reshape(torch.empty(shape, device="meta")).shape[2:]
+        if min(size) < least or size.numel() < 2:
+            continue
+        layer = Layer(module, layer.name, call, reshape)
+        speaks = _speaks(model, inputs, layer, score)
+        if speaks:
+            return layer
+        if speaks is not None and silent is None:
+            silent = layer
+    if silent is not None:
+        return silent
+    images = images_of(inputs)
+    places = f"at least {least} places a side" if least > 1 else "more than one place"
+    raise ValueError(
+        f"no module of {type(model).__name__} gives maps (N, C, H, W), (N, H, W, C) or tokens "
+        f"(N, T, C) of {places}, on which the logits depend, for images of {images.shape[2]} x "
+        f"{images.shape[3]} pixels; class activation needs a network that keeps places, or larger "
+        "images, and gradients (no detach, no inference_mode in it); of a layer that is laid out "
+        "otherwise, name it and give reshape"
+    )
+
+
+def _candidates(
+    model: nn.Module, inputs: Inputs, names: Mapping[nn.Module, str], score: Score
+) -> Sequence[tuple[nn.Module, int | None, Sequence[int], Sequence[Size]]]:
+    """Calls of modules through which the score sees the images, the last to finish first.
+
+    Each with the number of the call if it isn't the module's last, its output's shape and the sizes
+    of the maps before. Where nothing leads from the images to the score, as after a step without a
+    gradient, all calls.
+    """
+    images = images_of(inputs)
+    passage = Passage()
+    with torch.enable_grad(), gradients_kept():
+        source = images.detach().requires_grad_().clone()
+        with hooked((module, passage.note) for module in names):
+            outputs = run(model, with_images(inputs, source))
+        shared = trunk(score(outputs).sum(), source=source)
+    answer = main_output(outputs)
+    found = []
+    for (module, call, shape, value), grids in zip(passage.outputs, passage.grids, strict=True):
+        if isinstance(module, _PASSED_OVER) or (shared and value not in shared):
+            continue
+        if len(shape) not in (3, 4) or shape[0] != len(images):
+            continue
+        if answer is not None and answer.ndim == 4 and shape[1] == answer.shape[1]:
+            continue  # a map a class is the answer itself
+        found.append((module, None if call == passage.calls[module] else call, shape, grids))
+    return found[::-1]
+
+
+def _speaks(model: nn.Module, inputs: Inputs, layer: Layer, score: Score) -> bool | None:
+    """Whether the score has slopes at the layer's places; None if it doesn't depend on it.
+
+    Where it has none at all, as behind a head of zeros, no other layer would say more.
+    """
+    maps, outputs = maps_and_outputs(model, inputs, layer)
+    slopes = slopes_at(score(outputs).sum(), maps)
+    if slopes is None or layer.reshape is None:
+        return None
+    return slopes.is_meta or bool(layer.reshape(slopes).any()) or not bool(slopes.any())
+
+
+def reshape_of(
+    model: nn.Module, inputs: Inputs, layer: Layer, shape: Sequence[int], grids: Sequence[Size]
+) -> Reshape | None:
+    """How the output of a layer is laid out, asking the model about a wider image in doubt."""
+    height, width = images_of(inputs).shape[2:]
+
+    def wider() -> Sequence[int] | None:
+        try:
+            with torch.no_grad():
+                maps, _ = maps_and_outputs(model, twice_as_wide(first_of(inputs)), layer)
+        except Exception:
+            return None  # it takes images of one size
+        return tuple(maps.shape) if maps.ndim == len(shape) else None
+
+    return arrangement(shape, image=(height, width), grids=grids, module=layer.module, wider=wider)
+
+
+def grids_before(model: nn.Module, inputs: Inputs, layer: Layer) -> Sequence[Size]:
+    """Sizes of the maps that convolutions give before a layer."""
+    passage = Passage()
+    with torch.no_grad(), hooked((module, passage.note) for module in model.modules()):
+        run(model, first_of(inputs))
+    calls = [
+        grids
+        for (module, _, _, _), grids in zip(passage.outputs, passage.grids, strict=True)
+        if module is layer.module
+    ]
+    return calls[(layer.call or 0) - 1] if calls else []
+
+
+def maps_and_outputs(model: nn.Module, inputs: Inputs, layer: Layer) -> tuple[Tensor, Any]:
+    """The layer's output as a leaf, and what the model gives after it.
+
+    The graph begins at the layer: what lies before it is computed without one.
+
+    Raises:
+        TypeError: If the layer gives something else than a tensor.
+        ValueError: If it isn't called, or not so often.
+    """
+    found: list[Tensor] = []
+    calls = 0
+
+    def begin(module: nn.Module, given: Any, output: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if layer.call is not None and calls != layer.call:
+            return None
+        if not isinstance(output, Tensor):
+            raise TypeError(
+                f"{layer.name!r} returns {type(output).__name__}; Grad-CAM needs a layer that "
+                "returns a map (N, C, H, W)"
+            )
+        torch.set_grad_enabled(True)
+        leaf = output.detach().requires_grad_(output.dtype.is_floating_point)
+        found[:] = [leaf]
+        return leaf.clone()  # may be changed in place by what follows
+
+    with torch.no_grad(), gradients_kept(), hooked([(layer.module, begin)]):
+        outputs = run(model, inputs)
+    if not found:
+        times = f"runs {calls} times" if calls else "doesn't run"
+        raise ValueError(
+            f"{layer.name!r} {times} when the model does"
+            + (f"; call {layer.call} was asked for" if calls else "")
+        )
+    return found[0], outputs
+
+
+def slopes_at(score: Tensor, maps: Tensor) -> Tensor | None:
+    """The gradient of the score, None where it doesn't depend on the maps."""
+    if not score.requires_grad:
+        return None
+    return torch.autograd.grad(score, maps, allow_unused=True)[0]
+
+
+@contextmanager
+def undisturbed(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode, gradients possible, nothing compiled; all as before at the end."""
+    with uncompiled(), torch.inference_mode(False), torch.enable_grad(), evaluating(model):
+        yield
+
+
+def named_layer(model: nn.Module, layer: str | nn.Module) -> Layer:
+    """The layer that a user names: a module, a name, or a name with ``", call 2"`` behind it.
+
+    Raises:
+        KeyError: If there is none of that name.
+        TypeError: If it is neither a name nor a module.
+        ValueError: If the module is no part of the model.
+    """
+    names = {name: module for name, module in model.named_modules() if name}
+    if isinstance(layer, nn.Module):
+        for name, module in names.items():
+            if module is layer:
+                return Layer(module, name)
+        raise ValueError(f"the layer, a {type(layer).__name__}, is no part of the model")
+    if not isinstance(layer, str):
+        raise TypeError(f"layer must be a name or a module, not {type(layer).__name__}")
+    name, call = layer, None
+    if layer not in names and (said := re.fullmatch(r"(.+), call ([1-9]\d*)", layer)):
+        name, call = said[1], int(said[2])
+    if name in names:
+        return Layer(names[name], name, call)
+    hint = did_you_mean(name, names=names)
+    top = ", ".join(name for name, _ in model.named_children())
+    raise KeyError(f"{type(model).__name__} has no layer {layer!r}.{hint} At the top are {top}.")

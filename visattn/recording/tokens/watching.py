@@ -1,0 +1,371 @@
+"""Finds attention among the operations of a pass, whatever module computes it."""
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import FunctionType
+from typing import Any, final
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_flatten
+from torch.utils.weak import WeakTensorKeyDictionary
+
+from visattn.recording.tokens.combining import combined
+from visattn.recording.tokens.following import followed
+from visattn.recording.tokens.operations import name_of
+from visattn.recording.tokens.places import Places, Unknown, is_even, learned, nowhere, one_table
+from visattn.recording.tokens.scores import Scores, fused, permuted, pointwise, product
+
+_UNPLACED = Unknown("no picture leads to it by operations that keep places")
+_CHANNELS = Unknown("its weights are between channels, not between places")
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """Attention that read values once.
+
+    Attributes:
+        scores: The weights (..., T, S).
+        value: (..., S, E).
+        context: What was read, as the model went on with it.
+        order: The context's axes in the order (..., T, E).
+    """
+
+    scores: Scores
+    value: Tensor
+    context: Tensor
+    order: tuple[int, ...]
+
+    def places(self) -> Places | Unknown:
+        """Where what was read belongs."""
+        asking = self.scores.asking
+        if isinstance(asking, Unknown):
+            return asking
+        read = asking.broadcast([self.context.shape[axis] for axis in self.order])
+        back = sorted(range(len(self.order)), key=self.order.__getitem__)
+        return read.moved(read.ids.permute(back))
+
+
+@final
+class Watch(TorchFunctionMode):
+    """Sees every operation of its thread, and reports what reads values by a softmax of scores.
+
+    Args:
+        names: Paths of the model's modules; None for a module whose attention is recorded
+            otherwise.
+        parameters: A number for each of the model's parameters, for those that are tokens.
+        report: Is told the path of the module that attends, and how.
+        refuse: Is told such a path, and why its attention can't be had.
+        graph: Keep what is recorded in the graph.
+    """
+
+    def __init__(
+        self,
+        names: Mapping[nn.Module, str | None],
+        parameters: Mapping[int, int],
+        *,
+        report: Callable[[str, Reading], None],
+        refuse: Callable[[str, str], None],
+        graph: bool,
+    ) -> None:
+        super().__init__()
+        self._names = {id(module): name for module, name in names.items()}
+        self._parameters = parameters
+        self._report, self._refuse, self._graph = report, refuse, graph
+        self._notes: Any = WeakTensorKeyDictionary()
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None
+    ) -> Any:
+        """Do what is asked, and follow it."""
+        kwargs = kwargs or {}
+        if func is F.multi_head_attention_forward:
+            with self:
+                return _OPENED(*args, **kwargs)
+        out = func(*args, **kwargs)
+        if not torch.jit.is_tracing():
+            try:
+                self._follow(name_of(func), func, args, kwargs, out)
+            except (RuntimeError, TypeError, ValueError, IndexError, AttributeError) as error:
+                self._note(out, Unknown(f"{name_of(func)} can't be followed: {error}"))
+        return out
+
+    def _follow(self, name: str, func: Any, args: Any, kwargs: Any, out: Any) -> None:
+        """Note what is known of an operation's output."""
+        if name == "setitem":
+            self._set(*args)
+        elif name == "scaled_dot_product_attention":
+            self._note(out, self._fused(out, *args, **kwargs))
+        elif isinstance(out, (Tensor, tuple, list)):
+            tensors = [x for x in tree_flatten((args, kwargs))[0] if isinstance(x, Tensor)]
+            if any(isinstance(self._notes.get(x), Scores) for x in tensors):
+                found = self._combined(name, func, args, kwargs, out)
+            elif name in ("matmul", "bmm", "mm", "baddbmm", "einsum", "rmatmul"):
+                found = self._product(name, args, kwargs) or followed(
+                    name, func, args, kwargs, out, self._places
+                )
+            else:
+                found = followed(name, func, args, kwargs, out, self._places)
+                if name == "softmax" and found is not None:
+                    self._say(
+                        found.reason
+                        if isinstance(found, Unknown)
+                        else "its softmax is of something else than products of queries and keys"
+                    )
+            self._note(out, found)
+
+    def _note(self, out: Any, found: Any) -> None:
+        if isinstance(out, Tensor):
+            if found is None:
+                self._notes.pop(out, None)
+            else:
+                self._notes[out] = found
+        elif isinstance(out, (tuple, list)):
+            parts = found if isinstance(found, tuple) else [found] * len(out)
+            for part, note in zip(out, parts, strict=True):
+                self._note(part, note)
+
+    def _scores(self, tensor: Tensor) -> Scores | None:
+        note = self._notes.get(tensor)
+        return note if isinstance(note, Scores) else None
+
+    def _places(self, tensor: Tensor) -> Places | Unknown | None:
+        note = self._notes.get(tensor)
+        if note is None and id(tensor) in self._parameters:
+            note = self._notes[tensor] = learned(tensor, number=self._parameters[id(tensor)])
+        if isinstance(note, Scores):
+            return Unknown("it is computed from attention weights")
+        return note
+
+    def _set(self, target: Tensor, index: Any, value: Any) -> None:
+        """``target[index] = value``."""
+        scores = self._scores(target)
+        if scores is not None:
+            self._note(target, replace(scores, lost=True))
+            return
+        before = self._places(target)
+        given = self._places(value) if isinstance(value, Tensor) else None
+        for known in (before, given):
+            if isinstance(known, Unknown):
+                self._note(target, known)
+                return
+        parts = [part for part in (before, given) if isinstance(part, Places)]
+        if not parts:
+            return
+        ids, table = one_table(parts)
+        changed = (ids[0] if before is not None else nowhere(target)).clone()
+        changed[index] = 0 if given is None else ids[-1]
+        self._note(target, Places(changed, table, any(part.pictured for part in parts)))
+
+    def _product(self, name: str, args: Any, kwargs: Any) -> Any:
+        """Scores, if both factors have tokens; None if one is a weight."""
+        if name == "einsum":
+            return self._einsum(*args)
+        if kwargs:
+            return None
+        first, second = args[-2:] if name == "baddbmm" else args
+        if name == "rmatmul":
+            first, second = second, first
+        found = self._pairs(first, second, self._places(first), self._places(second))
+        if name == "baddbmm" and isinstance(found, Scores):
+            return pointwise(
+                torch.add,
+                [args[0], found],
+                {},
+                found.shape,
+                lookup=self._scores,
+                graph=self._graph,
+            )
+        return found
+
+    def _pairs(self, query: Tensor, key: Tensor, asking: Any, asked: Any) -> Any:
+        """Scores of (..., T, D) and (..., D, S); None if there are no tokens to be paired."""
+        if min(query.ndim, key.ndim) < 2:
+            return None
+        if isinstance(asked, Places) and not asked.pictured:
+            return None
+        if asked is None and asking is not None:
+            return None
+        if isinstance(asking, Places) and not is_even(asking.ids, -1):
+            return _CHANNELS
+        if isinstance(asked, Places) and not is_even(asked.ids, -2):
+            return _CHANNELS if asking is not None else None
+        return product(query, key, asking or _UNPLACED, asked or _UNPLACED, graph=self._graph)
+
+    def _einsum(self, equation: Any, *tensors: Any) -> Any:
+        """Scores that an Einstein sum of two factors computes."""
+        if len(tensors) != 2 or not isinstance(equation, str):
+            return None
+        terms, order = _terms(equation)
+        axes = _axes(terms, order)
+        if axes is None:
+            return None
+        lead, own, other, inner = axes
+        parts = []
+        for term, tensor, last in (
+            (terms[0], tensors[0], own + inner),
+            (terms[1], tensors[1], inner + other),
+        ):
+            if any(letter not in term for letter in lead):
+                return None
+            wanted = [term.index(letter) for letter in lead + last]
+            places = self._places(tensor)
+            if isinstance(places, Places):
+                places = places.moved(places.ids.permute(wanted))
+            parts.append((tensor.permute(wanted), places))
+        (query, asking), (key, asked) = parts
+        found = self._pairs(query, key, asking, asked)
+        if isinstance(found, Scores):
+            return permuted(found, [(lead + own + other).index(letter) for letter in order])
+        return found
+
+    def _fused(
+        self,
+        out: Tensor,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        attn_mask: Tensor | None = None,
+        dropout_p: float = 0.0,
+        is_causal: bool = False,
+        scale: float | None = None,
+        enable_gqa: bool = False,
+    ) -> Any:
+        """Report the weights of the fused kernel, and say where its output belongs."""
+        asking, asked = self._places(query), self._places(key)
+        if isinstance(asking, Places) and not is_even(asking.ids, -1):
+            self._say(_CHANNELS.reason)
+            return Unknown(_CHANNELS.reason)
+        scores = fused(
+            query,
+            key,
+            asking or _UNPLACED,
+            asked or _UNPLACED,
+            mask=attn_mask,
+            causal=is_causal,
+            scale=scale,
+            grouped=enable_gqa,
+            dropped=dropout_p > 0,
+            graph=self._graph,
+        )
+        if enable_gqa:
+            value = value.repeat_interleave(query.shape[-3] // value.shape[-3], -3)
+        reading = Reading(scores, value, out, tuple(range(out.ndim)))
+        self._tell(reading)
+        return reading.places()
+
+    def _combined(self, name: str, func: Any, args: Any, kwargs: Any, out: Any) -> Any:
+        """What scores become, or where what they read belongs."""
+        reading = self._reading(name, args, out)
+        if reading is not None:
+            if reading.scores.weights:
+                weights = next(x for x in args if isinstance(x, Tensor) and self._scores(x))
+                fault = _fault(self._scores(weights), weights)
+                if fault is None:
+                    self._tell(reading)
+                else:
+                    self._say(fault)
+            return reading.places()
+        found = combined(name, func, args, kwargs, out, find=self._scores, graph=self._graph)
+        flat = [x for x in tree_flatten((args, kwargs))[0] if isinstance(x, Tensor)]
+        if isinstance(found, Unknown) and any(
+            s.weights for x in flat if (s := self._scores(x)) is not None
+        ):
+            self._say(found.reason)
+        return found
+
+    def _reading(self, name: str, args: Any, out: Any) -> Reading | None:
+        """The attention that a product of weights and values is; None if it is something else."""
+        if name not in ("matmul", "bmm", "mm", "einsum") or not isinstance(out, Tensor):
+            return None
+        if name == "einsum":
+            terms, order = _terms(args[0])
+            first, second = args[1:3]
+            scores = self._scores(first)
+            if scores is None or len(args) != 3:
+                return None
+            axes = _axes(terms, order)
+            if axes is None:
+                return None
+            lead, own, other, inner = axes
+            if terms[0].index(own) != scores.row or terms[0].index(inner) != scores.column:
+                return None
+            weights = permuted(scores, [terms[0].index(x) for x in lead + own + inner])
+            value = second.permute([terms[1].index(x) for x in lead + inner + other])
+            return Reading(weights, value, out, tuple(order.index(x) for x in lead + own + other))
+        first, second = args
+        scores = self._scores(first)
+        if scores is not None:
+            if scores.column != len(scores.shape) - 1 or scores.row != len(scores.shape) - 2:
+                return None
+            return Reading(scores, second, out, tuple(range(out.ndim)))
+        scores = self._scores(second)
+        if scores is None or scores.column != len(scores.shape) - 2:
+            return None
+        turned = permuted(scores, [*range(len(scores.shape) - 2), -1, -2])
+        return Reading(turned, first.mT, out, (*range(out.ndim - 2), out.ndim - 1, out.ndim - 2))
+
+    def _tell(self, reading: Reading) -> None:
+        site = self._site()
+        if site is not None:
+            self._report(site, reading)
+
+    def _say(self, reason: str) -> None:
+        site = self._site()
+        if site is not None:
+            self._refuse(site, reason)
+
+    def _site(self) -> str | None:
+        """The path of the innermost module of the model that is running, by the stack of calls."""
+        frame = sys._getframe(1)
+        while frame is not None:
+            owner = id(frame.f_locals.get("self"))
+            if owner in self._names:
+                return self._names[owner]
+            frame = frame.f_back  # type: ignore[assignment]
+        return None
+
+
+def _fault(scores: Scores | None, weights: Tensor) -> str | None:
+    """Whether a row computed on demand isn't what the model computed."""
+    if scores is None or scores.dropped or weights.device.type == "meta":
+        return None
+    middle = torch.tensor([scores.count // 2], device=weights.device)
+    with torch.no_grad(), torch.autocast(weights.device.type, enabled=False):
+        true, found = weights.index_select(scores.row, middle), scores.rows(middle)
+    slack = 0.05 if weights.dtype in (torch.float16, torch.bfloat16) else 1e-4
+    if torch.allclose(true.float(), found.float(), atol=slack, rtol=slack, equal_nan=True):
+        return None
+    return "its weights are not what follows from the queries and keys that were seen"
+
+
+def _terms(equation: str) -> tuple[list[str], str]:
+    """The factors' letters and the output's."""
+    left, _, right = equation.replace(" ", "").partition("->")
+    return left.split(","), right
+
+
+def _axes(terms: Sequence[str], order: str) -> tuple[str, str, str, str] | None:
+    """Shared letters, each factor's own one, and the one summed over; None if it isn't so."""
+    first, second = terms
+    if "." in first + second or len({*first}) != len(first) or len({*second}) != len(second):
+        return None
+    lead = "".join(x for x in first if x in second and x in order)
+    own = "".join(x for x in first if x not in second)
+    other = "".join(x for x in second if x not in first)
+    inner = "".join(x for x in first if x in second and x not in order)
+    if (len(own), len(other), len(inner)) != (1, 1, 1) or set(order) != {*lead, own, other}:
+        return None
+    return lead, own, other, inner
+
+
+_OPENED = FunctionType(
+    F.multi_head_attention_forward.__code__,
+    {**vars(F), "has_torch_function": lambda tensors: False},
+    argdefs=F.multi_head_attention_forward.__defaults__,
+)
+"""PyTorch's multi-head attention, so that its operations are seen one by one."""
