@@ -31,6 +31,9 @@ _KIND = re.compile(r"Expected a (?:<class '([\w.]+)'>|typing\.Literal\[(.+)\])")
 _GIVEN = re.compile(r"Given value: (.*)")
 _NO_DATA = re.compile(r"arguments are required: (?:\w+\.)?data$|Key \"(?:\w+\.)?data\" is required")
 _CLASS = re.compile(r"Expected a dot import path string: (\S+)")
+_LITERAL_OR_CLASS = re.compile(
+    r"Subtypes: \[typing\.Literal\[([^\]]+)\].*Expected a dot import path string: (\S+)", re.DOTALL
+)
 _VALUE = re.compile(r"Expected a (?:<class '([\w.]+)'>|typing\.Literal\[(.+)\])\. Got value: (.*)")
 
 
@@ -75,6 +78,10 @@ def explain(message: str, *, model: type) -> str:
     if causes and len(kinds) == len(causes) and (given := _GIVEN.search(message)):
         wanted = " or ".join(kind[1] or f"one of {kind[2]}" for kind in kinds)
         return f"{at}expected {wanted}, got {given[1]}"
+    if literal := _LITERAL_OR_CLASS.search(message):
+        return (
+            f"{'.'.join(_PLACE.findall(message))}: expected one of {literal[1]}, got {literal[2]}"
+        )
     if len(causes) != 1:
         return message
     (cause,) = causes

@@ -62,7 +62,7 @@ class Settlement:
     def epochs(self) -> int:
         """How many epochs are done."""
         progress = self.saved.get("loops", {}).get("fit_loop", {}).get("epoch_progress", {})
-        return int(progress.get("current", {}).get("completed", 0))
+        return int(progress.get("current", {}).get("processed", 0))
 
     @property
     def masked(self) -> bool:
