@@ -97,7 +97,7 @@ def default_input_size(model: nn.Module) -> tuple[int, int, int]:
     channels, height, width = settings.get("input_size", (3, 224, 224))
     convolutions = (m for m in model.modules() if _is_convolution(m))
     taken = getattr(next(convolutions, None), "in_channels", 0)
-    if 0 < taken <= 12:
+    if 0 < taken <= 12:  # Sentinel-2 has 12 bands; TResNet makes 48 channels of 3 by itself
         channels = taken
     return getattr(model, "in_chans", channels), height, width
 
