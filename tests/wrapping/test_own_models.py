@@ -64,6 +64,24 @@ def test_nothing_of_the_model_changes_while_wrap_looks():
     assert model.training
 
 
+class Shifts(nn.Module):
+    """Changes its input in place, by a value of it."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3)
+
+    def forward(self, x):
+        return self.conv(x.sub_(x.mean().item()))
+
+
+def test_nothing_of_an_example_changes_while_wrap_looks():
+    images = torch.rand(2, 3, 16, 16)
+    before = images.clone()
+    wrap(Shifts(), "se", at="conv", example_inputs=images)
+    assert torch.equal(images, before)
+
+
 @pytest.mark.parametrize(
     "build", [UNet, lambda: smp("Unet", "resnet18"), lambda: smp("PSPNet", "vgg11_bn")]
 )

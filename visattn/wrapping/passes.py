@@ -55,10 +55,6 @@ class Inputs:
             return cls((given,))
         return cls((), given)
 
-    def on(self, tensor: Copier) -> "Inputs":
-        """The same with other tensors."""
-        return Inputs(_exchanged(self.args, tensor), _exchanged(dict(self.kwargs), tensor))
-
     def tensors(self) -> list[Tensor]:
         """The tensors among them."""
         return list(tensors_in([*self.args, *self.kwargs.values()]))
@@ -89,14 +85,20 @@ def run_twin(
         if len({tensor.device for tensor in (*model.parameters(), *model.buffers())}) < 2:
             try:
                 with torch.device("meta"), nullcontext() if every_operation else _Memory():
-                    return action(twin(model, without_data), inputs.on(without_data))
+                    return action(*_twins(model, inputs, without_data))
             except Exception as error:
                 cause = error
         try:
             with torch.random.fork_rng(devices=[]):
-                return action(twin(model, shared), inputs)
+                return action(*_twins(model, inputs, shared))
         except Exception as error:
             raise error from cause
+
+
+def _twins(model: nn.Module, inputs: Inputs, tensor: Copier) -> tuple[nn.Module, Inputs]:
+    """A model and what it is called with, none of which a pass can change."""
+    double, args, kwargs = twin((model, inputs.args, dict(inputs.kwargs)), tensor)
+    return double.eval(), Inputs(args, kwargs)
 
 
 def count_multiply_adds(module: nn.Module, inputs: Inputs) -> tuple[Any, int]:
@@ -134,17 +136,6 @@ def tensors_in(values: Any) -> Iterator[Tensor]:
             yield from tensors_in(value)
         elif isinstance(value, Mapping):
             yield from tensors_in(value.values())
-
-
-def _exchanged(value: Any, tensor: Copier) -> Any:
-    if isinstance(value, Tensor):
-        return tensor(value)
-    if isinstance(value, (list, tuple)):
-        items = (_exchanged(item, tensor) for item in value)
-        return value._make(items) if hasattr(value, "_make") else type(value)(items)
-    if isinstance(value, dict):
-        return {key: _exchanged(item, tensor) for key, item in value.items()}
-    return value
 
 
 class _Memory(TorchFunctionMode):

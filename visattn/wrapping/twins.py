@@ -5,31 +5,32 @@ import functools
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable
 from types import FunctionType, MethodType
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
+T = TypeVar("T")
 Copier = Callable[[Tensor], Tensor]
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 _LEFT_OUT = ("_trainer", "_fabric")  # of a LightningModule: what it trains with
 _PLAIN = (str, bytes, int, float, complex, bool, type, type(None), FunctionType, torch.dtype)
 
 
-def twin(model: nn.Module, tensor: Copier) -> nn.Module:
-    """A copy of a model in evaluation mode, with its tensors given by a function.
+def twin(value: T, tensor: Copier) -> T:
+    """A copy of a model, or of what holds one, with its tensors given by a function.
 
     Modules, containers and bound methods are copied along. So are other objects, as far as they can
     be; a generator, a lock or an open file is shared. A user's hooks stay out of it; those by which
     PyTorch itself works (``weight_norm``, ``spectral_norm``, pruning, lazy modules) are kept.
 
     Args:
-        model: It is left alone.
+        value: It is left alone.
         tensor: From each parameter, buffer and other tensor to that of the copy.
     """
-    double: nn.Module = _Twins(tensor).of(model)
-    return double.eval()
+    double: T = _Twins(tensor).of(value)
+    return double
 
 
 def without_data(tensor: Tensor) -> Tensor:
