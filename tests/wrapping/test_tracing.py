@@ -103,6 +103,34 @@ def test_a_skip_around_more_than_two_blocks_is_no_block(count, blocks):
     assert [block.path for block in found.blocks] == blocks
 
 
+class Lists(nn.Module):
+    """Stages called whole, one called block by block, and a list of side branches."""
+
+    def __init__(self):
+        super().__init__()
+
+        def pair():
+            return Residual("in place"), Residual("in place")
+
+        self.stem, self.pool = conv(3, 8), nn.MaxPool2d(2)
+        self.first, self.second = nn.Sequential(*pair()), nn.ModuleList(pair())
+        self.third, self.fourth = nn.Sequential(*pair()), nn.Sequential(*pair())
+        self.sides = nn.ModuleList(pair())
+
+    def forward(self, x):
+        one = x = self.first(self.stem(x))
+        x = self.pool(x)
+        for block in self.second:
+            x = block(x)
+        y = self.fourth(self.pool(self.third(self.pool(x))))
+        return self.sides[0](one).mean() + self.sides[1](x).mean() + y.mean()
+
+
+def test_a_list_of_one_resolution_is_a_stage_and_one_of_two_is_none():
+    found = trace(Lists(), input_size=(3, 32, 32))
+    assert [stage.path for stage in found.stages] == ["first", "second", "third", "fourth"]
+
+
 class Branches(nn.Module):
     def __init__(self):
         super().__init__()
