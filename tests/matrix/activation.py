@@ -1,5 +1,7 @@
 """Whether class activation chooses a right layer by itself."""
 
+import copy
+
 import torch
 from torch import nn
 
@@ -12,9 +14,9 @@ SMALL = 32
 def check_cam_layer(model: nn.Module, traced: Trace | None = None) -> str | None:
     """What is wrong with the layer that class activation chooses; empty if nothing is.
 
-    Its maps must have more than one place, rows and columns in the image's ratio, at least as many
-    as the last stage that has more than one (a trace sees none of tokens), and it lies in no branch
-    of a residual block.
+    Its maps must have more than one place, rows and columns in the image's ratio, and no more of
+    them than the last stage that has more than one (a trace sees none of tokens), unless something
+    leads around that stage; and if it lies in a residual block, nothing may lead around it.
 
     Args:
         model: A model with stages of convolutions; it may be without memory (``"meta"``).
@@ -30,7 +32,7 @@ def check_cam_layer(model: nn.Module, traced: Trace | None = None) -> str | None
             traced = trace(model, input_size=size)
         except Exception:
             return None
-    fine = [stage.output.size for stage in traced.stages if min(stage.output.size) > 1]
+    fine = [stage for stage in traced.stages if min(stage.output.size) > 1]
     if not fine:
         return None
     device = next(model.parameters()).device
@@ -41,21 +43,37 @@ def check_cam_layer(model: nn.Module, traced: Trace | None = None) -> str | None
         height, width = layer.reshape(maps).shape[2:]
     except Exception as error:
         return f"{type(error).__name__}: {error}"[:200]
-    return _fault(
-        traced, layer.title, (int(height), int(width)), least=fine[-1], image=(size[1], size[2])
-    )
-
-
-def _fault(
-    traced: Trace, layer: str, places: tuple[int, int], *, least: tuple[int, int], image: tuple
-) -> str:
-    said = f"{layer}, {places[0]} x {places[1]}"
-    if places[0] * image[1] != places[1] * image[0] or places[0] * places[1] < 2:
-        return f"{said} of images of {image[0]} x {image[1]}"
-    if places[0] < least[0] and not traced.sequences:
-        return f"{said}, coarser than the last stage's {least[0]} x {least[1]}"
-    path = layer.partition(", call ")[0]
-    for block in traced.blocks:
-        if block.branch and path.startswith(f"{block.path}."):
-            return f"{said}, inside of the block {block.path}"
+    places, ratio = (int(height), int(width)), (size[1], size[2])
+    said = f"{layer.title}, {places[0]} x {places[1]}"
+    if places[0] * ratio[1] != places[1] * ratio[0] or places[0] * places[1] < 2:
+        return f"{said} of images of {ratio[0]} x {ratio[1]}"
+    last = fine[-1].output
+    later = places[0] > last.height and not traced.sequences
+    if later and _nothing_around(model, fine[-1].last, images.shape):
+        return f"{said}, finer than the last stage's {last.height} x {last.width}"
+    inside = [b.path for b in traced.blocks if b.branch and layer.name.startswith(f"{b.path}.")]
+    if inside and not _nothing_around(model, layer.name, images.shape):
+        return f"{said}, inside of the block {inside[0]}"
     return ""
+
+
+def _nothing_around(model: nn.Module, name: str, shape: torch.Size) -> bool:
+    """Whether an image gets the answer to another one whose map it is given at a layer."""
+    real = copy.deepcopy(model).to_empty(device="cpu")
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in real.parameters():
+            parameter.normal_(std=0.1, generator=generator)
+        for buffer in real.buffers():
+            buffer.fill_(1)
+        layer = real.get_submodule(name)
+        images = torch.randn(2, *shape[1:], generator=generator)
+        kept: list[torch.Tensor] = []
+        hook = layer.register_forward_hook(lambda _, given, output: kept.append(output.clone()))
+        expected = real(images[:1])
+        hook.remove()
+        hook = layer.register_forward_hook(lambda _, given, output: kept[-1].clone())
+        found = real(images[1:])
+        hook.remove()
+        other = real(images[1:])
+    return torch.equal(found, expected) and not torch.equal(other, expected)

@@ -43,9 +43,10 @@ def test_an_architecture_is_surveyed_and_gives_the_plain_outputs(family, name):
 @pytest.mark.parametrize(
     ("layer", "fault"),
     [
-        ("layer1", "layer1.0.conv1, 8 x 8, inside of the block layer1.0"),
+        ("layer3.1", "layer3.1.conv1, 2 x 2, inside of the block layer3.1"),
         ("layer4", "layer4, 1 x 1 of images of 32 x 32"),
-        ("maxpool", ""),
+        ("layer3", ""),
+        ("maxpool", "maxpool, 8 x 8, finer than the last stage's 2 x 2"),
     ],
 )
 def test_a_wrong_layer_of_class_activation_is_told(monkeypatch, layer, fault):
