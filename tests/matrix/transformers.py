@@ -1,8 +1,9 @@
 """Which transformers are recorded, and whether their rows are the explicit softmax."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import Any
 from unittest.mock import patch
 
 import torch
@@ -101,32 +102,42 @@ def check(architecture: Architecture) -> Recorded:
 def explicit_weights() -> Iterator[list[Tensor]]:
     """Whatever multiplies values in the passes inside, written out where a kernel is fused."""
     caught: list[Tensor] = []
-    fused, product, softmax = F.scaled_dot_product_attention, Tensor.__matmul__, F.softmax
+    fused = F.scaled_dot_product_attention
 
-    def written_out(query: Tensor, key: Tensor, value: Tensor, **options: object) -> Tensor:
+    def written_out(query: Tensor, key: Tensor, value: Tensor, **options: Any) -> Tensor:
         mask, scale = options.get("attn_mask"), options.get("scale")
         scores = query @ key.mT * (query.shape[-1] ** -0.5 if scale is None else scale)
         if mask is not None:
             masks = mask.dtype == torch.bool
             scores = scores.masked_fill(~mask, -torch.inf) if masks else scores + mask
-        caught.append(scores.softmax(-1))
+        scores.softmax(-1)  # which is caught
         return fused(query, key, value, **options)
 
-    def multiplied(left: Tensor, right: Tensor) -> Tensor:
-        caught.append(left)
-        return product(left, right)
+    def multiplied(product: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        def call(left: Tensor, right: Tensor) -> Tensor:
+            caught.append(left)
+            return product(left, right)
 
-    def normalised(scores: Tensor, *args: object, **options: object) -> Tensor:
-        caught.append(softmax(scores, *args, **options))
-        return caught[-1]
+        return call
 
+    def normalised(softmax: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        def call(scores: Tensor, *args: Any, **options: Any) -> Tensor:
+            caught.append(softmax(scores, *args, **options))
+            return caught[-1]
+
+        return call
+
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)  # which computes attention out of sight
     with (
         patch.object(F, "scaled_dot_product_attention", written_out),
-        patch.object(Tensor, "__matmul__", multiplied),
-        patch.object(F, "softmax", normalised),
-        patch.object(Tensor, "softmax", normalised),
-        patch.object(torch, "matmul", multiplied),
+        patch.object(F, "softmax", normalised(F.softmax)),
+        patch.object(Tensor, "softmax", normalised(Tensor.softmax)),
+        patch.object(Tensor, "__matmul__", multiplied(Tensor.__matmul__)),
+        patch.object(torch, "matmul", multiplied(torch.matmul)),
+        ExitStack() as stack,
     ):
+        stack.callback(torch.backends.mha.set_fastpath_enabled, fast)
         yield caught
 
 
