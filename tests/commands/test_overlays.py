@@ -44,6 +44,24 @@ def wrapped(block):
     return enliven(wrap(torchvision.models.resnet18(num_classes=5), block, **options)).eval()
 
 
+def test_pictures_are_given_as_a_shell_gives_them(pictures, tmp_path, capsys):
+    words = ["--model=resnet10t", "--layers", "grad_cam", "--size=32", f"--out={tmp_path}"]
+    given = [str(pictures / "a/1.jpg"), str(pictures / "b" / "*.png"), str(pictures / "b")]
+    assert main(["overlay", given[0], *words, *given[1:]]) == 0
+    drawn = capsys.readouterr().out.split()
+    assert [path.removeprefix(f"{tmp_path}/") for path in drawn] == [
+        *("a/1.png", "b/1.png.png", "b/1.jpg.png", "b/2.png"),
+    ]
+    assert main(["overlay", *given, *words, str(pictures / "a/2.jpg")]) == 1
+    assert "no picture at" in capsys.readouterr().err
+
+
+def test_a_checkpoint_takes_no_weights_of_timm(tmp_path, pictures, capsys):
+    (tmp_path / "a.ckpt").write_bytes(b"")
+    assert main(["overlay", str(pictures), f"--model={tmp_path / 'a.ckpt'}", "--pretrained"]) == 1
+    assert "leave pretrained out" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("block", block_names())
 def test_every_block_is_drawn_or_says_that_it_knows_nothing_of_places(block, images):
     network = wrapped(block)

@@ -204,7 +204,7 @@ def test_a_file_that_is_none(tmp_path, text, message):
         read_records(path)
 
 
-def test_the_command_makes_tables_alone(table, capsys):
+def test_the_command_makes_tables_alone(table, tmp_path, capsys):
     assert main(["compare", "--tables-only", f"--results={table}", "--oracle", "true_mask"]) == 0
     assert "results.md" in capsys.readouterr().out
     pixels = np.asarray(Image.open(table.with_suffix(".png")).convert("RGB"))
@@ -213,6 +213,10 @@ def test_the_command_makes_tables_alone(table, capsys):
     page = table.with_suffix(".md").read_text()
     assert "| ours |" in page
     assert "| true_mask |" not in page
+    glob = str(tmp_path / "*.yaml")
+    for name in ("plain", "ours", "untrained"):
+        (tmp_path / f"{name}.yaml").write_text(f"name: {name}\n")
+    assert main(["compare", glob, "--tables-only", f"--results={table}"]) == 0
     assert main(["compare", "palin", "--tables-only", f"--results={table}"]) == 1
     assert "did you mean plain" in capsys.readouterr().err
     assert main(["compare", "--tables-only", "--results=nothing.csv"]) == 1

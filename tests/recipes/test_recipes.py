@@ -105,8 +105,10 @@ def test_fit_test_predict_and_resume(on_folder, tiny_folder, tmp_path, capsys):
     assert any(row["val/accuracy"] for row in metrics)
     assert capsys.readouterr().out.count("epoch 1/1") == 1
 
-    # The network is the checkpoint's, whatever the configuration says.
-    assert main(["test", *recipe, "--model.backbone=resnet18"]) == 0
+    # The network is the checkpoint's; another one that is asked for is refused.
+    assert main(["test", *recipe, "--model.backbone=resnet18"]) == 1
+    assert "is the checkpoint of another network than the one asked for" in capsys.readouterr().err
+    assert main(["test", *recipe]) == 0
     found = json.loads((run / "test.json").read_text())
     assert found["splits"].keys() == {"test_rand", "test_same"}
     assert 0 <= found["splits"]["test_same"]["mask_iou"]["mean"] <= 1

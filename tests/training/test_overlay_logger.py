@@ -101,6 +101,26 @@ def test_loggers_that_take_images_get_them(tmp_path, tiny_folder):
     assert (tmp_path / "run" / "version_0" / "overlays" / "epoch_0001.png").is_file()
 
 
+def test_a_client_of_mlflow_gets_them(tmp_path):
+    class Client:
+        def __init__(self):
+            self.images = []
+
+        def log_image(self, run_id, image, artifact_file=None, key=None, step=None):
+            self.images.append((run_id, image.shape, key, step))
+
+    class ClientLogger(Experiment):
+        run_id = "run 7"
+
+    logger = ClientLogger(tmp_path, name="run", version=0)
+    logger.writer = Client()
+    trainer = L.Trainer(logger=logger, enable_checkpointing=False, accelerator="cpu")
+    from visattn.pictures import channel_bars
+
+    OverlayLogger()._log(trainer, channel_bars([0.5]))
+    assert logger.writer.images == [("run 7", (264, 780, 3), "overlays", 0)]
+
+
 def test_a_writer_that_takes_images_gets_them(tmp_path):
     logger = Experiment(tmp_path, name="run", version=0)
     logger.writer = Noting()

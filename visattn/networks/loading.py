@@ -80,5 +80,11 @@ def _rebuilt(saved: Mapping[str, Any], *, path: str | Path) -> nn.Module:
         network.to(memory_format=torch.channels_last)
     state = weights_in(saved)
     check_weights(state, path=path)
-    network.load_state_dict(state)
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise ValueError(
+            f"the weights in {path} are not those of the network that it describes, "
+            f"{options['backbone']}: it is broken, or somebody changed it. Take another checkpoint"
+        ) from error
     return network

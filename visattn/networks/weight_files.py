@@ -1,6 +1,7 @@
 """What a file of weights holds, looked at before a network is built from it."""
 
 import pickle
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -33,7 +34,9 @@ def read_file(path: str | Path) -> dict[str, Any]:
     if where.suffix == ".safetensors":
         return _read_safetensors(where)
     try:
-        found = torch.load(where, weights_only=True, map_location="cpu")
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Detected pickle protocol")
+            found = torch.load(where, weights_only=True, map_location="cpu")
     except _UNREADABLE as error:
         if not _of_torch(where):
             raise ValueError(

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.fx import GraphModule
 
 from visattn.basics.hooks import hooked, uncompiled
 from visattn.basics.suggestions import did_you_mean
@@ -141,6 +142,8 @@ def record(model: nn.Module, *, graph: bool = False) -> Iterator[Recording]:
     taps = list(find_taps(model))
     own = dict(_own_paths(model, path="", ours=False))
     attends = may_attend(module for module, path in own.items() if path is not None)
+    if isinstance(model, GraphModule) and any(isinstance(tap, PairwiseTap) for *_, tap in taps):
+        attends = False  # a graph has no blocks any more: their taps say what they read
     if not taps and not attends:
         raise ValueError(
             f"{type(model).__name__} has no attention block to record, and no attention of its own"

@@ -171,7 +171,15 @@ class TaskCLI(LightningCLI):
 
     def fit(self, **kwargs: Any) -> None:
         """Train; a training that fails before its first step leaves no folder behind."""
+        epochs = self.trainer.max_epochs
+        if self._settled is not None and epochs and 0 < epochs <= self._settled.epochs:
+            _say(
+                f"nothing is left to train: {self._settled.epochs} epochs are done, and "
+                f"trainer.max_epochs is {epochs}"
+            )
         try:
+            if epochs == 0 or self.trainer.max_steps == 0:
+                raise ValueError("nothing would be trained: set trainer.max_epochs to at least 1")
             self.trainer.fit(**kwargs)
         except Exception:
             idle = self.trainer.is_global_zero and not self.trainer.global_step
@@ -217,9 +225,9 @@ class TaskCLI(LightningCLI):
             path = facts.with_suffix(".csv")
             loader = self.trainer.predict_dataloaders
             items = getattr(getattr(loader, "dataset", None), "items", None)
-            write_predictions(
-                path, batches, items=items, class_names=list(self.datamodule.class_names)
-            )
+            numbers = map(str, range(class_count(self.datamodule)))
+            names = list(getattr(self.datamodule, "class_names", numbers))
+            write_predictions(path, batches, items=items, class_names=names)
             write_whole(facts, json.dumps(record, indent=2))
             _say(f"written to {path}")
 

@@ -27,8 +27,13 @@ _OPTION = re.compile(
     r"unrecognized arguments: (?:--)?([\w.]+)|does not accept option '(?:\w+::)?([\w.]+)'|"
     r"Option '([^']+)' is not accepted"
 )
+_KIND = re.compile(r"Expected a (?:<class '([\w.]+)'>|typing\.Literal\[(.+)\])")
+_GIVEN = re.compile(r"Given value: (.*)")
 _NO_DATA = re.compile(r"arguments are required: (?:\w+\.)?data$|Key \"(?:\w+\.)?data\" is required")
 _CLASS = re.compile(r"Expected a dot import path string: (\S+)")
+_LITERAL_OR_CLASS = re.compile(
+    r"Subtypes: \[typing\.Literal\[([^\]]+)\].*Expected a dot import path string: (\S+)", re.DOTALL
+)
 _VALUE = re.compile(r"Expected a (?:<class '([\w.]+)'>|typing\.Literal\[(.+)\])\. Got value: (.*)")
 
 
@@ -67,6 +72,16 @@ def explain(message: str, *, model: type) -> str:
     """
     lines = (line.strip().removeprefix("- ") for line in message.splitlines())
     causes = [line for line in lines if line and not _AROUND.fullmatch(line)]
+    place = ".".join(dict.fromkeys(_PLACE.findall(message)))
+    at = f"{place}: " if place else ""
+    kinds = [kind for cause in causes if (kind := _KIND.fullmatch(cause))]
+    if causes and len(kinds) == len(causes) and (given := _GIVEN.search(message)):
+        wanted = " or ".join(kind[1] or f"one of {kind[2]}" for kind in kinds)
+        return f"{at}expected {wanted}, got {given[1]}"
+    if literal := _LITERAL_OR_CLASS.search(message):
+        return (
+            f"{'.'.join(_PLACE.findall(message))}: expected one of {literal[1]}, got {literal[2]}"
+        )
     if len(causes) != 1:
         return message
     (cause,) = causes
@@ -75,9 +90,7 @@ def explain(message: str, *, model: type) -> str:
             "which data? Give the recipe that names them, -c RECIPE (a run's config.yaml is one), "
             "or --data FolderData --data.root FOLDER for pictures of your own"
         )
-    place = ".".join(dict.fromkeys(_PLACE.findall(message)))
     owners, bases = _OWNER.findall(message), _BASE.findall(message)
-    at = f"{place}: " if place else ""
     if option := _OPTION.search(cause):
         name = next(filter(None, option.groups()))
         if not owners:

@@ -23,6 +23,11 @@ READING = ("size", "fit", "mean", "std", "mask_values", "masked")
 
 _GENERATED = "visattn.data.generated."
 _FIXED = ("optimizer", "lr_scheduler")
+_OF_TRAINING = {
+    *("optimizer", "lr_scheduler", "learning_rate", "attention_learning_rate", "weight_decay"),
+    *("momentum", "warmup", "objective", "freeze", "unfrozen"),
+}
+"""Options of the model without a meaning where nothing is trained."""
 
 
 @final
@@ -52,6 +57,12 @@ class Settlement:
     def class_names(self) -> list[str]:
         """The classes that the network was trained on, as far as the checkpoint says."""
         return list(self.saved.get(FACTS, {}).get("class_names", ()))
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs are done."""
+        progress = self.saved.get("loops", {}).get("fit_loop", {}).get("epoch_progress", {})
+        return int(progress.get("current", {}).get("processed", 0))
 
     @property
     def masked(self) -> bool:
@@ -124,12 +135,16 @@ def settle(
     changed: dict[str, tuple[Any, Any]] = {}
     passed: dict[str, Any] = {}
     asked = {"model": config.get("model") or {}, "data": _data_options(config.get("data"))}
+    earlier = {"lr_scheduler": None} if "lr_scheduler" in asked["model"] else {}
     known = {
-        "model": model_options(saved, task=task),
+        "model": {**earlier, **model_options(saved, task=task)},
         "data": _reading(saved, config, asked["data"]),
     }
     for group, taken in (("model", model), ("data", data)):
         for key, value in known[group].items():
+            if not resuming and group == "model" and key in _OF_TRAINING:
+                taken[key] = value
+                continue
             name, now = f"{group}.{key}", _plain(asked[group].get(key))
             if not said(name):
                 taken[key] = value

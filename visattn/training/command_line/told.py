@@ -48,7 +48,12 @@ def what_was_told(words: Sequence[str]) -> Told:
     for option, value in options_of(words):
         if option in _CONFIG:
             filed.update(_flat(read_recipe(Path(value))))
-        elif "." in option or value.lstrip().startswith("{") or Path(value).suffix in _FILES:
+        elif (
+            "." in option
+            or option == "--runs"
+            or value.lstrip().startswith("{")
+            or Path(value).suffix in _FILES
+        ):
             said.add(_bare(option))
     return Told(frozenset(said), frozenset(filed))
 
@@ -68,7 +73,7 @@ def _flat(content: Mapping[str, Any], before: str = "") -> Iterator[str]:
         name = _bare(f"{before}{key}")
         if isinstance(value, Mapping) and value:
             yield from _flat(value, f"{name}.")
-        elif "." in (name := name.removesuffix(".class_path")):
+        elif "." in (name := name.removesuffix(".class_path")) or name == "runs":
             yield name
 
 
