@@ -166,7 +166,8 @@ def page(recorded: Sequence[Recorded], *, head: str) -> str:
         f"{head} The smallest architecture of each family that has a softmax and products of"
         " matrices in its code, with random weights: `visattn.record`, and the first, middle and"
         " last row of every head against the softmax written out (in double precision where scores"
-        f" are so large that rounding alone is more). Of {len(attending)} families with softmax attention between places,"
+        " are so large that rounding alone is more)."
+        f" Of {len(attending)} families with softmax attention between places,"
         f" {len(sound)} have outputs unchanged and rows equal to {SLACK:g}.",
         "",
         "| family | architecture | layers | on the picture | held whole | differs by |",
