@@ -97,3 +97,9 @@ ROWWISE = _names(
     """
 )
 """Operations that reduce rows, one by one."""
+
+PRODUCTS = _names("matmul bmm mm baddbmm einsum rmatmul")
+"""Products of matrices, from which scores may come."""
+
+ATTENDING = PRODUCTS | {"scaled_dot_product_attention", "softmax"}
+"""Operations of which attention is made."""

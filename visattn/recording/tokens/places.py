@@ -51,9 +51,9 @@ def raster(shape: torch.Size, device: torch.device) -> Places:
     """Places of maps (N, C, H, W), each of a whole picture."""
     images, _, height, width = shape
     axes = [
-        torch.arange(images, device=device).double(),
-        (torch.arange(height, device=device).double() + 0.5) / height,
-        (torch.arange(width, device=device).double() + 0.5) / width,
+        _counted(images, device),
+        (_counted(height, device) + 0.5) / height,
+        (_counted(width, device) + 0.5) / width,
     ]
     rows = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1)
     return numbered(rows.unsqueeze(1)).broadcast(shape)
@@ -62,7 +62,7 @@ def raster(shape: torch.Size, device: torch.device) -> Places:
 def learned(tensor: Tensor, *, number: int) -> Places:
     """Places of a parameter whose last axis is the channels, the one before it the tokens."""
     count = tensor.shape[-2] if tensor.ndim > 1 else 1
-    token = torch.arange(count, device=tensor.device).double()
+    token = _counted(count, tensor.device)
     rows = torch.stack([torch.full_like(token, -1), torch.full_like(token, number), token], -1)
     ids = numbered(rows, pictured=False)
     return ids.moved(ids.ids.unsqueeze(-1) if tensor.ndim > 1 else ids.ids).broadcast(tensor.shape)
@@ -161,8 +161,14 @@ def _evenly(line: Tensor, *, axis: int, count: int) -> Tensor | None:
     step = (last - first) / (size - 1)
     view = [1] * line.ndim
     view[axis] = -1
-    place = torch.arange(size, device=line.device).double().view(view)
+    place = _counted(size, line.device).view(view)
     if not bool(((first + place * step - line).abs() < 1e-6).all()):
         return None
-    middle = (torch.arange(count, device=line.device).double().view(view) + 0.5) / count
+    middle = (_counted(count, line.device).view(view) + 0.5) / count
     return first - step / 2 + middle * step * size
+
+
+def _counted(count: int, device: torch.device) -> Tensor:
+    """Numbers from 0, in double precision where the device has it."""
+    wide = torch.float32 if device.type == "mps" else torch.float64
+    return torch.arange(count, dtype=wide, device=device)

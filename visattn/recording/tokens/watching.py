@@ -15,7 +15,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from visattn.recording.tokens.combining import combined
 from visattn.recording.tokens.following import followed
-from visattn.recording.tokens.operations import name_of
+from visattn.recording.tokens.operations import ATTENDING, PRODUCTS, name_of
 from visattn.recording.tokens.places import Places, Unknown, is_even, learned, nowhere, one_table
 from visattn.recording.tokens.scores import Scores, fused, permuted, pointwise, product
 
@@ -90,8 +90,11 @@ class Watch(TorchFunctionMode):
         if not torch.jit.is_tracing():
             try:
                 self._follow(name_of(func), func, args, kwargs, out)
-            except (RuntimeError, TypeError, ValueError, IndexError, AttributeError) as error:
-                self._note(out, Unknown(f"{name_of(func)} can't be followed: {error}"))
+            except Exception as error:  # a recording never ends a pass
+                lost = Unknown(f"{name_of(func)} can't be followed: {error}")
+                if name_of(func) in ATTENDING:
+                    self._say(lost.reason)
+                self._note(out, lost)
         return out
 
     def _follow(self, name: str, func: Any, args: Any, kwargs: Any, out: Any) -> None:
@@ -104,7 +107,7 @@ class Watch(TorchFunctionMode):
             tensors = [x for x in tree_flatten((args, kwargs))[0] if isinstance(x, Tensor)]
             if any(isinstance(self._notes.get(x), Scores) for x in tensors):
                 found = self._combined(name, func, args, kwargs, out)
-            elif name in ("matmul", "bmm", "mm", "baddbmm", "einsum", "rmatmul"):
+            elif name in PRODUCTS:
                 found = self._product(name, args, kwargs) or followed(
                     name, func, args, kwargs, out, self._places
                 )
