@@ -164,7 +164,11 @@ def test_other_classes_than_those_of_the_training_are_refused(
     [
         (["--model.lerning_rate=3"], 2, "did you mean model.learning_rate"),
         (["--model.learning_rate=abc"], 2, "model.learning_rate: expected float, got abc"),
-        (["--model.optimizer=adam"], 2, "expected one of 'adamw', 'sgd', got adam"),
+        (
+            ["--model.optimizer=adam"],
+            2,
+            "expected one of 'adamw', 'sgd' or the import path of a class, got adam",
+        ),
         (["--model.objective=MaskFocus"], 2, "did you mean MaskedFocus, "),
         (["--model.objective.label_smoothin=3"], 2, "did you mean label_smoothing?"),
         (["--data=FoldrData"], 2, "did you mean FolderData"),

@@ -71,9 +71,9 @@ def explain(message: str, *, model: type) -> str:
     causes = [line for line in lines if line and not _AROUND.fullmatch(line)]
     place = ".".join(dict.fromkeys(_PLACE.findall(message)))
     at = f"{place}: " if place else ""
-    kinds = [kind for cause in causes if (kind := _KIND.fullmatch(cause))]
-    if causes and len(kinds) == len(causes) and (given := _GIVEN.search(message)):
-        wanted = " or ".join(kind[1] or f"one of {kind[2]}" for kind in kinds)
+    kinds = [_kind(cause, several=len(causes) > 1) for cause in causes]
+    if all(kinds) and (given := _GIVEN.search(message)):
+        wanted = " or ".join(kinds)
         return f"{at}expected {wanted}, got {given[1]}"
     if len(causes) != 1:
         return message
@@ -100,6 +100,14 @@ def explain(message: str, *, model: type) -> str:
     if value := _VALUE.search(cause):
         return f"{at}expected {value[1] or f'one of {value[2]}'}, got {value[3]}"
     return cause if _PLACE.search(cause) else at + cause
+
+
+def _kind(cause: str, *, several: bool) -> str:
+    """What one type of an option expects; empty where the cause says more than that."""
+    if several and _CLASS.search(cause):
+        return "the import path of a class"
+    found = _KIND.fullmatch(cause)
+    return "" if found is None else found[1] or f"one of {found[2]}"
 
 
 def _near(name: str, options: list[str]) -> str:

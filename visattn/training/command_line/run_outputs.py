@@ -28,7 +28,9 @@ def run_loggers(run: Path, *, others: list[Logger] | Logger | bool | None = None
     return [*loggers, *_listed(others)]
 
 
-def checkpoints(*, best: str | None, others: list[Callback] | Callback | None) -> list[Callback]:
+def checkpoints(
+    *, best: str | None, others: list[Callback] | Callback | None = None
+) -> list[Callback]:
     """Keep ``last.ckpt`` after every epoch, and ``best.ckpt`` by the highest value of ``best``.
 
     A training that is stopped by SIGTERM writes ``last.ckpt`` at once.
