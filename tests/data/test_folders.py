@@ -477,7 +477,7 @@ def test_predicting_on_a_folder_without_classes(root, tmp_path):
     entry = data[0]
     assert (entry["label"], entry["index"]) == (-1, 0)
     assert entry["mask"].isnan().all()
-    with pytest.raises(FileNotFoundError, match=r"expected a folder of pictures at .*nowhere"):
+    with pytest.raises(FileNotFoundError, match=r"no picture at .*nowhere"):
         PictureDataset(tmp_path / "nowhere", size=8)
     (tmp_path / "empty").mkdir()
     with pytest.raises(FileNotFoundError, match="no pictures under"):

@@ -14,9 +14,10 @@ from rich.progress import track
 import matrix
 from matrix.architectures import architectures
 from matrix.contract import contract_page, keep, pairs
-from matrix.page import document
+from matrix.page import MADE, document
 from matrix.results import kept
 from matrix.survey import examples, survey
+from matrix.transformers import check, page, size_of, smallest
 from matrix.verification import verify
 
 QUICK = ("inception_v4", "sknet", "torchvision.squeezenet", "xception")
@@ -45,7 +46,7 @@ def main() -> None:
     """Write the matrix."""
     parser = argparse.ArgumentParser(description=matrix.__doc__)
     parser.add_argument("--quick", action="store_true", help=f"only {', '.join(QUICK)}")
-    parser.add_argument("--only", choices=["families", "contract"], help="one of the two pages")
+    parser.add_argument("--only", choices=["families", "contract", "transformers"], help="one page")
     parser.add_argument("--out", type=Path, default=Path("docs/matrix.md"))
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     parser.add_argument(
@@ -55,18 +56,25 @@ def main() -> None:
         help="folder of results so far: an interrupted run goes on where it was",
     )
     given = parser.parse_args()
-    if given.only != "contract":
+    if given.only in (None, "families"):
         known = architectures(QUICK if given.quick else ())
         surveyed = _all(survey, known, given.jobs, "planning", given.kept)
         verified = _all(verify, examples(surveyed), given.jobs, "comparing", given.kept)
         given.out.write_text(document(surveyed, verified))
         print(f"Wrote {given.out}.")
-    if given.only != "families":
+    if given.only in (None, "contract"):
         chosen = [pair for pair in pairs() if pair.block == "se" or not given.quick]
         promises = _all(keep, chosen, given.jobs, "promises", given.kept)
         contract = given.out.with_name("contract.md")
         contract.write_text(contract_page(promises))
         print(f"Wrote {contract}.")
+    if given.only in (None, "transformers"):
+        sizes = _all(size_of, architectures(), given.jobs, "sizes", given.kept)
+        chosen = smallest(sizes)[:: 9 if given.quick else 1]
+        found = _all(check, chosen, given.jobs, "recording", given.kept)
+        recorded = given.out.with_name("transformers.md")
+        recorded.write_text(page(found, head=MADE))
+        print(f"Wrote {recorded}.")
 
 
 if __name__ == "__main__":

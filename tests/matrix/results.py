@@ -13,6 +13,7 @@ from visattn.basics.files import whole_file
 from visattn.basics.fingerprint import source_fingerprint
 
 Result = TypeVar("Result")
+TRIED = ("visattn.testing", "visattn.wrapping.places", "visattn.blocks", "visattn.recording")
 
 
 def kept(function: Callable[[Any], Result], item: Any, *, folder: Path | None) -> Result:
@@ -39,5 +40,5 @@ def fingerprint() -> str:
     """Of the libraries' versions, of the matrix's own code, and of the code that it tries."""
     own = "".join(path.read_text() for path in sorted(Path(__file__).parent.glob("*.py")))
     digest = hashlib.sha256(own.encode()).hexdigest()[:12]
-    code = source_fingerprint("visattn.testing", "visattn.wrapping.places", "visattn.blocks")
+    code = source_fingerprint(*TRIED)
     return f"{json.dumps(VERSIONS, sort_keys=True)} {digest} {code}"

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from matrix.activation import check_cam_layer
 from matrix.architectures import Architecture
 from visattn.blocks import block_entry
 from visattn.wrapping.building import builds
@@ -28,6 +29,8 @@ class Surveyed:
         sites: Number of sites of each place.
         own: The place that attention goes to by itself; None if there is none.
         reason: Why there is none.
+        cams: Whether the layer of class activation is right for images of its own size, and of 32
+            pixels (`check_cam_layer`); empty where no convolutions give maps.
     """
 
     architecture: Architecture
@@ -37,6 +40,7 @@ class Surveyed:
     sites: dict[str, int]
     own: str | None
     reason: str = ""
+    cams: tuple[str | None, ...] = ()
 
     @property
     def convolutional(self) -> bool:
@@ -69,7 +73,8 @@ def survey(architecture: Architecture) -> Surveyed:
     except ValueError as error:
         own, reason = None, str(error)
     count = len(traced.stages)
-    return Surveyed(architecture, parameters, len(resolutions), count, sites, own, reason)
+    cams = (check_cam_layer(model, traced), check_cam_layer(model)) if len(resolutions) > 1 else ()
+    return Surveyed(architecture, parameters, len(resolutions), count, sites, own, reason, cams)
 
 
 def site_counts(traced: Trace) -> dict[str, int]:

@@ -244,6 +244,26 @@ def test_tokens_of_no_picture_are_known_by_number():
     assert found.token("token 3").shape == (3, 0, 0)
 
 
+def test_softmax_as_a_module_and_pictures_cut_by_reshaping():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embed, self.qkv = nn.Linear(192, 16), nn.Linear(16, 48)
+            self.cls = nn.Parameter(torch.randn(1, 1, 16))
+            self.positions = nn.Parameter(torch.randn(1, 13, 16))
+            self.attend, self.drop = nn.Softmax(dim=-1), nn.Dropout(0.1)
+
+        def forward(self, x):
+            x = x.reshape(len(x), 3, 3, 8, 4, 8).permute(0, 2, 4, 3, 5, 1).reshape(len(x), 12, 192)
+            x = torch.cat([self.cls.expand(len(x), -1, -1), self.embed(x)], 1) + self.positions
+            q, k, v = (y.unflatten(-1, (2, 8)).transpose(1, 2) for y in self.qkv(x).chunk(3, -1))
+            return self.drop(self.attend(torch.matmul(q, k.transpose(-1, -2)) / 8)) @ v
+
+    (site,) = recorded(Net().train(), torch.randn(2, 3, 24, 32)).values()
+    assert (site.pairwise.query_size, site.pairwise.query_prefix) == ((3, 4), ("cls",))
+    torch.testing.assert_close(site.pairwise.rows(3).sum(-1), torch.ones(2, 2, 1))
+
+
 def test_half_precision_is_computed_in_single():
     model, images = small("vit_tiny_patch16_224")
     with torch.autocast("cpu", dtype=torch.bfloat16):

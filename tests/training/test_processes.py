@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import write_folder
+from tiny_pictures import write_folder
 
 HERE = Path(__file__).parent
 

@@ -94,6 +94,9 @@ def test_a_place_that_few_stages_have_is_no_own_place():
     found = traced(lambda: timm.create_model("hgnetv2_b0"))
     assert len(find_sites(found, "branch")) == 1
     assert own_place(found, "branch") == "block"
+    found = traced(lambda: timm.create_model("caformer_s18"))
+    assert {site.stage for site in find_sites(found, "conv")} == {1, 2}
+    assert own_place(found, "conv") == "conv"
 
 
 def test_a_transformer_has_a_stem_and_an_image():

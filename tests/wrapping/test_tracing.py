@@ -84,6 +84,25 @@ def test_a_sum_of_parallel_convolutions_is_no_shortcut(identity):
     assert (block.path, block.branch, block.conv) == ("1", None, "1.large")
 
 
+class Group(nn.Module):
+    """Residual blocks and a skip around them all, as in super-resolution."""
+
+    def __init__(self, count):
+        super().__init__()
+        self.body = nn.Sequential(*(Residual("in place") for _ in range(count)), conv(8, 8))
+
+    def forward(self, x):
+        return self.body(x) + x
+
+
+@pytest.mark.parametrize(
+    ("count", "blocks"), [(2, ["1"]), (3, ["1.body.0", "1.body.1", "1.body.2"])]
+)
+def test_a_skip_around_more_than_two_blocks_is_no_block(count, blocks):
+    found = trace(nn.Sequential(conv(3, 8), Group(count)), input_size=(3, 16, 16))
+    assert [block.path for block in found.blocks] == blocks
+
+
 class Branches(nn.Module):
     def __init__(self):
         super().__init__()
@@ -128,6 +147,29 @@ STAGES = {
     "vgg11": ["features.1", "features.4", "features.9", "features.14", "features.19"],
     "convmixer_768_32": ["blocks.31"],
     "lcnetv2_small": [f"stages.{i}" for i in range(4)],
+    "efficientvim_m1": ["stages.0", "stages.1"],
+    "tiny_vit_5m_224": [f"stages.{i}" for i in range(4)],
+    "inception_v3": ["Mixed_5d", "Mixed_6e", "Mixed_7c"],
+    "inception_resnet_v2": ["repeat", "repeat_1", "repeat_2", "block8"],
+    "rexnet_100": [f"features.{i}" for i in (0, 2, 4, 10, 15)],
+    "fastvit_t8": [f"stages.{i}" for i in range(4)],
+    "pit_ti_224": ["transformers.1", "transformers.2"],
+    "nest_tiny": ["levels.0", "levels.1", "levels.2"],
+    "mobilenetv3_small_050": [f"blocks.{i}" for i in range(5)],
+    "mobilevit_xs": [f"stages.{i}" for i in range(5)],
+    "levit_128s": [f"stem.conv{i}" for i in range(1, 5)],
+    "coat_tiny": [f"crpe{i}.conv_list.2" for i in range(1, 5)],
+    "hgnetv2_b0": [f"stages.{i}" for i in range(4)],
+}
+BLOCKS = {
+    "efficientvim_m1": 2,
+    "fastvit_t8": 13,
+    "hgnetv2_b0": 5,
+    "hrnet_w18_small": 19,
+    "lcnetv2_small": 2,
+    "mobilevit_xs": 5,
+    "mobilevit_xxs": 3,
+    "tiny_vit_5m_224": 2,
 }
 STEMS = {
     "resnet18": "maxpool",
@@ -141,13 +183,14 @@ STEMS = {
 
 
 @pytest.mark.parametrize("name", STAGES)
-def test_the_stages_and_stems_of_timms_models(name):
+def test_the_stages_stems_and_blocks_of_timms_models(name):
     found = traced(lambda: timm.create_model(name))
     assert [stage.path for stage in found.stages] == STAGES[name]
     assert [stage.number for stage in found.stages] == list(range(1, len(STAGES[name]) + 1))
     if name in STEMS:
         assert found.stem is not None
         assert found.stem[0] == STEMS[name]
+    assert len(found.blocks) == BLOCKS.get(name, len(found.blocks))
 
 
 TORCHVISION_STAGES = {
@@ -264,7 +307,21 @@ def test_channels_and_sizes_that_a_model_wants():
     assert trace(model).image == ("conv1", Map(1, 224, 224))
     assert default_input_size(timm.create_model("test_efficientnet", in_chans=4))[0] == 4
     assert default_input_size(timm.create_model("inception_v3")) == (3, 299, 299)
-    assert default_input_size(timm.create_model("tresnet_m"))[0] == 3
+    tresnet = timm.create_model("tresnet_m")
+    assert default_input_size(tresnet)[0] == 3
+    tresnet.in_chans = tresnet.pretrained_cfg = None
+    del tresnet.in_chans
+    assert default_input_size(tresnet)[0] == 3
+    assert default_input_size(conv(12, 8))[0] == 12
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*")
+def test_a_scripted_stem_says_its_channels_and_what_is_wrong():
+    model = nn.Sequential(torch.jit.script(conv(5, 16)), conv(16, 8), nn.ReLU())
+    assert default_input_size(model) == (5, 224, 224)
+    assert trace(model).image is None
+    with pytest.raises(ValueError, match=r"to have 5 channels, but got 3.*input_size"):
+        trace(model, input_size=(3, 32, 32))
 
 
 def test_models_that_cannot_be_traced_say_why():

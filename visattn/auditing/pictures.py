@@ -71,7 +71,7 @@ def open_pictures(
             pictures.
     """
     module: Any = data
-    if isinstance(data, list):
+    if isinstance(data, list) and all(isinstance(word, (str, Path)) for word in data):
         return _of_folder(data, options, prepared=prepared), None
     if isinstance(data, (str, Path)):
         given: dict[str, Any] = {"size": prepared.size, "fit": prepared.fit}

@@ -9,53 +9,61 @@ import gc
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import final
 
-import lightning as L
 import torch
 from rich.console import Console
 from rich.table import Table
+from torch import nn
 
 from visattn import record, wrap
 from visattn.auditing import audit
 from visattn.bench.child import run_child
+from visattn.bench.interrupted import SMALL
 from visattn.data import SushiData
 from visattn.data.generated.sushi import KINDS
-from visattn.training.classifier import ImageClassifier
+from visattn.training.command_line.command import TaskCLI
 from visattn.training.command_line.process import tune_process
-from visattn.training.objectives import MaskedFocus
+from visattn.training.command_line.quiet import quiet_lightning
+from visattn.training.command_line.recipes import find_recipe
+from visattn.training.objectives.base import Batch, Loss, Objective
 
 SIZE = 32
-_MASK = {"block": "spatial_mask", "at": "image", "init": "paper", "width": 4, "detach": True}
+
+
+@final
+class Counted(Objective):
+    """An objective that notes what the process holds after some of its steps.
+
+    Args:
+        objective: What is trained on.
+        steps: After which.
+    """
+
+    def __init__(self, objective: Objective, *, steps: Sequence[int]) -> None:
+        self.objective, self.steps = objective, steps
+        self.held: list[int] = []
+        self._done = 0
+
+    def __call__(self, model: nn.Module, batch: Batch, progress: float) -> Loss:
+        """See `Objective`."""
+        if self._done in self.steps:
+            self.held.append(resident())
+        self._done += 1
+        return self.objective(model, batch, progress)
 
 
 def train(steps: int) -> Iterator[int]:
-    """Steps of `MaskedFocus`."""
-
-    class Counter(L.Callback):
-        def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
-            if trainer.global_step in (steps // 5, steps):
-                held.append(resident())
-
-    held: list[int] = []
-    objective = MaskedFocus(labelled=4, bank=64)
-    options: dict[str, Any] = {"channels": [8, 8, 8, 8]}
-    module = ImageClassifier(
-        "resnet10t", num_classes=8, backbone_options=options, attention=_MASK, objective=objective
-    )
-    data = SushiData(size=SIZE, train=512, val=8, test=8, batch_size=4, workers=0, mask_share=0.1)
-    trainer = L.Trainer(
-        max_steps=steps,
-        accelerator="cpu",
-        callbacks=[Counter()],
-        limit_val_batches=0,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
-    trainer.fit(module, data)
-    yield from held
+    """Steps of the recipe ``foreground/mask`` with a small network."""
+    words = ["-c", find_recipe("foreground/mask"), *SMALL, "--data.workers=0"]
+    words += ["--trainer.max_epochs=-1", f"--trainer.max_steps={steps + 1}", "--data.batch_size=4"]
+    words += ["--model.backbone_options={channels: [8, 8, 8, 8]}", "--trainer.limit_val_batches=0"]
+    with quiet_lightning():
+        line = TaskCLI([str(word) for word in words], run=False, logs=False)
+        counted = Counted(line.model.objective, steps=(steps // 5, steps))
+        line.model.objective = counted
+        line.trainer.fit(line.model, datamodule=line.datamodule)
+    yield from counted.held
 
 
 def record_maps(steps: int) -> Iterator[int]:

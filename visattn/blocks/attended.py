@@ -1,46 +1,33 @@
 """A module of the backbone and the attention that stands at it, as one unit."""
 
-from collections.abc import Callable, Container, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
 from functools import partial
-from itertools import count
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
 from visattn.blocks.folding import guard_folding
+from visattn.blocks.loading import (
+    find_base as _find_base,
+    hide_base as _hide_base,  # noqa: F401  # models that earlier versions pickled name it
+    name_missing as _name_missing,
+    note_origin as _note_origin,
+)
 from visattn.blocks.scripting import unscriptable
-
-Where = Literal["after", "before", "around", "instead"]
-Layout = Literal["NCHW", "NHWC"]
-
-
-@dataclass
-class Standing:
-    """How attention stands to the module that it was put to.
-
-    Attributes:
-        where: As in `Attended`.
-        site: The name of the place, for plans and recordings.
-        layout: Of the base's maps.
-        inner: The base's name among the unit's children.
-        child: The attention's name there.
-        origin: How the attention was made, for saving it: plain values only.
-        enabled: Whether the attention runs.
-    """
-
-    where: Where
-    site: str
-    layout: Layout
-    inner: str
-    child: str
-    origin: dict[str, Any] = field(default_factory=dict)
-    enabled: bool = True
+from visattn.blocks.standing import (
+    Layout,
+    Standing,
+    Unit,
+    Where,
+    base_of as base_of,
+    block_of as block_of,
+    free_name,
+)
 
 
 @unscriptable("a module with attention that wrap put in")
-class Attended(nn.Module):
+class Attended(Unit):
     """A module and attention in the module's place in a model.
 
     With b the module and a the attention, the unit computes
@@ -198,25 +185,6 @@ class Attended(nn.Module):
         return f"site={how.site!r}, where={how.where!r}" + ("" if how.enabled else ", disabled")
 
 
-def base_of(unit: Attended) -> nn.Module:
-    """The base of a unit, kept aside or not."""
-    how = unit.visattn
-    aside = how.where == "instead"
-    found: nn.Module = vars(unit)["_aside"][0] if aside else unit.get_submodule(how.inner)
-    return found
-
-
-def block_of(unit: Attended) -> nn.Module:
-    """The attention of a unit."""
-    return unit.get_submodule(unit.visattn.child)
-
-
-def free_name(name: str, taken: Container[str]) -> str:
-    """The name, or the name with the first number from 2 that is free."""
-    names = (name if number == 1 else f"{name}_{number}" for number in count(1))
-    return next(other for other in names if other not in taken)
-
-
 _FOLDED = ("running_mean", "running_var")
 """What is read of a normalisation from outside only by who folds it into a convolution."""
 
@@ -234,92 +202,6 @@ def _fused(unit: Attended) -> Attended:
     """Timm's ``fuse`` gives a module in the place of another: the base's, inside of the unit."""
     unit._modules[unit.visattn.inner] = base_of(unit).fuse()  # type: ignore[operator]
     return unit
-
-
-def _hide_base(unit: nn.Module, state: dict[str, Tensor], prefix: str, _: Any) -> None:
-    """Nothing: models that earlier versions pickled name it."""
-
-
-def _note_origin(unit: Attended, state: Any, prefix: str, metadata: dict[str, Any]) -> None:
-    """Say how the attention was made, in what a state dict keeps beside its tensors."""
-    metadata["visattn"] = made_of(unit)
-
-
-def made_of(unit: Attended) -> dict[str, Any]:
-    """What decides what a unit's attention computes, beside its weights: plain values."""
-    known = {name: unit.visattn.origin.get(name) for name in ("init", "options")}
-    return {"block": type(block_of(unit)).__name__, "where": unit.visattn.where, **known}
-
-
-def differences(saved: Mapping[str, Any], here: Mapping[str, Any]) -> str:
-    """What of two such descriptions differs, in words; what one doesn't say counts as alike."""
-    unlike = [
-        f"{name} {saved[name]!r} there, {here[name]!r} here"
-        for name in here
-        if saved.get(name) is not None and here[name] is not None and saved[name] != here[name]
-    ]
-    return "; ".join(unlike)
-
-
-def plain_value(value: Any) -> Any:
-    """An option as JSON can say it: anything that is no plain value by its name."""
-    if isinstance(value, (list, tuple)):
-        return [plain_value(item) for item in value]
-    if isinstance(value, Mapping):
-        return {str(name): plain_value(item) for name, item in value.items()}
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    return getattr(value, "__qualname__", type(value).__qualname__)
-
-
-def _find_base(
-    unit: Attended,
-    state: dict[str, Tensor],
-    prefix: str,
-    metadata: Mapping[str, Any],
-    strict: bool,
-    missing: list[str],
-    unexpected: list[str],
-    errors: list[str],
-) -> None:
-    """Give the entries of a plain state dict the names that they have here.
-
-    A base that is kept aside is loaded from them. Attention that was made otherwise is an error.
-    """
-    how = unit.visattn
-    if unlike := differences(metadata.get("visattn", {}), made_of(unit)):
-        errors.append(
-            f"The attention at {how.site!r} was made otherwise: {unlike}. Wrap the model as the"
-            " saved one was."
-        )
-    ours = (f"{prefix}{how.child}.", f"{prefix}{how.inner}.")
-    entries = {
-        key.removeprefix(prefix): key
-        for key in state
-        if key.startswith(prefix) and not key.startswith(ours)
-    }
-    if how.where == "instead":
-        base = base_of(unit)
-        shapes = {name: tensor.shape for name, tensor in base.state_dict().items()}
-        fitting = {n: key for n, key in entries.items() if shapes.get(n) == state[key].shape}
-        base.load_state_dict({n: state.pop(k) for n, k in fitting.items()}, strict=False)
-        return
-    for name, key in entries.items():
-        state[f"{ours[1]}{name}"] = state.pop(key)
-    if entries:
-        vars(unit)["_loading"] = prefix
-
-
-def _name_missing(unit: Attended, keys: Any) -> None:
-    """Report what a plain state dict lacks, or has too much, by its own names."""
-    prefix = vars(unit).pop("_loading", None)
-    if prefix is None:
-        return
-    inner = f"{prefix}{unit.visattn.inner}."
-    for names in (keys.missing_keys, keys.unexpected_keys):
-        names[:] = [
-            prefix + name.removeprefix(inner) if name.startswith(inner) else name for name in names
-        ]
 
 
 def attended(model: nn.Module) -> Iterator[Attended]:

@@ -142,7 +142,7 @@ def measure_maps(
         out: A JSON file to write the numbers to.
         skip_broken: Go on without pictures of which a file is broken; how many is told.
     """
-    options = {**locals(), "cams": cams or ["gradcam"]}
+    options = locals()
     from visattn.basics.processes import shared_work
     from visattn.evaluation import map_scores
 

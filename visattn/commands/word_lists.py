@@ -35,7 +35,7 @@ def gathered(
         ...     ["a.yaml", "--data.rho", "1.0", "b.yaml", "--seeds", "3"],
         ...     command=compare, things="recipes", options="passed", heads=["data"],
         ... )
-        ['--seeds', '3', '--recipes=["a.yaml", "b.yaml"]', '--passed=["--data.rho=1.0"]']
+        ['["a.yaml", "b.yaml"]', '--seeds', '3', '--passed=["--data.rho=1.0"]']
     """
     parameters = inspect.signature(command).parameters.values()
     first = next(iter(parameters)).kind is inspect.Parameter.POSITIONAL_OR_KEYWORD

@@ -33,7 +33,7 @@ def measure_maps(
     split: str | None = None,
     limit: int = 100,
     layer: str | None = None,
-    cams: Sequence[Method] = ("gradcam",),
+    cams: Sequence[Method] | None = None,
     size: int | None = None,
     tolerance: float = 0,
     steps: int = 10,
@@ -96,7 +96,8 @@ def measure_maps(
     console = Console(highlight=False, quiet=not leads())
     console.print(preparation_line(facts, prepared), soft_wrap=True, markup=False)
     baselines = ("deletion_baseline", "insertion_baseline")
-    options = {name: given[name] for name in ("cams", "tolerance", "steps", *baselines, "seed")}
+    options = {name: given[name] for name in ("tolerance", "steps", *baselines, "seed")}
+    options["cams"] = cams or ("gradcam",)
     batches = track(loader, description="Measuring", console=console, transient=True)
     found = evaluate_maps(network, batches, layer=layer, **options)
     for table in score_tables(

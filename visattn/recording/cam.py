@@ -173,9 +173,10 @@ def cam_layer(
     and through which all that the logits see of the images has passed: in a ResNet the last stage
     of more than one place, and no map inside of a residual block. The output may be (N, C, H, W),
     (N, H, W, C), or tokens (N, T, C) of a grid; a ViT that answers from its class token is taken
-    before its last block, the last whose patches are read. An adaptive pooling, such as VGG's to
-    7 x 7, and an ``nn.Identity`` are passed over, and so are the maps that are a segmentation's
-    answer.
+    before its last block, the last whose patches are read. Where branches meet only after their
+    places are gone, it is the last layer on which the logits depend. An adaptive pooling, such as
+    VGG's to 7 x 7, and an ``nn.Identity`` are passed over, and so are the maps that are a
+    segmentation's answer.
 
     Args:
         model: Images to logits, or to whatever ``target`` takes.

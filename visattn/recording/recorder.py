@@ -6,11 +6,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.fx import GraphModule
 
 from visattn.basics.hooks import hooked, uncompiled
 from visattn.basics.suggestions import did_you_mean
 from visattn.blocks import PairwiseTap, Tap
-from visattn.blocks.attended import Attended, is_transparent, joined, natural_paths
+from visattn.blocks.attended import Attended, is_transparent, joined
 from visattn.recording.attention_map import AttentionMap
 from visattn.recording.site_maps import PairwiseMap, SiteMaps, kind_names, over_places
 from visattn.recording.tokens.attending import may_attend
@@ -92,6 +93,17 @@ class Recording(Mapping[str, SiteMaps]):
 def record(model: nn.Module, *, graph: bool = False) -> Iterator[Recording]:
     """Record every gate, map and attention of the forward passes inside the context.
 
+    Beside the blocks of visattn it finds the attention that a network has of its own: whatever
+    reads values by a softmax of products of queries and keys, fused or written out, in a ViT, a
+    Swin or a model of Hugging Face's, under the path of the module that computes it
+    (``maps["blocks.3.attn"]``). Kept are queries, keys and biases, from which any row follows
+    (`AttentionMap`): ``.query(y, x)`` of a patch, ``.token("cls_token")`` of the class token,
+    ``.pairwise.rows(...)`` of any tokens, by head. Windows are put back in their places, which are
+    found by following the picture through the operations of the pass. Weights that are mixed over
+    the heads or shifted after the softmax are given as they read the values, before dropout. What
+    can't be recorded is in ``maps.refused`` with its reason. A few networks do more to their scores
+    than can be followed; their weights are held whole (``.pairwise.held``).
+
     No output changes, and no hook is left, after an exception either. A compiled model
     (``torch.compile``) runs uncompiled inside the context, since no hook fires in compiled code:
     its outputs are then those of the model before it was compiled. What was exported or scripted
@@ -100,7 +112,9 @@ def record(model: nn.Module, *, graph: bool = False) -> Iterator[Recording]:
     batch; nothing is exchanged, so rank 0 may record alone.
 
     Args:
-        model: A wrapped model, or any module with blocks of visattn in it.
+        model: A wrapped model, any module with blocks of visattn in it, or one with attention of
+            its own. Attention of ``torch.nn.TransformerEncoderLayer`` runs without its fast path,
+            which differs in the last digits.
         graph: Keep the maps in the autograd graph, to use them in a loss. Detached otherwise.
 
     Yields:
@@ -117,9 +131,19 @@ def record(model: nn.Module, *, graph: bool = False) -> Iterator[Recording]:
         ...     logits = model(torch.randn(2, 3, 64, 96))
         >>> list(maps), maps["layer4.1"].channel.shape, maps["layer4.1"].spatial.shape
         (['layer4.0', 'layer4.1'], torch.Size([2, 512]), torch.Size([2, 2, 3]))
+
+        >>> import timm
+        >>> model = timm.create_model("test_vit", img_size=64).eval()
+        >>> with torch.no_grad(), record(model) as maps:
+        ...     logits = model(torch.randn(2, 3, 64, 64))
+        >>> maps["blocks.1.attn"].query(0, 3).shape, maps["blocks.1.attn"].pairwise.query_prefix
+        (torch.Size([2, 4, 4]), ('cls_token',))
     """
     taps = list(find_taps(model))
-    attends = may_attend(model)
+    own = dict(_own_paths(model, path="", ours=False))
+    attends = may_attend(module for module, path in own.items() if path is not None)
+    if isinstance(model, GraphModule) and any(isinstance(tap, PairwiseTap) for *_, tap in taps):
+        attends = False  # a graph has no blocks any more: their taps say what they read
     if not taps and not attends:
         raise ValueError(
             f"{type(model).__name__} has no attention block to record, and no attention of its own"
@@ -130,7 +154,7 @@ def record(model: nn.Module, *, graph: bool = False) -> Iterator[Recording]:
     hooks = [(tap, _recorder(maps, site, name, tap, graph=graph)) for site, name, tap in taps]
     watch: AbstractContextManager[Any] = nullcontext()
     if attends and not torch.compiler.is_compiling():
-        watch = _watch(model, maps, graph=graph)
+        watch = _watch(model, own, maps, graph=graph)
     with uncompiled(), hooked(hooks), watch:
         yield maps
     for site in maps:
@@ -158,11 +182,7 @@ def _taps(
         name = path.rpartition(".")[0] if site is None else site
         yield name or "model", inside.rpartition(".")[2] if site is None else inside, module
         return
-    if (
-        site is None
-        and type(module).__module__.startswith("visattn.blocks.")
-        and not isinstance(module, Attended)
-    ):
+    if site is None and _is_block(module):
         site, inside = path, ""
     for name, child in module.named_children():
         below = path if is_transparent(module, name) else joined(path, name)
@@ -171,6 +191,24 @@ def _taps(
             yield from _taps(child, path=below, site=outer + module.visattn.site, inside="")
         else:
             yield from _taps(child, path=below, site=site, inside=joined(inside, name))
+
+
+def _is_block(module: nn.Module) -> bool:
+    """Whether a module is a block of visattn's, which has taps."""
+    return type(module).__module__.startswith("visattn.blocks.") and not isinstance(
+        module, Attended
+    )
+
+
+def _own_paths(
+    module: nn.Module, *, path: str, ours: bool
+) -> Iterator[tuple[nn.Module, str | None]]:
+    """Modules with their paths; None for blocks of visattn's and what is in them."""
+    ours = ours or _is_block(module)
+    yield module, None if ours else path or "model"
+    for name, child in module.named_children():
+        below = path if is_transparent(module, name) else joined(path, name)
+        yield from _own_paths(child, path=below, ours=ours)
 
 
 def _recorder(maps: Recording, site: str, name: str, tap: Tap | PairwiseTap, *, graph: bool) -> Any:
@@ -190,12 +228,10 @@ def _recorder(maps: Recording, site: str, name: str, tap: Tap | PairwiseTap, *, 
     return hook
 
 
-def _watch(model: nn.Module, maps: Recording, *, graph: bool) -> Watch:
+def _watch(
+    model: nn.Module, paths: dict[nn.Module, str | None], maps: Recording, *, graph: bool
+) -> Watch:
     """What finds the attention that a network has of its own, and adds it to the maps."""
-    paths: dict[nn.Module, str | None] = {}
-    for path, module in natural_paths(model):
-        ours = type(module).__module__.startswith("visattn.blocks.")
-        paths.setdefault(module, None if ours else path or "model")
     names = [name for name, _ in model.named_parameters()]
     numbers = {id(parameter): number for number, parameter in enumerate(model.parameters())}
 

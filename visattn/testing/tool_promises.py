@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.fx import symbolic_trace
 
-from visattn.blocks.attended import attended, differences, made_of
+from visattn.blocks.attended import attended
+from visattn.blocks.loading import differences, made_of
 from visattn.recording import find_taps, record
 from visattn.testing.graphs import check_graphs, check_prepared
 from visattn.testing.keys import attention_keys

@@ -10,6 +10,7 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
+from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
 
 from visattn.blocks.attended import attended, block_of
@@ -163,6 +164,7 @@ class ImageClassifier(L.LightningModule):
         if channels_last:
             self.model.to(memory_format=torch.channels_last)
         self.val_accuracy = MulticlassAccuracy(num_classes, average="micro")
+        self.val_mask_iou = MeanMetric(nan_strategy="ignore")
         self.outcomes: dict[str, SplitOutcome] = {}
         self._tests: list[Columns] = []
         self._steps = math.nan
@@ -240,7 +242,9 @@ class ImageClassifier(L.LightningModule):
 
     def on_train_epoch_end(self) -> None:
         """Refuse to go on without the masks that the objective needs."""
-        if self._masks_seen is not None and self.objective.needs:
+        # One batch of a quick run says nothing of the others.
+        quick = getattr(self.trainer, "fast_dev_run", False)
+        if self._masks_seen is not None and self.objective.needs and not quick:
             seen = self.trainer.strategy.reduce(self._masks_seen, reduce_op="sum")
             check_seen(self.objective, seen)
         self._masks_seen = None
@@ -259,8 +263,8 @@ class ImageClassifier(L.LightningModule):
         size = len(logits)
         known = ~batch["mask"].isnan().any() if "mask" in batch else False
         if mask is not None and known and mask.shape[-2:] == batch["mask"].shape[-2:]:
-            iou = mask_iou(mask.float(), batch["mask"]).mean()
-            self.log("val/mask_iou", iou, on_epoch=True, batch_size=size, sync_dist=True)
+            self.val_mask_iou(mask_iou(mask.float(), batch["mask"]))
+            self.log("val/mask_iou", self.val_mask_iou, on_epoch=True, batch_size=size)
         self.log("val/accuracy", self.val_accuracy, on_epoch=True, prog_bar=True, batch_size=size)
 
     def on_validation_epoch_end(self) -> None:

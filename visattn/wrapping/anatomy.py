@@ -142,6 +142,7 @@ def _without_nested(blocks: list[Block]) -> list[Block]:
     for block in sorted(blocks, key=lambda block: block.path.count(".")):
         inner = [other for other in kept if is_below(other.path, block.path)]
         if block in kept:
+            # ESRGAN: three blocks and a skip around them; RepGhostNet: a block with two sums in it
             dropped = [block] if len(inner) > 2 else inner
             kept = [other for other in kept if other not in dropped]
     return kept
@@ -230,6 +231,7 @@ def _joining(passage: Passage, joined: Node, call: Call) -> Block | None:
     if len(maps) < 2 or not own or not _is_join(joined, maps):
         return None
     if call.given is not None and call.given.map is not None:
+        # HGNetV2: two convolutions after what is joined; LCNetV2: four after a sum of kernels
         near = 0 <= call.given.depth - joined.depth <= 3 and call.given.index >= joined.index
         return Block(call.path, call.given.map) if near else None
     after = [

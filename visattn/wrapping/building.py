@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from visattn.basics.suggestions import did_you_mean
 from visattn.blocks import BlockEntry
-from visattn.blocks.attended import ZeroStart, plain_value, strip
+from visattn.blocks.attended import ZeroStart, strip
 from visattn.blocks.gates import Init
+from visattn.blocks.loading import plain_value
 from visattn.wrapping.encoders import encoder_facts
 from visattn.wrapping.passes import Inputs, count_multiply_adds, reference_tensor
 from visattn.wrapping.placement import Site, base_input, following_stage

@@ -12,12 +12,12 @@ from visattn.blocks.attended import (
     attended_units,
     base_of,
     block_of,
-    free_name,
     replace_module,
     strip,
 )
 from visattn.blocks.folding import guard_folding
 from visattn.blocks.gates import Init
+from visattn.blocks.standing import free_name
 from visattn.wrapping.building import Placed
 from visattn.wrapping.passes import Example, Inputs, run_twin
 from visattn.wrapping.placement import Rule
@@ -79,7 +79,11 @@ def wrap(
         built, block, at, stages, every, init, input_size, example_inputs, block_options
     )
     paths = [placed.site.path for placed, _ in prepared]
-    taken = [p for p in paths if _has_attention(built, p) or paths.count(p) > 1]
+    taken = [
+        path
+        for path in paths
+        if isinstance(built.get_submodule(path), Attended) or paths.count(path) > 1
+    ]
     if taken and not stack:
         raise ValueError(
             f"There is attention at {taken[0]!r} already (and {len(taken) - 1} more places)."
@@ -105,13 +109,11 @@ def wrap(
 
 def _check_runs(model: nn.Module, inputs: Inputs, units: Sequence[Attended]) -> None:
     """Raise a ValueError if the model can't run any more, or passes a unit by."""
-    numbers = {id(unit): number for number, unit in enumerate(attended(model))}
-    wanted = {numbers[id(unit)]: unit for unit in units if id(unit) in numbers}
 
-    def called(double: nn.Module, taken: Inputs) -> set[int]:
-        found: set[int] = set()
-        for number, unit in enumerate(attended(double)):
-            unit.register_forward_hook(lambda *_, number=number: found.add(number))
+    def called(double: nn.Module, taken: Inputs) -> set[str]:
+        found: set[str] = set()
+        for unit in attended(double):
+            unit.register_forward_hook(lambda *_, site=unit.visattn.site: found.add(site))
         double(*taken.args, **taken.kwargs)
         return found
 
@@ -122,7 +124,8 @@ def _check_runs(model: nn.Module, inputs: Inputs, units: Sequence[Attended]) -> 
             f"With attention in it {type(model).__name__} could not be run:"
             f" {type(error).__name__}: {error}. Choose another place; the model is as it was."
         ) from error
-    missed = [unit.visattn.site for number, unit in wanted.items() if number not in found]
+    sites = [unit.visattn.site for unit in attended(model) if unit in units]
+    missed = [site for site in sites if site not in found]
     if missed:
         raise ValueError(
             f"The model never calls the module at {missed[0]!r} itself (it may use its parts one by"
@@ -197,26 +200,11 @@ def disabled(model: nn.Module) -> Iterator[nn.Module]:
             unit.visattn.enabled = before
 
 
-def _has_attention(model: nn.Module, path: str) -> bool:
-    return isinstance(model.get_submodule(path), Attended)
-
-
 def _attach(model: nn.Module, placed: Placed, module: nn.Module, name: str) -> Attended:
     """Put a built block at its site."""
-    base = model.get_submodule(placed.site.path)
-    origin = {
-        "block": placed.block,
-        "path": placed.site.path,
-        "init": placed.init,
-        "options": dict(placed.options),
-    }
-    unit = Attended(
-        base,
-        module,
-        where=placed.site.where,
-        site=name,
-        layout=placed.site.layout,
-        origin=origin,
-    )
+    site, options = placed.site, dict(placed.options)
+    base = model.get_submodule(site.path)
+    origin = {"block": placed.block, "path": site.path, "init": placed.init, "options": options}
+    unit = Attended(base, module, where=site.where, site=name, layout=site.layout, origin=origin)
     replace_module(model, base, unit)
     return unit

@@ -1,6 +1,6 @@
 """One forward pass of a model, seen from outside: who made which tensor of what."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from visattn.blocks.attended import Layout, attended
+from visattn.blocks.attended import attended
+from visattn.blocks.standing import Layout
 from visattn.wrapping.passes import Inputs, run_twin, tensors_in
 
 Like = tuple[torch.device, torch.dtype]
@@ -166,6 +167,7 @@ class _Observer(TorchFunctionMode):
         given = [*tensors_in(args), *tensors_in(kwargs.values())]
         parents = [self.nodes[id(t)] for t in given if id(t) in self.nodes]
         result = func(*args, **kwargs)
+        options = {key: value for key, value in kwargs.items() if key != "input"}
         name = getattr(func, "__name__", "")
         if name == "__setitem__":
             result, made = None, [args[0]]
@@ -173,7 +175,7 @@ class _Observer(TorchFunctionMode):
             made = [t for t in tensors_in([result]) if parents]
         for tensor in made:
             node = self._add(tensor, name, parents)
-            node.axes = _axes(node, args, kwargs, self.batch)
+            node.axes = _axes(node, self.batch, lambda x: func(x, *args[1:], **options))
             if node.map is not None:
                 node.size = (node.map.height, node.map.width, node.axes)
                 before = [parent.map.size for parent in parents if parent.map]
@@ -215,7 +217,7 @@ class _Observer(TorchFunctionMode):
         node = self.nodes.get(id(output))
         if node is None:
             node = self._add(output, "module", [call.taken] if call.taken else [])
-            node.axes = _axes(node, args, {}, self.batch)
+            node.axes = _axes(node, self.batch)
         node.makers.append(call.path)
         call.given = node
         self.seen.sequences |= node.operation in CONVOLUTIONS and len(node.shape) == 3
@@ -229,10 +231,11 @@ _RESHAPES = {"reshape", "view", "unflatten", "reshape_as", "view_as", "fold", "f
 _UNKNOWN = {"matmul", "__matmul__", "bmm", "einsum", "scaled_dot_product_attention", "unfold"}
 _SPATIAL = {"conv2d", "conv_transpose2d", "interpolate", "batch_norm"}
 _SPATIAL |= {"pixel_shuffle", "pixel_unshuffle"}
+_COUNTED = (0, 1, 2, 3)  # sizes that are the numbers of their axes
 
 
-def _axes(node: Node, args: Any, kwargs: dict[str, Any], batch: int) -> str:
-    """The names of a tensor's axes, from what it was made of."""
+def _axes(node: Node, batch: int, turned: Callable[[Tensor], Tensor] | None = None) -> str:
+    """The names of a tensor's axes, from what it was made of, and how that turned others."""
     shape, name = node.shape, node.operation
     before = next((parent for parent in node.parents if parent.axes), None)
     if len(shape) != 4 or shape[0] != batch or name in _UNKNOWN:
@@ -248,20 +251,6 @@ def _axes(node: Node, args: Any, kwargs: dict[str, Any], batch: int) -> str:
             if inner in known
         ]
         return last if last in fits else fits[0] if fits else ""
-    if name in _TURNS:
-        return _turned(before.axes, name, args[1:], kwargs)
+    if turned and name in _TURNS:
+        return "".join(before.axes[size] for size in turned(torch.empty(_COUNTED)).shape)
     return before.axes
-
-
-def _turned(axes: str, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
-    """The names of the axes in their new order."""
-    given = [*args, *kwargs.values()]
-    if name == "permute":
-        order = given if isinstance(given[0], int) else given[0]
-        return "".join(axes[i] for i in order)
-    if name in ("movedim", "moveaxis"):
-        places = torch.movedim(torch.empty(2, 3, 4, 5, device="meta"), *given).shape
-        return "".join(axes[size - 2] for size in places)
-    turned = list(axes)
-    turned[given[0]], turned[given[1]] = turned[given[1]], turned[given[0]]
-    return "".join(turned)

@@ -7,13 +7,13 @@ from typing import Any, TypeGuard
 
 from torch import nn
 
-from visattn.wrapping.observing import Map, observe
+from visattn.wrapping.observing import Call, observe
 from visattn.wrapping.passes import Inputs
 from visattn.wrapping.places import PLACES
 from visattn.wrapping.tracing import Trace
 
 _SIDE = 32
-_WIDTHS = ("out_channels", "num_features", "num_channels")
+_WIDTHS = ("in_channels", "num_features", "num_channels")
 
 
 def is_named(
@@ -25,55 +25,40 @@ def is_named(
 
 
 def trace_parts(model: nn.Module, places: Sequence[str | Sequence[str]]) -> Trace:
-    """What can be told of named modules one by one: the maps that they give, no stage.
+    """What can be told of named modules one by one: the maps that they take and give, no stage.
 
-    A convolution, a normalisation or a sequence that ends with one says its channels itself; any
-    other module is run alone on a map of the channels that its first convolution takes.
+    Each is run alone, on a map of the channels that its first convolution or normalisation takes.
 
     Raises:
         ValueError: There is a module whose map can't be told.
     """
     names = [name for place in places for name in ([place] if isinstance(place, str) else place)]
     modules = dict(model.named_modules())
-    outputs: dict[str, Map] = {}
+    calls: dict[str, Call] = {}
     for name in names:
         fitting = [path for path in modules if path and fnmatch.fnmatchcase(path, name)]
-        found = {path: given for path in fitting if (given := _given(modules[path]))}
+        found = {path: call for path in fitting if (call := _call_alone(modules[path]))}
         if fitting and not found:
             raise ValueError(
                 f"The model can't be run on an image, and what {fitting[0]!r} gives can't be told"
                 " from it alone. Name a convolution or a normalisation, or give example_inputs."
             )
-        outputs |= found
-    widths = {path: _channels_taken(modules[path]) for path in outputs}
+        calls |= found
+    ends = {path: (calls[path].taken, calls[path].given) for path in modules if path in calls}
     return Trace(
         model=type(model).__name__,
-        outputs={path: outputs[path] for path in modules if path in outputs},
-        inputs={path: Map(width, _SIDE, _SIDE) for path, width in widths.items() if width},
-        children={
-            path: [name for name, _ in module.named_children()]
-            for path, module in modules.items()
-            if type(module) is nn.Sequential
-        },
+        outputs={path: given.map for path, (_, given) in ends.items() if given and given.map},
+        inputs={path: taken.map for path, (taken, _) in ends.items() if taken and taken.map},
+        modules=modules,
     )
 
 
-def _given(module: nn.Module) -> Map | None:
-    """The map that a module gives, of some size."""
-    if type(module) is nn.Sequential and len(module):
-        return _given(module[-1])
-    kinds = (nn.modules.conv._ConvNd, nn.modules.batchnorm._NormBase, nn.GroupNorm)
-    width = next((getattr(module, name) for name in _WIDTHS if hasattr(module, name)), None)
-    if isinstance(module, kinds) and isinstance(width, int) and width > 0:
-        return Map(width, _SIDE, _SIDE)
-    taken = _channels_taken(module)
-    if taken is not None:
-        with suppress(Exception):
-            root = observe(module, Inputs.image(module, (taken, _SIDE, _SIDE))).calls[-1]
-            return root.given.map if root.given else None
+def _call_alone(module: nn.Module) -> Call | None:
+    """A call of a module by itself, if it gives a map."""
+    widths = (getattr(part, name, None) for part in module.modules() for name in _WIDTHS)
+    taken = next((width for width in widths if isinstance(width, int) and width > 0), None)
+    with suppress(Exception):
+        if taken is not None:
+            call = observe(module, Inputs.image(module, (taken, _SIDE, _SIDE))).calls[-1]
+            return call if call.given and call.given.map else None
     return None
-
-
-def _channels_taken(module: nn.Module) -> int | None:
-    first = next((m for m in module.modules() if isinstance(m, nn.Conv2d)), None)
-    return None if first is None else first.in_channels

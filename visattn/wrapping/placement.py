@@ -101,6 +101,7 @@ def own_place(traced: Trace, at: str) -> str:
     for place in _NEXT[at]:
         sites = PLACE_RULES[place](traced)
         reached = {site.stage for site in sites if site.stage}
+        # HGNetV2: a branch in one of four stages; CaFormer: convolutions in two of four
         if sites and (not reached or 2 * len(reached) >= len(traced.stages)):
             return place
     raise ValueError(lacking(traced, at))

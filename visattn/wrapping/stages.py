@@ -54,7 +54,7 @@ def find_encoder(passage: Passage) -> Passage:
     of one's own).
     """
     seen = passage.seen
-    maps = [call.given for call in seen.calls if call.given and _area(call.given) > 1]
+    maps = [call.given for call in seen.calls if call.given and _area(call.given) > 1]  # no gates
     root = seen.calls[-1]
     least = min((_area(node) for node in maps), default=0)
     lowest = next((node.index for node in maps if _area(node) == least), 0)
@@ -93,6 +93,7 @@ def find_blocks(passage: Passage) -> list[Block]:
         if not any(_is_or_below(block.path, p) for p in paths)
         and (
             type(passage.modules[block.path]) in kinds
+            # MobileViT xs: residual blocks of one resolution, joining ones of others; xxs: of two
             or (len(sizes) < 2 and not any(is_below(p, block.path) for p in paths))
         )
     ]
@@ -106,15 +107,20 @@ def find_stages(passage: Passage, blocks: Sequence[Block]) -> list[Stage]:
     sizes = {path: given.size for path, given in maps.items() if given}
     plain = not sizes
     convs = _sizes(passage, convolutions=True)
+    # LCNetV2: blocks in one of five resolutions; Inception v3: in three of seven
     if 3 * len(set(sizes.values())) < len(set(convs.values())):
         sizes = convs | sizes
+    # LeViT: four resolutions in its stem are enough
     if len(set(sizes.values())) < 2 and plain:
         sizes = _sizes(passage, convolutions=not passage.seen.sequences)
+    # CoaT: sequences between maps of four resolutions; ViT: of one
     if not sizes or (plain and passage.seen.sequences and len(set(sizes.values())) < 2):
         return []
     trunk = _trunk(sizes)
     members = _members(passage, trunk, sizes)
+    # ReXNet: most children are blocks, and some hold none; Inception-ResNet: few are
     flat = 2 * sum(path in sizes for path in members) > len(members)
+    # ConvMixer: no pooling, thirty-two blocks
     one_size = len(set(sizes.values())) == 1
     if plain and not is_list(passage.modules[trunk]):
         groups = _runs(passage, completed(sizes, passage), list(passage.outputs), sizes)
@@ -134,7 +140,8 @@ def _sizes(passage: Passage, *, convolutions: bool) -> dict[str, tuple[int, int]
     return {
         path: given.size
         for path, given in passage.outputs.items()
-        if given.size != (1, 1) and (passage.is_convolution(path) or not convolutions)
+        if given.size != (1, 1)  # the gates of EfficientViM
+        and (passage.is_convolution(path) or not convolutions)
     }
 
 
@@ -185,6 +192,8 @@ def _trunk(sizes: dict[str, tuple[int, int]]) -> str:
     trunk = ""
     while True:
         children = list(dict.fromkeys(_child(path, trunk) for path in _below(sizes, trunk)))
+        # PiT: the stem has a resolution of its own; FastViT: a stage that begins with pooling holds
+        # two; NesT: there are two in all
         wide = [
             child
             for child in children
@@ -216,6 +225,7 @@ def _members(passage: Passage, trunk: str, sizes: dict[str, tuple[int, int]]) ->
         if path in holding or (type(passage.modules[path]) in kinds and _works(passage, path))
     ]
     if any(path in passage.calls for path in alike):
+        # HRNet: the lists of modules between its stages are no stages
         alike = [p for p in alike if p in passage.calls or len(_sizes_in(sizes, p)) < 2]
     starts = {path: start for path in alike if (start := _start(passage, path)) is not None}
     return sorted(starts, key=lambda path: starts[path])
@@ -224,6 +234,7 @@ def _members(passage: Passage, trunk: str, sizes: dict[str, tuple[int, int]]) ->
 def _works(passage: Passage, path: str) -> bool:
     """Whether a module gives a map and, if it is a mere sequence, has several convolutions."""
     if is_list(passage.modules[path]):
+        # MobileNetV3 ends with a single convolution; MobileNetV2's first stage has two
         return _convolutions_in(passage, path) > 1
     return path in passage.outputs
 

@@ -56,13 +56,13 @@ class Trace:
     called_with: Inputs = field(default_factory=Inputs)
     """What it was called with."""
 
-    children: dict[str, list[str]] = field(default_factory=dict)
-    """The names of the parts of each ``nn.Sequential``, by path."""
+    modules: dict[str, nn.Module] = field(default_factory=dict, repr=False)
+    """The model's modules by path."""
 
     def last_of(self, path: str) -> str:
         """The module itself, or the last child of a sequence, whose output is the same."""
-        while self.children.get(path):
-            path = f"{path}.{self.children[path][-1]}"
+        while type(module := self.modules.get(path)) is nn.Sequential and len(module):
+            path = f"{path}.{next(reversed(module._modules))}"
         return path
 
     def stage_of(self, path: str) -> int | None:
@@ -95,10 +95,16 @@ def default_input_size(model: nn.Module) -> tuple[int, int, int]:
     """
     settings = getattr(model, "pretrained_cfg", None) or {}
     channels, height, width = settings.get("input_size", (3, 224, 224))
-    first = next((m for m in model.modules() if isinstance(m, nn.Conv2d)), None)
-    if first is not None and 0 < first.in_channels <= 12:
-        channels = first.in_channels
+    convolutions = (m for m in model.modules() if _is_convolution(m))
+    taken = getattr(next(convolutions, None), "in_channels", 0)
+    if 0 < taken <= 12:  # Sentinel-2 has 12 bands; TResNet makes 48 channels of 3 by itself
+        channels = taken
     return getattr(model, "in_chans", channels), height, width
+
+
+def _is_convolution(module: nn.Module) -> bool:
+    """Whether a module is a convolution, or the scripted one."""
+    return isinstance(module, nn.Conv2d) or getattr(module, "original_name", "") == "Conv2d"
 
 
 def trace(
@@ -154,11 +160,7 @@ def trace(
         likes=passage.likes,
         part=path,
         called_with=inputs,
-        children={
-            path: [name for name, _ in module.named_children()]
-            for path, module in passage.modules.items()
-            if type(module) is nn.Sequential
-        },
+        modules=passage.modules,
     )
 
 
@@ -178,7 +180,8 @@ def trunk_path(model: nn.Module) -> str:
 
 def _reason(model: nn.Module, inputs: Inputs, error: Exception, *, example: bool) -> str:
     """Why a pass failed, and what can be done."""
-    name, said = type(model).__name__, str(error).strip().partition("\n")[0]
+    name, lines = type(model).__name__, str(error).strip().splitlines() or [""]
+    said = lines[-1 if "TorchScript" in lines[0] else 0]
     sizes = ", ".join(str(tuple(tensor.shape)) for tensor in inputs.tensors())
     text = f"{name} could not be run on a tensor of {sizes}: {type(error).__name__}: {said}."
     if not example:

@@ -15,11 +15,10 @@ from visattn.blocks.attended import (
     attended_units,
     base_of,
     block_of,
-    differences,
     joined,
-    made_of,
     natural_paths,
 )
+from visattn.blocks.loading import differences, made_of
 
 
 def save_attention(model: nn.Module, path: str | Path) -> Path:

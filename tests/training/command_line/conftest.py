@@ -29,7 +29,7 @@ def tiny_recipe(tiny_folder, tmp_path_factory):
 
 
 @pytest.fixture
-def command(tiny_recipe, monkeypatch, capsys, tmp_path):
+def command(tiny_recipe, monkeypatch, capsys, caplog, tmp_path):
     """Runs ``visattn SUBCOMMAND -c TINY ...`` in a folder of its own: its code, and all it said."""
     monkeypatch.chdir(tmp_path)
 
@@ -37,7 +37,7 @@ def command(tiny_recipe, monkeypatch, capsys, tmp_path):
         config = ["-c", str(tiny_recipe)] if recipe else []
         code = main([subcommand, *config, *map(str, words)])
         found = capsys.readouterr()
-        return code, found.out + found.err
+        return code, found.out + found.err + caplog.text
 
     return run
 

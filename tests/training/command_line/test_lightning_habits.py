@@ -100,7 +100,7 @@ def test_the_learning_rate_finder_decides(command, tmp_path):
     options = {"num_training_steps": 20, "min_lr": 1e-5, "early_stop_threshold": None}
     callback = {"class_path": "LearningRateFinder", "init_args": options}
     file.write_text(yaml.safe_dump({"trainer": {"callbacks": [callback]}}))
-    code, said = command("fit", "-c", file, "--trainer.max_epochs=6", "--data.batch_size=2")
+    code, said = command("fit", "-c", file, "--trainer.max_epochs=20")
     assert code == 0, said
     saved = torch.load(runs_of(tmp_path)[0] / "checkpoints" / "last.ckpt", weights_only=True)
     group = saved["optimizer_states"][0]["param_groups"][0]

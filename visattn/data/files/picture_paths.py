@@ -38,7 +38,7 @@ def several(where: Pictures) -> bool:
     """
     if isinstance(where, (str, Path)):
         return glob.has_magic(str(where)) and not Path(where).exists()
-    return True
+    return all(isinstance(word, (str, Path)) for word in where)
 
 
 def folder_of(where: Pictures, items: Sequence[Item]) -> Path:

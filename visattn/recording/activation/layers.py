@@ -113,7 +113,7 @@ def chosen_layer(model: nn.Module, inputs: Inputs, *, score: Score, least: int =
     raise ValueError(
         f"no module of {type(model).__name__} gives maps (N, C, H, W), (N, H, W, C) or tokens "
         f"(N, T, C) of {places}, on which the logits depend, for images of {images.shape[2]} x "
-        f"{images.shape[3]} pixels; class activation needs a network that keeps places, or larger "
+        f"{images.shape[3]} pixels. Class activation needs a network that keeps places, or larger "
         "images, and gradients (no detach, no inference_mode in it); of a layer that is laid out "
         "otherwise, name it and give reshape"
     )
@@ -122,11 +122,11 @@ def chosen_layer(model: nn.Module, inputs: Inputs, *, score: Score, least: int =
 def _candidates(
     model: nn.Module, inputs: Inputs, names: Mapping[nn.Module, str], score: Score
 ) -> Sequence[tuple[nn.Module, int | None, Sequence[int], Sequence[Size]]]:
-    """Calls of modules through which the score sees the images, the last to finish first.
+    """Calls of modules, the last to finish first; before others those that all must pass.
 
     Each with the number of the call if it isn't the module's last, its output's shape and the sizes
-    of the maps before. Where nothing leads from the images to the score, as after a step without a
-    gradient, all calls.
+    of the maps before. The others serve where branches meet after their places are gone, and where
+    a step without a gradient hides the images.
     """
     images = images_of(inputs)
     passage = Passage()
@@ -136,16 +136,18 @@ def _candidates(
             outputs = run(model, with_images(inputs, source))
         shared = trunk(score(outputs).sum(), source=source)
     answer = main_output(outputs)
-    found = []
+    whole: list[tuple[nn.Module, int | None, Sequence[int], Sequence[Size]]] = []
+    part: list[tuple[nn.Module, int | None, Sequence[int], Sequence[Size]]] = []
     for (module, call, shape, value), grids in zip(passage.outputs, passage.grids, strict=True):
-        if isinstance(module, _PASSED_OVER) or (shared and value not in shared):
+        if isinstance(module, _PASSED_OVER):
             continue
         if len(shape) not in (3, 4) or shape[0] != len(images):
             continue
         if answer is not None and answer.ndim == 4 and shape[1] == answer.shape[1]:
             continue  # a map a class is the answer itself
+        found = whole if value in shared else part
         found.append((module, None if call == passage.calls[module] else call, shape, grids))
-    return found[::-1]
+    return [*whole[::-1], *part[::-1]]
 
 
 def _speaks(model: nn.Module, inputs: Inputs, layer: Layer, score: Score) -> bool | None:
@@ -167,9 +169,12 @@ def reshape_of(
     height, width = images_of(inputs).shape[2:]
 
     def wider() -> Sequence[int] | None:
+        wide = twice_as_wide(first_of(inputs))
         try:
             with torch.no_grad():
-                maps, _ = maps_and_outputs(model, twice_as_wide(first_of(inputs)), layer)
+                maps, _ = maps_and_outputs(model, wide, layer)
+                if grids and grids_before(model, wide, layer) == grids:
+                    return None  # it brings all images to one size
         except Exception:
             return None  # it takes images of one size
         return tuple(maps.shape) if maps.ndim == len(shape) else None

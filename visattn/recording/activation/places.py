@@ -74,9 +74,8 @@ def _of_axes(
     possible = {how: _strain(size, image=image) for how, size in readings.items()}
     possible = {how: strain for how, strain in possible.items() if strain < math.inf}
     close = [how for how, strain in possible.items() if strain < _CLOSE]
-    for fitting in (close, list(possible)):
-        if len(fitting) == 1:
-            return fitting[0]
+    if len(close) == 1:
+        return close[0]
     other = wider() if possible else None
     grown = [axis for axis in range(1, 4) if other and other[axis] != shape[axis]]
     if grown in ([3], [2]):
@@ -85,7 +84,7 @@ def _of_axes(
     if len(exact) == 1:
         return exact[0]
     parts = list(module.modules())
-    if close and not any(isinstance(part, (nn.LayerNorm, nn.Linear)) for part in parts):
+    if possible and not any(isinstance(part, (nn.LayerNorm, nn.Linear)) for part in parts):
         return channels_first if any(isinstance(p, _CHANNELS_FIRST) for p in parts) else None
     return None
 

@@ -2,7 +2,7 @@
 
 import dis
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
@@ -10,28 +10,23 @@ from typing import Any
 from torch import nn
 
 _FUSED = frozenset(("scaled_dot_product_attention", "multi_head_attention_forward"))
-_PRODUCTS = frozenset(("matmul", "bmm", "baddbmm", "einsum"))
+_PRODUCTS = frozenset(("@", "matmul", "bmm", "baddbmm", "einsum"))
 _DEPTH = 3
 
 
-def may_attend(model: nn.Module) -> bool:
-    """Whether any module of a model, or a function that it calls, has attention in its code.
+def may_attend(modules: Iterable[nn.Module]) -> bool:
+    """Whether modules, or functions that they call, have attention in their code.
 
-    That is a fused attention, or a softmax beside a product of matrices.
+    That is a fused attention, or a softmax and a product of matrices.
     """
-    return any(_attends(kind) for kind in {type(module) for module in model.modules()})
-
-
-def _attends(kind: type[nn.Module]) -> bool:
     words: set[str] = set()
-    for owner in kind.__mro__:
-        if owner is nn.Module:
-            break
-        for value in vars(owner).values():
-            function = inspect.unwrap(value) if callable(value) else value
-            if isinstance(function, FunctionType):
-                words |= _words(function, _DEPTH)
-    return bool(words & _FUSED) or ("softmax" in words and bool(words & (_PRODUCTS | {"@"})))
+    for kind in {type(module) for module in modules}:
+        for owner in kind.__mro__[: kind.__mro__.index(nn.Module)]:
+            for value in vars(owner).values():
+                function = inspect.unwrap(value) if callable(value) else value
+                if isinstance(function, FunctionType):
+                    words |= _words(function, _DEPTH)
+    return bool(words & _FUSED) or ("softmax" in words and bool(words & _PRODUCTS))
 
 
 @cache

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from visattn.recording.tokens.operations import DROPOUTS, LAID_OUT, POINTWISE, ROWWISE, SAME
+from visattn.recording.tokens.operations import DROPOUTS, LAID_OUT, MAKING, POINTWISE, ROWWISE, SAME
 from visattn.recording.tokens.places import Unknown
 from visattn.recording.tokens.scores import (
     Leaf,
@@ -47,6 +47,8 @@ def combined(
         find: Gives the scores that a tensor is.
         graph: Keep the graph.
     """
+    if name in MAKING:
+        return None
     scores = find(args[0]) if args and isinstance(args[0], Tensor) else None
     shape = out.shape if isinstance(out, Tensor) else ()
     if scores is None or not isinstance(out, Tensor):

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_map
 
-from visattn.recording.tokens.operations import MOVING, POINTWISE, REDUCING, SPATIAL
+from visattn.recording.tokens.operations import MAKING, MOVING, POINTWISE, REDUCING, SPATIAL
 from visattn.recording.tokens.places import (
     Places,
     Unknown,
@@ -48,7 +48,7 @@ def followed(
             return picture if tensor is tensors[0] else find(tensor)
 
         return _moved(name, function, args, kwargs, out, place)
-    if not known:
+    if not known or name in MAKING:
         return None
     if name in MOVING:
         return _moved(name, function, args, kwargs, out, find)

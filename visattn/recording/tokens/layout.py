@@ -185,7 +185,7 @@ def _prefix(rows: Tensor) -> tuple[Tensor, Tensor]:
 def _names(tokens: Tensor, names: Sequence[str]) -> tuple[str, ...]:
     """What the learned tokens are called: their parameter, with a number if it has several."""
     paths = [names[int(number)] for number in tokens[:, 1]]
-    short = [path.rpartition(".")[2] for path in paths]
+    short = [path.removesuffix(".weight").rpartition(".")[2] for path in paths]
     found = [
         name if len({p for p, s in zip(paths, short, strict=True) if s == name}) == 1 else path
         for path, name in zip(paths, short, strict=True)

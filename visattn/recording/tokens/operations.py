@@ -39,13 +39,21 @@ POINTWISE = _names(
     group_norm half hardshrink hardsigmoid hardswish hardtanh iadd idiv imul instance_norm isub
     itruediv layer_norm leaky_relu lerp local_response_norm log log1p log_sigmoid log_softmax
     logaddexp logit logsigmoid masked_fill maximum minimum mish mul multiply nan_to_num
-    native_layer_norm neg negative normalize ones_like positive pow prelu radd rdiv real reciprocal
+    native_layer_norm neg negative normalize positive pow prelu radd rdiv real reciprocal
     relu relu6 requires_grad rms_norm rmul round rpow rrelu rsqrt rsub rtruediv selu sigmoid sign
     silu sin softmax softplus softshrink softsign sqrt square sub subtract tanh tanhshrink threshold
     to true_divide truediv type type_as where
     """
 )
 """Operations that keep every number in its place."""
+
+MAKING = _names(
+    """
+    empty_like full_like new_empty new_full new_ones new_tensor new_zeros ones_like rand_like
+    randint_like randn_like zeros_like
+    """
+)
+"""Operations that take no more than a shape from what they are given."""
 
 SPATIAL = _names(
     """

@@ -180,6 +180,8 @@ class TaskCLI(LightningCLI):
                 f"trainer.max_epochs is {epochs}"
             )
         try:
+            if epochs == 0 or self.trainer.max_steps == 0:
+                raise ValueError("nothing would be trained: set trainer.max_epochs to at least 1")
             self.trainer.fit(**kwargs)
         except Exception:
             idle = self.trainer.is_global_zero and not self.trainer.global_step

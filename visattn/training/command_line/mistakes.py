@@ -31,6 +31,9 @@ _KIND = re.compile(r"Expected a (?:<class '([\w.]+)'>|typing\.Literal\[(.+)\])")
 _GIVEN = re.compile(r"Given value: (.*)")
 _NO_DATA = re.compile(r"arguments are required: (?:\w+\.)?data$|Key \"(?:\w+\.)?data\" is required")
 _CLASS = re.compile(r"Expected a dot import path string: (\S+)")
+_LITERAL_OR_CLASS = re.compile(
+    r"Subtypes: \[typing\.Literal\[([^\]]+)\].*Expected a dot import path string: (\S+)", re.DOTALL
+)
 _VALUE = re.compile(r"Expected a (?:<class '([\w.]+)'>|typing\.Literal\[(.+)\])\. Got value: (.*)")
 
 
@@ -71,10 +74,14 @@ def explain(message: str, *, model: type) -> str:
     causes = [line for line in lines if line and not _AROUND.fullmatch(line)]
     place = ".".join(dict.fromkeys(_PLACE.findall(message)))
     at = f"{place}: " if place else ""
-    kinds = [_kind(cause, several=len(causes) > 1) for cause in causes]
-    if all(kinds) and (given := _GIVEN.search(message)):
-        wanted = " or ".join(kinds)
+    kinds = [kind for cause in causes if (kind := _KIND.fullmatch(cause))]
+    if causes and len(kinds) == len(causes) and (given := _GIVEN.search(message)):
+        wanted = " or ".join(kind[1] or f"one of {kind[2]}" for kind in kinds)
         return f"{at}expected {wanted}, got {given[1]}"
+    if literal := _LITERAL_OR_CLASS.search(message):
+        return (
+            f"{'.'.join(_PLACE.findall(message))}: expected one of {literal[1]}, got {literal[2]}"
+        )
     if len(causes) != 1:
         return message
     (cause,) = causes
@@ -100,14 +107,6 @@ def explain(message: str, *, model: type) -> str:
     if value := _VALUE.search(cause):
         return f"{at}expected {value[1] or f'one of {value[2]}'}, got {value[3]}"
     return cause if _PLACE.search(cause) else at + cause
-
-
-def _kind(cause: str, *, several: bool) -> str:
-    """What one type of an option expects; empty where the cause says more than that."""
-    if several and _CLASS.search(cause):
-        return "the import path of a class"
-    found = _KIND.fullmatch(cause)
-    return "" if found is None else found[1] or f"one of {found[2]}"
 
 
 def _near(name: str, options: list[str]) -> str:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 _POINTLESS_WARNINGS = (
     r".*does not have many workers which may be a bottleneck.*",
+    r"You defined a `validation_step` but have no `val_dataloader`.*",
     r".*isinstance\(treespec, LeafSpec\).*",
     r".*The number of training batches \(\d+\) is smaller than the logging interval.*",
     r".*GPU available but not used.*",

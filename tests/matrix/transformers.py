@@ -1,0 +1,175 @@
+"""Which transformers are recorded, and whether their rows are the explicit softmax."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from unittest.mock import patch
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from matrix.architectures import Architecture
+from visattn.recording import Recording, record
+from visattn.recording.tokens.attending import may_attend
+from visattn.recording.tokens.token_map import TokenMap
+
+SLACK = 1e-5
+"""By so much rows may differ from the explicit softmax."""
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What a recording of one architecture gave.
+
+    Attributes:
+        architecture: Which.
+        layers: Attention that was recorded.
+        placed: How many of them with their tokens' places.
+        held: How many of them with their weights held whole.
+        worst: By how much a row differs from the explicit softmax at most.
+        same: Whether the outputs are those without a recording.
+        refused: Why other attention wasn't recorded, and how much of it.
+    """
+
+    architecture: Architecture
+    layers: int
+    placed: int
+    held: int
+    worst: float
+    same: bool
+    refused: dict[str, int]
+
+    @property
+    def sound(self) -> bool:
+        """Whether attention was recorded, rightly."""
+        return self.layers > 0 and self.same and self.worst <= SLACK
+
+
+def size_of(architecture: Architecture) -> tuple[Architecture, int | None]:
+    """Number of parameters; None if there is no attention in the network's code."""
+    try:
+        with torch.device("meta"):
+            model = architecture.build()
+    except (NotImplementedError, RuntimeError):  # it computes with its weights
+        return architecture, None
+    attends = may_attend(model.modules())
+    return architecture, sum(p.numel() for p in model.parameters()) if attends else None
+
+
+def smallest(sizes: Sequence[tuple[Architecture, int | None]]) -> list[Architecture]:
+    """The smallest of each family that has attention."""
+    found: dict[str, tuple[int, Architecture]] = {}
+    for architecture, size in sizes:
+        if size is not None:
+            entry = (size, architecture)
+            found[architecture.family] = min(found.get(architecture.family, entry), entry)
+    return [architecture for _, (_, architecture) in sorted(found.items())]
+
+
+def check(architecture: Architecture) -> Recorded:
+    """Record an architecture with random weights, and compare."""
+    torch.manual_seed(0)
+    model = architecture.build().eval()
+    size = getattr(model, "default_cfg", {}).get("input_size", (3, 224, 224))[-1]
+    images = torch.randn(2, 3, size, size)
+    maps, same = Recording(), True
+    with torch.no_grad():
+        with explicit_weights() as caught:
+            expected = model(images)
+        try:
+            with record(model) as maps:
+                same = torch.equal(_tensor(model(images)), _tensor(expected))
+        except RuntimeError as error:
+            if not maps.refused:
+                maps.refused["model"] = str(error)
+        found = [v for s in maps.values() for v in s.values.get("", []) if isinstance(v, TokenMap)]
+        worst = max((_difference(value, caught) for value in found), default=0.0)
+    reasons = list(maps.refused.values()) + [v.layout.unplaced for v in found if v.layout.unplaced]
+    return Recorded(
+        architecture,
+        len(found),
+        sum(value.layout.unplaced is None for value in found),
+        sum(value.held for value in found),
+        worst,
+        same,
+        {reason: reasons.count(reason) for reason in dict.fromkeys(reasons)},
+    )
+
+
+@contextmanager
+def explicit_weights() -> Iterator[list[Tensor]]:
+    """Whatever multiplies values in the passes inside, written out where a kernel is fused."""
+    caught: list[Tensor] = []
+    fused, product, softmax = F.scaled_dot_product_attention, Tensor.__matmul__, F.softmax
+
+    def written_out(query: Tensor, key: Tensor, value: Tensor, **options: object) -> Tensor:
+        mask, scale = options.get("attn_mask"), options.get("scale")
+        scores = query @ key.mT * (query.shape[-1] ** -0.5 if scale is None else scale)
+        if mask is not None:
+            masks = mask.dtype == torch.bool
+            scores = scores.masked_fill(~mask, -torch.inf) if masks else scores + mask
+        caught.append(scores.softmax(-1))
+        return fused(query, key, value, **options)
+
+    def multiplied(left: Tensor, right: Tensor) -> Tensor:
+        caught.append(left)
+        return product(left, right)
+
+    def normalised(scores: Tensor, *args: object, **options: object) -> Tensor:
+        caught.append(softmax(scores, *args, **options))
+        return caught[-1]
+
+    with (
+        patch.object(F, "scaled_dot_product_attention", written_out),
+        patch.object(Tensor, "__matmul__", multiplied),
+        patch.object(F, "softmax", normalised),
+        patch.object(Tensor, "softmax", normalised),
+        patch.object(torch, "matmul", multiplied),
+    ):
+        yield caught
+
+
+def page(recorded: Sequence[Recorded], *, head: str) -> str:
+    """The whole page."""
+    attending = [entry for entry in recorded if entry.layers]
+    sound = [entry for entry in attending if entry.sound]
+    lines = [
+        "# Which transformers are recorded",
+        "",
+        f"{head} The smallest architecture of each family that has a softmax and products of"
+        " matrices in its code, with random weights: `visattn.record`, and every row against the"
+        f" softmax written out. Of {len(attending)} families with softmax attention between places,"
+        f" {len(sound)} have outputs unchanged and rows equal to {SLACK:g}.",
+        "",
+        "| family | architecture | layers | on the picture | held whole | differs by |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for entry in attending:
+        own = entry.architecture
+        lines.append(
+            f"| {own.family} | {own.name} | {entry.layers} | {entry.placed} | {entry.held} |"
+            f" {entry.worst:.0e} |"
+        )
+    lines += ["", "## What isn't, or isn't on the picture", ""]
+    for entry in recorded:
+        for reason, count in entry.refused.items():
+            lines.append(f"- {entry.architecture.name} ({count}): {reason}.")
+    return "\n".join(lines) + "\n"
+
+
+def _difference(value: TokenMap, caught: Sequence[Tensor]) -> float:
+    """The largest difference from those weights of the same shape that are nearest."""
+    rows = value.scores.rows(torch.arange(value.scores.count))
+    shape = rows.shape[-2:]
+    alike = [x if x.shape[-2:] == shape else x.mT for x in caught if x.numel() == rows.numel()]
+    differences = [
+        float((x.reshape(-1, *shape) - rows.reshape(-1, *shape)).abs().max())
+        for x in alike
+        if x.shape[-2:] == shape
+    ]
+    return min(differences, default=torch.inf)
+
+
+def _tensor(answers: object) -> Tensor:
+    return answers if isinstance(answers, Tensor) else next(iter(answers))  # type: ignore[call-overload]
