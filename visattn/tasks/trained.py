@@ -38,7 +38,7 @@ def load_trained(path: str | Path, *modules: type[Module]) -> Module:
         raise ValueError(f"{path} is no checkpoint of visattn's; expected one that {wanted} wrote")
     for module in modules:
         if _fits(module, options):
-            return module.load_from_checkpoint(path, map_location="cpu").eval()
+            return module.load_from_checkpoint(path, map_location="cpu", weights_only=True).eval()
     others = [task.name for task in TASKS.values() if _fits(task.load_model(), options)]
     of = f"of the task {others[0]}" if others else "of another network"
     raise ValueError(f"{path} is {of}; expected a checkpoint that {wanted} wrote")

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import final
 
 import torch
+from lightning.pytorch.strategies import Strategy
 from torch import Tensor
 
 
@@ -93,17 +94,21 @@ class NotFinite:
         self._found = found if self._found is None else self._found + found
         self._images += len(logits)
 
-    def check(self, split: str) -> None:
+    def check(self, split: str, *, strategy: Strategy) -> None:
         """Begin anew.
 
         Args:
             split: What the images are of, for the message.
+            strategy: Of the trainer; the images of all processes count.
 
         Raises:
             ValueError: There was one.
         """
-        images, found = self._images, 0 if self._found is None else int(self._found)
+        if self._found is None:
+            return
+        counts = torch.stack([self._found, torch.full_like(self._found, self._images)])
         self._images, self._found = 0, None
+        found, images = strategy.reduce(counts, reduce_op="sum").tolist()
         if found:
             raise ValueError(
                 f"the network's answer is NaN or infinite for {found} of {images} images of the "

@@ -242,8 +242,11 @@ class ImageClassifier(L.LightningModule):
 
     def on_train_epoch_end(self) -> None:
         """Refuse to go on without the masks that the objective needs."""
-        if not getattr(self.trainer, "fast_dev_run", False):  # one batch says nothing of the others
-            check_seen(self.objective, self._masks_seen)
+        # One batch of a quick run says nothing of the others.
+        quick = getattr(self.trainer, "fast_dev_run", False)
+        if self._masks_seen is not None and self.objective.needs and not quick:
+            seen = self.trainer.strategy.reduce(self._masks_seen, reduce_op="sum")
+            check_seen(self.objective, seen)
         self._masks_seen = None
 
     def on_train_epoch_start(self) -> None:
@@ -266,11 +269,11 @@ class ImageClassifier(L.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Refuse answers that are no numbers."""
-        self._not_finite.check("validation")
+        self._not_finite.check("validation", strategy=self.trainer.strategy)
 
     def on_predict_epoch_end(self) -> None:
         """The same."""
-        self._not_finite.check("prediction")
+        self._not_finite.check("prediction", strategy=self.trainer.strategy)
 
     def on_test_start(self) -> None:
         """Begin anew."""
@@ -298,7 +301,7 @@ class ImageClassifier(L.LightningModule):
 
         The accuracy of a split ``..._adversarial`` is no mean over images: see `SplitOutcome`.
         """
-        self._not_finite.check("test")
+        self._not_finite.check("test", strategy=self.trainer.strategy)
         loaders = self.trainer.test_dataloaders
         for place, name in enumerate(names_of_tests(self.trainer)):
             if not self._tests[place].update_called:

@@ -48,17 +48,17 @@ def check_needs(objective: Objective, trainer: L.Trainer) -> None:
         )
 
 
-def check_seen(objective: Objective, seen: Tensor | None) -> None:
+def check_seen(objective: Objective, seen: Tensor | float) -> None:
     """Refuse to go on after an epoch without any mask, for an objective that needs some.
 
     Args:
         objective: What is trained on.
-        seen: How many images with a mask there were; None where that was not counted.
+        seen: How many images with a mask there were.
 
     Raises:
         ValueError: There was none.
     """
-    if seen is not None and not int(seen) and {"mask", "box", "region"} & set(objective.needs):
+    if not int(seen) and {"mask", "box", "region"} & set(objective.needs):
         raise ValueError(
             f"{type(objective).__name__} needs masks, and no batch of the first epoch had one: "
             "expected 'mask' (N, 1, H, W) in the batches, NaN where a picture has none"

@@ -215,9 +215,10 @@ def test_a_training_that_is_over_says_so(command, last):
     code, said = command("fit", "--ckpt_path=last")
     assert code == 0
     assert "nothing is left to train: 1 epochs are done, and trainer.max_epochs is 1" in said
-    fails(command("fit", "--ckpt_path=last", "--trainer.max_epochs=0", "--name=b"), "max_epochs")
+    fails(command("fit", "--ckpt_path=last", "--trainer.max_epochs=0"), "max_epochs")
 
 
+@pytest.mark.filterwarnings("ignore:You defined a `validation_step`")
 def test_nan_in_a_picture_is_told_by_every_loop(tmp_path):
     """Pictures of a data module of one's own: all of their answers would be the first class."""
     import lightning as L

@@ -57,7 +57,9 @@ def load_runs(runs: str | Path, *, name: str) -> list[tuple[SmileModule, SmileDa
         if not path.is_file():
             continue
         config = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
-        module = SmileModule.load_from_checkpoint(path, map_location="cpu").eval()
+        module = SmileModule.load_from_checkpoint(
+            path, map_location="cpu", weights_only=True
+        ).eval()
         found.append((module, SmileData(**config["data"])))
     if not found:
         others = sorted(p.name for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []

@@ -25,8 +25,8 @@ from visattn.training.command_line.picture_words import with_pictures
 from visattn.training.command_line.progress import progress_callback
 from visattn.training.command_line.quiet import quiet_lightning
 from visattn.training.command_line.recipes import PARSER_MODE, find_recipe
-from visattn.training.command_line.result_files import result_path, result_record
-from visattn.training.command_line.run_outputs import checkpoints, run_loggers
+from visattn.training.command_line.result_files import result_folder, result_path, result_record
+from visattn.training.command_line.run_outputs import checkpoints, run_loggers, validated
 from visattn.training.command_line.runs import CHECKPOINTS, claim_run, resolve_checkpoint
 from visattn.training.command_line.settlement import Settlement, settle
 from visattn.training.command_line.tasks import DEFAULT, Task, task_of
@@ -143,6 +143,8 @@ class TaskCLI(LightningCLI):
         config = self._get(self.config_init, "trainer", default={})
         name, runs = self._get(self.config, "name"), Path(self._get(self.config, "runs"))
         training = self.subcommand in (None, "fit")
+        if self.subcommand == "fit" and 0 in (config.get("max_epochs"), config.get("max_steps")):
+            raise ValueError("nothing would be trained: set trainer.max_epochs to at least 1")
         quick = bool(config.get("fast_dev_run"))
         kwargs |= started_processes(config)
         callbacks: list[Callback] = [*self._callbacks, self.outcomes, Moments()]
@@ -162,7 +164,7 @@ class TaskCLI(LightningCLI):
         if not self._logs:
             kwargs["enable_checkpointing"] = False
         elif training and not quick and config.get("enable_checkpointing") is not False:
-            best = self._task.best if _validated(self.datamodule) else None
+            best = self._task.best if validated(self.datamodule) else None
             callbacks += checkpoints(best=best, others=config.get("callbacks"))
         self.trainer_defaults["callbacks"] = callbacks  # after those of the configuration
         trainer = super().instantiate_trainer(**kwargs)
@@ -225,7 +227,7 @@ class TaskCLI(LightningCLI):
             path = facts.with_suffix(".csv")
             loader = self.trainer.predict_dataloaders
             items = getattr(getattr(loader, "dataset", None), "items", None)
-            numbers = map(str, range(class_count(self.datamodule)))
+            numbers = map(str, range(class_count(self.datamodule)))  # of data that don't say
             names = list(getattr(self.datamodule, "class_names", numbers))
             write_predictions(path, batches, items=items, class_names=names)
             write_whole(facts, json.dumps(record, indent=2))
@@ -248,7 +250,7 @@ class TaskCLI(LightningCLI):
                 f"{', '.join(found)}: point data.root to the data that it was trained on, or with "
                 "the same class folders"
             )
-        self._settled.check(self.model)
+        self._settled.check(self.model, data=self.datamodule)
 
     def _record(self) -> dict[str, Any]:
         """What a result is of."""
@@ -261,19 +263,13 @@ class TaskCLI(LightningCLI):
 
     def _result_path(self, stem: str, record: dict[str, Any], *, beside: str = "") -> Path:
         """Where a result goes: beside the checkpoints, over none of other settings."""
-        folder, usual = self._output_folder(record["checkpoint"]), not record["told"]
+        config, usual = self.config[self.subcommand], not record["told"]
+        fallback = Path(config["runs"]) / config["name"]
+        folder = result_folder(record["checkpoint"], untrained=fallback)
         path = result_path(folder, stem=stem, record=record, usual=usual, beside=beside)
         if path.stem != stem and usual:
             _say(f"{stem}{beside or '.json'} there is of other settings, and stays")
         return path
-
-    def _output_folder(self, checkpoint: str | None) -> Path:
-        if checkpoint is not None:
-            parent = Path(checkpoint).resolve().parent
-            return parent.parent if parent.name == "checkpoints" else parent
-        folder = Path(self._get(self.config, "runs")) / self._get(self.config, "name")
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
 
 
 def run_command(arguments: Sequence[str]) -> None:
@@ -316,12 +312,6 @@ def with_recipes(arguments: Sequence[str]) -> list[str]:
         elif place + 1 < len(words):
             words[place + 1] = str(find_recipe(words[place + 1]))
     return words
-
-
-def _validated(data: L.LightningDataModule | None) -> bool:
-    """Whether data have a validation split."""
-    own = getattr(type(data), "val_dataloader", None) is not L.LightningDataModule.val_dataloader
-    return own and getattr(data, "val_split", "") is not None
 
 
 def _say_next(data: object, checkpoints: Path) -> None:

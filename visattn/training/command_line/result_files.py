@@ -50,6 +50,20 @@ def result_record(
     return plain
 
 
+def result_folder(checkpoint: str | None, *, untrained: Path) -> Path:
+    """The run's folder for one of its checkpoints, and the checkpoint's own for any other.
+
+    Args:
+        checkpoint: None for untrained weights.
+        untrained: The folder for these, which is made.
+    """
+    if checkpoint is None:
+        untrained.mkdir(parents=True, exist_ok=True)
+        return untrained
+    parent = Path(checkpoint).resolve().parent
+    return parent.parent if parent.name == "checkpoints" else parent
+
+
 def result_path(
     folder: Path, *, stem: str, record: Mapping[str, Any], usual: bool = True, beside: str = ""
 ) -> Path:

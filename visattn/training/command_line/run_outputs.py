@@ -5,6 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, final
 
+import lightning as L
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 
@@ -49,6 +50,12 @@ def checkpoints(
     if any(callback.state_key in taken for callback in own):
         own = [_RunCheckpoint(**common, **each) for each in options]
     return [*own, StoppedCheckpoint(own[-1])]
+
+
+def validated(data: L.LightningDataModule | None) -> bool:
+    """Whether data have a validation split."""
+    own = getattr(type(data), "val_dataloader", None) is not L.LightningDataModule.val_dataloader
+    return own and getattr(data, "val_split", "") is not None
 
 
 def _listed(given: Any) -> list[Any]:

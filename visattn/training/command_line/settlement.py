@@ -80,13 +80,25 @@ class Settlement:
         if self.told:
             yield f"other than in the checkpoint: {self._changes}"
 
-    def check(self, network: L.LightningModule) -> None:
+    def check(self, network: L.LightningModule, *, data: L.LightningDataModule) -> None:
         """Refuse a network that can't take the checkpoint's weights.
+
+        Args:
+            network: The network that was built.
+            data: What it is for.
 
         Raises:
             ValueError: Names or shapes of weights differ; the options that were told otherwise are
                 in the message.
         """
+        had = self.saved.get("hyper_parameters", {}).get("num_classes")
+        has = getattr(data, "num_classes", None)
+        if had is not None and has is not None and had != has:
+            raise ValueError(
+                f"{self.path} was trained on {had} classes, the data have {has}: give the data that"
+                " it was trained on, or begin a training of its own with model.init_from and"
+                " model.new_classifier: true"
+            )
         own, found = network.state_dict(), self.saved["state_dict"]
         unlike = sorted(
             name

@@ -48,12 +48,7 @@ def what_was_told(words: Sequence[str]) -> Told:
     for option, value in options_of(words):
         if option in _CONFIG:
             filed.update(_flat(read_recipe(Path(value))))
-        elif (
-            "." in option
-            or option == "--runs"
-            or value.lstrip().startswith("{")
-            or Path(value).suffix in _FILES
-        ):
+        elif not _group(_bare(option)) or _content(value):
             said.add(_bare(option))
     return Told(frozenset(said), frozenset(filed))
 
@@ -73,8 +68,18 @@ def _flat(content: Mapping[str, Any], before: str = "") -> Iterator[str]:
         name = _bare(f"{before}{key}")
         if isinstance(value, Mapping) and value:
             yield from _flat(value, f"{name}.")
-        elif "." in (name := name.removesuffix(".class_path")) or name == "runs":
+        elif not _group(name := name.removesuffix(".class_path")):
             yield name
+
+
+def _content(value: str) -> bool:
+    """Whether a value is the options of a group, and no class."""
+    return value.lstrip().startswith("{") or Path(value).suffix in _FILES
+
+
+def _group(name: str) -> bool:
+    """Whether it is a whole group of options; its class alone says nothing of them."""
+    return name in ("trainer", "model", "data")
 
 
 def _bare(option: str) -> str:
