@@ -159,6 +159,20 @@ class UNet(nn.Module):
         return self.segment(self.last(a))
 
 
+class NestedUNet(UNet):
+    """A UNet++: it enlarges each map as soon as there is one to join, before the smallest."""
+
+    def forward(self, x):
+        a = self.first(x)
+        b = self.down1(a)
+        a = self.join1(torch.cat([self.up1(b), a], 1))
+        c = self.down2(b)
+        b = self.join2(torch.cat([self.up2(c), b], 1))
+        d = self.down3(c)
+        c = self.join3(torch.cat([self.up3(d), c], 1))
+        return self.segment(self.last(a)) + c.mean() + b.mean()
+
+
 class ResidualUnit(nn.Module):
     """As in MONAI: convolution, norm, dropout and activation in one, a shortcut around."""
 
@@ -366,6 +380,7 @@ MODELS = {  # what builds it, what it is called with, arguments for wrap
     "a mapping as input": (TakesMapping, lambda: (PAIR,), {"example_inputs": PAIR}),
     "a mapping out": (TwoHeads, images, {}),
     "a U-Net": (UNet, images, {"at": "stage"}),
+    "a UNet++": (NestedUNet, images, {"at": "stage"}),
     "a U-Net that interpolates": (lambda: UNet("interpolate"), images, {"at": "stage"}),
     "like MONAI": (monai_like, lambda: images(1, 64, 64), {}),
     "like mmcv": (MMResNet, images, {}),

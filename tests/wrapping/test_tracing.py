@@ -1,4 +1,6 @@
 import warnings
+from collections import OrderedDict
+from types import FunctionType
 
 import pytest
 import timm
@@ -6,6 +8,7 @@ import torch
 import torchvision
 from torch import nn
 
+from visattn.wrapping.placement import find_sites
 from visattn.wrapping.tracing import Map, default_input_size, trace
 
 
@@ -363,6 +366,87 @@ def test_models_that_cannot_be_traced_say_why():
         trace(torch.compile(nn.Conv2d(3, 3, 1)))
     with pytest.raises(ValueError, match=r"Give the size that it expects as input_size"):
         trace(nn.Conv2d(5, 3, 1), input_size=(3, 8, 8))
+    with pytest.raises(ValueError, match=r"expected 32, got 16.* Give the size that it expects"):
+        trace(Picky(), input_size=(3, 16, 16))
+    with pytest.raises(ValueError, match=r"three directions \(N, C, D, H, W\)"):
+        find_sites(trace(nn.Conv3d(3, 3, 1), example_inputs=torch.rand(1, 3, 4, 4, 4)))
+
+
+class Picky(nn.Module):
+    """Checks its input's shape with an error of its own, as kornia's models do."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3)
+
+    def forward(self, x):
+        if x.shape[-1] != 32:
+            raise ValueError(f"Shape mismatch at dimension 2: expected 32, got {x.shape[-1]}")
+        return self.conv(x)
+
+
+class TwoMaps(nn.Module):
+    """A block that takes and gives two maps, as in a dual path network."""
+
+    def __init__(self, stride=1):
+        super().__init__()
+        self.one, self.other = conv(8, 8, stride=stride), conv(8, 8, stride=stride)
+
+    def forward(self, maps):
+        return self.one(maps[0] if isinstance(maps, tuple) else maps), self.other(
+            maps[1] if isinstance(maps, tuple) else maps
+        )
+
+
+def test_blocks_that_give_two_maps_are_stages_by_their_resolution():
+    blocks = [TwoMaps(1 + (number % 3 == 0)) for number in range(9)]
+    seen = trace(nn.Sequential(conv(3, 8), *blocks), input_size=(3, 32, 32))
+    assert [stage.output.height for stage in seen.stages][-3:] == [16, 8, 4]
+
+
+class Joins(nn.Module):
+    """A block that joins what several convolutions give, as in HarDNet."""
+
+    def __init__(self, stride=1):
+        super().__init__()
+        self.pool = nn.MaxPool2d(stride) if stride > 1 else nn.Identity()
+        self.one, self.other = conv(8, 4), conv(4, 4)
+
+    def forward(self, x):
+        one = self.one(self.pool(x))
+        return torch.cat([one, self.other(one)], 1)
+
+
+def test_a_stage_of_two_resolutions_is_not_the_whole_network():
+    stages = [nn.Sequential(Joins(2)), nn.Sequential(Joins(2), Joins(2)), nn.Sequential(Joins(2))]
+    stages.append(nn.Sequential(Joins()))
+    model = nn.Sequential(OrderedDict(first=conv(3, 8), stages=nn.Sequential(*stages)))
+    seen = trace(model, input_size=(3, 64, 64))
+    assert [stage.path for stage in seen.stages] == [f"stages.{number}" for number in range(4)]
+
+
+class Collects(nn.Module):
+    """What it gives is collected by hooks of its library, as hidden states in transformers 5."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = conv(3, 8)
+        hook = FunctionType(_keep.__code__, {"__name__": "transformers.utils"}, closure=None)
+        self.conv.register_forward_hook(hook)
+
+    def forward(self, x):
+        self.conv(x)
+        return self.conv.__dict__.pop("collected").square()
+
+
+def _keep(module, args, output):
+    module.collected = output
+
+
+def test_hooks_by_which_transformers_collects_are_kept():
+    model = Collects()
+    model(torch.rand(1, 3, 8, 8))
+    assert trace(model, input_size=(3, 8, 8)).outputs["conv"].channels == 8
 
 
 def test_tracing_leaves_the_model_as_it_was():

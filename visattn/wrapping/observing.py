@@ -47,6 +47,7 @@ class Node:
         call: The call of a module in which it was made.
         like: Its device and type.
         makers: The modules that gave it, the innermost first.
+        enlarged: Whether it is a map larger than what it was made of, or was made of such a one.
     """
 
     index: int
@@ -59,6 +60,7 @@ class Node:
     call: "Call | None"
     like: Like
     makers: list[str] = field(default_factory=list)
+    enlarged: bool = False
 
     @property
     def map(self) -> Map | None:
@@ -157,6 +159,7 @@ class _Observer(TorchFunctionMode):
         shape = tuple(tensor.shape)
         like = tensor.device, tensor.dtype
         node = Node(self.count, operation, parents, depth, shape, "", size, call, like)
+        node.enlarged = any(parent.enlarged for parent in parents)
         self.count += 1
         self.nodes[id(tensor)] = node
         self.alive.append(tensor)
@@ -180,6 +183,7 @@ class _Observer(TorchFunctionMode):
                 node.size = (node.map.height, node.map.width, node.axes)
                 before = [parent.map.size for parent in parents if parent.map]
                 if before and all(node.map.size > size for size in before):
+                    node.enlarged = True
                     self.seen.enlarged.append(node)
             if name in ADDITIONS | CONCATENATIONS:
                 self.seen.joins.append(node)

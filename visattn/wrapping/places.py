@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from torch import nn
+
 from visattn.basics.suggestions import did_you_mean
 from visattn.wrapping.tracing import Layout, Like, Map, Trace
 
@@ -99,6 +101,8 @@ def lacking(traced: Trace, place: str) -> str:
     }
     if traced.sequences and not traced.stages:
         reason = "its features are token sequences (N, T, C), no maps (N, C, H, W)"
+    elif any(isinstance(module, nn.Conv3d) for module in traced.modules.values()):
+        reason = "its maps have three directions (N, C, D, H, W), and attention takes (N, C, H, W)"
     else:
         reason = reasons[place]
     names = list(traced.outputs)[-3:] if others else []

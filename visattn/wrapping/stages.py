@@ -17,7 +17,7 @@ from visattn.wrapping.anatomy import (
     last_convolution_of,
     residual_blocks,
 )
-from visattn.wrapping.observing import Map, Node
+from visattn.wrapping.observing import Call, Map, Node
 
 
 @dataclass(frozen=True)
@@ -56,20 +56,26 @@ def find_encoder(passage: Passage) -> Passage:
     seen = passage.seen
     maps = [call.given for call in seen.calls if call.given and _area(call.given) > 1]  # no gates
     root = seen.calls[-1]
-    least = min((_area(node) for node in maps), default=0)
-    lowest = next((node.index for node in maps if _area(node) == least), 0)
+    lowest = min(maps, key=_area, default=seen.image)
+    least = _area(lowest)
     results = [root.given] if root.given else root.several
     several_scales = any(_area(node) == least for node in results)  # HRNet's features
-    if several_scales or not any(_area(n) > least and n.index > lowest for n in results):
+    if several_scales or not any(_area(n) > least and n.index > lowest.index for n in results):
         return passage
     inner = [call for call in seen.calls[:-1] if any(_area(node) > 1 for node in call.several)]
     if inner:
         path = inner[0].path
         return passage.restricted(lambda call: call.path == path or is_below(call.path, path))
-    end = next((node.index for node in seen.enlarged if node.index > lowest), None)
+    end = next((node.index for node in seen.enlarged if node.index > lowest.index), None)
     if end is None:
         return passage
-    return passage.restricted(lambda call: call.given is not None and call.given.index < end)
+
+    def encodes(call: Call) -> bool:
+        """UNet++ enlarges before the smallest map is made, which is made of none enlarged."""
+        node = call.given
+        return node is not None and node.index < end and node.enlarged <= lowest.enlarged
+
+    return passage.restricted(encodes)
 
 
 def _area(node: Node) -> int:
@@ -120,11 +126,12 @@ def find_stages(passage: Passage, blocks: Sequence[Block]) -> list[Stage]:
     members = _members(passage, trunk, sizes)
     # ReXNet: most children are blocks, and some hold none; Inception-ResNet: few are
     flat = 2 * sum(path in sizes for path in members) > len(members)
-    # ConvMixer: no pooling, thirty-two blocks
-    one_size = len(set(sizes.values())) == 1
+    resolutions = len(set(sizes.values()))
+    # ConvMixer: no pooling, thirty-two blocks; DPN of Cadene's: blocks that give two maps
+    many = resolutions == 1 or (plain and len(members) > 2 * resolutions)
     if plain and not is_list(passage.modules[trunk]):
         groups = _runs(passage, completed(sizes, passage), list(passage.outputs), sizes)
-    elif flat or one_size:
+    elif flat or many:
         order = [path for path in passage.calls if _is_child(path, trunk)]
         groups = _runs(passage, members, order, sizes)
     else:
@@ -193,11 +200,14 @@ def _trunk(sizes: dict[str, tuple[int, int]]) -> str:
     while True:
         children = list(dict.fromkeys(_child(path, trunk) for path in _below(sizes, trunk)))
         # PiT: the stem has a resolution of its own; FastViT: a stage that begins with pooling holds
-        # two; NesT: there are two in all
+        # two; NesT: there are two in all; HarDNet: a stage of three resolutions holds two, and few
+        # blocks
         wide = [
             child
             for child in children
-            if child not in sizes and len(_sizes_in(sizes, child)) >= max(2, resolutions - 1)
+            if child not in sizes
+            and len(_sizes_in(sizes, child)) >= max(2, resolutions - 1)
+            and 2 * len(_below(sizes, child)) > len(sizes)
         ]
         if len(wide) == 1:
             trunk = wide[0]

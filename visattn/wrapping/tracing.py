@@ -185,7 +185,9 @@ def _reason(model: nn.Module, inputs: Inputs, error: Exception, *, example: bool
     sizes = ", ".join(str(tuple(tensor.shape)) for tensor in inputs.tensors())
     text = f"{name} could not be run on a tensor of {sizes}: {type(error).__name__}: {said}."
     if not example:
-        by_size = isinstance(error, (RuntimeError, AssertionError)) and _OF_SIZE.search(said)
+        by_size = not isinstance(error, (TypeError, LookupError, AttributeError)) and (
+            _OF_SIZE.search(said)
+        )
         text += (
             " Give the size that it expects as input_size=(C, H, W)."
             if by_size

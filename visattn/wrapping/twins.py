@@ -15,7 +15,7 @@ T = TypeVar("T")
 Copier = Callable[[Tensor], Tensor]
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 _LEFT_OUT = ("_trainer", "_fabric")  # of a LightningModule: what it trains with
-_PLAIN = (str, bytes, int, float, complex, bool, type, type(None), FunctionType, torch.dtype)
+_PLAIN = {str, bytes, int, float, complex, bool, type, type(None), FunctionType, torch.dtype}
 
 
 def twin(value: T, tensor: Copier) -> T:
@@ -23,7 +23,8 @@ def twin(value: T, tensor: Copier) -> T:
 
     Modules, containers and bound methods are copied along. So are other objects, as far as they can
     be; a generator, a lock or an open file is shared. A user's hooks stay out of it; those by which
-    PyTorch itself works (``weight_norm``, ``spectral_norm``, pruning, lazy modules) are kept.
+    PyTorch itself works (``weight_norm``, ``spectral_norm``, pruning, lazy modules) are kept, and
+    those by which transformers collects hidden states.
 
     Args:
         value: It is left alone.
@@ -59,7 +60,7 @@ class _Twins:
 
     def of(self, value: Any) -> Any:
         """The copy of a value."""
-        if isinstance(value, _PLAIN):
+        if type(value) in _PLAIN:
             return value
         if id(value) not in self.memo:
             self.alive.append(value)
@@ -98,15 +99,17 @@ class _Twins:
             if name in _HOOKS:
                 kept = {key: hook for key, hook in value.items() if _works_by(hook)}
                 own[name] = OrderedDict((key, self.of(hook)) for key, hook in kept.items())
-            elif name not in _LEFT_OUT:
-                own[name] = value if "state_dict" in name else self.of(value)
-            else:
+            elif name in _LEFT_OUT:
                 own[name] = None
+            elif type(value) in _PLAIN or "state_dict" in name:
+                own[name] = value
+            else:
+                own[name] = self.of(value)
         return double
 
 
 def _works_by(hook: Any) -> bool:
-    """Whether a hook is PyTorch's own and changes what a module computes."""
+    """Whether a hook is PyTorch's or transformers' own: what is computed needs it."""
     function = getattr(hook, "__func__", hook)
     home = getattr(function, "__module__", None) or type(hook).__module__
-    return str(home).startswith("torch.nn.")
+    return str(home).startswith(("torch.nn.", "transformers."))
