@@ -418,8 +418,8 @@ class Joins(nn.Module):
 
 
 def test_a_stage_of_two_resolutions_is_not_the_whole_network():
-    stages = [nn.Sequential(Joins(2)), nn.Sequential(Joins(2), Joins(2)), nn.Sequential(Joins(2))]
-    stages.append(nn.Sequential(Joins()))
+    strides = [2], [1, 2], [2], [1]
+    stages = [nn.Sequential(*(Joins(stride) for stride in each)) for each in strides]
     model = nn.Sequential(OrderedDict(first=conv(3, 8), stages=nn.Sequential(*stages)))
     seen = trace(model, input_size=(3, 64, 64))
     assert [stage.path for stage in seen.stages] == [f"stages.{number}" for number in range(4)]
