@@ -122,7 +122,7 @@ def find_stages(passage: Passage, blocks: Sequence[Block]) -> list[Stage]:
     # CoaT: sequences between maps of four resolutions; ViT: of one
     if not sizes or (plain and passage.seen.sequences and len(set(sizes.values())) < 2):
         return []
-    trunk = _trunk(sizes)
+    trunk = _trunk(sizes, share=0 if plain else 0.5)
     members = _members(passage, trunk, sizes)
     # ReXNet: most children are blocks, and some hold none; Inception-ResNet: few are
     flat = 2 * sum(path in sizes for path in members) > len(members)
@@ -193,8 +193,11 @@ def _child(path: str, above: str) -> str:
     return f"{above}.{rest.partition('.')[0]}" if above else rest.partition(".")[0]
 
 
-def _trunk(sizes: dict[str, tuple[int, int]]) -> str:
-    """The module whose children are the stages, or the blocks of all of them."""
+def _trunk(sizes: dict[str, tuple[int, int]], *, share: float) -> str:
+    """The module whose children are the stages, or the blocks of all of them.
+
+    It holds more than a share of all.
+    """
     resolutions = len(set(sizes.values()))
     trunk = ""
     while True:
@@ -207,7 +210,7 @@ def _trunk(sizes: dict[str, tuple[int, int]]) -> str:
             for child in children
             if child not in sizes
             and len(_sizes_in(sizes, child)) >= max(2, resolutions - 1)
-            and 2 * len(_below(sizes, child)) > len(sizes)
+            and len(_below(sizes, child)) > share * len(sizes)
         ]
         if len(wide) == 1:
             trunk = wide[0]
