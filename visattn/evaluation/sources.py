@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from visattn.metrics import resize_saliency
-from visattn.recording import find_taps, record
+from visattn.recording import record_any
 from visattn.recording.activation.methods import TITLES
 from visattn.recording.cam import Method, cam_layer, class_activation
 
@@ -49,11 +49,9 @@ def network_maps(
         class_activation(model, images[:1], layer=chosen)  # an error now, not after a first batch
 
     def maps_of(network: nn.Module, batch: Tensor, classes: Tensor) -> dict[str, Tensor]:
-        found = {}
-        if next(find_taps(network), None) is not None:
-            with torch.no_grad(), record(network) as maps:
-                network(batch)
-            found = {name: heat.float() for name, heat in maps.heats().items()}
+        with torch.no_grad(), record_any(network) as maps:
+            network(batch)
+        found = {name: heat.float() for name, heat in maps.heats().items()}
         for chosen in layers:
             for cam in cams:
                 found[f"{TITLES[cam]}, {chosen}"] = class_activation(

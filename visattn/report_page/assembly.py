@@ -100,7 +100,16 @@ def report(
         )
     size = shrunk(*scenes.size, side=LARGEST_SIDE)
     views = [
-        view_of(name, subject, scenes, cam=cam, curves=curves, batch_size=batch_size, largest=size)
+        view_of(
+            name,
+            subject,
+            scenes,
+            cam=cam,
+            curves=curves,
+            batch_size=batch_size,
+            largest=size,
+            models=len(subjects),
+        )
         for name, subject in subjects.items()
     ]
     called = [f"image {row + 1}" for row in range(count)] if names is None else map(str, names)
