@@ -10,6 +10,7 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
+from visattn.basics.logits import class_probabilities
 from visattn.data.checking import check_items, readable_items
 from visattn.data.files.picture_paths import Pictures, folder_of, pictures_at
 from visattn.data.folders import PictureDataset
@@ -65,7 +66,7 @@ def draw_maps(
         batch = torch.stack([_read(path, prepared) for path in part])
         found = maps_of(network, batch.to(device), layers=layers)
         for row, path in enumerate(part):
-            share, place = found.logits[row].softmax(0).max(0)
+            share, place = class_probabilities(found.logits[row : row + 1])[0].max(0)
             label = names[int(place)] if names else f"class {int(place)}"
             figure = grid(
                 batch[row : row + 1],

@@ -176,6 +176,7 @@ def _with_curves(
         "classes": class_logits(logits).argmax(1),
         "step": max(1, math.ceil(math.prod(scenes.size) / _CURVE_POINTS)),
         "batch_size": 4 * batch_size,
+        "multilabel": subject.multilabel,
     }
     images = subject.normalised(scenes.images)
     curves = {
