@@ -14,7 +14,7 @@ def draw_overlay(
     out: str | None = None,
     size: int | None = None,
     normalise: Literal["image", "layer", "global", "none"] | None = None,
-    alpha: float = 0.5,
+    alpha: float = 0.7,
     interpolation: Literal["bilinear", "nearest"] = "bilinear",
     pretrained: bool = False,
     skip_broken: bool = False,
@@ -33,7 +33,7 @@ def draw_overlay(
         size: Side to which the pictures are scaled; that of the training if not given.
         normalise: Values over which the colours run: image (each map's own range), layer, global
             or none (0 to 1); if not given, none for gates and masks in [0, 1], else image.
-        alpha: Opacity of the map's colours, in [0, 1].
+        alpha: Opacity of the map's colours where it is highest, in [0, 1]; they fade below.
         interpolation: bilinear, or nearest to show the maps' own cells.
         pretrained: Load the weights of a timm model; without, they are random.
         skip_broken: Go on without pictures that cannot be read; how many is told.

@@ -48,7 +48,7 @@ class OverlayLogger(Callback):
         seed: Which images of the validation split.
         normalise: As for `visattn.pictures.grid`; if None, gates and masks in [0, 1] are drawn as
             they are, and anything else each over its own range. The sheet says which.
-        alpha: Opacity of the maps' colours, in [0, 1].
+        alpha: Opacity of the maps' colours where they are highest, in [0, 1]; they fade below.
         folder: Inside of the run's folder.
         gif: Whether to write the GIF.
         seconds: How long a frame of it stays.
@@ -66,7 +66,7 @@ class OverlayLogger(Callback):
     layers: list[str] | None = None
     seed: int = 0
     normalise: Literal["image", "layer", "global", "none"] | None = None
-    alpha: float = 0.5
+    alpha: float = 0.7
     folder: str = "overlays"
     gif: bool = True
     seconds: float = 0.5
@@ -156,6 +156,7 @@ class OverlayLogger(Callback):
             title=title,
             normalise=self._drawn_as,
             alpha=self.alpha,
+            fading=True,
             **self._statistics,
         )
 
@@ -167,6 +168,7 @@ class OverlayLogger(Callback):
             captions=self._captions,
             normalise="none" if self._drawn_as == "none" else "layer",
             alpha=self.alpha,
+            fading=True,
             dpi=_DPI,
             **self._statistics,
         )
