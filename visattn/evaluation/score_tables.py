@@ -7,6 +7,7 @@ from rich.table import Table
 
 from visattn.basics.terminal_table import terminal_table
 from visattn.evaluation.scores import MapScores
+from visattn.metrics.statistic import Statistic
 
 _WHERE = {
     "pointing": "pointing",
@@ -14,10 +15,12 @@ _WHERE = {
     "iou": "IoU",
     "pxap": "PxAP",
     "max_box_acc": "MaxBoxAcc",
+    "grid": "grid",
 }
 _WHY = {
     "deletion": "deletion ↓",
     "insertion": "insertion ↑",
+    "flipping": "flipping ↑",
     "drop": "drop ↓",
     "increase": "increase ↑",
     "road": "ROAD ↑",
@@ -25,35 +28,53 @@ _WHY = {
 
 
 def score_tables(
-    found: Mapping[str, MapScores], *, title: str, deletion: str, insertion: str
+    draws: Sequence[Mapping[str, MapScores]], *, title: str, deletion: str, insertion: str
 ) -> tuple[Table, Table, Table]:
     """Localisation with its chance level, faithfulness, and the randomisation test.
 
-    ``deletion`` and ``insertion`` say by which baselines the curves were taken.
+    Of several draws, mean ± standard deviation. ``deletion`` and ``insertion`` say by which
+    baselines the curves were taken.
     """
-    first = next(iter(found.values()))
+    names, chances = list(draws[0]), [next(iter(draw.values())).localisation for draw in draws]
     where = _table(
         f"{title}\nDoes the map lie on the object?",
         _WHERE.values(),
-        {name: [s.localisation[m].value for m in _WHERE] for name, s in found.items()},
+        {name: [[d[name].localisation[m].value for d in draws] for m in _WHERE] for name in names},
     )
     where.add_section()
-    where.add_row("chance", *_texts(first.localisation[metric].chance for metric in _WHERE))
+    where.add_row("chance", *_texts([[c[m].chance for c in chances] for m in _WHERE]))
     why = _table(
         "Does the prediction depend on what the map marks? (↓ low is good, ↑ high is good)",
-        _WHY.values(),
-        {name: [s.faithfulness[m].value for m in _WHY] for name, s in found.items()},
-        caption=f"On {deletion} for deletion, {insertion} for insertion, zero for drop and"
-        " increase. The random map is the chance level.",
+        [*_WHY.values(), "ms"],
+        {
+            name: [
+                *([d[name].faithfulness[m].value for d in draws] for m in _WHY),
+                [1000 * d[name].seconds for d in draws],
+            ]
+            for name in names
+        },
+        caption=f"On {deletion} for deletion and flipping, {insertion} for insertion, zero for drop"
+        " and increase. The random map is the chance level. ms is the time an image.",
     )
+    shares = next(iter(draws[0].values())).randomisation
     randomised = _table(
         "Rank correlation with the map after a share of the layers was randomised, top first",
-        [f"{share:.0%}" for share in first.randomisation],
-        {name: [score.value for score in s.randomisation.values()] for name, s in found.items()},
+        [f"{share:.0%}" for share in shares],
+        {name: [[d[name].randomisation[s].value for d in draws] for s in shares] for name in names},
         digits=2,
         caption="At 1 the map reads nothing of these layers; empty where it became flat.",
     )
     return where, why, randomised
+
+
+def as_markdown(table: Table) -> str:
+    """A table for a page of Markdown, its title above and its caption below."""
+    columns = [[str(column.header), *map(str, column.cells)] for column in table.columns]
+    head, *rows = zip(*columns, strict=True)
+    lines = [head, ("---", *("---:" for _ in head[1:])), *rows]
+    title = " ".join(str(table.title).split())
+    body = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return f"**{title}**\n\n{body}\n" + (f"\n{table.caption}\n" if table.caption else "")
 
 
 def left_out(found: Mapping[str, MapScores]) -> Iterator[str]:
@@ -71,7 +92,7 @@ def left_out(found: Mapping[str, MapScores]) -> Iterator[str]:
 def _table(
     title: str,
     headings: Iterable[str],
-    rows: Mapping[str, Sequence[float]],
+    rows: Mapping[str, Sequence[Sequence[float]]],
     *,
     digits: int = 3,
     caption: str | None = None,
@@ -82,5 +103,7 @@ def _table(
     return table
 
 
-def _texts(values: Iterable[float | None], *, digits: int = 3) -> list[str]:
-    return ["" if v is None or math.isnan(v) else f"{v:.{digits}f}" for v in values]
+def _texts(cells: Iterable[Sequence[float | None]], *, digits: int = 3) -> list[str]:
+    """Each cell's values over the draws, without those that are undefined."""
+    known = ([v for v in values if v is not None and not math.isnan(v)] for values in cells)
+    return [Statistic.of(values).text(digits=digits) if values else "" for values in known]

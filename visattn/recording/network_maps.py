@@ -10,13 +10,13 @@ from torch import Tensor, nn
 
 from visattn.basics.suggestions import nearest
 from visattn.recording import AttentionMap, Recording, record_any
-from visattn.recording.activation.methods import TITLES
-from visattn.recording.cam import Method, cam_layer, class_activation
+from visattn.recording.cam import cam_layer, class_activation
+from visattn.recording.marking import MARKERS, Marker, has_layer, marked
 from visattn.recording.site_maps import SiteMaps, kind_names
 
 GRAD_CAM = "grad_cam"
-CAMS: dict[str, Method] = {GRAD_CAM: "gradcam", **{name: name for name in get_args(Method)}}
-"""Methods of class activation by the names that they have among layers."""
+CAMS: dict[str, Marker] = {GRAD_CAM: "gradcam", **{name: name for name in get_args(Marker)}}
+"""Methods by the names that they have among layers."""
 _ADDED = {"gate": ", gates", "spatial_logits": ", from logits", "pairwise": ", received"}
 
 
@@ -50,7 +50,8 @@ def maps_of(
         network: Images to logits, in evaluation mode.
         images: (N, C, H, W) as the network takes them.
         layers: Sites, the ends of their names, or globs, such as ``"layer4.*"``; ``"grad_cam"``,
-            ``"grad_cam:LAYER"``, or another method of `class_activation`, such as ``"layercam"``.
+            ``"grad_cam:LAYER"``, or another method of `class_activation`, such as ``"layercam"``;
+            ``"rollout"``, ``"relevance"`` or ``"legrad"`` of a transformer.
             All sites that say something of places if None.
         otherwise: What to draw if no layers are given and no site says anything of places.
 
@@ -70,11 +71,16 @@ def maps_of(
         layers = [otherwise]
     for name in _chosen(recorded, names=list(heats), layers=layers):
         if _is_cam(name):
-            method = CAMS[name.partition(":")[0]]
-            layer = name.partition(":")[2] or cam_layer(network, images)
-            found = class_activation(network, images, method=method, layer=layer)
-            maps[f"{TITLES[method]}, {layer}"] = found.cpu()
-            bare = False
+            begin, _, layer = name.partition(":")
+            marker, bare = CAMS[begin], False
+            if has_layer(marker):
+                layer = layer or cam_layer(network, images)
+                title = f"{MARKERS[marker]}, {layer}"
+            elif layer:
+                raise ValueError(f"{begin} follows all layers: it has none to name, {layer!r}")
+            else:
+                title = MARKERS[marker]
+            maps[title] = marked(network, images, marker=marker, layer=layer or None).cpu()
             continue
         heat = heats[name].float().cpu()
         if len(heat) != len(images):
