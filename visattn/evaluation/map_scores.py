@@ -25,6 +25,7 @@ from visattn.networks.loading import load_classifier
 from visattn.recording.marking import Marker
 
 _BATCH = 10
+_WIDE = 132
 
 
 def measure_maps(
@@ -114,6 +115,8 @@ def measure_maps(
         deletion=deletion_baseline,
         insertion=insertion_baseline,
     )
+    if draws > 1:
+        console.width = max(console.width, _WIDE)  # a deviation beside each number
     for table in tables:
         console.print(table)
         console.print()

@@ -20,7 +20,7 @@ _WHERE = {
 _WHY = {
     "deletion": "deletion ↓",
     "insertion": "insertion ↑",
-    "flipping": "flipping ↑",
+    "flipping": "AOPC ↑",
     "drop": "drop ↓",
     "increase": "increase ↑",
     "road": "ROAD ↑",
@@ -36,32 +36,37 @@ def score_tables(
     baselines the curves were taken.
     """
     names, chances = list(draws[0]), [next(iter(draw.values())).localisation for draw in draws]
+    scores = {name: [draw[name] for draw in draws] for name in names}
     where = _table(
         f"{title}\nDoes the map lie on the object?",
         _WHERE.values(),
-        {name: [[d[name].localisation[m].value for d in draws] for m in _WHERE] for name in names},
+        {n: [_text(s.localisation[m].value for s in scores[n]) for m in _WHERE] for n in names},
     )
     where.add_section()
-    where.add_row("chance", *_texts([[c[m].chance for c in chances] for m in _WHERE]))
+    where.add_row("chance", *(_text(found[m].chance for found in chances) for m in _WHERE))
     why = _table(
         "Does the prediction depend on what the map marks? (↓ low is good, ↑ high is good)",
         [*_WHY.values(), "ms"],
         {
             name: [
-                *([d[name].faithfulness[m].value for d in draws] for m in _WHY),
-                [1000 * d[name].seconds for d in draws],
+                *(_text(s.faithfulness[m].value for s in scores[name]) for m in _WHY),
+                _text((1000 * s.seconds for s in scores[name]), digits=0),
             ]
             for name in names
         },
-        caption=f"On {deletion} for deletion and flipping, {insertion} for insertion, zero for drop"
-        " and increase. The random map is the chance level. ms is the time an image.",
+        caption=f"On {deletion} for deletion and AOPC (pixel flipping), {insertion} for insertion,"
+        " zero for drop and increase. The random map is the chance level. ms: time an image.",
     )
-    shares = next(iter(draws[0].values())).randomisation
+    shares = draws[0][names[0]].randomisation
     randomised = _table(
         "Rank correlation with the map after a share of the layers was randomised, top first",
         [f"{share:.0%}" for share in shares],
-        {name: [[d[name].randomisation[s].value for d in draws] for s in shares] for name in names},
-        digits=2,
+        {
+            name: [
+                _text((s.randomisation[r].value for s in scores[name]), digits=2) for r in shares
+            ]
+            for name in names
+        },
         caption="At 1 the map reads nothing of these layers; empty where it became flat.",
     )
     return where, why, randomised
@@ -92,18 +97,18 @@ def left_out(found: Mapping[str, MapScores]) -> Iterator[str]:
 def _table(
     title: str,
     headings: Iterable[str],
-    rows: Mapping[str, Sequence[Sequence[float]]],
+    rows: Mapping[str, Sequence[str]],
     *,
-    digits: int = 3,
     caption: str | None = None,
 ) -> Table:
     table = terminal_table(title=title, words=["map"], numbers=list(headings), caption=caption)
-    for name, values in rows.items():
-        table.add_row(name, *_texts(values, digits=digits))
+    table.columns[0].no_wrap, table.columns[0].overflow = False, "fold"  # and no number is cut
+    for name, texts in rows.items():
+        table.add_row(name, *texts)
     return table
 
 
-def _texts(cells: Iterable[Sequence[float | None]], *, digits: int = 3) -> list[str]:
-    """Each cell's values over the draws, without those that are undefined."""
-    known = ([v for v in values if v is not None and not math.isnan(v)] for values in cells)
-    return [Statistic.of(values).text(digits=digits) if values else "" for values in known]
+def _text(values: Iterable[float | None], *, digits: int = 3) -> str:
+    """Values over the draws, without those that are undefined."""
+    known = [value for value in values if value is not None and not math.isnan(value)]
+    return Statistic.of(known).text(digits=digits) if known else ""

@@ -8,9 +8,10 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
+from visattn.basics.logits import class_logits
 from visattn.metrics import resize_saliency
 from visattn.recording import record_any
-from visattn.recording.cam import cam_layer, class_activation
+from visattn.recording.cam import cam_layer
 from visattn.recording.marking import MARKERS, Marker, has_layer, marked
 
 MapsOf = Callable[[nn.Module, Tensor, Tensor], Mapping[str, Tensor]]
@@ -85,11 +86,10 @@ def network_maps(
     layers: list[str] = []
     if any(map(has_layer, cams)):
         layers = _cam_layers(model, images) if layer is None else [layer]
-    for chosen in layers:
-        class_activation(model, images[:1], layer=chosen)  # an error now, not after a first batch
-    for marker in cams:
-        if not has_layer(marker):
-            marked(model, images[:1], marker=marker)
+    maps_of = NetworkMaps(layers, cams)
+    with torch.no_grad():
+        first = class_logits(model(images[:1])).argmax(1)
+    maps_of(model, images[:1], first)  # an error now, not after a first batch
     return NetworkMaps(layers, cams)
 
 
