@@ -9,7 +9,7 @@ from recording.small_transformers import small
 
 from visattn import class_activation
 from visattn.cli import main
-from visattn.evaluation import network_maps
+from visattn.evaluation import map_scores, network_maps
 from visattn.recording.legrad_map import legrad
 from visattn.recording.marking import MARKERS
 from visattn.recording.network_maps import maps_of
@@ -58,8 +58,10 @@ def test_every_method_has_a_title():
     assert len(set(MARKERS.values())) == len(MARKERS) == 9
 
 
-def test_several_draws_in_tables_and_json(tiny_folder, tmp_path, capsys):
-    words = ["evaluate-maps", "test_vit", f"--data={tiny_folder}", "--size=160", "--steps=2"]
+def test_several_draws_in_tables_and_json(tiny_folder, tmp_path, capsys, monkeypatch):
+    network, _ = small("vit_tiny_patch16_224")
+    monkeypatch.setattr(map_scores, "load_classifier", lambda model, weights=None: (network, {}))
+    words = ["evaluate-maps", "vit", f"--data={tiny_folder}", "--size=32", "--steps=1"]
     words += ["--limit=2", "--draws=2", "--cams=[eigencam,rollout]"]
     assert main([*words, f"--out={tmp_path / 'maps.json'}"]) == 0
     assert " ± " in capsys.readouterr().out
@@ -71,7 +73,7 @@ def test_several_draws_in_tables_and_json(tiny_folder, tmp_path, capsys):
     assert chances[0] != chances[1]
     assert main([*words, f"--out={tmp_path / 'maps.md'}"]) == 0
     page = (tmp_path / "maps.md").read_text()
-    assert page.startswith("**test_vit: 2 draws of 2 images of test_same")
+    assert page.startswith("**vit: 2 draws of 2 images of test_same")
     mean = sum(chances) / 2
     row = next(line for line in page.splitlines() if line.startswith("| random |"))
     assert f"{mean:.3f} ± " in row
@@ -84,6 +86,7 @@ def test_weights_of_ones_own(tiny_folder, tmp_path, capsys):
     network = timm.create_model("resnet10t", num_classes=2)
     torch.save(network.state_dict(), tmp_path / "own.pth")
     words = ["evaluate-maps", "resnet10t", f"--data={tiny_folder}", "--size=32", "--steps=1"]
+    words += ["--limit=1"]
     out = tmp_path / "own.json"
     weights = f"--weights={tmp_path / 'own.pth'}"
     assert main([*words, weights, "--layer=layer2", f"--out={out}"]) == 0
