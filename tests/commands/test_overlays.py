@@ -239,3 +239,15 @@ def test_other_methods_by_name(images):
     assert list(found) == [f"Grad-CAM, {layer}", f"LayerCAM, {layer}", "Grad-CAM++, blocks.0"]
     expected = class_activation(network, batch, method="layercam")
     torch.testing.assert_close(found[f"LayerCAM, {layer}"], expected, rtol=0, atol=0)
+
+
+def test_one_logit_is_no_or_yes(pictures, tmp_path, monkeypatch):
+    network = torchvision.models.resnet18(num_classes=1).eval()
+    nn.init.constant_(network.fc.bias, -1.0)
+    monkeypatch.setattr(overlays, "load_classifier", lambda model, pretrained=False: (network, {}))
+    said = []
+    monkeypatch.setattr(overlays, "grid", lambda *_, captions, **__: said.extend(captions))
+    monkeypatch.setattr(overlays, "save", lambda figure, path: path)
+    overlays.draw_maps(pictures / "a", model="x", layers=["grad_cam"], out=tmp_path, size=64)
+    (caption,) = said
+    assert caption.startswith("class 0, p = 0.")

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from recording.small_transformers import small
 from torch import nn
 
 import visattn
@@ -170,3 +171,17 @@ def test_self_attention_and_gates_are_judged_too():
     assert list(found) == ["0", "1", "Grad-CAM, 1"]
     assert torch.equal(found["0"], maps["0"].pairwise.received())
     assert torch.equal(found["1"], maps["1"].heat)
+
+
+def test_a_transformer_is_measured_as_it_is():
+    vit, images = small("vit_tiny_patch16_224")
+    masks = torch.zeros(2, 32, 32)
+    masks[:, 8:24, 8:24] = 1
+    batch = {"image": images, "mask": masks, "label": torch.tensor([0, 1])}
+    scores = evaluate_maps(vit, [batch], steps=2, randomised_images=1, randomisation_steps=2)
+    assert list(scores)[:2] == ["blocks.0.attn", "blocks.1.attn"]
+    with torch.no_grad(), record(vit) as maps:
+        vit(images)
+    received = metrics.resize_saliency(maps["blocks.1.attn"].heat, size=(32, 32))
+    expected = float(metrics.energy_pointing(received, masks).mean())
+    assert scores["blocks.1.attn"].localisation["mass_inside"].value == pytest.approx(expected)

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from visattn.pictures import IMAGENET, overlay, query_map
 from visattn.pictures.arrays import as_image
+from visattn.pictures.painter import Painter
 from visattn.pictures.scales import check_fit, resize
 
 RNG = np.random.default_rng(0)
@@ -317,3 +318,20 @@ def test_pictures_load_neither_torch_nor_pyplot() -> None:
     code = "import sys, visattn.pictures; print({'torch', 'matplotlib.pyplot'} & set(sys.modules))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "set()"
+
+
+def test_fading_leaves_the_image_where_the_map_is_low() -> None:
+    image = np.full((1, 4, 3), 200, np.uint8)
+    heat = np.array([[0.0, 1.0, 2.0, 4.0]])
+    found = overlay(image, heat, alpha=0.8, fading=True, interpolation="nearest")
+    tints = matplotlib.colormaps["viridis"](heat / 4)[..., :3]
+    share = 0.8 * heat[..., None] / 4
+    expected = np.round(((1 - share) * (200 / 255) + share * tints) * 255)
+    assert np.abs(found.astype(int) - expected).max() <= 1
+    assert found[0, 0].tolist() == [200, 200, 200]
+
+
+def test_the_colour_bar_fades_alike() -> None:
+    table = Painter(fading=True).legend(np.linspace(0, 1, 5))
+    assert np.allclose(table[:, 3], np.linspace(0, 1, 5), atol=0.005)
+    assert (Painter().legend(np.linspace(0, 1, 5))[:, 3] == 1).all()

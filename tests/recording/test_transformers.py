@@ -12,6 +12,8 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from visattn import record, wrap
+from visattn.recording import record_any
+from visattn.recording.network_maps import layer_table, maps_of
 from visattn.recording.tokens.token_map import TokenMap
 
 
@@ -360,3 +362,32 @@ def test_weights_by_hand():
     second = torch.tensor([e, 1, e**0.5]) / (1 + e**0.5 + e)
     torch.testing.assert_close(site.query(0, 1), second[1:].view(1, 1, 2))
     assert prod(site.heat.shape) == 2
+
+
+@pytest.mark.parametrize("name", ["swin_tiny_patch4_window7_224", "vit_small_patch16_dinov3"])
+def test_maps_to_draw_are_there_without_anything_inserted(name):
+    model, images = small(name)
+    maps = recorded(model, images)
+    found = maps_of(model, images)
+    assert list(found.maps) == [f"{site}, received" for site in maps]
+    for site, heat in zip(maps, found.maps.values(), strict=True):
+        assert torch.equal(heat, maps[site].heat)
+    assert all(site in layer_table(model, images) for site in maps)
+
+
+def test_a_network_without_attention_leaves_a_recording_empty():
+    model = timm.create_model("test_resnet", num_classes=3).eval()
+    with record_any(model) as maps, torch.no_grad():
+        model(torch.randn(1, 3, 64, 64))
+    assert len(maps) == 0
+    assert list(maps_of(model, torch.randn(1, 3, 64, 64), otherwise="grad_cam").maps) == [
+        "Grad-CAM, layer4"
+    ]
+
+
+def test_attention_that_cannot_be_recorded_is_said_where_maps_are_drawn():
+    model = timm.create_model("edgenext_xx_small", num_classes=3).eval()
+    images = torch.randn(1, 3, 64, 64)
+    with pytest.raises(ValueError, match=r"can't be recorded \(.*between channels.*Grad-CAM"):
+        maps_of(model, images)
+    assert "between channels" in layer_table(model, images)

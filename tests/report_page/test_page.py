@@ -18,6 +18,7 @@ from visattn.report_page.layers import MapLayer, RowsLayer
 from visattn.report_page.opening import opening_layer, opening_picture
 from visattn.report_page.packing import quantise
 from visattn.report_page.page import Report, build_html
+from visattn.report_page.subjects import Subject
 
 HOSTILE = "<img src=x onerror=alert(1)>.png"
 
@@ -240,6 +241,21 @@ def test_a_single_logit_is_no_or_yes():
         yes = model.eval()(images).sigmoid()
     answer = found.contents.models[0].answers[1]
     assert answer.whole[list(answer.classes).index(1)] == pytest.approx(float(yes[1]), abs=1e-5)
+
+
+def test_several_labels_are_shares_of_their_own():
+    options = {"num_classes": 3, "channels": (8, 8, 16, 16), "stem_width": 8}
+    model = timm.create_model("resnet10t", **options).eval()
+    images = torch.rand(2, 3, 64, 64)
+    found = visattn.report({"labels": Subject(model, multilabel=True)}, images)
+    with torch.inference_mode():
+        expected = model(images).sigmoid()
+    view = found.contents.models[0]
+    for answer, shares, curve in zip(
+        view.answers, expected, view.layers[0].curves["deletion"]["values"], strict=True
+    ):
+        np.testing.assert_allclose(answer.whole, shares[list(answer.classes)], atol=1e-5)
+        assert curve[0] == pytest.approx(float(shares.max()), abs=1e-3)
 
 
 def test_modes_and_hooks_are_left_as_they_were(models, scenes):

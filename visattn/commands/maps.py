@@ -14,7 +14,7 @@ def draw_overlay(
     out: str | None = None,
     size: int | None = None,
     normalise: Literal["image", "layer", "global", "none"] | None = None,
-    alpha: float = 0.5,
+    alpha: float = 0.7,
     interpolation: Literal["bilinear", "nearest"] = "bilinear",
     pretrained: bool = False,
     skip_broken: bool = False,
@@ -27,13 +27,14 @@ def draw_overlay(
         model: A checkpoint that visattn fit wrote, or the name of a timm model.
         layers: Sites to draw, such as layer4.2 or 'layer3.*,layer4.*'; grad_cam or grad_cam:LAYER
             for Grad-CAM, which any network with places has, and so for gradcam++, layercam,
-            hirescam, eigencam and scorecam; all that say something of places if not given.
+            hirescam, eigencam and scorecam; rollout, relevance or legrad of a transformer; all
+            that say something of places if not given.
         out: A file (PNG or PDF) for one picture, overlay.png if not given; a folder for several,
             overlays if not given.
         size: Side to which the pictures are scaled; that of the training if not given.
         normalise: Values over which the colours run: image (each map's own range), layer, global
             or none (0 to 1); if not given, none for gates and masks in [0, 1], else image.
-        alpha: Opacity of the map's colours, in [0, 1].
+        alpha: Opacity of the map's colours where it is highest, in [0, 1]; they fade below.
         interpolation: bilinear, or nearest to show the maps' own cells.
         pretrained: Load the weights of a timm model; without, they are random.
         skip_broken: Go on without pictures that cannot be read; how many is told.
@@ -107,11 +108,25 @@ def gather_page(words: Sequence[str]) -> list[str]:
 def measure_maps(
     checkpoint: str,
     *,
+    weights: str | None = None,
     data: str = "sushi",
     split: str | None = None,
     limit: int = 100,
+    draws: int = 1,
     layer: str | None = None,
-    cams: list[Literal["gradcam", "gradcam++", "layercam", "hirescam", "eigencam", "scorecam"]]
+    cams: list[
+        Literal[
+            "gradcam",
+            "gradcam++",
+            "layercam",
+            "hirescam",
+            "eigencam",
+            "scorecam",
+            "rollout",
+            "relevance",
+            "legrad",
+        ]
+    ]
     | None = None,
     size: int | None = None,
     tolerance: float = 0,
@@ -126,20 +141,25 @@ def measure_maps(
 
     Args:
         checkpoint: A checkpoint that visattn fit wrote, or the name of a timm model.
+        weights: For the name of a timm model, a file of your own weights: a state dict, as .pth or
+            .safetensors.
         data: A folder SPLIT/images/CLASS/ID.jpg with masks in SPLIT/masks/CLASS/ID.png; or sushi,
             for scenes that are rendered.
         split: Which split; the last that begins with test, or test_mixed_rand of the scenes.
         limit: How many images, drawn at random; 0 for all.
+        draws: How often they are drawn anew, with other random maps and weights; the tables then
+            hold mean ± standard deviation.
         layer: The layer of Grad-CAM; the last maps before the global pooling if not given, and a
             finer one where these are very coarse.
-        cams: Methods of class activation, such as '[gradcam,layercam]'; Grad-CAM if not given.
+        cams: Methods of class activation, such as '[gradcam,layercam]'; Grad-CAM if not given. Of a
+            transformer rollout, relevance and legrad, too.
         size: Side to which the pictures are scaled; that of the training if not given.
         tolerance: Of the pointing game, in pixels.
         steps: Steps of deletion and insertion.
         deletion_baseline: What stands in the place of a deleted pixel: zero, mean or blur.
         insertion_baseline: On what pixels are revealed: zero, mean or blur.
         seed: Of the drawing, the random map and the randomised weights.
-        out: A JSON file to write the numbers to.
+        out: A JSON file to write the numbers to, or a Markdown file (.md) for the tables.
         skip_broken: Go on without pictures of which a file is broken; how many is told.
     """
     options = locals()

@@ -10,6 +10,7 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
+from visattn.basics.logits import class_probabilities
 from visattn.data.checking import check_items, readable_items
 from visattn.data.files.picture_paths import Pictures, folder_of, pictures_at
 from visattn.data.folders import PictureDataset
@@ -32,7 +33,7 @@ def draw_maps(
     out: str | Path | None = None,
     size: int | None = None,
     normalise: Normalise | None = None,
-    alpha: float = 0.5,
+    alpha: float = 0.7,
     interpolation: Literal["bilinear", "nearest"] = "bilinear",
     pretrained: bool = False,
     skip_broken: bool = False,
@@ -65,7 +66,7 @@ def draw_maps(
         batch = torch.stack([_read(path, prepared) for path in part])
         found = maps_of(network, batch.to(device), layers=layers)
         for row, path in enumerate(part):
-            share, place = found.logits[row].softmax(0).max(0)
+            share, place = class_probabilities(found.logits[row : row + 1])[0].max(0)
             label = names[int(place)] if names else f"class {int(place)}"
             figure = grid(
                 batch[row : row + 1],
@@ -74,6 +75,7 @@ def draw_maps(
                 title=path.name if known else f"{path.name} (untrained weights)",
                 normalise=normalise or found.normalise,
                 alpha=alpha,
+                fading=True,
                 interpolation=interpolation,
                 mean=prepared["mean"],
                 std=prepared["std"],

@@ -5,8 +5,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from visattn.basics.logits import class_logits
+from visattn.basics.logits import class_logits, class_probabilities
 from visattn.basics.processes import from_shares, is_own
 from visattn.evaluation.scores import MapScores, Score
 from visattn.evaluation.sources import BASELINES, MapsOf, baseline_maps, network_maps
@@ -15,9 +16,12 @@ from visattn.metrics import (
     Baseline,
     best_over_thresholds,
     box_hits,
+    cell_share,
     chance_level,
     deletion,
     energy_pointing,
+    grid_rows,
+    image_grids,
     insertion,
     masked_confidence,
     mean_over_classes,
@@ -29,10 +33,12 @@ from visattn.metrics import (
     top_area_iou,
     whole_image_accuracy,
 )
-from visattn.recording.cam import Method
+from visattn.recording.marking import Marker
 
 _BOX_THRESHOLDS = 100
-_FAITHFULNESS = ("deletion", "insertion", "drop", "increase", "road")
+_FAITHFULNESS = ("deletion", "insertion", "flipping", "drop", "increase", "road")
+_SIDE = 2
+_NO_GAME = Score(float("nan"), 0, 0, 1 / _SIDE**2)
 
 
 def evaluate_maps(
@@ -41,7 +47,7 @@ def evaluate_maps(
     *,
     maps_of: MapsOf | None = None,
     layer: str | None = None,
-    cams: Sequence[Method] = ("gradcam",),
+    cams: Sequence[Marker] = ("gradcam",),
     tolerance: float = 0,
     steps: int = 10,
     deletion_baseline: Baseline = "zero",
@@ -49,6 +55,7 @@ def evaluate_maps(
     shares: Sequence[float] = (0.25, 0.5, 0.75),
     randomised_images: int = 32,
     randomisation_steps: int = 8,
+    grids: int = 8,
     seed: int = 0,
     multilabel: bool = False,
     batch_size: int = 64,
@@ -67,7 +74,8 @@ def evaluate_maps(
             a loader over `visattn.data.FolderDataset` gives them.
         maps_of: Makes the maps; `network_maps`, the network's own and Grad-CAM, if None.
         layer: Grad-CAM's layer; the last maps before the global pooling if None.
-        cams: Methods of `class_activation` beside each other.
+        cams: Methods of `class_activation` beside each other; ``"rollout"``, ``"relevance"`` and
+            ``"legrad"`` of a transformer.
         tolerance: Of the pointing game, in pixels.
         steps: Steps of deletion and insertion.
         deletion_baseline: What stands in the place of a deleted pixel.
@@ -75,6 +83,9 @@ def evaluate_maps(
         shares: Shares of the pixels that ROAD removes.
         randomised_images: How many of the images serve the randomisation test; 0 leaves it out.
         randomisation_steps: In how many steps the layers are randomised.
+        grids: How many grids the grid pointing game takes, each of 2 x 2 of the images at most for
+            the randomisation test, the surest answers first; shrunk to one image's size for a
+            network that takes no other. Of fewer than four classes there are none.
         seed: Of the random map and of the randomised weights.
         multilabel: The logits are labels that hold each by itself, not classes.
         batch_size: Images a call of the network.
@@ -131,9 +142,11 @@ def evaluate_maps(
         for name, maps in found.items():
             given = (model, images, maps)
             shown = masked_confidence(*given, **options)
+            deleted = deletion(*given, baseline=deletion_baseline, **path)
             values[name] = {
                 **_places(maps.cpu(), mask, tolerance=tolerance),
-                "deletion": deletion(*given, baseline=deletion_baseline, **path).area,
+                "deletion": deleted.area,
+                "flipping": deleted.drop,
                 "insertion": insertion(*given, baseline=insertion_baseline, **path).area,
                 "drop": shown.drop,
                 "increase": shown.increase,
@@ -146,15 +159,18 @@ def evaluate_maps(
     tests: dict[str, dict[float, Score]] = {}
     if kept:
         tests = _randomised(model, maps_of, kept, steps=randomisation_steps, seed=seed)
+    games = _grid_games(model, maps_of, kept, grids=grids, seed=seed)
+    seconds = getattr(maps_of, "seconds", {})
     everywhere = {place: part for found in from_shares(measured) for place, part in found.items()}
     parts = [everywhere[place] for place in sorted(everywhere)]
     true = _joined([truth for truth, _ in parts])
     by_map = {name: _joined([values[name] for _, values in parts]) for name in parts[0][1]}
     return {
         name: MapScores(
-            localisation=_localisation(values, **true),
+            localisation=_localisation(values, **true) | {"grid": games.get(name, _NO_GAME)},
             faithfulness={metric: Score.mean(values[metric]) for metric in _FAITHFULNESS},
             randomisation=tests.get(name, {}),
+            seconds=seconds.get(name, float("nan")),
         )
         for name, values in by_map.items()
     }
@@ -205,6 +221,43 @@ def _localisation(
             boxes.mean, boxes.images, boxes.left_out, whole_image_accuracy(masks).mean
         ),
     }
+
+
+def _grid_games(
+    model: nn.Module,
+    maps_of: MapsOf,
+    kept: Sequence[tuple[Tensor, Tensor]],
+    *,
+    grids: int,
+    seed: int,
+) -> dict[str, Score]:
+    """The grid pointing game of all maps: each cell's class asked for in turn."""
+    if not kept or not grids:
+        return {}
+    images, classes = (torch.cat(parts) for parts in zip(*kept, strict=True))
+    with torch.no_grad():
+        shares = class_probabilities(model(images)).gather(1, classes[:, None])[:, 0]
+    rows = grid_rows(classes.cpu(), shares.cpu(), side=_SIDE)[:grids]
+    if not len(rows):
+        return {}
+    together = image_grids(images, rows)
+    size = (together.shape[2], together.shape[3])
+    try:
+        with torch.no_grad():
+            model(together[:1])
+    except Exception:  # it takes images of one size alone
+        together = F.interpolate(together, images.shape[2:], mode="area")
+    generator = torch.Generator().manual_seed(seed)
+    found: dict[str, list[Tensor]] = {}
+    for cell in range(_SIDE**2):
+        asked = classes[rows[:, cell]]
+        maps = _resized(maps_of(model, together, asked), size)
+        maps |= baseline_maps(len(rows), size=size, generator=generator)
+        for name, values in maps.items():
+            place = torch.full((len(rows),), cell)
+            found.setdefault(name, []).append(cell_share(values.cpu(), place, side=_SIDE))
+    chance = torch.full((rows.numel(),), 1 / _SIDE**2)
+    return {name: Score.mean(torch.cat(parts), chance=chance) for name, parts in found.items()}
 
 
 def _randomised(

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -17,23 +18,26 @@ from visattn.data.folders import FolderDataset
 from visattn.data.preparation import learned_mask_values, preparation, preparation_line
 from visattn.data.sources import SUSHI, check_scenes, find_source
 from visattn.evaluation.map_metrics import evaluate_maps
-from visattn.evaluation.score_tables import left_out, score_tables
+from visattn.evaluation.score_tables import as_markdown, left_out, score_tables
 from visattn.evaluation.scores import MapScores
 from visattn.metrics import Baseline
 from visattn.networks.loading import load_classifier
-from visattn.recording.cam import Method
+from visattn.recording.marking import Marker
 
 _BATCH = 10
+_WIDE = 132
 
 
 def measure_maps(
     model: str | Path,
     *,
+    weights: str | Path | None = None,
     data: str | Path = SUSHI,
     split: str | None = None,
     limit: int = 100,
+    draws: int = 1,
     layer: str | None = None,
-    cams: Sequence[Method] | None = None,
+    cams: Sequence[Marker] | None = None,
     size: int | None = None,
     tolerance: float = 0,
     steps: int = 10,
@@ -42,13 +46,13 @@ def measure_maps(
     seed: int = 0,
     out: str | Path | None = None,
     skip_broken: bool = False,
-) -> dict[str, MapScores]:
+) -> list[dict[str, MapScores]]:
     """Measure what each site of a network says of places, and print three tables.
 
     The arguments are those that ``visattn evaluate-maps --help`` explains.
 
     Returns:
-        Scores by map.
+        Scores by map, of each draw.
 
     Raises:
         FileNotFoundError: If the checkpoint or the folder is missing.
@@ -58,7 +62,9 @@ def measure_maps(
     given = locals()
     if limit < 0:
         raise ValueError(f"limit must be a number of images, or 0 for all, got {limit}")
-    network, facts = load_classifier(model)
+    if draws < 1:
+        raise ValueError(f"draws must be at least 1, got {draws}")
+    network, facts = load_classifier(model, weights=weights)
     prepared = preparation(facts, size=size)
     check_scenes(data, facts.get("class_names"))
     wanted = split or ("test_mixed_rand" if str(data) == SUSHI else None)
@@ -88,27 +94,33 @@ def measure_maps(
             f"no image of the split {dataset.split!r} of {dataset.root} has a mask: masks stand in "
             f"{dataset.root / dataset.split / 'masks'}/CLASS/ID.png"
         )
-    order = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(seed))
-    rows = sorted(order[: limit or len(order)].tolist())
-    dataset.check(rows)
-    loader = DataLoader(Subset(dataset, rows), batch_size=_BATCH)
     network.to("cuda" if torch.cuda.is_available() else "cpu")
     console = Console(highlight=False, quiet=not leads())
     console.print(preparation_line(facts, prepared), soft_wrap=True, markup=False)
     baselines = ("deletion_baseline", "insertion_baseline")
-    options = {name: given[name] for name in ("tolerance", "steps", *baselines, "seed")}
+    options = {name: given[name] for name in ("tolerance", "steps", *baselines)}
     options["cams"] = cams or ("gradcam",)
-    batches = track(loader, description="Measuring", console=console, transient=True)
-    found = evaluate_maps(network, batches, layer=layer, **options)
-    for table in score_tables(
+    found = []
+    for draw in range(seed, seed + draws):
+        order = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(draw))
+        rows = sorted(order[: limit or len(order)].tolist())
+        dataset.check(rows)
+        loader = DataLoader(Subset(dataset, rows), batch_size=_BATCH)
+        batches = track(loader, description="Measuring", console=console, transient=True)
+        found.append(evaluate_maps(network, batches, layer=layer, seed=draw, **options))
+    number = f"{len(rows)} images" if draws == 1 else f"{draws} draws of {len(rows)} images"
+    tables = score_tables(
         found,
-        title=f"{model}: {len(rows)} images of {dataset.split}",
+        title=f"{model}: {number} of {dataset.split}",
         deletion=deletion_baseline,
         insertion=insertion_baseline,
-    ):
+    )
+    if draws > 1:
+        console.width = max(console.width, _WIDE)  # a deviation beside each number
+    for table in tables:
         console.print(table)
         console.print()
-    for sentence in left_out(found):
+    for sentence in dict.fromkeys(chain.from_iterable(map(left_out, found))):
         console.print(sentence, soft_wrap=True, markup=False)
     if out is not None and leads():
         settings = {
@@ -119,9 +131,14 @@ def measure_maps(
             **prepared,
             "mask_values": asdict(values),
             **options,
+            "seed": seed,
             "visattn": version("visattn"),
         }
-        maps = {name: scores.as_dict() for name, scores in found.items()}
-        write_whole(out, json.dumps({**settings, "maps": maps}, indent=2) + "\n")
+        maps = [{name: scores.as_dict() for name, scores in draw.items()} for draw in found]
+        written = {"maps": maps[0]} if draws == 1 else {"draws": maps}
+        text = json.dumps({**settings, **written}, indent=2) + "\n"
+        if Path(out).suffix == ".md":
+            text = "\n".join(map(as_markdown, tables))
+        write_whole(out, text)
         console.print(f"written to {out}", soft_wrap=True, markup=False)
     return found

@@ -53,16 +53,19 @@ class MapScores:
 
     Attributes:
         localisation: Does it lie on the object? ``pointing``, ``mass_inside``, ``iou``, ``pxap``
-            and ``max_box_acc``, each with its chance level.
+            and ``max_box_acc``, and on its own image of several, ``grid``; each with its chance
+            level.
         faithfulness: Does the prediction depend on what it marks? ``deletion``, ``insertion``,
-            ``drop``, ``increase`` and ``road``.
+            ``flipping``, ``drop``, ``increase`` and ``road``.
         randomisation: Rank correlation with the map after a share of the network's layers has been
             randomised from the top down, by that share in (0, 1]. Empty if it wasn't tested.
+        seconds: What an image took; NaN if it wasn't measured.
     """
 
     localisation: Mapping[str, Score]
     faithfulness: Mapping[str, Score]
     randomisation: Mapping[float, Score]
+    seconds: float = math.nan
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -73,4 +76,5 @@ class MapScores:
                 {"share_of_layers": share, **found.as_dict()}
                 for share, found in self.randomisation.items()
             ],
+            "seconds": None if math.isnan(self.seconds) else self.seconds,
         }

@@ -1,15 +1,18 @@
 """The maps to judge: those of the network, and two that look at no image."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from time import perf_counter
+from typing import final
 
 import torch
 from torch import Tensor, nn
 
+from visattn.basics.logits import class_logits
 from visattn.metrics import resize_saliency
-from visattn.recording import find_taps, record
-from visattn.recording.activation.methods import TITLES
-from visattn.recording.cam import Method, cam_layer, class_activation
+from visattn.recording import record_any
+from visattn.recording.cam import cam_layer
+from visattn.recording.marking import MARKERS, Marker, has_layer, marked
 
 MapsOf = Callable[[nn.Module, Tensor, Tensor], Mapping[str, Tensor]]
 """From a network, images (N, C, H, W) and classes (N,) to maps (N, h, w) by name."""
@@ -20,13 +23,48 @@ _FINE = 7
 _CENTRE_WIDTH = 0.25
 
 
+@final
+class NetworkMaps:
+    """Makes a network's maps by name; `network_maps` makes it."""
+
+    def __init__(self, layers: Sequence[str], markers: Sequence[Marker]) -> None:
+        self._layers, self._markers = layers, markers
+        self._spent: dict[str, tuple[float, int]] = {}
+
+    def __call__(self, network: nn.Module, batch: Tensor, classes: Tensor) -> dict[str, Tensor]:
+        """Maps (N, h, w) of images (N, C, H, W) and classes (N,)."""
+        begin = perf_counter()
+        with torch.no_grad(), record_any(network) as maps:
+            network(batch)
+        found = {name: heat.float() for name, heat in maps.heats().items()}
+        self._note(found, begin, len(batch))
+        for marker in self._markers:
+            for layer in self._layers if has_layer(marker) else (None,):
+                name = MARKERS[marker] if layer is None else f"{MARKERS[marker]}, {layer}"
+                begin = perf_counter()
+                found[name] = marked(network, batch, marker=marker, layer=layer, classes=classes)
+                self._note([name], begin, len(batch))
+        return found
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """What an image took, by map; of the network's own the pass that records all of them."""
+        return {name: spent / count for name, (spent, count) in self._spent.items()}
+
+    def _note(self, names: Iterable[str], begin: float, count: int) -> None:
+        spent = perf_counter() - begin
+        for name in names:
+            before = self._spent.get(name, (0.0, 0))
+            self._spent[name] = (before[0] + spent, before[1] + count)
+
+
 def network_maps(
     model: nn.Module,
     images: Tensor,
     *,
     layer: str | None = None,
-    cams: Sequence[Method] = ("gradcam",),
-) -> MapsOf:
+    cams: Sequence[Marker] = ("gradcam",),
+) -> NetworkMaps:
     """What makes a network's own maps: each site that says something of places, and Grad-CAM.
 
     Args:
@@ -34,7 +72,8 @@ def network_maps(
         images: Images as those to come, to find Grad-CAM's layers.
         layer: Grad-CAM's layer. If None, the last maps before the global pooling; and, where these
             have fewer than 7 places a side, as for small images, the last that have as many, too.
-        cams: Methods of `class_activation`.
+        cams: Methods of `class_activation`; ``"rollout"``, ``"relevance"`` and ``"legrad"`` of a
+            transformer.
 
     Returns:
         A function of a network, images and classes, which gives maps by name: what every site says
@@ -42,26 +81,16 @@ def network_maps(
 
     Raises:
         KeyError: If there is no such layer.
-        ValueError: If no layer gives maps.
+        ValueError: If no layer gives maps, or a method is none for this network.
     """
-    layers = _cam_layers(model, images) if layer is None else [layer]
-    for chosen in layers:
-        class_activation(model, images[:1], layer=chosen)  # an error now, not after a first batch
-
-    def maps_of(network: nn.Module, batch: Tensor, classes: Tensor) -> dict[str, Tensor]:
-        found = {}
-        if next(find_taps(network), None) is not None:
-            with torch.no_grad(), record(network) as maps:
-                network(batch)
-            found = {name: heat.float() for name, heat in maps.heats().items()}
-        for chosen in layers:
-            for cam in cams:
-                found[f"{TITLES[cam]}, {chosen}"] = class_activation(
-                    network, batch, method=cam, layer=chosen, target=classes
-                )
-        return found
-
-    return maps_of
+    layers: list[str] = []
+    if any(map(has_layer, cams)):
+        layers = _cam_layers(model, images) if layer is None else [layer]
+    maps_of = NetworkMaps(layers, cams)
+    with torch.no_grad():
+        first = class_logits(model(images[:1])).argmax(1)
+    maps_of(model, images[:1], first)  # an error now, not after a first batch
+    return NetworkMaps(layers, cams)
 
 
 def _cam_layers(model: nn.Module, images: Tensor) -> list[str]:

@@ -26,6 +26,11 @@ from .curves import (
     deletion as deletion,
     insertion as insertion,
 )
+from .grid_game import (
+    cell_share as cell_share,
+    grid_rows as grid_rows,
+    image_grids as image_grids,
+)
 from .imputation import linear_imputation as linear_imputation
 from .inputs import resize_saliency as resize_saliency
 from .intervals import (

@@ -37,6 +37,16 @@ class Curve:
         heights = (self.probabilities[:, 1:] + self.probabilities[:, :-1]) / 2
         return (heights * widths).sum(1)
 
+    @property
+    def drop(self) -> Tensor:
+        """How far the class falls below its first value (N,), the mean over all later shares.
+
+        Of a deletion it is the area over the perturbation curve of pixel flipping (AOPC; Samek et
+        al., "Evaluating the visualization of what a deep neural network has learned", 2017,
+        arXiv:1509.06321): high if the map marks what the class needs.
+        """
+        return (self.probabilities[:, :1] - self.probabilities[:, 1:]).mean(1)
+
 
 def deletion(
     model: Model,

@@ -36,6 +36,7 @@ def overlay(
     *,
     cmap: str | Colormap = "viridis",
     alpha: float = 0.5,
+    fading: bool = False,
     normalise: Literal["image", "none"] | Limits = "image",
     interpolation: Interpolation = "bilinear",
     contour: float | Sequence[float] | None = None,
@@ -48,6 +49,8 @@ def overlay(
 
     .. math:: (1 - \alpha) \cdot image + \alpha \cdot colour(heat)
 
+    or, fading, with the map's share of its range times :math:`\alpha` for :math:`\alpha`.
+
     The colours run over the map's own range unless told otherwise, so a gate between 0.49 and 0.51
     looks as decided as one between 0 and 1: compare pictures only with a common ``normalise``. The
     array has no room to say which was used; ``grid`` draws the colour bar and says it.
@@ -59,6 +62,7 @@ def overlay(
             it is NaN the image shows as it is. A constant map has one colour, the middle one.
         cmap: Colour map; the default is perceptually uniform and safe for colour-blind readers.
         alpha: Opacity of the colours, in [0, 1]: at 0 there is only the image, at 1 only the map.
+        fading: Let the colours fade where the map is low, so that the image stays recognisable.
         normalise: The values over which the colours run: ``"image"``, from this map's smallest to
             its largest; ``"none"``, from 0 to 1, for a gate or mask as it is; or a pair (low,
             high), for pictures to be compared. The ranges over a layer and over everything need
@@ -89,7 +93,7 @@ def overlay(
     scene = as_image(image, mean=mean, std=std)
     values = fitting_map(heat, image=scene.shape[:2], what="heat", stretch=stretch)
     field = resize(values, size=scene.shape[:2], interpolation=interpolation)
-    picture = blend(scene, _scale(values, normalise)(field), cmap=cmap, alpha=alpha)
+    picture = blend(scene, _scale(values, normalise)(field), cmap=cmap, alpha=alpha, fading=fading)
     if contour is not None:
         for level in np.atleast_1d(np.asarray(contour, dtype=np.float64)):
             picture = draw_contour(picture, field, level=float(level), colour=CONTOUR_COLOUR)
@@ -100,14 +104,20 @@ def overlay(
 
 
 def blend(
-    scene: NDArray[np.float32], shares: Map, *, cmap: str | Colormap, alpha: float
+    scene: NDArray[np.float32],
+    shares: Map,
+    *,
+    cmap: str | Colormap,
+    alpha: float,
+    fading: bool = False,
 ) -> Picture:
     """Mix a map's colours, from values in [0, 1], into a scene (H, W, 3), which stays at NaN."""
     if not 0 <= alpha <= 1:
         raise ValueError(f"alpha is the opacity of the map's colours, in [0, 1], not {alpha}")
     known = ~np.isnan(shares)
-    tints = colours(cmap)(np.where(known, shares, 0.0))[..., :3]
-    opacity = (alpha * known)[..., None]
+    shares = np.where(known, shares, 0.0)
+    tints = colours(cmap)(shares)[..., :3]
+    opacity = (alpha * known * (np.clip(shares, 0, 1) if fading else 1))[..., None]
     return as_bytes(scene * (1 - opacity) + tints * opacity)
 
 

@@ -172,7 +172,7 @@ def _pictures(case: _Case, scale: Scale, painter: Painter) -> tuple[Picture, ...
         as_bytes(scene),
         blend(np.full_like(scene, 0.5), shares, cmap=painter.cmap, alpha=1.0),
         as_bytes(scene * np.nan_to_num(factor, nan=0.0)[..., None]),
-        blend(scene, shares, cmap=painter.cmap, alpha=painter.alpha),
+        blend(scene, shares, cmap=painter.cmap, alpha=painter.alpha, fading=painter.fading),
     )
 
 

@@ -107,7 +107,7 @@ def grid(
                 middle = top + tall + (row + 0.5) * LINE
                 sheet.write(line, x=x + tile / 2, y=middle, width=tile, size=6.5, align="center")
         y = top + tall + below + GAP
-    key.draw(sheet, painter.cmap, x=MARGIN, y=y + MARGIN, width=min(3.2, width - 4 * MARGIN))
+    key.draw(sheet, painter.legend, x=MARGIN, y=y + MARGIN, width=min(3.2, width - 4 * MARGIN))
     return sheet.figure
 
 

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from typing import Any, TypedDict
 
 import numpy as np
-from matplotlib.colors import Colormap
+from matplotlib.colors import Colormap, ListedColormap
 from numpy.typing import NDArray
 
 from visattn.pictures.arrays import Statistics, as_image
 from visattn.pictures.blending import Picture, blend
-from visattn.pictures.scales import Interpolation, Map, Scale, fitting_map, resize
+from visattn.pictures.scales import Interpolation, Map, Scale, colours, fitting_map, resize
 
 
 class Style(TypedDict, total=False):
@@ -17,6 +17,7 @@ class Style(TypedDict, total=False):
 
     cmap: str | Colormap
     alpha: float
+    fading: bool
     interpolation: Interpolation
     stretch: bool
     mean: Statistics
@@ -29,6 +30,7 @@ class Painter:
 
     cmap: str | Colormap = "viridis"
     alpha: float = 0.5
+    fading: bool = False
     interpolation: Interpolation = "bilinear"
     stretch: bool = False
     mean: Statistics = None
@@ -49,4 +51,14 @@ class Painter:
     def lay(self, values: Map, scale: Scale, scene: NDArray[np.float32]) -> Picture:
         """A scene under the colours of a map."""
         shares = scale(self.field(values, scene))
-        return blend(scene, shares, cmap=self.cmap, alpha=self.alpha)
+        return blend(scene, shares, cmap=self.cmap, alpha=self.alpha, fading=self.fading)
+
+    @property
+    def legend(self) -> Colormap:
+        """The colours as they lie over white, for a colour bar."""
+        cmap = colours(self.cmap)
+        if not self.fading:
+            return cmap
+        table = cmap(np.linspace(0, 1, 256))
+        table[:, 3] = np.linspace(0, 1, 256)
+        return ListedColormap(table)

@@ -12,11 +12,11 @@ from matplotlib import patheffects
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.font_manager import fontManager
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from visattn.pictures.blending import CONTOUR_COLOUR, TARGET_COLOUR
+from visattn.pictures.letters import font_names, romanised
 from visattn.pictures.scales import Map, Scale
 
 MARGIN = 0.1
@@ -26,22 +26,7 @@ BAR = 0.46
 HEAD = 1.6 * LINE
 SIZE = 8.0
 INK = "#222222"
-
-
-# Fonts with Chinese, Japanese and Korean letters on the usual systems; Matplotlib brings none.
-_EAST_ASIAN = (
-    "Noto Sans CJK JP",
-    "Noto Sans JP",
-    "IPAexGothic",
-    "Hiragino Sans",
-    "Yu Gothic",
-    "MS Gothic",
-    "Microsoft YaHei",
-    "PingFang SC",
-    "WenQuanYi Zen Hei",
-    "Malgun Gothic",
-    "Arial Unicode MS",
-)
+_ROMANISED = "* in Roman letters or Unicode numbers: no font of this system has the letters"
 
 
 class Sheet:
@@ -51,6 +36,7 @@ class Sheet:
         self.width = width
         self.height = height
         self.figure = Figure(figsize=(width, height), facecolor="white")
+        self._explained = False
         self._renderer = FigureCanvasAgg(self.figure).get_renderer()
 
     def axes(self, *, x: float, y: float, width: float, height: float) -> Axes:
@@ -81,7 +67,7 @@ class Sheet:
         """Write one line of text from ``x`` on (or around ``x``), its middle at ``y``.
 
         Line breaks become spaces, dollar signs stay dollar signs, and a text that is too long for
-        its width loses its middle.
+        its width loses its middle. Letters that no font has are romanised, with a note.
         """
         line = self.figure.text(
             x / self.width,
@@ -95,10 +81,10 @@ class Sheet:
             parse_math=False,
         )
         if not text.isascii():
-            installed = {font.name for font in fontManager.ttflist}
-            line.set_fontfamily(
-                [*line.get_fontfamily(), *(name for name in _EAST_ASIAN if name in installed)]
-            )
+            names = font_names(text)
+            if names is None:
+                text = self._romanised(text)
+            line.set_fontfamily([*line.get_fontfamily(), *(names or ())])
         whole = " ".join(text.split())
         room = width * self.figure.dpi
 
@@ -113,6 +99,14 @@ class Sheet:
                 middle = (fitting + too_many) // 2
                 fitting, too_many = (middle, too_many) if fits(middle) else (fitting, middle)
             line.set_text(_shortened(whole, kept=fitting))
+
+    def _romanised(self, text: str) -> str:
+        """The text in Roman letters, with a star that the foot of the sheet explains."""
+        if not self._explained:
+            self._explained = True
+            x, y, width = self.width - MARGIN, self.height - MARGIN / 2, self.width - 2 * MARGIN
+            self.write(_ROMANISED, x=x, y=y, width=width, size=5, align="right")
+        return f"{romanised(text)}*"
 
     def title(self, title: str | None) -> float:
         """Write a title, if there is one, at the top; give the upper edge of what follows."""

@@ -129,4 +129,4 @@ def read_words(
         words=("layer", "image", "none"),
     )
     pictures = [painter.lay(*pair, scene) for pair in zip(read, scales, strict=True)]
-    return Told(scene, [str(word) for word in words], pictures, scales, key, painter.cmap)
+    return Told(scene, [str(word) for word in words], pictures, scales, key, painter.legend)

@@ -2,7 +2,7 @@
 
 from visattn.blocks.attended import natural_paths
 from visattn.recording.attention_map import AttentionMap
-from visattn.recording.recorder import Recording, find_taps, record
+from visattn.recording.recorder import Recording, find_taps, record, record_any
 from visattn.recording.site_maps import PairwiseMap, SiteMaps
 
 __all__ = [
@@ -13,4 +13,5 @@ __all__ = [
     "find_taps",
     "natural_paths",
     "record",
+    "record_any",
 ]

@@ -9,14 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from visattn.basics.suggestions import nearest
-from visattn.recording import Recording, find_taps, record
-from visattn.recording.activation.methods import TITLES
-from visattn.recording.cam import Method, cam_layer, class_activation
-from visattn.recording.site_maps import PairwiseMap, SiteMaps, kind_names
+from visattn.recording import AttentionMap, Recording, record_any
+from visattn.recording.cam import cam_layer, class_activation
+from visattn.recording.marking import MARKERS, Marker, has_layer, marked
+from visattn.recording.site_maps import SiteMaps, kind_names
 
 GRAD_CAM = "grad_cam"
-CAMS: dict[str, Method] = {GRAD_CAM: "gradcam", **{name: name for name in get_args(Method)}}
-"""Methods of class activation by the names that they have among layers."""
+CAMS: dict[str, Marker] = {GRAD_CAM: "gradcam", **{name: name for name in get_args(Marker)}}
+"""Methods by the names that they have among layers."""
 _ADDED = {"gate": ", gates", "spatial_logits": ", from logits", "pairwise": ", received"}
 
 
@@ -38,7 +38,11 @@ class NetworkMaps:
 
 
 def maps_of(
-    network: nn.Module, images: Tensor, *, layers: Sequence[str] | None = None
+    network: nn.Module,
+    images: Tensor,
+    *,
+    layers: Sequence[str] | None = None,
+    otherwise: str | None = None,
 ) -> NetworkMaps:
     """What a network says of places in images.
 
@@ -46,32 +50,37 @@ def maps_of(
         network: Images to logits, in evaluation mode.
         images: (N, C, H, W) as the network takes them.
         layers: Sites, the ends of their names, or globs, such as ``"layer4.*"``; ``"grad_cam"``,
-            ``"grad_cam:LAYER"``, or another method of `class_activation`, such as ``"layercam"``.
+            ``"grad_cam:LAYER"``, or another method of `class_activation`, such as ``"layercam"``;
+            ``"rollout"``, ``"relevance"`` or ``"legrad"`` of a transformer.
             All sites that say something of places if None.
+        otherwise: What to draw if no layers are given and no site says anything of places.
 
     Raises:
         KeyError: If Grad-CAM is asked of a layer that there is none of.
         TypeError: If the network returns no logits.
         ValueError: If there is nothing to draw, or not where it was asked for.
     """
-    heats: dict[str, Tensor] = {}
     with torch.no_grad():
-        if next(find_taps(network), None) is None:
-            recorded, logits = Recording(), network(images)
-        else:
-            with record(network) as recorded:
-                logits = network(images)
-            heats = recorded.heats()
+        with record_any(network) as recorded:
+            logits = network(images)
+        heats = recorded.heats()
     if not isinstance(logits, Tensor) or logits.ndim != 2:
         raise TypeError(f"the network must return logits (N, K), it returned {_said(logits)}")
     maps, bare = {}, True
+    if layers is None and not heats and otherwise:
+        layers = [otherwise]
     for name in _chosen(recorded, names=list(heats), layers=layers):
         if _is_cam(name):
-            method = CAMS[name.partition(":")[0]]
-            layer = name.partition(":")[2] or cam_layer(network, images)
-            found = class_activation(network, images, method=method, layer=layer)
-            maps[f"{TITLES[method]}, {layer}"] = found.cpu()
-            bare = False
+            begin, _, layer = name.partition(":")
+            marker, bare = CAMS[begin], False
+            if has_layer(marker):
+                layer = layer or cam_layer(network, images)
+                title = f"{MARKERS[marker]}, {layer}"
+            elif layer:
+                raise ValueError(f"{begin} follows all layers: it has none to name, {layer!r}")
+            else:
+                title = MARKERS[marker]
+            maps[title] = marked(network, images, marker=marker, layer=layer or None).cpu()
             continue
         heat = heats[name].float().cpu()
         if len(heat) != len(images):
@@ -90,22 +99,22 @@ def maps_of(
 def layer_table(network: nn.Module, images: Tensor) -> str:
     """A line for each site: what it records on such images, and how `maps_of` draws it."""
     rows = [("layer", "records", "drawn")]
-    if next(find_taps(network), None) is not None:
-        with torch.no_grad(), record(network) as recorded:
-            network(images)
-        drawn = {
-            None: "no: nothing of places",
-            "spatial": "the mask",
-            "gate": "the product of the gates, mean over channels",
-            "spatial_logits": "the sigmoid",
-            "pairwise": "what each place receives, mean over queries",
-        }
-        for site, maps in recorded.items():
-            calls = f", {maps.calls} calls" if maps.calls > 1 else ""
-            records = "; ".join(
-                f"{maps.kinds[tap]} {_size(values[0])}" for tap, values in maps.values.items()
-            )
-            rows.append((site, records + calls, drawn[maps.heat_kind]))
+    with torch.no_grad(), record_any(network) as recorded:
+        network(images)
+    drawn = {
+        None: "no: nothing of places",
+        "spatial": "the mask",
+        "gate": "the product of the gates, mean over channels",
+        "spatial_logits": "the sigmoid",
+        "pairwise": "what each place receives, mean over queries",
+    }
+    for site, maps in recorded.items():
+        calls = f", {maps.calls} calls" if maps.calls > 1 else ""
+        records = "; ".join(
+            f"{maps.kinds[tap]} {_size(values[0])}" for tap, values in maps.values.items()
+        )
+        rows.append((site, records + calls, drawn[maps.heat_kind]))
+    rows += [(site, "", f"no: {reason}") for site, reason in recorded.refused.items()]
     try:
         cam = cam_layer(network, images)
         size = class_activation(network, images[:1], layer=cam).shape[1:]
@@ -121,10 +130,14 @@ def _chosen(recorded: Recording, *, names: list[str], layers: Sequence[str] | No
     if layers is None:
         if names:
             return names
-        there = f"its attention at {', '.join(recorded)} says nothing of places"
+        there = "the network has no attention of its own"
+        if recorded:
+            there = f"its attention at {', '.join(recorded)} says nothing of places"
+        elif recorded.refused:
+            why = "; ".join(f"{site}: {reason}" for site, reason in recorded.refused.items())
+            there = f"its attention can't be recorded ({why})"
         raise ValueError(
-            f"{there if recorded else 'the network has no attention of its own'}: to see where it"
-            f" finds a class, ask for Grad-CAM, layers {GRAD_CAM}"
+            f"{there}: to see where it finds a class, ask for Grad-CAM, layers {GRAD_CAM}"
         )
     found: list[str] = []
     for layer in layers:
@@ -169,12 +182,13 @@ def _site(recorded: Recording, name: str) -> SiteMaps:
     return recorded[max(begins, key=len)]
 
 
-def _size(value: Tensor | PairwiseMap) -> str:
+def _size(value: Tensor | AttentionMap) -> str:
     """Sizes for the table: channels, places, or both grids."""
-    if isinstance(value, PairwiseMap):
+    if isinstance(value, AttentionMap):
         (a, b), (c, d) = value.query_size, value.key_size
         heads = f"{value.heads} head{'s' if value.heads > 1 else ''}"
-        return f"{heads}, queries {a} x {b}, keys {c} x {d}"
+        tokens = [f"{token}, " for token in value.query_prefix]
+        return f"{heads}, queries {''.join(tokens)}{a} x {b}, keys {c} x {d}"
     shape = value.shape[1:]
     if len(shape) != 3:
         return " x ".join(map(str, shape))

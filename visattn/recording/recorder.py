@@ -139,26 +139,14 @@ def record(model: nn.Module, *, graph: bool = False) -> Iterator[Recording]:
         >>> maps["blocks.1.attn"].query(0, 3).shape, maps["blocks.1.attn"].pairwise.query_prefix
         (torch.Size([2, 4, 4]), ('cls_token',))
     """
-    taps = list(find_taps(model))
-    own = dict(_own_paths(model, path="", ours=False))
-    attends = may_attend(module for module, path in own.items() if path is not None)
-    if isinstance(model, GraphModule) and any(isinstance(tap, PairwiseTap) for *_, tap in taps):
-        attends = False  # a graph has no blocks any more: their taps say what they read
-    if not taps and not attends:
+    if not may_record(model):
         raise ValueError(
             f"{type(model).__name__} has no attention block to record, and no attention of its own"
             " by a softmax of queries and keys. Put a block in with visattn.wrap; an exported"
             " program has none left."
         )
-    maps = Recording()
-    hooks = [(tap, _recorder(maps, site, name, tap, graph=graph)) for site, name, tap in taps]
-    watch: AbstractContextManager[Any] = nullcontext()
-    if attends and not torch.compiler.is_compiling():
-        watch = _watch(model, own, maps, graph=graph)
-    with uncompiled(), hooked(hooks), watch:
+    with record_any(model, graph=graph) as maps:
         yield maps
-    for site in maps:
-        maps.refused.pop(site, None)
     if not maps:
         why = "; ".join(f"{site}: {reason}" for site, reason in maps.refused.items())
         raise RuntimeError(
@@ -167,6 +155,35 @@ def record(model: nn.Module, *, graph: bool = False) -> Iterator[Recording]:
             else "Nothing was recorded: no attention block ran inside the context. Call the model"
             " that was given to record, inside of it; a replayed CUDA graph calls no module."
         )
+
+
+def may_record(model: nn.Module) -> bool:
+    """Whether a model has blocks of visattn, or attention of its own as its code says."""
+    return next(find_taps(model), None) is not None or _attends(model, _own_paths(model))
+
+
+@contextmanager
+def record_any(model: nn.Module, *, graph: bool = False) -> Iterator[Recording]:
+    """As `record`, of any model: of one that has nothing to record the recording stays empty."""
+    taps, own = list(find_taps(model)), _own_paths(model)
+    maps = Recording()
+    hooks = [(tap, _recorder(maps, site, name, tap, graph=graph)) for site, name, tap in taps]
+    watch: AbstractContextManager[Any] = nullcontext()
+    if _attends(model, own) and not torch.compiler.is_compiling():
+        watch = _watch(model, own, maps, graph=graph)
+    with uncompiled(), hooked(hooks), watch:
+        yield maps
+    for site in maps:
+        maps.refused.pop(site, None)
+
+
+def _attends(model: nn.Module, own: Mapping[nn.Module, str | None]) -> bool:
+    """Whether there may be attention beside the blocks of visattn."""
+    if isinstance(model, GraphModule) and any(
+        isinstance(tap, PairwiseTap) for *_, tap in find_taps(model)
+    ):
+        return False  # a graph has no blocks any more: their taps say what they read
+    return may_attend(module for module, path in own.items() if path is not None)
 
 
 def find_taps(model: nn.Module) -> Iterator[tuple[str, str, Tap | PairwiseTap]]:
@@ -200,15 +217,17 @@ def _is_block(module: nn.Module) -> bool:
     )
 
 
-def _own_paths(
-    module: nn.Module, *, path: str, ours: bool
-) -> Iterator[tuple[nn.Module, str | None]]:
+def _own_paths(model: nn.Module) -> dict[nn.Module, str | None]:
     """Modules with their paths; None for blocks of visattn's and what is in them."""
+    return dict(_paths(model, path="", ours=False))
+
+
+def _paths(module: nn.Module, *, path: str, ours: bool) -> Iterator[tuple[nn.Module, str | None]]:
     ours = ours or _is_block(module)
     yield module, None if ours else path or "model"
     for name, child in module.named_children():
         below = path if is_transparent(module, name) else joined(path, name)
-        yield from _own_paths(child, path=below, ours=ours)
+        yield from _paths(child, path=below, ours=ours)
 
 
 def _recorder(maps: Recording, site: str, name: str, tap: Tap | PairwiseTap, *, graph: bool) -> Any:

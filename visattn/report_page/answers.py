@@ -27,14 +27,15 @@ def answers_of(
             f"labels go up to {highest}, but {type(subject.model).__name__} knows the classes 0 to"
             f" {max(2, logits.shape[1]) - 1}"
         )
-    masked, whole = scenes.masked, class_probabilities(logits)
+    masked, multilabel = scenes.masked, subject.multilabel
+    whole = class_probabilities(logits, multilabel=multilabel)
     shares = {"whole": whole}
     for kind, images in (("object", scenes.objects), ("background", scenes.backgrounds)):
         shares[kind] = whole.clone()
         if masked.any():
             batches = images[masked].split(batch_size)
             found = [logits_of(subject.model, subject.normalised(batch)) for batch in batches]
-            shares[kind][masked] = class_probabilities(torch.cat(found))
+            shares[kind][masked] = class_probabilities(torch.cat(found), multilabel=multilabel)
     few = whole.shape[1] if whole.shape[1] <= 2 * LISTED else LISTED
     answers = []
     for row, label in enumerate(scenes.labels.tolist()):

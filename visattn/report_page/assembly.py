@@ -36,13 +36,15 @@ def report(
 ) -> Report:
     """Make a page to explore what networks look at: one HTML file that needs no server.
 
-    It shows every gate, map and attention row that `visattn.record` finds, Grad-CAM for a model
+    It shows every gate, map and attention row that `visattn.record` finds, from the class token of
+    a transformer, too, Grad-CAM for a model
     without, the true masks, the predictions with and without the background, and deletion and
     insertion. Nothing is loaded from elsewhere, and the page may load nothing.
 
     Args:
         models: A model, or models by name; images (N, 3, H, W) to logits (N, K). Those that take
-            their images in different ways are given as `visattn.report_page.Subject`.
+            their images in different ways, or whose logits are labels that hold each by itself, are
+            given as `visattn.report_page.Subject`.
         images: (N, 3, H, W) in [0, 1]; ``mean`` and ``std`` are applied here.
         masks: True masks (N, H, W) or (N, 1, H, W), boolean or in [0, 1]; NaN for pixels that
             nothing is known about, and everywhere for an image without a mask.
@@ -100,7 +102,16 @@ def report(
         )
     size = shrunk(*scenes.size, side=LARGEST_SIDE)
     views = [
-        view_of(name, subject, scenes, cam=cam, curves=curves, batch_size=batch_size, largest=size)
+        view_of(
+            name,
+            subject,
+            scenes,
+            cam=cam,
+            curves=curves,
+            batch_size=batch_size,
+            largest=size,
+            models=len(subjects),
+        )
         for name, subject in subjects.items()
     ]
     called = [f"image {row + 1}" for row in range(count)] if names is None else map(str, names)

@@ -92,6 +92,10 @@ class RowsLayer(Layer):
         key_size: Height and width of the key grid, S places.
         kept: The rows and the columns of the query grid that were kept.
         averaged: How many heads a row is the mean of.
+        tokens: Names of tokens without a place that ask, such as the class token.
+        token_rows: Their rows, as those of places.
+        tokens_averaged: How many heads a token's row is the mean of.
+        tokens_left: How many such tokens were left out.
     """
 
     rows: Sequence[Quantised]
@@ -99,22 +103,36 @@ class RowsLayer(Layer):
     key_size: tuple[int, int]
     kept: tuple[list[int], list[int]]
     averaged: int = 1
+    tokens: Sequence[str] = field(default=(), kw_only=True)
+    token_rows: Sequence[Quantised] = field(default=(), kw_only=True)
+    tokens_averaged: int = field(default=1, kw_only=True)
+    tokens_left: int = field(default=0, kw_only=True)
 
     @property
     def remark(self) -> str:
         """What was left out to keep the page small; empty if nothing was."""
         parts = []
         if self.averaged > 1:
-            parts.append(f"the mean of {self.averaged} heads")
+            of_places = " from places" if self.tokens and self.tokens_averaged == 1 else ""
+            parts.append(f"the mean of {self.averaged} heads{of_places}")
         rows, columns = map(len, self.kept)
         if (rows, columns) != tuple(self.query_size):
             height, width = self.query_size
             parts.append(f"the nearest of {rows} × {columns} of the {height} × {width} places")
+        if self.tokens_left:
+            parts.append(f"without {self.tokens_left} further tokens")
         return f"Kept small: {' and '.join(parts)}." if parts else ""
 
     def as_json(self) -> dict[str, Any]:
         """Bytes, and the two ends of each row's range in single precision."""
-        ends = [np.stack([row.low, row.high], -1) for row in self.rows]
+        of_tokens = {}
+        if self.tokens:
+            of_tokens = {
+                "tokens": list(self.tokens),
+                "tokenHeads": int(self.token_rows[0].bytes.shape[0]),
+                "tokenValues": [packed(row.bytes) for row in self.token_rows],
+                "tokenEnds": [_ends(row) for row in self.token_rows],
+            }
         return {
             "kind": "pairwise",
             "encoding": "rows",
@@ -125,8 +143,9 @@ class RowsLayer(Layer):
             "kept": [list(places) for places in self.kept],
             "remark": self.remark,
             "values": [packed(row.bytes) for row in self.rows],
-            "ends": [packed(end) for end in ends],
+            "ends": [_ends(row) for row in self.rows],
             "inside": plain(self.inside),
+            **of_tokens,
         }
 
 
@@ -182,6 +201,11 @@ def plain(values: NDArray[np.float64] | None) -> list[float | None] | None:
     if values is None:
         return None
     return [None if np.isnan(value) else round(float(value), 4) for value in values]
+
+
+def _ends(rows: Quantised) -> str:
+    """The two ends of each row's range."""
+    return packed(np.stack([rows.low, rows.high], -1))
 
 
 def _each(values: NDArray[np.float32]) -> dict[str, Any]:

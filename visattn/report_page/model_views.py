@@ -13,14 +13,14 @@ from visattn.basics.logits import class_logits
 from visattn.basics.modes import evaluating
 from visattn.metrics import energy_pointing, resize_saliency
 from visattn.metrics.curves import Curve, deletion, insertion
-from visattn.recording import AttentionMap, SiteMaps, find_taps, record
+from visattn.recording import AttentionMap, SiteMaps, record_any
 from visattn.recording.activation.methods import TITLES
 from visattn.recording.cam import Method, class_activation
 from visattn.recording.site_maps import over_places
 from visattn.report_page.answers import answers_of, logits_of
 from visattn.report_page.contents import ModelView
 from visattn.report_page.layers import ChannelLayer, Layer, MapLayer
-from visattn.report_page.pairwise import pairwise_layer, row_inside
+from visattn.report_page.pairwise import pairwise_layer, row_inside, row_limit
 from visattn.report_page.subjects import Scenes, Subject
 
 _CURVE_POINTS = 16
@@ -35,10 +35,12 @@ def view_of(
     curves: bool,
     batch_size: int,
     largest: tuple[int, int],
+    models: int,
 ) -> ModelView:
     """Everything that the page shows of one model; options are those of `visattn.report`.
 
-    Maps above ``largest``, height and width, are brought to that.
+    Maps above ``largest``, height and width, are brought to that. Of pairwise layers so much is
+    kept as fits on a page of so many ``models``.
 
     Raises:
         TypeError: If the model returns no logits.
@@ -46,7 +48,12 @@ def view_of(
     """
     with evaluating(subject.model):
         logits, recorded = _passes(subject, scenes.images, batch_size=batch_size)
-        found = (_layer(entry, scenes=scenes, largest=largest, model=name) for entry in recorded)
+        pairwise = sum(entry.kind == "pairwise" for entry in recorded)
+        limit = row_limit(layers=models * pairwise, pictures=len(scenes.images))
+        found = (
+            _layer(entry, scenes=scenes, largest=largest, row_bytes=limit, model=name)
+            for entry in recorded
+        )
         layers = [layer for layer in found if layer is not None]
         has_map = any(
             not isinstance(layer, ChannelLayer) and getattr(layer, "kind", "") != "gate"
@@ -78,13 +85,9 @@ def _passes(subject: Subject, images: Tensor, *, batch_size: int) -> tuple[Tenso
     """Logits (N, K), and what every tap saw."""
     recorded: dict[tuple[str, str, int], _Recorded] = {}
     logits = []
-    has_taps = next(find_taps(subject.model), None) is not None
     for batch in images.split(batch_size):
         given = subject.normalised(batch)
-        if not has_taps:
-            logits.append(logits_of(subject.model, given))
-            continue
-        with torch.inference_mode(), record(subject.model) as maps:
+        with torch.inference_mode(), record_any(subject.model) as maps:
             logits.append(logits_of(subject.model, given))
         for site, found in maps.items():
             for tap, call, name in _names(site, found):
@@ -113,19 +116,17 @@ def _names(site: str, found: SiteMaps) -> Iterator[tuple[str, int, str]]:
 
 
 def _layer(
-    entry: _Recorded, *, scenes: Scenes, largest: tuple[int, int], model: str
+    entry: _Recorded, *, scenes: Scenes, largest: tuple[int, int], row_bytes: int, model: str
 ) -> Layer | None:
     """One layer of the page from what a tap saw."""
     if entry.kind == "pairwise":
         batches: list[AttentionMap] = entry.batches
-        if 0 in batches[0].query_size:  # class tokens alone ask
-            return None
         sizes = [batch.images for batch in batches]
         focuses = np.split(scenes.focus, np.cumsum(sizes)[:-1])
         parts = zip(batches, focuses, scenes.masks.split(sizes), strict=True)
         with torch.inference_mode():
             inside = np.concatenate([row_inside(*part) for part in parts])
-            return pairwise_layer(entry.name, batches, inside=inside)
+            return pairwise_layer(entry.name, batches, inside=inside, row_bytes=row_bytes)
     values = torch.cat([batch.float().cpu() for batch in entry.batches])
     if not torch.isfinite(values).all():
         raise ValueError(f"model {model!r}: the {entry.kind} at {entry.name} has NaN or infinity")
@@ -175,6 +176,7 @@ def _with_curves(
         "classes": class_logits(logits).argmax(1),
         "step": max(1, math.ceil(math.prod(scenes.size) / _CURVE_POINTS)),
         "batch_size": 4 * batch_size,
+        "multilabel": subject.multilabel,
     }
     images = subject.normalised(scenes.images)
     curves = {

@@ -4,8 +4,7 @@ import base64
 import io
 import json
 import zlib
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +15,7 @@ _UNKNOWN = 255
 _FULL = 254
 
 
-@dataclass(frozen=True)
-class Quantised:
+class Quantised(NamedTuple):
     """Values as bytes over a range of their own.
 
     Attributes:

@@ -16,9 +16,16 @@ from visattn.report_page.packing import Quantised, quantise
 
 ROW_BYTES = 65_536
 """Up to so many bytes a picture every row is kept; 14 x 14 places take 38,416."""
+PAGE_BYTES = 2_800_000
+"""So many bytes the rows of all layers and pictures of a page share, which are a few each then."""
+LEAST_BYTES = 4_096
+"""So many bytes a layer's rows of a picture may have on any page."""
 QUERY_KEY_BYTES = 262_144
 """Up to so many bytes a picture queries and keys are kept where the page knows the function."""
 
+
+_RAW = 2**20
+_NUMBERS = 2**22
 
 Known = tuple[str, float]
 """What the page calls a pairwise function that it can compute, and a factor on the scores."""
@@ -51,6 +58,17 @@ def known_function(function: PairwiseFunction, *, width: int, keys: int) -> Know
     return None
 
 
+def row_limit(layers: int, pictures: int) -> int:
+    """Bytes for the rows of one layer on one picture, of a page with so many.
+
+    Example:
+        >>> row_limit(layers=2, pictures=8), row_limit(layers=12, pictures=24)
+        (65536, 9722)
+    """
+    shared = PAGE_BYTES // max(1, layers * pictures)
+    return min(ROW_BYTES, max(LEAST_BYTES, shared))
+
+
 def pairwise_layer(
     name: str,
     batches: Sequence[AttentionMap],
@@ -63,7 +81,8 @@ def pairwise_layer(
 
     All rows, of every head if there is room, else of their mean; if that is too much, queries and
     keys in half precision; if the page does not know the function, that is too much as well, or
-    half precision is too coarse for the scores, the rows of a coarser grid of queries.
+    half precision is too coarse for the scores, the rows of a coarser grid of queries. Tokens
+    without a place, such as the class token, come first, with every head.
 
     Args:
         name: What the page calls it.
@@ -84,11 +103,45 @@ def pairwise_layer(
             found = _as_queries_and_keys(name, pairs, known=known, inside=inside)
             if _exact_enough(found, pairs):
                 return found
-    kept = _kept(first.query_size, keys=keys, limit=row_bytes)
-    every_head = first.heads == 1 or weights * first.heads <= row_bytes
-    rows = _rows(batches, kept, every_head=every_head)
-    averaged = 1 if every_head else first.heads
-    return RowsLayer(name, rows, first.query_size, first.key_size, kept, averaged, inside=inside)
+    cost = _row_cost(first)
+    tokens, every_token_head = _kept_tokens(first, cost=cost, limit=row_bytes)
+    token_rows = _rows(batches, range(tokens), every_head=every_token_head)
+    left = row_bytes - cost * tokens * (first.heads if every_token_head else 1)
+    kept = _kept(first.query_size, cost=cost, limit=min(left, _RAW * cost // keys))
+    every_head = first.heads == 1 or places * cost * first.heads <= left
+    begin, width = len(first.query_prefix), first.query_size[1]
+    chosen = [begin + y * width + x for y in kept[0] for x in kept[1]]
+    return RowsLayer(
+        name,
+        _rows(batches, chosen, every_head=every_head),
+        first.query_size,
+        first.key_size,
+        kept,
+        1 if every_head else first.heads,
+        tokens=first.query_prefix[:tokens],
+        token_rows=token_rows,
+        tokens_averaged=1 if every_token_head else first.heads,
+        tokens_left=len(first.query_prefix) - tokens,
+        inside=inside,
+    )
+
+
+def _row_cost(batch: AttentionMap) -> int:
+    """About how many bytes a row takes: zeros, as beyond a window, take hardly any."""
+    tokens = range(0, batch.tokens, max(1, batch.tokens // 16))
+    rows = batch.rows(list(tokens), head=0)[:1, ..., len(batch.key_prefix) :]
+    read = int((rows != 0).sum(-1).float().mean().ceil())
+    return min(rows.shape[-1], read * 3 // 2 + 8)
+
+
+def _kept_tokens(batch: AttentionMap, *, cost: int, limit: int) -> tuple[int, bool]:
+    """How many tokens without a place are kept, and whether with every head."""
+    there = len(batch.query_prefix)
+    share = limit if 0 in batch.query_size else limit // 2
+    with_heads = share // (cost * batch.heads)
+    if with_heads or not there:
+        return min(there, with_heads), True
+    return min(there, max(1, share // cost)), False
 
 
 def _as_queries_and_keys(
@@ -150,10 +203,10 @@ def _half(values: Tensor) -> tuple[NDArray[np.float16], float]:
     return (array / unit).astype(np.float16), unit
 
 
-def _kept(size: tuple[int, int], *, keys: int, limit: int) -> tuple[list[int], list[int]]:
+def _kept(size: tuple[int, int], *, cost: int, limit: int) -> tuple[list[int], list[int]]:
     """Rows and columns of the query grid, evenly spread, whose attention fits into the limit."""
     counts = list(size)
-    while math.prod(counts) * keys > limit and max(counts) > 1:
+    while math.prod(counts) * cost > limit and max(counts) > 1:
         counts[counts.index(max(counts))] -= 1
     rows, columns = (
         [int((place + 0.5) * whole / count) for place in range(count)]
@@ -163,16 +216,27 @@ def _kept(size: tuple[int, int], *, keys: int, limit: int) -> tuple[list[int], l
 
 
 def _rows(
-    batches: Sequence[AttentionMap], kept: tuple[list[int], list[int]], *, every_head: bool
+    batches: Sequence[AttentionMap], tokens: Sequence[int], *, every_head: bool
 ) -> list[Quantised]:
-    places = [y * batches[0].query_size[1] + x for y in kept[0] for x in kept[1]]
+    """Rows (heads, tokens, S) of each picture, a few computed at a time."""
     found = []
     for batch in batches:
-        first, own = len(batch.query_prefix), len(batch.key_prefix)
-        rows = batch.rows([first + place for place in places])[..., own:].float()
-        if not every_head:
-            rows = rows.mean(1, keepdim=True)
-        found += [quantise(weights.cpu().numpy(), leading=2) for weights in rows]
+        keys = math.prod(batch.key_size)
+        if not tokens:
+            found += [quantise(np.zeros((1, 0, keys)), leading=2)] * batch.images
+            continue
+        step = max(1, _NUMBERS // (batch.images * batch.heads * keys))
+        parts: list[list[Quantised]] = [[] for _ in range(batch.images)]
+        for start in range(0, len(tokens), step):
+            rows = batch.rows(list(tokens[start : start + step]))
+            rows = rows[..., len(batch.key_prefix) :].float()
+            rows = rows if every_head else rows.mean(1, keepdim=True)
+            for part, weights in zip(parts, rows, strict=True):
+                part.append(quantise(weights.cpu().numpy(), leading=2))
+        found += [
+            Quantised(*(np.concatenate(values, 1) for values in zip(*part, strict=True)))
+            for part in parts
+        ]
     return found
 
 
@@ -180,6 +244,8 @@ def row_inside(
     batch: AttentionMap, focus: NDArray[np.float64], masks: Tensor
 ) -> NDArray[np.float64]:
     """Share of the attention from the object's centre that lies on the object.
+
+    Where no place asks, that of the first token without a place.
 
     Args:
         batch: A recording of N pictures.
@@ -193,8 +259,11 @@ def row_inside(
     shares = torch.nn.functional.adaptive_avg_pool2d(masks.nan_to_num(0.0)[:, None], batch.key_size)
     found = []
     for number, (y, x) in enumerate(focus):
-        place = min(int(y * height), height - 1) * width + min(int(x * width), width - 1)
-        row = batch.query(place // width, place % width)[number].flatten().clamp(min=0).cpu()
+        if height * width:
+            asked = batch.query(min(int(y * height), height - 1), min(int(x * width), width - 1))
+        else:
+            asked = batch.token(batch.query_prefix[0])
+        row = asked[number].flatten().clamp(min=0).cpu()
         share = shares[number].flatten()
         total = float(row.sum())
         known = total > 0 and float(share.max()) > 0

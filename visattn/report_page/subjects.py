@@ -18,11 +18,13 @@ class Subject:
         model: From images (N, 3, H, W) to logits (N, K).
         mean: Taken off each channel of an image in [0, 1].
         std: Divided by after that.
+        multilabel: Its logits are labels that hold each by itself, not classes.
     """
 
     model: nn.Module
     mean: Sequence[float] = (0.0, 0.0, 0.0)
     std: Sequence[float] = (1.0, 1.0, 1.0)
+    multilabel: bool = False
 
     def normalised(self, images: Tensor) -> Tensor:
         """Images in [0, 1] as the model takes them, on its device."""

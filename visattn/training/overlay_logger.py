@@ -14,8 +14,7 @@ from torch import Tensor
 
 from visattn.basics.modes import evaluating
 from visattn.pictures import frames, grid, save, training_frames
-from visattn.recording import find_taps
-from visattn.recording.network_maps import maps_of
+from visattn.recording.network_maps import GRAD_CAM, maps_of
 from visattn.training.checks import check_in
 from visattn.training.data_facts import data_facts
 
@@ -49,7 +48,7 @@ class OverlayLogger(Callback):
         seed: Which images of the validation split.
         normalise: As for `visattn.pictures.grid`; if None, gates and masks in [0, 1] are drawn as
             they are, and anything else each over its own range. The sheet says which.
-        alpha: Opacity of the maps' colours, in [0, 1].
+        alpha: Opacity of the maps' colours where they are highest, in [0, 1]; they fade below.
         folder: Inside of the run's folder.
         gif: Whether to write the GIF.
         seconds: How long a frame of it stays.
@@ -67,7 +66,7 @@ class OverlayLogger(Callback):
     layers: list[str] | None = None
     seed: int = 0
     normalise: Literal["image", "layer", "global", "none"] | None = None
-    alpha: float = 0.5
+    alpha: float = 0.7
     folder: str = "overlays"
     gif: bool = True
     seconds: float = 0.5
@@ -139,7 +138,7 @@ class OverlayLogger(Callback):
             return
         with evaluating(pl_module), isolate_rng(), torch.inference_mode(False):
             images = self._batch.to(pl_module.device)
-            found = maps_of(pl_module, images, layers=self.layers or _default(pl_module))
+            found = maps_of(pl_module, images, layers=self.layers, otherwise=GRAD_CAM)
         maps = {_short(name): heat for name, heat in found.maps.items()}
         if self.normalise is None and self._drawn_as != "image":  # which then stays
             self._drawn_as = found.normalise
@@ -157,6 +156,7 @@ class OverlayLogger(Callback):
             title=title,
             normalise=self._drawn_as,
             alpha=self.alpha,
+            fading=True,
             **self._statistics,
         )
 
@@ -168,6 +168,7 @@ class OverlayLogger(Callback):
             captions=self._captions,
             normalise="none" if self._drawn_as == "none" else "layer",
             alpha=self.alpha,
+            fading=True,
             dpi=_DPI,
             **self._statistics,
         )
@@ -190,12 +191,6 @@ class OverlayLogger(Callback):
                 logger.log_image(key=self.folder, images=[pixels()], step=step)
             elif hasattr(experiment, "log_image") and hasattr(logger, "run_id"):  # MLflow
                 experiment.log_image(logger.run_id, pixels(), key=self.folder, step=step)
-
-
-def _default(network: L.LightningModule) -> list[str] | None:
-    """Every site, or Grad-CAM where there is none that says anything of places."""
-    kinds = {getattr(tap, "kind", "pairwise") for _, _, tap in find_taps(network)}
-    return None if kinds - {"channel", "class_logits"} else ["grad_cam"]
 
 
 def _image(item: Any) -> Tensor:

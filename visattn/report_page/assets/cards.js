@@ -30,7 +30,7 @@ async function fillGlance() {
         element("small", {}, `${KINDS[layer.kind]} ${layer.size.join(" × ")}`),
         Number.isNaN(inside) ? null : element("small", {}, `${percent(inside)} inside`),
       ));
-      await paintTile(canvas, model, i, number);
+      await paintTile(canvas, model, i, number, panel.choice.mode);
     }
     if (!tiles.length) continue;
     const heading = data.models.length > 1 ? element("h3", {}, data.models[model].name) : null;
@@ -41,11 +41,15 @@ async function fillGlance() {
   document.getElementById("glance-body").replaceChildren(...groups);
 }
 
-async function paintTile(canvas, model, place, number) {
+// A layer from where `chosen` says, if it has that.
+async function paintTile(canvas, model, place, number, chosen) {
   const [image, values] = await Promise.all([imageOf(number), layerOn(model, place, number)]);
   const size = data.pictures[number].size;
   canvas.height = Math.round((canvas.width * size[0]) / size[1]);
-  const field = values.queries ? values.values(values.cell(state.home).place, -1) : values.values();
+  const layer = data.models[model].layers[place];
+  const modes = modesOf(layer);
+  const mode = modes.includes(chosen) ? chosen : modes[0];
+  const field = values.row(mode ?? "query", values.cell(state.home).place, -1);
   const [low, high] = limitsOf(field);
   const full = resized(field, values.size, size);
   const scene = { number, image, size, field, full, grid: values.size, low, high };
@@ -227,7 +231,7 @@ async function channelPart(panel, number) {
   if (!own.length) return element("div", { class: "gates" }, title, element("p", { class: "nothing" }, "No channel gates."));
   const place = own.includes(panel.choice.gate) ? panel.choice.gate : own[own.length - 1];
   const layer = data.models[model].layers[place];
-  const gates = (await layerOn(model, place, number)).values();
+  const gates = (await layerOn(model, place, number)).row();
   const mean = restored(new Uint8Array(await inflated(layer.mean.values[0])), layer.mean.low[0], layer.mean.high[0]);
   const order = Array.from(gates.keys());
   if (state.ordered) order.sort((a, b) => gates[b] - gates[a]);

@@ -45,71 +45,81 @@ function restored(bytes, low, high, start = 0, count = bytes.length) {
   return values;
 }
 
-// A layer on one picture: `size` of its grid, and `values(query, head)` on that grid.
-// Those with a row for each place have `queries`, the size of the grid of places, and `mean(head)`.
+// From which places or tokens a layer's attention can be shown.
+function modesOf(layer) {
+  if (layer?.kind !== "pairwise") return [];
+  const tokens = (layer.tokens ?? []).map((_, i) => `token ${i}`);
+  return layer.kept[0].length ? ["query", "mean", ...tokens] : tokens;
+}
+
+const tokenOf = (mode) => (mode.startsWith("token ") ? Number(mode.slice(6)) : null);
+const headsOf = (layer, mode) => (tokenOf(mode) === null ? layer?.heads : layer.tokenHeads) ?? 1;
+
+// A layer on one picture: `size` of its grid, `cell(at)` at a point, and `row(mode, place, head)`,
+// the values on the grid; a map has one row. Pairwise layers have `limits(mode, head)` besides, and
+// `queries`, the size of the grid of places that ask, if any do.
 async function openLayer(layer, number) {
   if (layer.kind !== "pairwise") {
     const bytes = new Uint8Array(await inflated(layer.values[number]));
     const values = restored(bytes, layer.low[number], layer.high[number]);
-    return { size: layer.size, values: () => values };
+    return { size: layer.size, row: () => values, cell: (at) => cellOf(layer.size, at) };
   }
-  const weights = layer.encoding === "rows" ? await openRows(layer, number) : await openKeys(layer, number);
+  const count = layer.keys[0] * layer.keys[1];
   const [ys, xs] = layer.kept;
   const places = ys.length * xs.length;
-  const overHeads = (row) => {
-    const sum = Float64Array.from(row(0));
-    for (let head = 1; head < layer.heads; head++) {
-      const next = row(head);
-      for (let i = 0; i < sum.length; i++) sum[i] += next[i];
-    }
-    return sum.map((value) => value / layer.heads);
+  const ofPlaces = layer.encoding === "rows" ? await openRows(layer.values[number], layer.ends[number], places, count) : await openKeys(layer, number);
+  const ofTokens = layer.tokens ? await openRows(layer.tokenValues[number], layer.tokenEnds[number], layer.tokens.length, count) : null;
+  const meanOf = (rows) => {
+    const sum = new Float64Array(count);
+    for (const row of rows) for (let i = 0; i < count; i++) sum[i] += row[i] / rows.length;
+    return sum;
   };
-  const rowOf = (place, head) =>
-    head < 0 ? overHeads((each) => weights(each, place)) : weights(head, place);
+  const every = (length, made) => Array.from({ length }, (_, i) => made(i));
+  const rowOf = (mode, place, head) => {
+    const [rows, at] = tokenOf(mode) === null ? [ofPlaces, place] : [ofTokens, tokenOf(mode)];
+    return head < 0 ? meanOf(every(headsOf(layer, mode), (each) => rows(each, at))) : rows(head, at);
+  };
   const means = remembered((head) => {
-    const sum = new Float64Array(layer.keys[0] * layer.keys[1]);
+    const sum = new Float64Array(count);
     for (let place = 0; place < places; place++) {
-      const row = rowOf(place, head);
-      for (let i = 0; i < sum.length; i++) sum[i] += row[i] / places;
+      const row = rowOf("query", place, head);
+      for (let i = 0; i < count; i++) sum[i] += row[i] / places;
     }
     return sum;
   });
-  const limits = remembered((head) => {
+  const limits = remembered((mode, head) => {
     let [low, high] = [Infinity, -Infinity];
-    for (let place = 0; place < places; place++) {
-      for (const value of rowOf(place, head)) {
-        if (value < low) low = value;
-        if (value > high) high = value;
-      }
+    for (let place = 0; place < (tokenOf(mode) === null ? places : 1); place++) {
+      const [least, most] = limitsOf(rowOf(mode, place, head));
+      [low, high] = [Math.min(low, least), Math.max(high, most)];
     }
     return [low, high];
   });
   return {
     size: layer.keys,
-    queries: layer.size,
+    queries: places ? layer.size : null,
     cell: (at) => {
+      if (!places) return cellOf(layer.keys, at);
       const y = nearest(ys, at.y * layer.size[0] - 0.5);
       const x = nearest(xs, at.x * layer.size[1] - 0.5);
       return { y: ys[y], x: xs[x], place: y * xs.length + x };
     },
-    step: (at, dy, dx) => ({
+    step: places && ((at, dy, dx) => ({
       y: (stepped(ys, at.y * layer.size[0] - 0.5, dy) + 0.5) / layer.size[0],
       x: (stepped(xs, at.x * layer.size[1] - 0.5, dx) + 0.5) / layer.size[1],
-    }),
-    values: (place, head) => rowOf(place, head),
-    mean: (head) => means(head, head),
-    limits: (head) => limits(head, head),
+    })),
+    row: (mode, place, head) => (mode === "mean" ? means(head, head) : rowOf(mode, place, head)),
+    limits: (mode, head) => limits(`${mode} ${head}`, mode === "mean" ? "query" : mode, head),
   };
 }
 
-async function openRows(layer, number) {
-  const bytes = new Uint8Array(await inflated(layer.values[number]));
-  const ends = new Float32Array(await inflated(layer.ends[number]));
-  const keys = layer.keys[0] * layer.keys[1];
-  const places = layer.kept[0].length * layer.kept[1].length;
+// Rows that were kept as bytes: (head, place) to the row.
+async function openRows(values, limits, places, count) {
+  const bytes = new Uint8Array(await inflated(values));
+  const ends = new Float32Array(await inflated(limits));
   return (head, place) => {
     const row = head * places + place;
-    return restored(bytes, ends[2 * row], ends[2 * row + 1], row * keys, keys);
+    return restored(bytes, ends[2 * row], ends[2 * row + 1], row * count, count);
   };
 }
 
@@ -142,6 +152,11 @@ function softmax(scores) {
   const total = parts.reduce((a, b) => a + b, 0);
   return parts.map((part) => part / total);
 }
+
+const cellOf = ([height, width], at) => ({
+  y: Math.min(height - 1, Math.floor(at.y * height)),
+  x: Math.min(width - 1, Math.floor(at.x * width)),
+});
 
 function nearest(places, wanted) {
   let best = 0;

@@ -32,8 +32,9 @@ function save(blob, name) {
 }
 
 function fileName(panel, ending) {
-  const { scene, choice, layer } = panel;
-  const place = layer?.kind === "pairwise" && choice.mode === "query" ? `row${scene.cell.y + 1}_column${scene.cell.x + 1}` : "";
+  const { scene, mode, layer } = panel;
+  const token = layer?.kind === "pairwise" && tokenOf(mode) !== null ? layer.tokens[tokenOf(mode)] : "";
+  const place = scene.asks ? `row${scene.cell.y + 1}_column${scene.cell.x + 1}` : token;
   const parts = [data.pictures[state.picture].name, panel.name, layer?.name ?? "", place];
   return `${parts.filter(Boolean).map((part) => part.replace(/[^\w.-]+/g, "_")).join("_")}.${ending}`;
 }

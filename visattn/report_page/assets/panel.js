@@ -38,6 +38,12 @@ class Panel {
     return data.models[this.choice.model].layers[this.choice.layer] ?? null;
   }
 
+  // From where the layer's attention is shown: what was chosen, if the layer has that.
+  get mode() {
+    const modes = modesOf(this.layer);
+    return modes.includes(this.choice.mode) ? this.choice.mode : modes[0] ?? "query";
+  }
+
   get name() {
     return data.models[this.choice.model].name;
   }
@@ -61,7 +67,7 @@ class Panel {
       const known = Number.isNaN(inside) ? "" : `, ${percent(inside)} inside`;
       return element("option", { value: i }, layerTitle(layers[i]) + known);
     });
-    const heads = this.layer?.heads ?? 1;
+    const heads = headsOf(this.layer, this.mode);
     const mean = element("option", { value: -1 }, "mean");
     const each = Array.from({ length: heads }, (_, i) => element("option", { value: i }, `${i + 1}`));
     this.find(".model select").value = this.choice.model;
@@ -70,15 +76,19 @@ class Panel {
     this.find(".head select").replaceChildren(mean, ...each);
     this.find(".head select").value = this.choice.head;
     this.find(".head").hidden = heads < 2;
-    this.find(".mode").hidden = this.layer?.kind !== "pairwise";
-    this.find(".mode select").value = this.choice.mode;
+    const modes = modesOf(this.layer);
+    const words = { query: "this place", mean: "all places" };
+    const froms = modes.map((mode) => element("option", { value: mode }, words[mode] ?? this.layer.tokens[tokenOf(mode)]));
+    this.find(".mode select").replaceChildren(...froms);
+    this.find(".mode").hidden = modes.length === 0;
+    this.find(".mode select").value = this.mode;
     this.find(".layer").hidden = this.layer === null;
   }
 
   // Wait for all that the picture needs; afterwards `show` needs no waiting.
   async load() {
     const number = state.picture;
-    if (this.choice.head >= (this.layer?.heads ?? 1)) this.choice.head = -1;
+    if (this.choice.head >= headsOf(this.layer, this.mode)) this.choice.head = -1;
     this.fillLayers();
     const [image, mask, values] = await Promise.all([
       imageOf(number),
@@ -100,19 +110,11 @@ class Panel {
     scene.grid = values.size;
     const at = query();
     scene.at = at;
-    if (values.queries) {
-      const { head, mode } = this.choice;
-      scene.cell = values.cell(at);
-      scene.cellGrid = values.queries;
-      scene.asks = mode === "query";
-      scene.field = mode === "mean" ? values.mean(head) : values.values(scene.cell.place, head);
-    } else {
-      scene.field = values.values();
-      scene.cell = {
-        y: Math.min(values.size[0] - 1, Math.floor(at.y * values.size[0])),
-        x: Math.min(values.size[1] - 1, Math.floor(at.x * values.size[1])),
-      };
-    }
+    const { mode } = this;
+    scene.cell = values.cell(at);
+    scene.cellGrid = values.queries;
+    scene.asks = Boolean(values.queries) && mode === "query";
+    scene.field = values.row(mode, scene.cell.place, this.choice.head);
     scene.full = resized(scene.field, scene.grid, size);
     scene.own = limitsOf(scene.field);
   }
@@ -135,7 +137,7 @@ class Panel {
       return [Math.min(own[0], other.scene.own[0]), Math.max(own[1], other.scene.own[1])];
     }
     if (state.look.range !== "layer") return own;
-    if (this.layer.kind === "pairwise") return this.loaded.values.limits(this.choice.head);
+    if (this.layer.kind === "pairwise") return this.loaded.values.limits(this.mode, this.choice.head);
     return [Math.min(...this.layer.low), Math.max(...this.layer.high)];
   }
 
@@ -208,13 +210,14 @@ class Panel {
     const { scene } = this;
     const [y, x] = [scene.cell.y, scene.cell.x];
     const [, width] = scene.grid;
-    if (!this.loaded.values.queries) {
+    if (this.layer.kind !== "pairwise") {
       return `Row ${y + 1}, column ${x + 1}: ${amount(scene.field[y * width + x])}`;
     }
     const best = scene.field.indexOf(Math.max(...scene.field));
     const [row, column] = [Math.floor(best / width) + 1, (best % width) + 1];
     const most = `most at row ${row}, column ${column} (${amount(scene.field[best])})`;
-    if (this.choice.mode === "mean") return `All places together look ${most}`;
+    if (tokenOf(this.mode) !== null) return `${this.layer.tokens[tokenOf(this.mode)]} looks ${most}`;
+    if (this.mode === "mean") return `All places together look ${most}`;
     return `From row ${y + 1}, column ${x + 1}: ${most}`;
   }
 

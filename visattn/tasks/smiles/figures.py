@@ -89,7 +89,7 @@ def draw_queries(
             y, x = (plate / image.shape[-1] * torch.tensor(row.shape)).int().tolist()
             picture = query_map(
                 image, row.numpy(), y=y, x=x, mean=(MEAN,) * 3, std=(STD,) * 3,
-                alpha=0.55, interpolation="nearest",
+                alpha=0.8, fading=True, interpolation="nearest",
             )  # fmt: skip
             axes.imshow(picture)
             axes.set_title(f"{share:.2f} on the right diner", fontsize=8)

@@ -1,0 +1,94 @@
+"""Methods by name, through a network or at a layer, in measures, pictures and tables."""
+
+import json
+
+import pytest
+import timm
+import torch
+from recording.small_transformers import small
+
+from visattn import class_activation
+from visattn.cli import main
+from visattn.evaluation import map_scores, network_maps
+from visattn.recording.legrad_map import legrad
+from visattn.recording.marking import MARKERS
+from visattn.recording.network_maps import maps_of
+from visattn.recording.rollout import attention_relevance, attention_rollout
+
+
+def test_methods_of_transformers_beside_class_activation():
+    model, images = small("vit_tiny_patch16_224")
+    classes = torch.tensor([2, 0])
+    cams = ["layercam", "rollout", "relevance", "legrad"]
+    makes = network_maps(model, images, layer="blocks.0", cams=cams)
+    found = makes(model, images, classes)
+    assert list(found) == [
+        *("blocks.0.attn", "blocks.1.attn", "LayerCAM, blocks.0", "Rollout", "Relevance", "LeGrad")
+    ]
+    for name, expected in {
+        "LayerCAM, blocks.0": class_activation(
+            model, images, method="layercam", layer="blocks.0", target=classes
+        ),
+        "Rollout": attention_rollout(model, images),
+        "Relevance": attention_relevance(model, images, classes=classes),
+        "LeGrad": legrad(model, images, classes=classes),
+    }.items():
+        torch.testing.assert_close(found[name], expected)
+    assert set(makes.seconds) == set(found)
+    assert all(0 < seconds < 60 for seconds in makes.seconds.values())
+
+
+def test_they_are_drawn_by_name():
+    model, images = small("vit_tiny_patch16_224")
+    found = maps_of(model, images, layers=["rollout", "legrad", "blocks.1.attn"])
+    assert list(found.maps) == ["Rollout", "LeGrad", "blocks.1.attn, received"]
+    torch.testing.assert_close(found.maps["Rollout"], attention_rollout(model, images))
+    with pytest.raises(ValueError, match="rollout follows all layers"):
+        maps_of(model, images, layers=["rollout:blocks.0"])
+
+
+def test_a_method_that_is_none_for_the_network_is_refused_at_the_start():
+    model = timm.create_model("test_resnet", num_classes=3).eval()
+    for cam in ("rollout", "relevance", "legrad"):
+        with pytest.raises(ValueError, match="attention"):
+            network_maps(model, torch.randn(1, 3, 64, 64), cams=[cam])
+
+
+def test_every_method_has_a_title():
+    assert len(set(MARKERS.values())) == len(MARKERS) == 9
+
+
+def test_several_draws_in_tables_and_json(tiny_folder, tmp_path, capsys, monkeypatch):
+    network, _ = small("vit_tiny_patch16_224")
+    monkeypatch.setattr(map_scores, "load_classifier", lambda model, weights=None: (network, {}))
+    words = ["evaluate-maps", "vit", f"--data={tiny_folder}", "--size=32", "--steps=1"]
+    words += ["--limit=2", "--draws=2", "--cams=[eigencam,rollout]"]
+    assert main([*words, f"--out={tmp_path / 'maps.json'}"]) == 0
+    assert " ± " in capsys.readouterr().out
+    saved = json.loads((tmp_path / "maps.json").read_text())
+    first, second = saved["draws"]
+    assert "Rollout" in first
+    assert list(first) == list(second)
+    chances = [draw["random"]["localisation"]["mass_inside"]["value"] for draw in (first, second)]
+    assert chances[0] != chances[1]
+    assert main([*words, f"--out={tmp_path / 'maps.md'}"]) == 0
+    page = (tmp_path / "maps.md").read_text()
+    assert page.startswith("**vit: 2 draws of 2 images of test_same")
+    mean = sum(chances) / 2
+    row = next(line for line in page.splitlines() if line.startswith("| random |"))
+    assert f"{mean:.3f} ± " in row
+    assert main([*words[:-2], "--draws=0", f"--data={tiny_folder}"]) == 1
+    assert "draws must be at least 1" in capsys.readouterr().err
+
+
+def test_weights_of_ones_own(tiny_folder, tmp_path, capsys):
+    torch.manual_seed(5)
+    network = timm.create_model("resnet10t", num_classes=2)
+    torch.save(network.state_dict(), tmp_path / "own.pth")
+    words = ["evaluate-maps", "resnet10t", f"--data={tiny_folder}", "--size=32", "--steps=1"]
+    words += ["--limit=1"]
+    out = tmp_path / "own.json"
+    weights = f"--weights={tmp_path / 'own.pth'}"
+    assert main([*words, weights, "--layer=layer2", f"--out={out}"]) == 0
+    assert "Grad-CAM, layer2" in json.loads(out.read_text())["maps"]
+    assert main([*words, f"--weights={tmp_path / 'none.pth'}"]) == 1
