@@ -10,8 +10,9 @@ from pathlib import Path
 def whole_file(path: str | Path) -> Iterator[Path]:
     """A path to write to; what stands there takes the place of ``path`` at the end, at once.
 
-    Folders above are made. After an exception ``path`` is as it was. A link stays, and what it
-    points to is written; a device such as ``/dev/stdout`` is written to as it comes.
+    Folders above are made. After an exception ``path`` is as it was, and an error of writing names
+    it. A link stays, and what it points to is written; a device such as ``/dev/stdout`` is written
+    to as it comes.
 
     Args:
         path: The file; what is written in its place has its suffix, too.
@@ -33,6 +34,10 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     try:
         yield part
         part.replace(target)
+    except OSError as error:
+        if error.filename in (None, str(part)):  # the disk is full, say
+            error.filename = str(target)
+        raise
     finally:
         part.unlink(missing_ok=True)
 

@@ -263,7 +263,11 @@ def _outside(array: Numbers) -> str:
 def _read_array(path: Path) -> MaskPixels:
     try:
         # Mapped, a header that promises more than the file holds costs no memory.
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        array = (
+            np.load(path, mmap_mode="r", allow_pickle=False)
+            if path.is_file()
+            else np.load(path.open("rb"), allow_pickle=False)
+        )
         if not isinstance(array, np.ndarray):
             raise RefusedError("is an archive of arrays, expected one array (numpy.save)")
         array = np.array(array)
