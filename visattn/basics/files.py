@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 
 @contextmanager
@@ -40,6 +41,18 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         raise
     finally:
         part.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_stream(path: str | Path) -> Iterator[BinaryIO]:
+    """As `whole_file`, open to be written; for PyTorch, which makes a full disk a riddle."""
+    with whole_file(path) as part, part.open("wb") as stream:
+        try:
+            yield stream
+        except RuntimeError as error:
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
+            raise
 
 
 def write_whole(path: str | Path, text: str) -> Path:

@@ -89,15 +89,10 @@ def _packed(items: Sequence[Item], folder: Path, *, prefix: str, most: int) -> S
             f"{prefix}: a picture has the name that the mask of another one takes in a shard, "
             "ID.mask.*; rename it"
         )
-    rows = [
-        Row(
-            shard,
-            item.label,
-            *(members[shard][f"{_key(item)}.{ending}"] for ending in _endings(item)),
-            metadata=item.metadata,
-        )
-        for item, shard in zip(items, shards, strict=True)
-    ]
+    rows: list[Row] = []
+    for item, shard in zip(items, shards, strict=True):
+        picture, *mask = (members[shard][f"{_key(item)}.{ending}"] for ending in _endings(item))
+        rows.append(Row(shard, item.label, picture, mask[0] if mask else None, item.metadata))
     sizes = [(name, (folder / name).stat().st_size) for name in names]
     return Split(tuple(sizes), tuple(rows))
 
