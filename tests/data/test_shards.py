@@ -96,6 +96,19 @@ def test_a_name_that_a_mask_takes_is_refused(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_folder_of_classes_is_split_as_for_training(tmp_path):
+    for name in ("a", "b"):
+        for number in range(10):
+            path = tmp_path / "in" / name / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (8, 8), (number, 0, 0)).save(path)
+    index = pack_folder(tmp_path / "in", tmp_path / "out")
+    folder = FolderData(tmp_path / "in", **OPTIONS)
+    assert {name: len(split.rows) for name, split in index.splits.items()} == {
+        name: len(folder.items(name)) for name in folder.splits
+    }
+
+
 def test_a_broken_file_is_told_before_anything_is_written(tiny_folder, tmp_path):
     root = shutil.copytree(tiny_folder, tmp_path / "in")
     (root / "train/images/a/1.png").write_bytes(b"no picture")

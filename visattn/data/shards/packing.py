@@ -1,6 +1,7 @@
 """A folder of pictures and masks, packed into shards."""
 
 import contextlib
+import logging
 import shutil
 import tarfile
 from collections.abc import Sequence
@@ -10,8 +11,11 @@ from typing import BinaryIO
 from visattn.basics.files import write_whole
 from visattn.data.checking import check_items
 from visattn.data.files.names import same_form
+from visattn.data.files.splits import ensure_splits
 from visattn.data.layout import Item, class_folders, raise_problems, scan_split, split_names
 from visattn.data.shards.index import INDEX_FILE, Index, Member, Row, Split, as_text
+
+_log = logging.getLogger(__name__)
 
 
 def pack_folder(folder: str | Path, out: str | Path, *, shard_mb: int = 256) -> Index:
@@ -40,6 +44,9 @@ def pack_folder(folder: str | Path, out: str | Path, *, shard_mb: int = 256) -> 
         raise ValueError(f"shard_mb must be at least 1, got {shard_mb}")
     if target.exists():
         raise FileExistsError(f"{target} exists; name a folder that doesn't, or remove it")
+    told = ensure_splits(root)
+    if told is not None:
+        _log.warning(told)
     splits = split_names(root)
     classes = class_folders(root, "train" if "train" in splits else splits[0])
     found = {split: scan_split(root, split, class_names=classes) for split in splits}
