@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from visattn.basics.suggestions import nearest
 from visattn.data.files.forms import form_of
 from visattn.data.files.picture_paths import Pictures, several
-from visattn.data.layout import known_split
 
 SUSHI = "sushi"
 """In the place of a folder: scenes that are rendered."""
@@ -61,7 +61,12 @@ def find_source(
             )
         return root, None
     wanted = split or last_test(known, prefer=prefer)
-    return root, known_split(wanted, splits=known, root=root)
+    if wanted not in known:
+        raise ValueError(
+            f"no split {wanted!r} in {root}{nearest(wanted, names=known)}; there are "
+            f"{', '.join(known)}"
+        )
+    return root, wanted
 
 
 def check_scenes(data: Pictures, class_names: Sequence[str] | None) -> None:
