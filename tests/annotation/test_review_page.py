@@ -105,6 +105,81 @@ def test_by_keyboard_accepted_rejected_and_left_open(opened, proposed, tmp_path)
     assert len(masks(proposed)) == 2
 
 
+def test_brush_eraser_and_undo_change_the_mask(opened, proposed, disc, tmp_path):
+    view = opened()
+    drag(view, (0.1, 0.1), (0.5, 0.1))
+    view.keyboard.press("e")
+    assert view.locator("#eraser").get_attribute("aria-pressed") == "true"
+    drag(view, (0.3, 0.5), (0.7, 0.5))
+    drag(view, (0.1, 0.9), (0.9, 0.1))
+    view.keyboard.press("u")
+    view.keyboard.press("Enter")
+    at(view, 2)
+    view.keyboard.press("b")
+    drag(view, (0.1, 0.1), (0.5, 0.1))
+    view.locator("#again").click()
+    view.keyboard.press("Enter")
+    at(view, 3)
+    apply_review(proposed, saved(view, tmp_path))
+    first, second = (masks(proposed)[name] == 255 for name in ("c_buri", "c_ebi"))
+    assert first[3, 6:18].all()
+    assert not first[15, 14:26].any()
+    assert first[10, 19]
+    assert not first[27, 4]
+    kept = np.asarray(Image.open(proposed / "test/proposals/ebi/c_ebi.png")) == 255
+    np.testing.assert_array_equal(second, kept)
+
+
+def test_keys_work_after_a_button_that_can_do_no_more(opened):
+    view = opened()
+    drag(view, (0.1, 0.1), (0.5, 0.1))
+    focused = view.evaluate(
+        """() => new Promise((answer) => {
+          const button = document.querySelector("#again");
+          new MutationObserver(() => answer(document.activeElement.id)).observe(
+            button, { attributes: true, attributeFilter: ["disabled"] });
+          button.focus();
+          button.click();
+        })"""
+    )
+    assert focused == ""  # a browser gives no keys to a disabled button
+
+
+def test_starting_over_leaves_the_next_picture_as_it_is(opened, proposed, tmp_path):
+    view = opened()
+    drag(view, (0.1, 0.1), (0.5, 0.1))
+    view.keyboard.press("ArrowRight")
+    at(view, 2)
+    drag(view, (0.1, 0.1), (0.5, 0.1))
+    view.keyboard.press("ArrowLeft")
+    at(view, 1)
+    view.evaluate(
+        """async () => {
+          const real = maskOf;
+          let first = true;
+          maskOf = async (...given) => {
+            const late = first;
+            first = false;
+            const mask = await real(...given);
+            while (late && state.row === 0) await new Promise((go) => setTimeout(go, 10));
+            return mask;
+          };
+          document.querySelector("#again").click();
+          document.querySelector("#forward").click();
+        }"""
+    )
+    at(view, 2)
+    view.wait_for_timeout(200)
+    for number in (2, 1, 3, 4, 5, 6):
+        view.locator("#strip button").nth(number - 1).click()
+        at(view, number)
+        view.keyboard.press("a")
+    apply_review(proposed, saved(view, tmp_path))
+    first, second = (masks(proposed)[name] == 255 for name in ("c_buri", "c_ebi"))
+    assert not first[3, 6:18].any()
+    assert second[3, 6:18].all()
+
+
 def test_the_right_button_erases_and_touch_draws(opened, proposed, tmp_path):
     view = opened(width=390, height=844, has_touch=True)
     box = view.locator("#canvas").bounding_box()

@@ -4,14 +4,16 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 
 @contextmanager
 def whole_file(path: str | Path) -> Iterator[Path]:
     """A path to write to; what stands there takes the place of ``path`` at the end, at once.
 
-    Folders above are made. After an exception ``path`` is as it was. A link stays, and what it
-    points to is written; a device such as ``/dev/stdout`` is written to as it comes.
+    Folders above are made. After an exception ``path`` is as it was, and an error of writing names
+    it. A link stays, and what it points to is written; a device such as ``/dev/stdout`` is written
+    to as it comes.
 
     Args:
         path: The file; what is written in its place has its suffix, too.
@@ -33,8 +35,24 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     try:
         yield part
         part.replace(target)
+    except OSError as error:
+        if error.filename in (None, str(part)):  # the disk is full, say
+            error.filename = str(target)
+        raise
     finally:
         part.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_stream(path: str | Path) -> Iterator[BinaryIO]:
+    """As `whole_file`, open to be written; for PyTorch, which makes a full disk a riddle."""
+    with whole_file(path) as part, part.open("wb") as stream:
+        try:
+            yield stream
+        except RuntimeError as error:
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
+            raise
 
 
 def write_whole(path: str | Path, text: str) -> Path:

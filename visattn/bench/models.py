@@ -1,7 +1,7 @@
 """What a block costs here: ``python -m visattn.bench``; ``... memory`` for that of large maps.
 
 ``... audit`` is for time and memory of an audit, ``... interrupted`` for what is left of trainings
-that are stopped, ``... steady`` for memory over many steps.
+that are stopped, ``... steady`` for memory over many steps, ``... loading`` for pictures a second.
 
 Plain and wrapped models run in turn, A B A B, and medians are compared, so that whatever else the
 machine does hits both alike. Only ratios are printed; absolute times say more of the machine.
@@ -26,7 +26,7 @@ from rich.table import Table  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
 from visattn import wrap  # noqa: E402
-from visattn.bench import audit, interrupted, memory, steady  # noqa: E402
+from visattn.bench import audit, interrupted, loading, memory, steady  # noqa: E402
 
 BLOCKS: dict[str, Callable[[str], nn.Module]] = {
     "plain": timm.create_model,
@@ -96,7 +96,7 @@ def _wait(images: Tensor) -> None:
 def main() -> None:
     """Print one table: time and kept activations of wrapped models over the plain one."""
     others = {"memory": memory.main, "audit": audit.main, "interrupted": interrupted.main}
-    others["steady"] = steady.main
+    others |= {"steady": steady.main, "loading": loading.main}
     if sys.argv[1:2] and sys.argv[1] in others:
         others[sys.argv[1]](sys.argv[2:])
         return

@@ -21,6 +21,7 @@ from visattn.commands.masks import (
     review_proposals,
 )
 from visattn.commands.models import list_blocks, show_plan, write_model
+from visattn.commands.packing import pack_pictures
 from visattn.commands.scenes import compare_on_scenes, render_scenes
 from visattn.commands.sentences import caption_picture, highlight_words, translate_text
 from visattn.commands.trainings import (
@@ -42,6 +43,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "blocks": list_blocks,
     "export": write_model,
     "render": render_scenes,
+    "pack": pack_pictures,
     "overlay": draw_overlay,
     "translate": translate_text,
     "caption": caption_picture,

@@ -28,6 +28,8 @@ from .public.imagenet9 import ImageNet9Data as ImageNet9Data
 from .public.pets import PetData as PetData
 from .public.uecfoodpix import FoodPixData as FoodPixData
 from .public.waterbirds import WaterbirdsData as WaterbirdsData
+from .shards.module import ShardData as ShardData
+from .shards.packing import pack_folder as pack_folder
 from .swap_transform import (
     BackgroundSwap as BackgroundSwap,
     PictureBackgrounds as PictureBackgrounds,

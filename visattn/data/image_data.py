@@ -156,6 +156,10 @@ class ImageData(L.LightningDataModule, ABC):
     def items(self, split: str) -> tuple[Item, ...]:
         """Every picture of one of the ``splits``, with its mask where there is one."""
 
+    def shards(self, items: Sequence[Item]) -> list[int] | None:
+        """The shard of each picture, so that an epoch reads near ones together; None for none."""
+        return None
+
     @property
     def num_classes(self) -> int:
         """How many classes there are."""
@@ -252,6 +256,7 @@ class ImageData(L.LightningDataModule, ABC):
             workers=self.workers,
             seed=self.seed,
             groups=train.groups() if self.group_balanced else None,
+            shards=self.shards(train.items),
             share=share_of(self.trainer),
         )
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar, final
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch.utils.data import DataLoader, Dataset, DistributedSampler, RandomSampler
 
@@ -16,6 +17,8 @@ from visattn.basics.processes import from_all
 
 Row = TypeVar("Row")
 State = Mapping[str, Any]
+
+_MIXED = 4  # shards whose rows are mixed
 
 
 class SharedSampler(DistributedSampler[Row], ABC):
@@ -91,10 +94,14 @@ class EpochSampler(SharedSampler[tuple[int, int]]):
     likely, and of a row in it: rows of small groups come many times. In place of the epoch stands
     a number of the draw's own, so that a row that comes again is augmented in another way.
 
+    With ``shards``, shards come in a random order, and rows in a random order within a few of them
+    that follow each other; each process takes shards that are next to each other.
+
     Args:
         count: Number of rows.
         seed: Which orders.
         groups: The group of each row, to draw evenly over them.
+        shards: The shard of each row; not looked at where there are groups.
         share: Of how many processes this is which, see `SharedSampler`.
 
     Example:
@@ -116,10 +123,12 @@ class EpochSampler(SharedSampler[tuple[int, int]]):
         *,
         seed: int = 0,
         groups: Sequence[Hashable] | None = None,
+        shards: Sequence[int] | None = None,
         **share: int,
     ) -> None:
         super().__init__(count, even=True, seed=seed, **share)
         self._dealt = 0
+        self._shards = None if shards is None else np.asarray(shards)
         rows: dict[Hashable, list[int]] = {}
         for row, group in enumerate(groups or ()):
             rows.setdefault(group, []).append(row)
@@ -136,10 +145,19 @@ class EpochSampler(SharedSampler[tuple[int, int]]):
         same = state == self.epoch_state()
         draw = np.random.default_rng([self.seed, epoch])
         if not self._groups:
-            return [(int(row), epoch) for row in draw.permutation(self.count)], same
+            rows = draw.permutation(self.count)
+            if self._shards is not None:
+                rows = self._dealt_out(_near(rows, self._shards[rows], draw=draw))
+            return [(int(row), epoch) for row in rows], same
         chosen = draw.integers(len(self._groups), size=self.count)
         order = [int(draw.choice(self._groups[group])) for group in chosen]
         return [(row, epoch * self.count + place) for place, row in enumerate(order)], same
+
+    def _dealt_out(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """The order of which each process is dealt a part of ``rows`` that hangs together."""
+        each = self.num_samples * self.num_replicas
+        parts = rows[:each].reshape(self.num_replicas, self.num_samples)
+        return np.concatenate([parts.T.reshape(-1), rows[each:]])
 
 
 @final
@@ -243,6 +261,14 @@ class ResumableLoader(DataLoader[Any]):
             sampler.resume(state["epoch"], rows=state["batches"] * (self.batch_size or 1))
 
 
+def _near(
+    rows: npt.NDArray[np.int64], shards: npt.NDArray[np.int64], *, draw: np.random.Generator
+) -> npt.NDArray[np.int64]:
+    """Shuffled rows, brought together by their shards, `_MIXED` of which are mixed at a time."""
+    place = draw.permutation(int(shards.max()) + 1) // _MIXED
+    return rows[np.argsort(place[shards], kind="stable")]
+
+
 def share_of(trainer: Any) -> dict[str, int]:
     """Among how many processes a trainer deals its data, and which one this is.
 
@@ -261,13 +287,14 @@ def training_loader(
     workers: int,
     seed: int,
     groups: Sequence[Hashable] | None = None,
+    shards: Sequence[int] | None = None,
     share: Mapping[str, int] | None = None,
 ) -> DataLoader[Any]:
     """A shuffling loader over ``count`` rows; a last, smaller batch is left out (batch norm).
 
     With fewer rows than a batch holds, all of them are the one batch.
     """
-    sampler = EpochSampler(count, seed=seed, groups=groups, **(share or {}))
+    sampler = EpochSampler(count, seed=seed, groups=groups, shards=shards, **(share or {}))
     return ResumableLoader(
         dataset,
         batch_size=batch_size,

@@ -8,6 +8,7 @@ from visattn.data.public.imagenet9 import ImageNet9Data
 from visattn.data.public.pets import PetData
 from visattn.data.public.uecfoodpix import FoodPixData
 from visattn.data.public.waterbirds import WaterbirdsData
+from visattn.data.shards.module import ShardData
 
 __all__ = [
     "FolderData",
@@ -15,6 +16,7 @@ __all__ = [
     "ImageData",
     "ImageNet9Data",
     "PetData",
+    "ShardData",
     "SushiData",
     "TastyData",
     "WaterbirdsData",

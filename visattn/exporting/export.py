@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from visattn.basics.files import whole_stream
 from visattn.exporting.files import check_format, difference_to, write_onnx
 from visattn.exporting.map_outputs import Answering, map_names
 from visattn.exporting.programs import (
@@ -122,7 +123,8 @@ def export_model(
     if target.suffix == ".onnx":
         write_onnx(program, target, outputs, text, dynamic, opset)
     else:
-        torch.export.save(program, target, extra_files={"visattn.json": json.dumps(text)})
+        with whole_stream(target) as stream:
+            torch.export.save(program, stream, extra_files={"visattn.json": json.dumps(text)})
     if not verify:
         return Exported(target, outputs, smallest=smallest)
     difference = difference_to(target, answering, other, outputs)

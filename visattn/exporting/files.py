@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from visattn.basics.files import whole_file
 from visattn.exporting.programs import Dynamic, free_sizes
 
 TOLERANCE = 1e-3
@@ -55,7 +56,11 @@ def write_onnx(
     assert written is not None
     written.model.metadata_props.update(notes)
     weights = sum(t.numel() * t.element_size() for t in program.state_dict.values())
-    written.save(str(target), external_data=weights > 1.8e9)
+    if weights > 1.8e9:
+        written.save(str(target), external_data=True)
+        return
+    with whole_file(target) as part:
+        written.save(str(part), external_data=False)
 
 
 def difference_to(target: Path, model: nn.Module, images: Tensor, outputs: Sequence[str]) -> float:

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
+from visattn.basics.files import whole_file
 from visattn.basics.suggestions import nearest
 from visattn.pictures.animations import frames
 
@@ -71,16 +72,17 @@ def save(
         path.parent.mkdir(parents=True, exist_ok=True)
     except FileExistsError as error:
         raise NotADirectoryError(f"{path}: a folder of this path is a file") from error
-    if suffix == ".gif":
-        _write_gif(moving, path, durations=durations)
-    elif isinstance(picture, Figure):
-        _print(picture, path, dpi=dpi)
-    elif suffix == ".png":
-        Image.fromarray(picture).save(path)
-    else:
-        figure = Figure(figsize=(picture.shape[1] / dpi, picture.shape[0] / dpi), dpi=dpi)
-        figure.figimage(picture, resize=False)
-        _print(figure, path, dpi=dpi)
+    with whole_file(path) as part:
+        if suffix == ".gif":
+            _write_gif(moving, part, durations=durations)
+        elif isinstance(picture, Figure):
+            _print(picture, part, dpi=dpi)
+        elif suffix == ".png":
+            Image.fromarray(picture).save(part)
+        else:
+            figure = Figure(figsize=(picture.shape[1] / dpi, picture.shape[0] / dpi), dpi=dpi)
+            figure.figimage(picture, resize=False)
+            _print(figure, part, dpi=dpi)
     return path
 
 

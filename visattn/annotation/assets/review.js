@@ -84,6 +84,8 @@ function tell() {
   $("again").disabled = !state.drawn[state.row];
   $("back").disabled = state.row === 0;
   $("forward").disabled = state.row === pictures.length - 1;
+  // A browser may give no keys to a button that was pressed and can do no more.
+  if (document.activeElement?.disabled) document.activeElement.blur();
   $("done").hidden = decided < pictures.length;
   for (const [row, button] of [...$("strip").children].entries()) {
     button.toggleAttribute("data-decision", state.decisions[row] !== "open");
@@ -122,11 +124,15 @@ function undo() {
 }
 
 async function startOver() {
-  const picture = pictures[state.row];
-  state.steps.push(state.mask.slice());
-  state.mask = await maskOf(picture.mask, picture.width, picture.height);
-  state.drawn[state.row] = null;
+  const row = state.row;
+  const picture = pictures[row];
+  const mask = await maskOf(picture.mask, picture.width, picture.height);
+  state.drawn[row] = null;
   remember();
+  if (state.row === row) {
+    state.steps.push(state.mask);
+    state.mask = mask;
+  }
   tell();
   repaint();
 }

@@ -10,6 +10,7 @@ from PIL import Image
 
 from visattn.data.files.names import shown
 from visattn.data.files.pictures import (
+    STEPS,
     Loaded,
     RefusedError,
     UnreadableFileError,
@@ -23,7 +24,6 @@ from visattn.data.files.pictures import (
 _GREY_TOLERANCE = 8
 _BRIGHT = 128
 _BLACK_AND_WHITE = frozenset((0, 255))
-_STEPS = {"L;2": 85, "L;4": 17}
 
 Numbers = npt.NDArray[Any]
 
@@ -156,8 +156,8 @@ def _pixels(loaded: Loaded, *, channel: int | None) -> MaskPixels:
         return MaskPixels(None, alpha, levels=_BLACK_AND_WHITE, orientation=orientation)
     if image.mode == "1":
         return _turned(_two_tone(np.asarray(image)), orientation)
-    if loaded.raw in _STEPS:
-        grey, step = np.array(image, dtype=np.uint8), _STEPS[loaded.raw]
+    if loaded.raw in STEPS:
+        grey, step = np.array(image, dtype=np.uint8), STEPS[loaded.raw]
         levels = frozenset(range(0, 256, step))
         return MaskPixels(grey // step, grey, 255 // step, levels, orientation=orientation)
     if image.mode == "L":
@@ -263,7 +263,11 @@ def _outside(array: Numbers) -> str:
 def _read_array(path: Path) -> MaskPixels:
     try:
         # Mapped, a header that promises more than the file holds costs no memory.
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        array = (
+            np.load(path, mmap_mode="r", allow_pickle=False)
+            if path.is_file()
+            else np.load(path.open("rb"), allow_pickle=False)
+        )
         if not isinstance(array, np.ndarray):
             raise RefusedError("is an archive of arrays, expected one array (numpy.save)")
         array = np.array(array)

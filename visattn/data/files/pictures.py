@@ -25,7 +25,9 @@ _TURNS = {
 }
 _PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0
 _SUBFILE, _REDUCED_OR_MASK = 254, 0b101
-_SCALED = {"L;2": 85, "L;4": 17}
+STEPS = {"L;2": 85, "L;4": 17}
+"""Between the grey levels of files of 2 and 4 bits, as Pillow scales them to 8."""
+
 # Pixels of a float file may leave [0, 1] by the ringing of a resampling filter.
 _RINGING = 1e-3
 
@@ -112,8 +114,8 @@ def load(path: Path, *, what: str, least: int | None = None) -> Loaded:
                 orientation = _orientation(_exif(file))
                 turn = _TURNS.get(orientation)
             image = file.copy() if turn is None else file.transpose(turn)
-            if raw in _SCALED and isinstance(image.info.get("transparency"), int):
-                image.info["transparency"] *= _SCALED[raw]  # Pillow scales the pixels alone
+            if raw in STEPS and isinstance(image.info.get("transparency"), int):
+                image.info["transparency"] *= STEPS[raw]  # Pillow scales the pixels alone
             kind = file.format or ""
     except Exception as error:  # a broken file raises whatever its decoder stumbles over
         raise unreadable(path, what=what, reason=_reason(path, error)) from error

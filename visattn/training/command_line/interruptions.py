@@ -2,7 +2,6 @@
 
 import random
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, final
 
 import lightning as L
@@ -13,7 +12,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from visattn.basics.files import whole_file
+from visattn.basics.files import whole_stream
 from visattn.data.loaders import ResumableLoader
 
 MOMENT = "visattn_moment"
@@ -116,8 +115,8 @@ class WholeCheckpointIO(CheckpointIO):
         if "://" in str(path):
             self._inner.save_checkpoint(checkpoint, path, storage_options)
             return
-        with whole_file(Path(path)) as part:
-            torch.save(checkpoint, part)
+        with whole_stream(path) as stream:
+            torch.save(checkpoint, stream)
 
     def load_checkpoint(self, *args: Any, **options: Any) -> dict[str, Any]:
         """As Lightning's."""

@@ -1,0 +1,1 @@
+"""Folders packed into shards, for data beyond one disk."""
