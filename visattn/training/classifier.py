@@ -65,7 +65,9 @@ class ImageClassifier(L.LightningModule):
             any of ``at``, ``stages``, ``every``, ``init`` and the block's own options, or a list
             of these.
         init_from: Start from the weights of this checkpoint of the same network without attention,
-            which goes in afterwards.
+            which goes in afterwards; or from a file of timm's weights. On the command line,
+            pictures are normalised as for these weights, unless ``data.mean`` and ``data.std`` say
+            how.
         new_classifier: Leave the classifier out of that, for other classes.
         freeze: ``"backbone"`` trains the attention and what ``unfrozen`` names, see
             `visattn.freeze_backbone`.

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, final
 
@@ -15,8 +15,10 @@ from rich.console import Console
 
 from visattn.basics.files import write_whole
 from visattn.data.folder_data import FolderData
+from visattn.data.folders import IMAGENET_MEAN, IMAGENET_STD
 from visattn.data.sources import last_test
 from visattn.networks.loading import standing_alone
+from visattn.networks.weights_reading import reading_of_weights, twin_of
 from visattn.training.batches import class_count
 from visattn.training.command_line.interruptions import Moments, write_whole_checkpoints
 from visattn.training.command_line.mistakes import explained
@@ -28,13 +30,14 @@ from visattn.training.command_line.recipes import PARSER_MODE, find_recipe
 from visattn.training.command_line.result_files import result_folder, result_path, result_record
 from visattn.training.command_line.run_outputs import checkpoints, run_loggers, validated
 from visattn.training.command_line.runs import CHECKPOINTS, claim_run, resolve_checkpoint
-from visattn.training.command_line.settlement import Settlement, settle
+from visattn.training.command_line.settlement import Settlement, data_options, settle
 from visattn.training.command_line.tasks import DEFAULT, Task, task_of
 from visattn.training.command_line.told import what_was_told
 from visattn.training.processes import started_processes
 
 UNTRAINED = "none"
 _CLASSES = "model.num_classes"
+_USUAL = (list(IMAGENET_MEAN), list(IMAGENET_STD))
 _SIGTERM_CODE = 128 + 15
 
 
@@ -121,6 +124,7 @@ class TaskCLI(LightningCLI):
         given = config.get("ckpt_path") or (None if resuming else "last")
         if given is None or given == UNTRAINED:
             config["ckpt_path"] = None
+            self._read_as_the_weights_want()
             return
         path = resolve_checkpoint(given, folder=Path(config["runs"]), name=config["name"])
         settled = settle(path, task=self._task, config=config, told=self._told, resuming=resuming)
@@ -129,13 +133,43 @@ class TaskCLI(LightningCLI):
             _say(line)
         if resuming:  # in config.yaml stands how the training began
             self._asked = {key: config["model"][key] for key in standing_alone(config["model"])}
-        data: dict[str, Any] = dict(settled.data)
-        if data and "class_path" in config["data"]:
-            data = {"class_path": config["data"]["class_path"], "init_args": data}
-        update = {"model": dict(settled.model), **({"data": data} if data else {})}
-        self.config = self.parser.parse_object({self.subcommand: update}, self.config)
+        self._update(model=dict(settled.model), data=dict(settled.data))
         self.config[self.subcommand]["ckpt_path"] = str(path)
         self.config[self.subcommand]["weights_only"] = True
+
+    def _update(self, **groups: Mapping[str, Any]) -> None:
+        """Set options of the groups ``model`` and ``data`` in the configuration."""
+        update = {group: options for group, options in groups.items() if options}
+        kind = self.config[self.subcommand]["data"].get("class_path") if "data" in update else None
+        if kind is not None:
+            update["data"] = {"class_path": kind, "init_args": update["data"]}
+        self.config = self.parser.parse_object({self.subcommand: update}, self.config)
+
+    def _read_as_the_weights_want(self) -> None:
+        """Normalise pictures as for the weights that a training begins with, unless told how."""
+        config = self.config[self.subcommand]
+        model = config.get("model") or {}
+        path = model.get("init_from")
+        if not (path or model.get("pretrained")):
+            return
+        options = data_options(config.get("data"))
+        wanted: dict[str, Any] = {}
+        for name, value in reading_of_weights(model.get("backbone"), path).items():
+            now = list(options.get(name) or value)
+            if now != value and self._told.anywhere(f"data.{name}"):
+                _say(f"the weights were trained with {name} {value}, data.{name} is {now}")
+            elif now in _USUAL and now != value:
+                wanted[name] = value
+        if wanted:
+            self._update(data=wanted)
+            _say("as the weights want it: " + ", ".join(f"{n} {v}" for n, v in wanted.items()))
+        twin = twin_of(model.get("backbone"), path) if path else None
+        if twin:
+            _say(
+                f"{path} fits {twin} as well as {model['backbone']}, and the file doesn't say which"
+                " it is of: they differ in padding, perhaps in mean and std. If results are poor,"
+                f" try --model.backbone {twin}"
+            )
 
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
         """The trainer, with loggers, checkpoints and progress."""

@@ -146,7 +146,7 @@ def settle(
     data: dict[str, Any] = {}
     changed: dict[str, tuple[Any, Any]] = {}
     passed: dict[str, Any] = {}
-    asked = {"model": config.get("model") or {}, "data": _data_options(config.get("data"))}
+    asked = {"model": config.get("model") or {}, "data": data_options(config.get("data"))}
     earlier = {"lr_scheduler": None} if "lr_scheduler" in asked["model"] else {}
     known = {
         "model": {**earlier, **model_options(saved, task=task)},
@@ -225,7 +225,8 @@ def _reading(
     return found
 
 
-def _data_options(data: Any) -> Mapping[str, Any]:
+def data_options(data: Any) -> Mapping[str, Any]:
+    """The options of the data in a configuration, whose class may be named or not."""
     if data is None:
         return {}
     return (data.get("init_args") or {}) if "class_path" in data else data

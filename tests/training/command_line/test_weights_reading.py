@@ -1,0 +1,64 @@
+"""Pictures are normalised as for the weights that a training begins with."""
+
+import pytest
+import timm
+import torch
+import yaml
+
+from visattn.cli import main
+from visattn.networks.weight_files import FACTS
+from visattn.networks.weights_reading import reading_of_weights, twin_of
+
+HALF = [0.5, 0.5, 0.5]
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """A file as timm writes them, which doesn't say of which of two architectures it is."""
+    path = tmp_path_factory.mktemp("weights") / "lite.pth"
+    torch.save(timm.create_model("tf_efficientnet_lite0").state_dict(), path)
+    return path
+
+
+def fitted(folder, runs, *words):
+    options = ["--trainer.accelerator=cpu", "--trainer.max_epochs=1", "--model.new_classifier=true"]
+    options += ["--trainer.limit_train_batches=1", "--data.size=32", "--data.batch_size=4"]
+    options += ["--data.workers=0", "--trainer.limit_val_batches=1", f"--runs={runs}"]
+    data = ["--data=FolderData", f"--data.root={folder}"]
+    assert main(["fit", "--model.objective=CrossEntropy", *data, *options, *words]) == 0
+    (run,) = runs.glob("*/version_0")
+    config = yaml.safe_load((run / "config.yaml").read_text())["data"]["init_args"]
+    facts = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)[FACTS]
+    assert facts["mean"] == config["mean"]
+    return facts["mean"], facts["std"]
+
+
+def test_mean_and_std_are_those_of_the_weights(weights, tiny_folder, tmp_path, capsys):
+    words = ["--model.backbone=tf_efficientnet_lite0", f"--model.init_from={weights}"]
+    assert fitted(tiny_folder, tmp_path, *words) == (HALF, HALF)
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"as the weights want it: mean {HALF}, std {HALF}" in said
+    assert "fits efficientnet_lite0 as well as tf_efficientnet_lite0" in said
+
+
+def test_what_was_told_counts_and_a_line_says_what_differs(weights, tiny_folder, tmp_path, capsys):
+    told = [0.485, 0.456, 0.406]  # as usual, but said
+    words = ["--model.backbone=tf_efficientnet_lite0", f"--model.init_from={weights}"]
+    assert fitted(tiny_folder, tmp_path, *words, f"--data.mean={told}") == (told, HALF)
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"the weights were trained with mean {HALF}, data.mean is {told}" in said
+
+
+def test_a_file_of_visattn_says_it_itself(tmp_path):
+    path = tmp_path / "own.ckpt"
+    torch.save({"state_dict": {}, FACTS: {"mean": [0.1] * 3, "std": [0.2] * 3}}, path)
+    assert reading_of_weights("resnet18", path) == {"mean": [0.1] * 3, "std": [0.2] * 3}
+    assert twin_of("tf_efficientnet_lite0", path) is None
+
+
+def test_of_what_nobody_knows_nothing_is_said(weights, tmp_path):
+    assert reading_of_weights("torchvision.models.resnet18") == {}
+    assert reading_of_weights("resnet18", tmp_path / "missing.pth")["std"] == [0.229, 0.224, 0.225]
+    assert twin_of("resnet18", weights) is None
+    assert twin_of("efficientnet_lite0", weights) == "tf_efficientnet_lite0"
+    assert twin_of("tf_efficientnet_lite1", weights) is None

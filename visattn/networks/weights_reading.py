@@ -1,0 +1,58 @@
+"""How pictures must be read for weights that were trained elsewhere."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from torch import Tensor
+
+from visattn.networks.weight_files import FACTS, read_file, weights_in
+
+
+def reading_of_weights(backbone: object, path: str | Path | None = None) -> dict[str, Any]:
+    """The ``mean`` and ``std`` that weights were trained with, as far as that is known.
+
+    Args:
+        backbone: A timm name; of anything else nothing is known.
+        path: The file of weights. One that visattn wrote says it; of any other, as of timm's own
+            weights, what timm says of the architecture counts.
+
+    Example:
+        >>> reading_of_weights("tf_efficientnet_lite0")["mean"]
+        [0.5, 0.5, 0.5]
+    """
+    facts: Mapping[str, Any] = {}
+    if path is not None and Path(path).is_file():
+        facts = read_file(path).get(FACTS, {})
+    if not facts and isinstance(backbone, str) and timm.is_model(backbone):
+        config = timm.get_pretrained_cfg(backbone)
+        facts = {} if config is None else config.to_dict()
+    return {name: list(facts[name]) for name in ("mean", "std") if facts.get(name)}
+
+
+def twin_of(backbone: object, path: str | Path) -> str | None:
+    """Another timm architecture that takes the same weights, and answers differently.
+
+    Networks ported from TensorFlow (``tf_NAME``) pad differently from ``NAME``, and often have
+    another mean and standard deviation; a file of weights doesn't say which of the two it is of.
+
+    Args:
+        backbone: A timm name; others have no twin.
+        path: The file of weights; one that visattn wrote, or a missing one, has no twin.
+    """
+    if not isinstance(backbone, str) or not timm.is_model(backbone) or not Path(path).is_file():
+        return None
+    name = backbone.split(".")[0]
+    other = name.removeprefix("tf_") if name.startswith("tf_") else f"tf_{name}"
+    saved = read_file(path)
+    if FACTS in saved or not timm.is_model(other):
+        return None
+    with torch.device("meta"):
+        own = _shapes(timm.create_model(other).state_dict())
+    return other if own == _shapes(weights_in(saved)) else None
+
+
+def _shapes(state: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+    return {name: value.shape for name, value in state.items()}
