@@ -30,7 +30,7 @@ def gathered(
         ArgumentError: An option that is neither, or has no value.
 
     Example:
-        >>> def compare(*, recipes: list[str], passed: list[str], seeds: int = 5) -> None: ...
+        >>> def compare(recipes: list[str], *, passed: list[str], seeds: int = 5) -> None: ...
         >>> gathered(
         ...     ["a.yaml", "--data.rho", "1.0", "b.yaml", "--seeds", "3"],
         ...     command=compare, things="recipes", options="passed", heads=["data"],

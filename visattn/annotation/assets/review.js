@@ -237,6 +237,11 @@ const KEYS = {
   arrowleft: CLICKS.back,
   arrowright: CLICKS.forward,
 };
+document.addEventListener("click", (event) => {
+  // A button pressed by pointer gives the keys back: Enter accepts and doesn't press it again.
+  const button = event.target.closest?.("button");
+  if (event.detail && button && button === document.activeElement) button.blur();
+});
 document.addEventListener("keydown", (event) => {
   const key = event.key.toLowerCase();
   const holds = event.ctrlKey || event.metaKey;
