@@ -1,6 +1,7 @@
 """Methods by name, through a network or at a layer, in measures, pictures and tables."""
 
 import json
+from typing import get_args, get_type_hints
 
 import pytest
 import timm
@@ -9,9 +10,10 @@ from recording.small_transformers import small
 
 from visattn import class_activation
 from visattn.cli import main
+from visattn.commands.maps import measure_maps
 from visattn.evaluation import map_scores, network_maps
 from visattn.recording.legrad_map import legrad
-from visattn.recording.marking import MARKERS
+from visattn.recording.marking import MARKERS, Marker
 from visattn.recording.network_maps import maps_of
 from visattn.recording.rollout import attention_relevance, attention_rollout
 
@@ -92,3 +94,8 @@ def test_weights_of_ones_own(tiny_folder, tmp_path, capsys):
     assert main([*words, weights, "--layer=layer2", f"--out={out}"]) == 0
     assert "Grad-CAM, layer2" in json.loads(out.read_text())["maps"]
     assert main([*words, f"--weights={tmp_path / 'none.pth'}"]) == 1
+
+
+def test_the_command_takes_every_method_by_its_name():
+    (cams, *_) = get_args(get_type_hints(measure_maps)["cams"])
+    assert get_args(get_args(cams)[0]) == get_args(Marker)  # written twice: a parser without torch

@@ -173,6 +173,28 @@ class NestedUNet(UNet):
         return self.segment(self.last(a)) + c.mean() + b.mean()
 
 
+class SegNet(nn.Module):
+    """Enlarges by the places of the maxima that its pooling kept."""
+
+    def __init__(self):
+        super().__init__()
+        widths = (3, 8, 16, 32)
+        pairs = list(itertools.pairwise(widths))
+        self.encoder = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in pairs)
+        self.decoder = nn.ModuleList(nn.Conv2d(b, max(a, 8), 3, padding=1) for a, b in pairs)
+        self.pool, self.unpool = nn.MaxPool2d(2, return_indices=True), nn.MaxUnpool2d(2)
+        self.segment = nn.Conv2d(8, 2, 1)
+
+    def forward(self, x):
+        places = []
+        for conv in self.encoder:
+            x, place = self.pool(conv(x).relu())
+            places.append(place)
+        for conv in reversed(self.decoder):
+            x = conv(self.unpool(x, places.pop())).relu()
+        return self.segment(x)
+
+
 class ResidualUnit(nn.Module):
     """As in MONAI: convolution, norm, dropout and activation in one, a shortcut around."""
 
@@ -380,6 +402,7 @@ MODELS = {  # what builds it, what it is called with, arguments for wrap
     "a mapping as input": (TakesMapping, lambda: (PAIR,), {"example_inputs": PAIR}),
     "a mapping out": (TwoHeads, images, {}),
     "a U-Net": (UNet, images, {"at": "stage"}),
+    "a SegNet": (SegNet, images, {"at": "stage"}),
     "a UNet++": (NestedUNet, images, {"at": "stage"}),
     "a U-Net that interpolates": (lambda: UNet("interpolate"), images, {"at": "stage"}),
     "like MONAI": (monai_like, lambda: images(1, 64, 64), {}),

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from own_models import MODELS, Around, NestedUNet, UNet, adapted, detector, smp, with_hook
+from own_models import MODELS, Around, NestedUNet, SegNet, UNet, adapted, detector, smp, with_hook
 from torch import nn
 
 from visattn import plan, record, unwrap, wrap
@@ -84,7 +84,7 @@ def test_nothing_of_an_example_changes_while_wrap_looks():
 
 @pytest.mark.parametrize(
     "build",
-    [UNet, NestedUNet, lambda: smp("Unet", "resnet18"), lambda: smp("PSPNet", "vgg11_bn")],
+    [UNet, NestedUNet, SegNet, lambda: smp("Unet", "resnet18"), lambda: smp("PSPNet", "vgg11_bn")],
 )
 def test_an_encoder_decoder_has_the_stages_of_its_encoder(build):
     model = build()

@@ -12,11 +12,13 @@ def pack_pictures(folder: str, out: str, *, shard_mb: int = 256) -> None:
     from visattn.data.shards.packing import pack_folder
 
     packed = pack_folder(folder, out, shard_mb=shard_mb)
+    masked = 0
     for name, split in packed.splits.items():
-        masks = sum(row.mask is not None for row in split.rows)
+        masked += (masks := sum(row.mask is not None for row in split.rows))
         print(
             f"{name}: {len(split.rows)} pictures, {masks} masks, {len(split.shards)} shards, "
             f"{sum(size for _, size in split.shards) / 1e6:.1f} MB"
         )
     print(f"written to {out}")
-    print(f"next: visattn fit -c foreground/mask --data ShardData --data.root {out}")
+    recipe = "foreground/mask" if masked else "foreground/plain"
+    print(f"next: visattn fit -c {recipe} --data ShardData --data.root {out}")

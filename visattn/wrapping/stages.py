@@ -62,7 +62,13 @@ def find_encoder(passage: Passage) -> Passage:
     several_scales = any(_area(node) == least for node in results)  # HRNet's features
     if several_scales or not any(_area(n) > least and n.index > lowest.index for n in results):
         return passage
-    inner = [call for call in seen.calls[:-1] if any(_area(node) > 1 for node in call.several)]
+    # SegNet: pooling gives a map and whole numbers, the places of its maxima
+    inner = [
+        call
+        for call in seen.calls[:-1]
+        if any(_area(node) > 1 for node in call.several)
+        and all(node.like[1].is_floating_point for node in call.several)
+    ]
     if inner:
         path = inner[0].path
         return passage.restricted(lambda call: call.path == path or is_below(call.path, path))
