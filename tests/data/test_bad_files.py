@@ -360,6 +360,15 @@ def test_pictures_that_would_be_overlooked(folder, caplog):
     assert "left out 1 files (.heic)" in caplog.text
 
 
+def test_a_class_folder_with_a_dot_in_its_name_is_no_file_left_out(folder, caplog):
+    for kind in ("images", "masks"):
+        if (folder / "train" / kind / "a").is_dir():
+            (folder / "train" / kind / "a").rename(folder / "train" / kind / "tuna.raw")
+    with caplog.at_level(logging.WARNING):
+        assert "tuna.raw" in FolderDataset(folder, split="train", size=8).class_names
+    assert "left out" not in caplog.text
+
+
 def test_one_class_is_read_and_not_trained_on(folder):
     for split in ("train", "val", "test"):
         for kind in ("images", "masks"):

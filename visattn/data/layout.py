@@ -318,7 +318,8 @@ def _files(folder: Path, problems: list[str]) -> list[Path]:
             problems.append(f"{shown(path)}: its name is not in UTF-8; rename it")
         else:
             found.append(path)
-    overlooked = [path for path in found if path.suffix.lower() in _OTHER_PICTURES]
+    others = [path for path in found if path.suffix.lower() in _OTHER_PICTURES]
+    overlooked = [path for path in others if path.is_file()]
     if overlooked:
         kinds = ", ".join(sorted({path.suffix.lower() for path in overlooked}))
         _log.warning(
