@@ -4,10 +4,10 @@ BIN := .venv/bin
 TESTS ?= tests visattn
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: help setup check test demo bench matrix clean
+.PHONY: help setup check test test-all demo bench matrix clean
 
 help:  ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/ready  ## Make .venv with everything in it (torch and its friends: a minute or two)
 
@@ -24,8 +24,11 @@ check: .venv/ready  ## Lint, formatting and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-test: .venv/ready  ## Run the tests on all cores
-	@echo "make: running the tests"
+test: .venv/ready  ## Run the quick tests on all cores
+	@echo "make: running the quick tests; make test-all runs the slow ones too"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal -m "not slow" $(TESTS)
+
+test-all: .venv/ready  ## Run all tests, also the slow ones, before a release
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal $(TESTS)
 
 demo: .venv/ready  ## Render sushi, train with and without a mask, compare (5 to 7 minutes on two cores)
