@@ -133,6 +133,15 @@ def test_other_answers_have_their_names_and_titles_no_path(toy, tmp_path):
     assert "fits tf_efficientnet_lite0 as well" in " ".join(found.settings["notes"])
 
 
+def test_a_wrapped_network_is_audited_equal_bit_for_bit(state, toy):
+    network = timm.create_model("resnet10t", num_classes=3)
+    network.load_state_dict(state)
+    asked = {"size": 32, "limit": 9, "cases": 4, "adversarial": 2, "progress": False}
+    before = visattn.audit(network, toy, **asked)
+    after = visattn.audit(visattn.wrap(network, "cbam"), toy, **asked)
+    assert after.as_dict() == before.as_dict()
+
+
 def test_two_logits_of_one_name_are_told_apart():
     asked = {"folders": ["ship"], "known": None, "class_map": {"ship": 0}, "flips_only": False}
     names = read_logits(4, **asked, called=["liner", "crane", "crane", "ship"]).names
