@@ -195,10 +195,9 @@ def _timm_facts(model: object) -> dict[str, Any]:
     if config.get("input_size"):
         facts["size"] = int(config["input_size"][-1])
     if config.get("num_classes") == getattr(model, "num_classes", None) == 1000:
-        from timm.data import ImageNetInfo
+        from visattn.networks.weights_reading import imagenet_names
 
-        whole = map(ImageNetInfo().index_to_description, range(1000))
-        facts["logit_names"] = [name.partition(",")[0] for name in whole]
+        facts["logit_names"] = imagenet_names()
     return facts
 
 

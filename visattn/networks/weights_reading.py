@@ -6,6 +6,7 @@ from typing import Any
 
 import timm
 import torch
+from timm.data import ImageNetInfo
 from torch import Tensor
 
 from visattn.networks.backbone import classifier_paths
@@ -31,6 +32,17 @@ def reading_of_weights(backbone: object, path: str | Path | None = None) -> dict
         config = timm.get_pretrained_cfg(backbone)
         facts = {} if config is None else config.to_dict()
     return {name: list(facts[name]) for name in ("mean", "std") if facts.get(name)}
+
+
+def imagenet_names() -> list[str]:
+    """The first name that ImageNet has for each of its 1,000 classes.
+
+    Example:
+        >>> imagenet_names()[:2]
+        ['tench', 'goldfish']
+    """
+    whole = map(ImageNetInfo().index_to_description, range(1000))
+    return [name.partition(",")[0] for name in whole]
 
 
 def twin_of(backbone: object, path: str | Path) -> str | None:
