@@ -36,7 +36,7 @@ demo: .venv/ready  ## Render sushi, train with and without a mask, compare (5 to
 
 docs: .venv/ready  ## Build the documentation as a site, offline: runs/site/index.html
 	DISABLE_MKDOCS_2_WARNING=true $(BIN)/mkdocs build --quiet
-	@echo "make: runs/site/index.html"
+	@echo "make: look at it with python3 -m http.server --directory runs/site"
 
 bench: .venv/ready  ## What attention costs on this machine
 	$(BIN)/python -m visattn.bench
