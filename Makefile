@@ -34,8 +34,10 @@ test-all: .venv/ready  ## Run all tests, also the slow ones, before a release
 demo: .venv/ready  ## Render sushi, train with and without a mask, compare (5 to 7 minutes on two cores)
 	$(BIN)/visattn demo
 
-bench: .venv/ready  ## What attention costs on this machine
-	$(BIN)/python -m visattn.bench
+bench: .venv/ready  ## What attention costs on this machine, into recipes/benchmarks (15 minutes)
+	$(BIN)/visattn bench resnet50 se cbam --batch 4 --rounds 5 --threads 1 \
+		--block se cbam --shape 8,256,56,56 8,512,28,28 8,1024,14,14 \
+		--out recipes/benchmarks --readme recipes/benchmarks/README.md
 
 matrix: .venv/ready  ## Try attention on all of timm and torchvision, write docs/ (an hour; goes on where it was)
 	PYTHONPATH=tests $(BIN)/python -m matrix
