@@ -142,10 +142,7 @@ def test_models_and_blocks_of_others(users_own, tmp_path, capsys):
         (["--block", "se"], "--block needs --shape"),
         (["--shape", "8,256,56"], "N,C,H,W such as 8,256,56,56, got '8,256,56'"),
         (["--block", "se:[", "--shape", "1,8,4,4"], "expected se:OPTION=VALUE"),
-        (
-            ["--block", "residual_attention", "--shape", "1,8,2,2"],
-            "can't run alone on a map (1, 8, 2, 2)",
-        ),
+        (["--block", "se:red=3", "--shape", "1,8,4,4"], "se:red=3 can't run alone"),
     ],
 )
 def test_a_mistake_is_told(words, message, users_own, capsys):
