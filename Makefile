@@ -39,7 +39,7 @@ docs: .venv/ready  ## Build the documentation as a site, offline: runs/site/inde
 	@echo "make: runs/site/index.html"
 
 bench: .venv/ready  ## What attention costs on this machine, into recipes/benchmarks (15 minutes)
-	$(BIN)/visattn bench resnet50 se cbam --batch 4 --rounds 5 --threads 1 \
+	$(BIN)/visattn bench resnet50 se cbam --batch 2 --rounds 3 --threads 1 --layout contiguous \
 		--block se cbam --shape 8,256,56,56 8,512,28,28 8,1024,14,14 \
 		--out recipes/benchmarks --readme recipes/benchmarks/README.md
 

@@ -7,6 +7,7 @@ them (so in a recording), with parts that are not our own, and after ``visattn.f
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
 from typing import Any, TypeGuard, TypeVar
 
 import torch
@@ -24,6 +25,7 @@ _FORMULAS: dict[type[nn.Module], type[Formula]] = {}
 _PARTS = (nn.Conv1d, nn.Conv2d, nn.LayerNorm, nn.BatchNorm2d, nn.ReLU, nn.Hardswish)
 """What a gate may be made of beside modules of our own: no random numbers, no other state."""
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+_HAS_TRITON = find_spec("triton") is not None
 _FRESH = (nn.BatchNorm2d, nn.Conv2d)
 """Modules whose output is nobody else's."""
 
@@ -58,10 +60,21 @@ def after(base: nn.Module, block: nn.Module, args: Sequence[Any], kwargs: Mappin
         if not _is_plain(x) or x.ndim != 4:
             return block(x)
         return _fused(block, x, fresh=type(base) in _FRESH and _is_bare(base))
+    formula = _FORMULAS[type(block)]
+    if _on_gpu(u):
+        from visattn.blocks.fused.triton_gates import gate_after_norm, serves  # needs Triton
+
+        if serves(formula, block, u):
+            return gate_after_norm(base, block, u, formula)
     x, source, kept = normalised(base, u)
     if not _is_tracked(block, x):
-        return _FORMULAS[type(block)].forward(block, x, fresh=True)[0]
-    return kept_apart(block, _FORMULAS[type(block)], x, source, kept)
+        return formula.forward(block, x, fresh=True)[0]
+    return kept_apart(block, formula, x, source, kept)
+
+
+def _on_gpu(u: Tensor) -> bool:
+    """Whether a map lies where Triton's kernels run."""
+    return u.is_cuda and _HAS_TRITON
 
 
 def _fused(block: nn.Module, x: Tensor, *, fresh: bool) -> Tensor:
