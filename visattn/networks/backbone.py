@@ -49,7 +49,7 @@ def build_backbone(
         raise ValueError(f"num_classes must be at least 1, got {num_classes}")
     if isinstance(backbone, str) and timm.is_model(backbone):
         return _from_timm(backbone, num_classes=num_classes, pretrained=pretrained, options=options)
-    constructor = _import(backbone) if isinstance(backbone, str) else backbone
+    constructor = constructor_at(backbone) if isinstance(backbone, str) else backbone
     name = backbone if isinstance(backbone, str) else getattr(backbone, "__name__", repr(backbone))
     if pretrained:
         raise ValueError(
@@ -192,12 +192,26 @@ def _from_timm(
     return model
 
 
-def _import(path: str) -> Callable[..., Any]:
-    module_name, _, attribute = path.rpartition(".")
+def constructor_at(path: str) -> Callable[..., Any]:
+    """What an import path names.
+
+    Raises:
+        ValueError: There is no such module or name, or it can't be called.
+    """
     unknown = (
         f"{unknown_backbone(path)} or the import path of a constructor, such as"
         " torchvision.models.resnet18"
     )
+    return imported(path, unknown=unknown)
+
+
+def imported(path: str, *, unknown: str) -> Callable[..., Any]:
+    """The class or function that an import path names; ``unknown`` says what else it may be.
+
+    Raises:
+        ValueError: There is no such module or name, or it can't be called.
+    """
+    module_name, _, attribute = path.rpartition(".")
     if not module_name:
         raise ValueError(unknown)
     try:
