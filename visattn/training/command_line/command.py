@@ -18,7 +18,7 @@ from visattn.data.folder_data import FolderData
 from visattn.data.folders import IMAGENET_MEAN, IMAGENET_STD
 from visattn.data.sources import last_test
 from visattn.networks.loading import standing_alone
-from visattn.networks.weights_reading import reading_of_weights, twin_of
+from visattn.networks.weights_reading import reading_of_weights, twin_note
 from visattn.training.batches import class_count
 from visattn.training.command_line.interruptions import Moments, write_whole_checkpoints
 from visattn.training.command_line.mistakes import explained
@@ -149,7 +149,7 @@ class TaskCLI(LightningCLI):
         """Normalise pictures as for the weights that a training begins with, unless told how."""
         config = self.config[self.subcommand]
         model = config.get("model") or {}
-        path = model.get("init_from")
+        path = model.get("weights") or model.get("init_from")
         if not (path or model.get("pretrained")):
             return
         options = data_options(config.get("data"))
@@ -163,13 +163,9 @@ class TaskCLI(LightningCLI):
         if wanted:
             self._update(data=wanted)
             _say("as the weights want it: " + ", ".join(f"{n} {v}" for n, v in wanted.items()))
-        twin = twin_of(model.get("backbone"), path) if path else None
-        if twin:
-            _say(
-                f"{path} fits {twin} as well as {model['backbone']}, and the file doesn't say which"
-                " it is of: they differ in padding, perhaps in mean and std. If results are poor,"
-                f" try --model.backbone {twin}"
-            )
+        note = twin_note(model.get("backbone"), path) if path else None
+        if note:
+            _say(note)
 
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
         """The trainer, with loggers, checkpoints and progress."""
