@@ -61,15 +61,18 @@ def check_cam_layer(model: nn.Module, traced: Trace | None = None) -> str | None
 
 def _nothing_around(model: nn.Module, name: str, shape: torch.Size) -> bool:
     """Whether an image gets the answer to another one whose map it is given at a layer."""
-    real = copy.deepcopy(model).to_empty(device="cpu")
+    real = copy.deepcopy(model).to_empty(device="cpu").double()
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
-        for parameter in real.parameters():
-            parameter.normal_(std=0.1, generator=generator)
+        for parameter in real.parameters():  # so that the signal neither grows nor fades
+            if parameter.ndim > 1:
+                parameter.normal_(std=parameter[0].numel() ** -0.5, generator=generator)
+            else:
+                parameter.normal_(1, 0.1, generator=generator)
         for buffer in real.buffers():
             buffer.fill_(1)
         layer = real.get_submodule(name)
-        images = torch.randn(2, *shape[1:], generator=generator)
+        images = torch.randn(2, *shape[1:], generator=generator, dtype=torch.double)
         kept: list[torch.Tensor] = []
         hook = layer.register_forward_hook(lambda _, given, output: kept.append(output.clone()))
         expected = real(images[:1])

@@ -291,7 +291,7 @@ def named_layer(model: nn.Module, layer: str | nn.Module) -> Layer:
     name, call, enters = layer, None, False
     pattern = r"(.+?)(?:, call ([1-9]\d*))?(, input)?"
     if layer not in names and (said := re.fullmatch(pattern, layer)):
-        name, call, enters = said[1], said[2] and int(said[2]), bool(said[3])
+        name, call, enters = said[1], int(said[2]) if said[2] else None, bool(said[3])
     if name in names:
         return Layer(names[name], name, call, enters=enters)
     hint = did_you_mean(name, names=names)
