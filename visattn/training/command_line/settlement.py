@@ -171,6 +171,10 @@ def settle(
                 f"a training that goes on keeps its {key}: {path} has {_short(old)}, model.{key} "
                 f"says {_short(new)}; leave it out, or begin anew with model.init_from"
             )
+    if "backbone" in model and model["backbone"] != asked["model"].get("backbone"):
+        from visattn.networks.backbone import check_named
+
+        check_named(model["backbone"], path=path)
     model |= standing_alone(asked["model"])
     return Settlement(path, saved, model, data, changed, resuming, passed)
 
