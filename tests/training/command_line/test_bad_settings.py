@@ -1,6 +1,7 @@
 """Settings and checkpoints of every broken kind: one message, a code, and nothing left behind."""
 
 import pickle
+import shutil
 import zipfile
 
 import numpy as np
@@ -234,6 +235,14 @@ def test_safetensors_that_were_cut_off_are_one_message(command, tmp_path, tiny_f
 def test_words_that_make_no_sense_are_one_message(command, words, code, parts):
     extra = ["--ckpt_path=none"] if words == ["predict"] else []
     fails(command(*words, *extra), *parts, code=code)
+
+
+def test_a_folder_of_one_class_is_one_message(command, tiny_folder, tmp_path):
+    kept, *others = sorted(path.name for path in (tiny_folder / "train" / "images").iterdir())
+    left_out = shutil.ignore_patterns(*others, "metadata.csv")
+    shutil.copytree(tiny_folder, tmp_path / "one", ignore=left_out)
+    found = command("fit", f"--data.root={tmp_path / 'one'}")
+    fails(found, "at least two classes to tell apart", f"found '{kept}'; give each a folder")
 
 
 def test_a_training_that_is_over_says_so(command, last):
