@@ -94,6 +94,7 @@ def test_the_smallest_of_each_structure_is_the_example():
     assert row == "| family | 3 | 3 | 3 | branch | 4, 7 | small: branch 2 | branch |"
 
 
+@pytest.mark.slow
 def test_the_committed_page_is_what_the_program_makes():
     page = PAGE.read_text()
     if any(f"{library} {version}" not in page for library, version in VERSIONS.items()):
@@ -116,6 +117,7 @@ def test_every_family_of_the_page_holds():
 CONTRACT = PAGE.with_name("contract.md")
 
 
+@pytest.mark.slow
 def test_the_contract_is_checked_at_every_place():
     assert keep(Pair("eca", "efficientnet")) == Kept(
         Pair("eca", "efficientnet"), ("conv", "stage", "stem", "image")

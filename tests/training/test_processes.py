@@ -11,6 +11,8 @@ import pytest
 import torch
 from tiny_pictures import write_folder
 
+pytestmark = pytest.mark.slow
+
 HERE = Path(__file__).parent
 
 

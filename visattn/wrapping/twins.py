@@ -14,6 +14,7 @@ from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 T = TypeVar("T")
 Copier = Callable[[Tensor], Tensor]
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+_PARTS = ("_parameters", "_buffers", "_modules", "_non_persistent_buffers_set")
 _LEFT_OUT = ("_trainer", "_fabric")  # of a LightningModule: what it trains with
 _PLAIN = {str, bytes, int, float, complex, bool, type, type(None), FunctionType, torch.dtype}
 
@@ -103,6 +104,8 @@ class _Twins:
                 own[name] = None
             elif type(value) in _PLAIN or "state_dict" in name:
                 own[name] = value
+            elif not value and name in _PARTS:
+                own[name] = type(value)()
             else:
                 own[name] = self.of(value)
         return double
