@@ -270,6 +270,7 @@ def comparison(tmp_path_factory):
     )
 
 
+@pytest.mark.slow
 def test_every_way_has_a_curve_from_before_the_first_step(comparison):
     assert comparison.code == 0
     curves = comparison.found["curves"]
@@ -286,6 +287,7 @@ def test_every_way_has_a_curve_from_before_the_first_step(comparison):
     assert trained[NEW, ALL] > 1e6
 
 
+@pytest.mark.slow
 def test_identity_begins_where_the_network_was(comparison):
     (path,) = comparison.root.glob("out/base-seed5-quick/version_0/checkpoints/last.ckpt")
     base = ImageClassifier.load_from_checkpoint(path)
@@ -305,6 +307,7 @@ def test_identity_begins_where_the_network_was(comparison):
             assert curve["accuracies"][0] == pytest.approx(right)
 
 
+@pytest.mark.slow
 def test_the_figure_and_the_tables_show_something(comparison):
     pixels = np.asarray(Image.open(comparison.root / "out" / "curves.png").convert("RGB"))
     assert min(pixels.shape[:2]) > 800
@@ -318,6 +321,7 @@ def test_the_figure_and_the_tables_show_something(comparison):
         assert words in comparison.first
 
 
+@pytest.mark.slow
 def test_what_is_there_is_not_trained_again(comparison):
     assert comparison.again == 0
     second = comparison.all.removeprefix(comparison.first)

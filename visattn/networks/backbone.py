@@ -1,9 +1,11 @@
 """A classifier by name: timm's, any constructor by its import path, or a function."""
 
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import timm
 from torch import nn
@@ -14,6 +16,37 @@ from visattn.wrapping.insertion import wrap
 
 Attention = str | Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
 """What `visattn.wrap` puts in: a block's name, a mapping with ``block`` and more, or several."""
+
+_NAMED_BY: ContextVar[object] = ContextVar("the file that names a network", default=None)
+
+
+@contextmanager
+def named_by(path: object) -> Iterator[None]:
+    """While this lasts, the names of networks are not the user's words but those of a file.
+
+    Whatever can be imported could be called by such a name (``torch.hub.load`` fetches code and
+    runs it): of constructors outside timm's names only those count that are declared to give a
+    network, classes of modules and functions annotated to return one.
+
+    Args:
+        path: The file, for the message.
+    """
+    before = _NAMED_BY.set(path)
+    try:
+        yield
+    finally:
+        _NAMED_BY.reset(before)
+
+
+def check_named(backbone: object, *, path: object) -> None:
+    """Refuse what a file names as its network, see `named_by`; nothing is built.
+
+    Raises:
+        ValueError: It is the import path of something else.
+    """
+    if isinstance(backbone, str) and not timm.is_model(backbone):
+        with named_by(path):
+            constructor_at(backbone)
 
 
 def build_backbone(
@@ -49,7 +82,7 @@ def build_backbone(
         raise ValueError(f"num_classes must be at least 1, got {num_classes}")
     if isinstance(backbone, str) and timm.is_model(backbone):
         return _from_timm(backbone, num_classes=num_classes, pretrained=pretrained, options=options)
-    constructor = _import(backbone) if isinstance(backbone, str) else backbone
+    constructor = constructor_at(backbone) if isinstance(backbone, str) else backbone
     name = backbone if isinstance(backbone, str) else getattr(backbone, "__name__", repr(backbone))
     if pretrained:
         raise ValueError(
@@ -197,12 +230,26 @@ def _from_timm(
     return model
 
 
-def _import(path: str) -> Callable[..., Any]:
-    module_name, _, attribute = path.rpartition(".")
+def constructor_at(path: str) -> Callable[..., Any]:
+    """What an import path names.
+
+    Raises:
+        ValueError: There is no such module or name, or it can't be called.
+    """
     unknown = (
         f"{unknown_backbone(path)} or the import path of a constructor, such as"
         " torchvision.models.resnet18"
     )
+    return imported(path, unknown=unknown)
+
+
+def imported(path: str, *, unknown: str) -> Callable[..., Any]:
+    """The class or function that an import path names; ``unknown`` says what else it may be.
+
+    Raises:
+        ValueError: There is no such module or name, or it can't be called.
+    """
+    module_name, _, attribute = path.rpartition(".")
     if not module_name:
         raise ValueError(unknown)
     try:
@@ -216,7 +263,23 @@ def _import(path: str) -> Callable[..., Any]:
         )
     if not callable(found):
         raise ValueError(f"{path} is no constructor but {type(found).__name__}")
+    if _NAMED_BY.get() is not None and not _gives_network(found):
+        raise ValueError(
+            f"{_NAMED_BY.get()} names {path} as its network, which isn't declared to give one; it "
+            "was not called, since a file from elsewhere could name any code. If it is yours, "
+            "annotate what it returns: -> torch.nn.Module"
+        )
     return found
+
+
+def _gives_network(constructor: Callable[..., Any]) -> bool:
+    """Whether it is a class of modules, or annotated to return one."""
+    try:
+        hints = {} if isinstance(constructor, type) else get_type_hints(constructor)
+    except (NameError, TypeError):
+        return False
+    kind = hints.get("return", constructor)
+    return isinstance(kind, type) and issubclass(kind, nn.Module)
 
 
 def unknown_backbone(name: str) -> str:

@@ -7,7 +7,12 @@ from typing import Any, Final
 import torch
 from torch import nn
 
-from visattn.networks.backbone import build_backbone, build_with_weights, put_attention
+from visattn.networks.backbone import (
+    build_backbone,
+    build_with_weights,
+    named_by,
+    put_attention,
+)
 from visattn.networks.weight_files import FACTS, check_weights, classifier_in, weights_in
 
 STANDS_ALONE: Final[dict[str, Any]] = {
@@ -74,11 +79,12 @@ def _rebuilt(saved: Mapping[str, Any], *, path: str | Path) -> nn.Module:
             f"{path} doesn't say what its backbone is, which was given as a Python object: build "
             "the ImageClassifier with it and load the state dict, then use its .model"
         )
-    network = build_backbone(
-        options["backbone"],
-        num_classes=options["num_classes"],
-        options=options.get("backbone_options"),
-    )
+    with named_by(path):
+        network = build_backbone(
+            options["backbone"],
+            num_classes=options["num_classes"],
+            options=options.get("backbone_options"),
+        )
     put_attention(network, options.get("attention"))
     if options.get("channels_last", True):
         network.to(memory_format=torch.channels_last)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any, Literal, Self, final
 
 import lightning as L
@@ -16,7 +17,13 @@ from torchmetrics.classification import MulticlassAccuracy
 from visattn.blocks.attended import attended, block_of
 from visattn.blocks.masks.spatial_mask import SpatialMask
 from visattn.metrics import chance_level, mask_iou
-from visattn.networks.backbone import build_backbone, classifier_paths, load_weights, put_attention
+from visattn.networks.backbone import (
+    build_backbone,
+    classifier_paths,
+    load_weights,
+    named_by,
+    put_attention,
+)
 from visattn.networks.loading import STANDS_ALONE
 from visattn.networks.weight_files import FACTS
 from visattn.recording import record
@@ -186,13 +193,15 @@ class ImageClassifier(L.LightningModule):
         self._not_finite = NotFinite()
 
     @classmethod
-    def load_from_checkpoint(cls, *args: Any, **options: Any) -> Self:
+    def load_from_checkpoint(cls, checkpoint_path: Any, *args: Any, **options: Any) -> Self:
         """As Lightning's; all weights are the checkpoint's own, and no others are fetched first.
 
-        Nothing is unpickled but tensors and plain values.
+        Nothing is unpickled but tensors and plain values, and a constructor that the checkpoint
+        names, and not ``backbone`` here, must be declared to give a network.
         """
         options = {"weights_only": True, **STANDS_ALONE, **options}
-        return super().load_from_checkpoint(*args, **options)
+        with nullcontext() if "backbone" in options else named_by(checkpoint_path):
+            return super().load_from_checkpoint(checkpoint_path, *args, **options)
 
     @property
     def mask_site(self) -> str | None:
