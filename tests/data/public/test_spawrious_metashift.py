@@ -6,11 +6,21 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from conftest import photo, save
+from PIL import Image
 
 from visattn.data import MetaShiftData, SpawriousData
 from visattn.data.public.recognition import published_data
 from visattn.data.public.spawrious import combinations
+
+
+def save(path, pixels):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+def photo(draw):
+    return draw.integers(0, 256, (8, 8, 3), dtype=np.uint8)
+
 
 PLACES = ("beach", "desert", "dirt", "jungle", "mountain", "snow")
 BREEDS = ("bulldog", "corgi", "dachshund", "labrador")
@@ -24,7 +34,7 @@ def spawrious(tmp_path):
             for breed in BREEDS:
                 for number in range(2):
                     name = f"{place}_{breed}_{number}.png"
-                    save(tmp_path / "spawrious224" / folder / place / breed / name, photo(draw, 8))
+                    save(tmp_path / "spawrious224" / folder / place / breed / name, photo(draw))
     return tmp_path
 
 
@@ -86,7 +96,7 @@ def metashift(tmp_path, request):
                 for _ in range(count if split == "train" else 2):
                     number += 1
                     inner = group if request.param == "unmixed" else ""
-                    save(tmp_path / split / name / inner / f"{number}.jpg", photo(draw, 8))
+                    save(tmp_path / split / name / inner / f"{number}.jpg", photo(draw))
                     listed.setdefault(group, []).append(str(number))
     (tmp_path / "imageID_to_group.pkl").write_bytes(pickle.dumps(listed))
     return tmp_path
