@@ -117,6 +117,8 @@ def insertion(
 
     A high area says that the pixels which the map marks are enough for the class. All else,
     arguments, result and errors, as in ``deletion``.
+
+    Shapes are images (N, C, H, W) and maps (N, H, W).
     """
     probe = Probe(model, images, saliency, batch_size=batch_size, multilabel=multilabel)
     return _curve(probe, "insertion", classes=classes, baseline=baseline, step=step)

@@ -159,6 +159,13 @@ def push_to_hub(
         FileNotFoundError: ``model`` is a path where no checkpoint is.
         ValueError: As by `visattn.save_pretrained`; or ``repo_id`` is no name of a repository.
         OSError: The hub can't be reached, or gives no right to write.
+
+    Example:
+        >>> model = nn.Linear(2, 2)
+        >>> push_to_hub(model, "no/such/name")
+        Traceback (most recent call last):
+        ...
+        huggingface_hub.errors.HFValidationError: ...
     """
     import huggingface_hub
 
