@@ -4,7 +4,7 @@ BIN := .venv/bin
 TESTS ?= tests visattn
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: help setup check test test-all coverage api demo bench dist matrix clean
+.PHONY: help setup check test test-all coverage api demo docs bench dist matrix clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,8 +44,14 @@ api: .venv/ready  ## Write the list of public names anew: tests/public_api.txt
 demo: .venv/ready  ## Render sushi, train with and without a mask, compare (5 to 7 minutes on two cores)
 	$(BIN)/visattn demo
 
-bench: .venv/ready  ## What attention costs on this machine
-	$(BIN)/python -m visattn.bench
+docs: .venv/ready  ## Build the documentation as a site, offline: runs/site/index.html
+	DISABLE_MKDOCS_2_WARNING=true $(BIN)/mkdocs build --quiet
+	@echo "make: look at it with python3 -m http.server --directory runs/site"
+
+bench: .venv/ready  ## What attention costs on this machine, into recipes/benchmarks (15 minutes)
+	$(BIN)/visattn bench resnet50 se cbam --batch 2 --rounds 3 --threads 1 --layout contiguous \
+		--block se cbam --shape 8,256,56,56 8,512,28,28 8,1024,14,14 \
+		--out recipes/benchmarks --readme recipes/benchmarks/README.md
 
 dist: .venv/ready  ## Build the wheel and the source distribution into dist/
 	rm -rf dist

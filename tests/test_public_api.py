@@ -174,12 +174,12 @@ SHAPE = r"\((\.\.\.|[a-z]+(?=,\))|[A-Z]\w*|[a-z]|\d+)( [*/+x-] \w+)*(, ?[^()]*)?
 
 
 WITHOUT_EXAMPLE = {
-    *("attention.LocalWindow", "attention.Memory", "attention.Window"),
+    *("attention.LocalWindow", "attention.Memory", "attention.Score", "attention.Window"),
     *("attention.axial_weights", "attention.criss_cross_weights"),
     "attention.neighbourhood_weights",
     *("auditing.FlipCase", "auditing.draw_flips", "data.FolderDataset", "data.PictureBackgrounds"),
     *("data.PictureDataset", "data.RemovedForegrounds", "data.ShardData", "data.TastyData"),
-    *("data.foreground_colours", "data.pack_folder", "data.split_names"),
+    *("data.MetaShiftData", "data.SpawriousData", "data.foreground_colours", "data.pack_folder", "data.split_names"),
     *("metrics.best_over_thresholds", "metrics.box_hits", "recording.AttentionMap"),
     *("recording.PairwiseMap", "recording.SiteMaps", "sequence.Classified"),
     *("sequence.EncoderDecoder", "sequence.EncoderOnly", "sequence.Tagged"),
