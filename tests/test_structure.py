@@ -50,7 +50,7 @@ ALLOWED = {
 LIBRARIES = {
     "lightning": {"training", "tasks", "experiments", "data", "cli", "bench"},
     "albumentations": {"data"},
-    "timm": {"wrapping", "data", "networks", "training", "tasks", "bench", "testing"},
+    "timm": {"auditing", "wrapping", "data", "networks", "training", "tasks", "bench", "testing"},
     "torchvision": {"networks", "data", "annotation", "training", "tasks", "bench"},
 }
 
