@@ -73,7 +73,7 @@ YAML = {
     "a folder that is none": ("data: {init_args: {root: nowhere}}\n", 1, "nowhere"),
     "a split that is none": ("data: {init_args: {val_split: vall}}\n", 1, "did you mean 'val'?"),
     "a name with a slash": ("name: a/b\n", 1, "must be a plain folder name"),
-    "weights that are none": ("model: {init_from: no.ckpt}\n", 1, "no checkpoint at no.ckpt"),
+    "weights that are none": ("model: {weights: no.ckpt}\n", 1, "no checkpoint at no.ckpt"),
 }
 
 
@@ -209,7 +209,7 @@ def test_no_code_is_called_that_a_checkpoint_names(command, last, tmp_path, tiny
 @pytest.mark.parametrize("kind", ["empty", "truncated", "code", "another network", "NaN"])
 def test_a_training_does_not_begin_from_broken_weights(command, last, tmp_path, kind):
     path, _ = broken(kind, last, tmp_path)
-    fails(command("fit", f"--model.init_from={path}", "--name=new"), "broken.ckpt")
+    fails(command("fit", f"--model.weights={path}", "--name=new"), "broken.ckpt")
     assert not (tmp_path / "runs" / "new").exists()
 
 
@@ -217,7 +217,7 @@ def test_safetensors_that_were_cut_off_are_one_message(command, tmp_path, tiny_f
     path = tmp_path / "weights.safetensors"
     save_file({"fc.weight": torch.zeros(2, 16)}, path)
     path.write_bytes(path.read_bytes()[:40])
-    fails(command("fit", f"--model.init_from={path}"), "no file of safetensors")
+    fails(command("fit", f"--model.weights={path}"), "no file of safetensors")
 
 
 @pytest.mark.parametrize(

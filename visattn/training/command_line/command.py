@@ -150,7 +150,7 @@ class TaskCLI(LightningCLI):
         """Normalise pictures as for the weights that a training begins with, unless told how."""
         config = self.config[self.subcommand]
         model = config.get("model") or {}
-        if not (model.get("init_from") or model.get("pretrained")):
+        if not (model.get("weights") or model.get("init_from") or model.get("pretrained")):
             return
         wanted, said = wanted_by_weights(model, data_options(config.get("data")), told=self._told)
         if wanted:

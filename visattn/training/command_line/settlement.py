@@ -103,8 +103,7 @@ class Settlement:
         if had is not None and has is not None and had != has:
             raise ValueError(
                 f"{self.path} was trained on {had} classes, the data have {has}: give the data that"
-                " it was trained on, or begin a training of its own with model.init_from and"
-                " model.new_classifier: true"
+                " it was trained on, or begin a training of its own with model.weights"
             )
         own, saved = network.state_dict(), self.saved["state_dict"]
         unlike = sorted(
@@ -176,7 +175,7 @@ def settle(
             old, new = changed[f"model.{key}"]
             raise ValueError(
                 f"a training that goes on keeps its {key}: {path} has {_short(old)}, model.{key} "
-                f"says {_short(new)}; leave it out, or begin anew with model.init_from"
+                f"says {_short(new)}; leave it out, or begin anew with model.weights"
             )
     if "backbone" in model and model["backbone"] != asked["model"].get("backbone"):
         from visattn.networks.backbone import check_named

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from visattn.data.folders import IMAGENET_MEAN, IMAGENET_STD
-from visattn.networks.weights_reading import reading_of_weights, twin_of
+from visattn.networks.weights_reading import reading_of_weights, twin_note
 from visattn.training.command_line.told import Told
 
 _USUAL = (list(IMAGENET_MEAN), list(IMAGENET_STD))
@@ -23,7 +23,7 @@ def wanted_by_weights(
     Returns:
         The options, and lines for the user.
     """
-    backbone, path = model.get("backbone"), model.get("init_from")
+    backbone, path = model.get("backbone"), model.get("weights") or model.get("init_from")
     wanted: dict[str, Any] = {}
     lines = []
     for name, value in reading_of_weights(backbone, path).items():
@@ -34,11 +34,6 @@ def wanted_by_weights(
             wanted[name] = value
     if wanted:
         lines.append("as the weights want it: " + ", ".join(f"{n} {v}" for n, v in wanted.items()))
-    twin = twin_of(backbone, path) if path else None
-    if twin:
-        lines.append(
-            f"{path} fits {twin} as well as {backbone}, and the file doesn't say which it is of:"
-            " they differ in padding, perhaps in mean and std. If results are poor, try"
-            f" --model.backbone {twin}"
-        )
+    if path and (note := twin_note(backbone, path)):
+        lines.append(note)
     return wanted, lines
