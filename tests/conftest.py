@@ -14,7 +14,7 @@ _EITHER = {
     ],
 }
 hypothesis.settings.register_profile("quick", max_examples=25, derandomize=True, **_EITHER)
-hypothesis.settings.register_profile("long", max_examples=2500, **_EITHER)
+hypothesis.settings.register_profile("long", max_examples=250, **_EITHER)
 hypothesis.settings.load_profile("quick")
 
 

@@ -3,6 +3,7 @@ from .blocks import (
     block_names as block_names,
     register_block as register_block,
 )
+from .blocks.fused.switch import fused as fused
 from .exporting import export_model as export_model
 from .pictures import overlay as overlay
 from .recording import record as record

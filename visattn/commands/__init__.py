@@ -7,6 +7,7 @@ Only a command that needs PyTorch imports it, inside the function. Where the fir
 from collections.abc import Callable, Sequence
 
 from visattn.commands.auditing import audit_classifier, gather_audit
+from visattn.commands.benchmarks import gather_bench, measure_costs
 from visattn.commands.maps import (
     draw_overlay,
     gather_page,
@@ -53,6 +54,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "report": write_report,
     "evaluate-maps": measure_maps,
     "audit": audit_classifier,
+    "bench": measure_costs,
     "compare": compare_recipes,
 }
 
@@ -74,10 +76,11 @@ GATHERED: dict[str, Callable[[Sequence[str]], list[str]]] = {
     "overlay": gather_pictures,
     "report": gather_page,
     "audit": gather_audit,
+    "bench": gather_bench,
 }
 """Commands that take any number of words: to the words that the parser takes."""
 
-TUNED = ("demo", "finetune", "evaluate-maps", "audit")
+TUNED = ("demo", "finetune", "evaluate-maps", "audit", "bench")
 """Commands that compute for long: before PyTorch is imported, the process is tuned for them."""
 
 SHARED = ("evaluate-maps", "audit")

@@ -16,9 +16,10 @@ from visattn.recording.attention_map import AttentionMap
 from visattn.recording.site_maps import PairwiseMap, SiteMaps, kind_names, over_places
 from visattn.recording.tokens.attending import may_attend
 from visattn.recording.tokens.layout import NoLayoutError, layout_of
+from visattn.recording.tokens.reading import Reading
 from visattn.recording.tokens.scores import Leaf
 from visattn.recording.tokens.token_map import TokenMap
-from visattn.recording.tokens.watching import Reading, Watch
+from visattn.recording.tokens.watching import Watch
 
 
 class Recording(Mapping[str, SiteMaps]):

@@ -8,11 +8,14 @@ from torch import Tensor, nn
 from visattn.basics.checks import check_choice
 from visattn.blocks.batch_norm import SafeBatchNorm2d
 from visattn.blocks.checks import check_odd
+from visattn.blocks.fused.cbam import ByMeanAndMax
+from visattn.blocks.fused.choice import fusable
 from visattn.blocks.gates import Gate, Init, reduced_channels, zero_
 
 Variant = Literal["official", "timm"]
 
 
+@fusable(ByMeanAndMax)
 class CBAM(nn.Module):
     r"""Convolutional block attention: channels first, places second.
 
@@ -97,9 +100,12 @@ class ChannelGate(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to gates (N, C, 1, 1)."""
-        pooled = torch.cat((x.mean((2, 3), keepdim=True), x.amax((2, 3), keepdim=True)))
-        both = self.fc2(self.activation(self.fc1(pooled)))
-        of_mean, of_max = both.unflatten(0, (2, x.shape[0])).unbind()
+        return self.of_pooled(x.mean((2, 3), keepdim=True), x.amax((2, 3), keepdim=True))
+
+    def of_pooled(self, mean: Tensor, highest: Tensor) -> Tensor:
+        """Gates of means and maxima, all (N, C, 1, 1)."""
+        both = self.fc2(self.activation(self.fc1(torch.cat((mean, highest)))))
+        of_mean, of_max = both.unflatten(0, (2, mean.shape[0])).unbind()
         return self.gate(of_mean + of_max)
 
 
@@ -119,6 +125,9 @@ class SpatialGate(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to gates (N, 1, H, W)."""
-        mean, highest = x.mean(1, keepdim=True), x.amax(1, keepdim=True)
+        return self.of_pooled(x.mean(1, keepdim=True), x.amax(1, keepdim=True))
+
+    def of_pooled(self, mean: Tensor, highest: Tensor) -> Tensor:
+        """Gates of means and maxima, all (N, 1, H, W)."""
         planes = (highest, mean) if self.max_first else (mean, highest)
         return self.gate(self.bn(self.conv(torch.cat(planes, 1))))
