@@ -178,9 +178,11 @@ def record_any(model: nn.Module, *, graph: bool = False) -> Iterator[Recording]:
     maps = Recording()
     hooks = [(tap, _recorder(maps, site, name, tap, graph=graph)) for site, name, tap in taps]
     watch: AbstractContextManager[Any] = nullcontext()
+    looks = []
     if _attends(model, own) and not torch.compiler.is_compiling():
-        watch = _watch(model, own, maps, graph=graph)
-    with uncompiled(), hooked(hooks), watch:
+        watch = seeing = _watch(model, own, maps, graph=graph)
+        looks.append((model, seeing.look))
+    with uncompiled(), hooked(hooks), hooked(looks, before=True), watch:
         yield maps
     for site in maps:
         maps.refused.pop(site, None)

@@ -52,6 +52,16 @@ class Watch(TorchFunctionMode):
         self._parameters = parameters
         self._report, self._refuse, self._graph = report, refuse, graph
         self._notes: Any = WeakTensorKeyDictionary()
+        self._pictures: Any = WeakTensorKeyDictionary()
+
+    def look(self, model: nn.Module, inputs: Any) -> None:
+        """A hook before the model: what it is given are pictures, of whatever channels."""
+        for given in tree_flatten(inputs)[0]:
+            if isinstance(given, Tensor) and given.ndim == 4 and given.is_floating_point():
+                self._pictures[given] = True
+
+    def _followed(self, name: str, func: Any, args: Any, kwargs: Any, out: Any) -> Any:
+        return followed(name, func, args, kwargs, out, self._places, self._pictures)
 
     def __torch_function__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None
@@ -83,11 +93,10 @@ class Watch(TorchFunctionMode):
             if any(isinstance(self._notes.get(x), Scores) for x in tensors):
                 found = self._combined(name, func, args, kwargs, out)
             elif name in PRODUCTS:
-                found = self._product(name, args, kwargs) or followed(
-                    name, func, args, kwargs, out, self._places
-                )
+                found = self._product(name, args, kwargs)
+                found = found or self._followed(name, func, args, kwargs, out)
             else:
-                found = followed(name, func, args, kwargs, out, self._places)
+                found = self._followed(name, func, args, kwargs, out)
                 if name == "softmax" and found is not None:
                     self._say(
                         found.reason
