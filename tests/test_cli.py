@@ -139,3 +139,11 @@ def test_a_missing_extra_is_named(package):
     assert "pip install 'visattn[train]'" in found.stderr
     assert package in found.stderr
     assert "Traceback" not in found.stderr
+
+
+def test_help_fits_80_columns(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[0] == "usage: visattn COMMAND ..."

@@ -100,7 +100,7 @@ def _parser(
         exit_on_error=False,
         allow_abbrev=False,
     )
-    commands = parser.add_subcommands(dest="subcommand")
+    commands = parser.add_subcommands(dest="subcommand", metavar="COMMAND")
     for name, text in LIGHTNING.items():
         commands.add_subcommand(name, ArgumentParser(description=text), help=text)
     for name, function in functions.items():
@@ -108,7 +108,7 @@ def _parser(
     for name, (text, actions) in groups.items():
         group = ArgumentParser(description=text, exit_on_error=False, allow_abbrev=False)
         commands.add_subcommand(name, group, help=text)
-        inner = group.add_subcommands(dest="subcommand")
+        inner = group.add_subcommands(dest="subcommand", metavar="ACTION")
         for action, function in actions.items():
             _add_command(inner, action, function)
     return parser

@@ -271,7 +271,7 @@ class Hub:
         for there, error in [
             (where, errors.RepositoryNotFoundError),
             (where / (revision or "main"), errors.RevisionNotFoundError),
-            (where / (revision or "main") / name, errors.RemoteEntryNotFoundError),
+            (where / (revision or "main") / name, errors.EntryNotFoundError),
         ]:
             if not there.exists():
                 raise error.__new__(error)

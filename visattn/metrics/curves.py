@@ -124,7 +124,8 @@ def insertion(
         >>> model = lambda images: torch.stack([images[:, 0, 0, 0], 0 * images[:, 0, 0, 0]], 1)
         >>> images = torch.tensor([[[[4.0, 0.0]]]])
         >>> right, wrong = (torch.tensor([[row]]) for row in ([1.0, 0.0], [0.0, 1.0]))
-        >>> more, less = (insertion(model, images, m, step=1).area for m in (right, wrong))
+        >>> kept = {"baseline": "zero", "step": 1}
+        >>> more, less = (insertion(model, images, m, **kept).area for m in (right, wrong))
         >>> bool(more > less)
         True
     """
