@@ -16,7 +16,7 @@ GUIDES = sorted((ROOT / "docs" / "guides").glob("*.md"))
 PAGES = [
     FRONT,
     JAPANESE,
-    *(page for page in GUIDES if page.stem != "finetune"),
+    *(page for page in GUIDES if "```bash" in page.read_text()),
     ROOT / "recipes" / "README.md",
     *sorted((ROOT / "recipes").glob("*/README.md")),
 ]

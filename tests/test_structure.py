@@ -51,7 +51,7 @@ LIBRARIES = {
     "lightning": {"training", "tasks", "experiments", "data", "cli", "bench"},
     "albumentations": {"data"},
     "timm": {"auditing", "wrapping", "data", "networks", "training", "tasks", "bench", "testing"},
-    "torchvision": {"data", "annotation", "training", "tasks", "bench"},
+    "torchvision": {"networks", "data", "annotation", "training", "tasks", "bench"},
 }
 
 

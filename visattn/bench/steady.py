@@ -102,10 +102,11 @@ KINDS_OF_STEPS: dict[str, Callable[[int], Iterator[int]]] = {
 
 
 def resident() -> int:
-    """Bytes that this process holds."""
+    """Bytes that this process holds for itself, in memory or swapped out; mapped files not."""
     gc.collect()
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * 4096
+    lines = Path("/proc/self/status").read_text().splitlines()
+    said = dict(line.split(":", 1) for line in lines)
+    return 1024 * sum(int(said[name].split()[0]) for name in ("RssAnon", "RssShmem", "VmSwap"))
 
 
 def held_bytes(kind: str, *, steps: int) -> tuple[int, int]:

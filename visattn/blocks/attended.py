@@ -229,6 +229,11 @@ def natural_paths(module: nn.Module, path: str = "") -> Iterator[tuple[str, nn.M
 
     They are those of ``named_modules`` but for units and compiled models, which stand in the path
     of what they contain.
+
+    Example:
+        >>> unit = Attended(nn.ReLU(), nn.Identity(), where="after", site="relu")
+        >>> [path for path, _ in natural_paths(nn.Sequential(unit))]
+        ['', '0', '0', '0.attention']
     """
     yield path, module
     for name, child in module.named_children():

@@ -136,7 +136,12 @@ def unregister_block(name: str) -> None:
 
 
 def block_names() -> list[str]:
-    """Names of all registered blocks, sorted."""
+    """Names of all registered blocks, sorted.
+
+    Example:
+        >>> "cbam" in block_names()
+        True
+    """
     return sorted({*_OURS, *_registry})
 
 

@@ -13,6 +13,8 @@ from visattn.networks.backbone import (
     named_by,
     put_attention,
 )
+from visattn.networks.fetching import from_pretrained
+from visattn.networks.shared_files import CONFIG
 from visattn.networks.weight_files import FACTS, check_weights, classifier_in, weights_in
 
 STANDS_ALONE: Final[dict[str, Any]] = {
@@ -40,8 +42,8 @@ def load_classifier(
     """A classifier in evaluation mode, on the CPU, and what is known of its training's data.
 
     Args:
-        model: A checkpoint that ``visattn fit`` wrote of a classifier of images, or the name of a
-            timm model.
+        model: A checkpoint that ``visattn fit`` wrote of a classifier of images, a folder that
+            `visattn.save_pretrained` wrote, or the name of a timm model.
         pretrained: Load timm's weights for a name.
         weights: For a name, a file of weights of one's own, see
             `visattn.networks.backbone.load_weights`; there are as many logits as in the file.
@@ -51,6 +53,9 @@ def load_classifier(
         ValueError: If the file is something else or holds NaN, or ``pretrained`` or ``weights``
             are asked of a checkpoint.
     """
+    if (Path(model) / CONFIG).is_file() and not pretrained and weights is None:
+        network = from_pretrained(model)
+        return network, dict(network.data_facts)  # type: ignore[arg-type]
     if pretrained and Path(model).is_file():
         raise ValueError(f"{model} is a checkpoint with weights of its own: leave pretrained out")
     if weights is not None and (pretrained or Path(model).is_file()):

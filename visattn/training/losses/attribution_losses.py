@@ -97,6 +97,11 @@ def attribution_of(scores: Tensor, features: Tensor) -> Tensor:
     Args:
         scores: What is explained, summed over: such as the logit of each image's class.
         features: The images or an inner map that ``scores`` was computed from.
+
+    Example:
+        >>> images = torch.ones(1, 3, 2, 2, requires_grad=True)
+        >>> attribution_of((2 * images).sum(), images).unique()
+        tensor([6.], grad_fn=<...>)
     """
     (gradient,) = torch.autograd.grad(scores.sum(), features, create_graph=True)
     return (features * gradient).sum(1, keepdim=True)
