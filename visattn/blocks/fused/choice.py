@@ -78,6 +78,7 @@ def _may_fuse(block: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) 
         not torch.compiler.is_compiling()
         and is_fused()
         and type(block) in _FORMULAS
+        and isinstance(args, tuple)  # torch.fx may follow even that
         and len(args) == 1
         and not kwargs
         and _is_plain(args[0])
