@@ -15,6 +15,8 @@ from torch.nn.modules import module as torch_module
 
 from visattn.blocks.fused.formulas import Again, Formula
 from visattn.blocks.fused.function import kept_apart
+from visattn.blocks.fused.native import is_native
+from visattn.blocks.fused.native_formulas import NATIVE
 from visattn.blocks.fused.sources import Itself, normalised
 from visattn.blocks.fused.switch import is_fused
 
@@ -60,16 +62,22 @@ def after(base: nn.Module, block: nn.Module, args: Sequence[Any], kwargs: Mappin
         return _fused(block, x, fresh=type(base) in _FRESH and _is_bare(base))
     x, source, kept = normalised(base, u)
     if not _is_tracked(block, x):
-        return _FORMULAS[type(block)].forward(block, x, fresh=True)[0]
-    return kept_apart(block, _FORMULAS[type(block)], x, source, kept)
+        return _formula(block, x).forward(block, x, fresh=True)[0]
+    return kept_apart(block, _formula(block, x), x, source, kept)
 
 
 def _fused(block: nn.Module, x: Tensor, *, fresh: bool) -> Tensor:
     """The gate of a map that is kept."""
-    formula = _FORMULAS[type(block)]
+    formula = _formula(block, x)
     if _is_tracked(block, x):
         return kept_apart(block, formula, x, Itself(), (x,))
     return formula.forward(block, x, fresh=fresh)[0]
+
+
+def _formula(block: nn.Module, x: Tensor) -> type[Formula]:
+    """The formula of a gate, or the faster passes that there are of it for this map."""
+    formula = _FORMULAS[type(block)]
+    return NATIVE[formula] if formula in NATIVE and is_native(x) else formula
 
 
 def _may_fuse(block: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
