@@ -104,7 +104,7 @@ class _Twins:
                 own[name] = None
             elif type(value) in _PLAIN or "state_dict" in name:
                 own[name] = value
-            elif not value and name in _PARTS:
+            elif name in _PARTS and not value:
                 own[name] = type(value)()
             else:
                 own[name] = self.of(value)

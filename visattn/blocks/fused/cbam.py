@@ -57,8 +57,12 @@ class ByMeanAndMax:
         dx = dy.mul_(gate.detach())
         dx += of_pooled[0] / d[0, 0].numel()
         channels.add_(dx, of_pooled[1])
-        both = zip(of_places, of_channels, strict=True)
-        return [dx, *(a if b is None else b for a, b in both)]
+        return [dx, *merged(of_places, of_channels)]
+
+
+def merged(first: Gradients, second: Gradients) -> Gradients:
+    """Gradients of parameters each of which has part in one of two gates."""
+    return [a if b is None else b for a, b in zip(first, second, strict=True)]
 
 
 class Maxima:

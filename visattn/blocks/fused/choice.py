@@ -8,6 +8,7 @@ them (so in a recording), with parts that are not our own, and after ``visattn.f
 
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
+from types import FunctionType
 from typing import Any, TypeGuard, TypeVar
 
 import torch
@@ -16,6 +17,8 @@ from torch.nn.modules import module as torch_module
 
 from visattn.blocks.fused.formulas import Again, Formula
 from visattn.blocks.fused.function import kept_apart
+from visattn.blocks.fused.native import is_native
+from visattn.blocks.fused.native_formulas import NATIVE
 from visattn.blocks.fused.sources import Itself, normalised
 from visattn.blocks.fused.switch import is_fused
 
@@ -44,7 +47,10 @@ def fusable(formula: type[Formula] = Again) -> Callable[[M], M]:
             return nn.Module.__call__(self, *args, **kwargs)
 
         _FORMULAS[kind] = formula
-        kind.__call__ = __call__  # type: ignore[method-assign]
+        # code of its own: torch.compile allows few compilations of one
+        code = __call__.__code__.replace(co_name="__call__")
+        own = FunctionType(code, globals(), "__call__", None, __call__.__closure__)
+        kind.__call__ = own  # type: ignore[method-assign]
         return kind
 
     return marked
@@ -68,8 +74,8 @@ def after(base: nn.Module, block: nn.Module, args: Sequence[Any], kwargs: Mappin
             return gate_after_norm(base, block, u, formula)
     x, source, kept = normalised(base, u)
     if not _is_tracked(block, x):
-        return formula.forward(block, x, fresh=True)[0]
-    return kept_apart(block, formula, x, source, kept)
+        return _formula(block, x).forward(block, x, fresh=True)[0]
+    return kept_apart(block, _formula(block, x), x, source, kept)
 
 
 def _on_gpu(u: Tensor) -> bool:
@@ -79,10 +85,16 @@ def _on_gpu(u: Tensor) -> bool:
 
 def _fused(block: nn.Module, x: Tensor, *, fresh: bool) -> Tensor:
     """The gate of a map that is kept."""
-    formula = _FORMULAS[type(block)]
+    formula = _formula(block, x)
     if _is_tracked(block, x):
         return kept_apart(block, formula, x, Itself(), (x,))
     return formula.forward(block, x, fresh=fresh)[0]
+
+
+def _formula(block: nn.Module, x: Tensor) -> type[Formula]:
+    """The formula of a gate, or the faster passes that there are of it for this map."""
+    formula = _FORMULAS[type(block)]
+    return NATIVE[formula] if formula in NATIVE and is_native(x) else formula
 
 
 def _may_fuse(block: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
@@ -91,6 +103,7 @@ def _may_fuse(block: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) 
         not torch.compiler.is_compiling()
         and is_fused()
         and type(block) in _FORMULAS
+        and isinstance(args, tuple)  # torch.fx may follow even that
         and len(args) == 1
         and not kwargs
         and _is_plain(args[0])

@@ -24,6 +24,9 @@ class Source(Protocol):
     def with_graph(self, kept: Kept) -> Tensor:
         """X as a function of what is kept, for gradients of gradients."""
 
+    def parts(self, kept: Kept) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """U (N, C, H, W), a and b (C,) of ``x = a u + b``; None for 1 and 0."""
+
     def product_sums(self, d: Tensor, kept: Kept) -> tuple[Tensor, Tensor]:
         """``sum_hw(d * x)`` (N, C, 1, 1), and a map of x's shape that may be overwritten."""
 
@@ -41,6 +44,10 @@ class Itself:
     def with_graph(self, kept: Kept) -> Tensor:
         """See `Source`."""
         return kept[0]
+
+    def parts(self, kept: Kept) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """See `Source`."""
+        return kept[0].detach(), None, None
 
     def product_sums(self, d: Tensor, kept: Kept) -> tuple[Tensor, Tensor]:
         """See `Source`."""
@@ -64,18 +71,18 @@ class OfBatchNorm:
     eps: float
     is_kept = False
 
-    def affine(self, kept: Kept) -> tuple[Tensor, Tensor]:
-        """A and b (C,)."""
-        kept_now: Any = (t if t is None else t.detach() for t in kept)
-        _, weight, bias, mean, inverse = kept_now
+    def parts(self, kept: Kept) -> tuple[Tensor, Tensor, Tensor]:
+        """See `Source`."""
+        now: Any = (t if t is None else t.detach() for t in kept)
+        u, weight, bias, mean, inverse = now
         a = inverse if weight is None else weight * inverse
-        return a, -mean * a if bias is None else bias - mean * a
+        return u, a, -mean * a if bias is None else bias - mean * a
 
     def rebuilt(self, kept: Kept) -> Tensor:
         """See `Source`; by the kernel of the normalisation, for the same last digits."""
-        a, b = self.affine(kept)
+        u, a, b = self.parts(kept)
         zeros, ones = torch.zeros_like(a), torch.ones_like(a)
-        return F.batch_norm(kept[0].detach(), zeros, ones, a, b, eps=0.0)
+        return F.batch_norm(u, zeros, ones, a, b, eps=0.0)
 
     def with_graph(self, kept: Kept) -> Tensor:
         """See `Source`."""
@@ -89,8 +96,8 @@ class OfBatchNorm:
 
     def product_sums(self, d: Tensor, kept: Kept) -> tuple[Tensor, Tensor]:
         """See `Source`: ``a sum(d u) + b sum(d)``; x is not rebuilt."""
-        a, b = self.affine(kept)
-        product = d * kept[0]
+        u, a, b = self.parts(kept)
+        product = d * u
         sums = [t.sum((2, 3), keepdim=True, dtype=a.dtype) for t in (product, d)]
         total = a[:, None, None] * sums[0] + b[:, None, None] * sums[1]
         return total.to(product.dtype), product

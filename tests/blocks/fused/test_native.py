@@ -1,0 +1,88 @@
+"""The passes in C give the plain form's numbers; without a compiler the others run."""
+
+import copy
+import subprocess
+
+import pytest
+import torch
+from torch import nn
+
+import visattn
+from visattn.blocks import block_entry
+from visattn.blocks.attended import Attended
+from visattn.blocks.fused import native
+from visattn.testing import enliven
+
+compiled = pytest.mark.skipif(native._library() is None, reason="no C compiler")
+SHAPES = ((2, 32, 47, 45), (1, 3, 211, 213), (40, 260, 4, 4))
+
+
+def step(module, x, *, fused):
+    module, x = copy.deepcopy(module), x.clone().requires_grad_()
+    with visattn.fused(fused):
+        y = module(x)
+    y.sin().sum().backward()
+    return y.detach(), {"x": x.grad, **{n: p.grad for n, p in module.named_parameters()}}
+
+
+@compiled
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("name", ["se", "eca", "cbam"])
+def test_numbers(name, shape, threads, monkeypatch):
+    passes, run = [], native.native_pass
+    monkeypatch.setattr(
+        "visattn.blocks.fused.native_formulas.native_pass",
+        lambda name, *tensors: (passes.append(name), run(name, *tensors)),
+    )
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    x[:, -1] = x[:, 0]  # equal maxima
+    x[..., 0] = x[..., 1] = 3.0
+    gate = block_entry(name).factory(shape[1])
+    behind = Attended(nn.BatchNorm2d(shape[1]), gate, where="after", site="here")
+    for module in (enliven(behind), enliven(behind).get_submodule("attention")):
+        y, grads = step(module, x, fused=True)
+        plain, expected = step(module.double(), x.double(), fused=False)
+        torch.testing.assert_close(y.double(), plain, rtol=2e-6, atol=2e-6)
+        largest = expected["x"].norm()
+        for key, value in expected.items():
+            error = (grads[key] - value).norm() / torch.maximum(value.norm(), largest / 10)
+            assert error < 1e-5, f"{key}: {error:g}"
+        module.float().eval()
+        with torch.inference_mode():
+            given = x.clone()
+            y = module(given)
+            assert torch.equal(given, x)
+            with visattn.fused(False):
+                torch.testing.assert_close(y, module(x), rtol=2e-6, atol=2e-6)
+        module.train()
+    assert {"gate", "pool"} < set(passes)
+
+
+@compiled
+def test_starts_as_exactly_the_identity():
+    x = torch.randn(2, 32, 47, 45)
+    for name in ("se", "cbam"):
+        assert torch.equal(block_entry(name).factory(32, init="identity")(x), x)
+
+
+def test_without_a_compiler_or_with_one_that_fails(monkeypatch, tmp_path):
+    x = torch.randn(2, 32, 47, 45)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    block = block_entry("cbam").factory(32)
+    expected = block(x)
+
+    def fails(*_, **__):
+        raise subprocess.CalledProcessError(1, "cc")
+
+    for name, value in (("shutil.which", lambda _: None), ("subprocess.run", fails)):
+        native._library.cache_clear()
+        with monkeypatch.context() as patched:
+            patched.setattr(f"visattn.blocks.fused.native.{name}", value)
+            assert not native.is_native(x)
+            torch.testing.assert_close(block(x), expected, rtol=1e-5, atol=1e-6)
+    native._library.cache_clear()
+    monkeypatch.setenv("VISATTN_NATIVE", "0")
+    assert not native.is_native(x)
+    native._library.cache_clear()

@@ -1,0 +1,114 @@
+"""The formulas of gates in the fewest passes over the map, by `visattn.blocks.fused.native`."""
+
+from typing import Any, Final
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from visattn.blocks.fused.cbam import ByMeanAndMax, merged
+from visattn.blocks.fused.formulas import Backward, ByMean, Formula, Gradients
+from visattn.blocks.fused.native import native_pass
+
+
+class NativeByMean:
+    """`ByMean` in two passes, and two for the gradient."""
+
+    @staticmethod
+    def forward(block: Any, x: Tensor, *, fresh: bool) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """See `Formula`."""
+        (mean,) = _channels(x, 1)
+        native_pass("pool", x, mean, None)
+        z = x if fresh else torch.empty_like(x)
+        native_pass("gate", x, _single(block.of_mean(mean)), None, None, z)
+        return z, (mean,)
+
+    @staticmethod
+    def backward(given: Backward) -> Gradients:
+        """See `Formula`."""
+        d, (u, a, b) = given.d.contiguous(), given.source.parts(given.kept)
+        (sums,) = _channels(d, 1)
+        native_pass("product", u.contiguous(), a, b, d, sums)
+        mean = given.few[0].detach().requires_grad_()
+        with torch.enable_grad(), given.autocast():
+            gate = given.block.of_mean(mean)
+        (of_mean,), of_parameters = given.through(gate, [mean], sums)
+        dx = torch.empty_like(d)
+        native_pass("gate", d, _single(gate), None, _single(of_mean / d[0, 0].numel()), dx)
+        return [dx, *of_parameters]
+
+
+class NativeByMeanAndMax:
+    """`ByMeanAndMax` in three passes, and three for the gradient: neither x nor y is rebuilt."""
+
+    @staticmethod
+    def forward(block: Any, x: Tensor, *, fresh: bool) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """See `Formula`."""
+        mean, highest = _channels(x, 2)
+        native_pass("pool", x, mean, highest)
+        gate = _single(_channel_gate(block.channel, mean, highest))
+        mean_c, highest_c = _places(x, 2)
+        native_pass("pool_channels", x, gate, mean_c, highest_c)
+        gate_c = _single(block.spatial.of_pooled(mean_c, highest_c))
+        z = x if fresh else torch.empty_like(x)
+        native_pass("gate", x, gate, gate_c, None, z)
+        return z, (mean, mean_c, highest)
+
+    @staticmethod
+    def backward(given: Backward) -> Gradients:
+        """See `Formula`."""
+        d, (u, a, b) = given.d.contiguous(), given.source.parts(given.kept)
+        u = u.contiguous()
+        mean, mean_c, highest = (t.detach().requires_grad_() for t in given.few)
+        with torch.enable_grad(), given.autocast():
+            gate = _channel_gate(given.block.channel, mean, highest)
+        g = _single(gate)
+        sums_c, highest_c, count_c = _places(d, 3)
+        top, count = _channels(d, 2)
+        native_pass("places", u, a, b, d, g, sums_c, highest_c, count_c, top, count)
+        with torch.enable_grad(), given.autocast():
+            gate_c = given.block.spatial.of_pooled(mean_c, highest_c.requires_grad_())
+
+        pooled, of_places = given.through(gate_c, [mean_c, highest_c], sums_c)
+        at_place = (_single(gate_c), _single(pooled[0] / d.shape[1]), _single(pooled[1] / count_c))
+        of_y = (u, a, b, d, g, *at_place, highest_c)
+        (sums,) = _channels(d, 1)
+        native_pass("channels", *of_y, sums)
+
+        pooled, of_channels = given.through(gate, [mean, highest], sums)
+        dx, of_mean = torch.empty_like(d), pooled[0] / d[0, 0].numel()
+        native_pass("whole", *of_y, _single(of_mean), _single(pooled[1] / count), top, dx)
+        return [dx, *merged(of_places, of_channels)]
+
+
+def _channel_gate(gate: Any, mean: Tensor, highest: Tensor) -> Tensor:
+    """CBAM's gates (N, C, 1, 1) by matrix products, the hidden units added before the last."""
+    first, second = gate.fc1, gate.fc2
+    pooled = torch.cat((mean, highest)).flatten(1)
+    hidden = gate.activation(F.linear(pooled, first.weight.flatten(1), first.bias))
+    of_mean, of_max = hidden.chunk(2)
+    logits = F.linear(of_mean + of_max, second.weight.flatten(1))
+    logits = logits if second.bias is None else logits + 2 * second.bias
+    return gate.gate(logits[:, :, None, None])
+
+
+def _channels(x: Tensor, count: int) -> tuple[Tensor, ...]:
+    """Room for some numbers per channel, (N, C, 1, 1) each."""
+    return x.new_empty(count, *x.shape[:2], 1, 1).unbind()
+
+
+def _places(x: Tensor, count: int) -> tuple[Tensor, ...]:
+    """Room for some numbers per place, (N, 1, H, W) each."""
+    return x.new_empty(count, x.shape[0], 1, *x.shape[2:]).unbind()
+
+
+def _single(x: Tensor) -> Tensor:
+    """As the passes read it."""
+    return x.detach().float().contiguous()
+
+
+NATIVE: Final[dict[type[Formula], type[Formula]]] = {
+    ByMean: NativeByMean,
+    ByMeanAndMax: NativeByMeanAndMax,
+}
+"""From formulas to their native forms."""
