@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 
 import visattn
 from visattn import record
-from visattn.bench.models import kept_bytes
+from visattn.bench.steps import Stepper
 from visattn.blocks import block_entry
 from visattn.blocks.attended import Attended, ZeroStart
 from visattn.testing import enliven
@@ -77,13 +77,13 @@ def test_numbers_behind_a_normalisation_in_training_frozen_and_alone(name, u):
 @pytest.mark.parametrize("name", GATES)
 def test_next_to_nothing_is_kept(name):
     x = torch.randn(2, 32, 24, 24, requires_grad=True)
-    plain = kept_bytes(nn.BatchNorm2d(32), x)
+    plain = Stepper(nn.BatchNorm2d(32), x).kept_bytes()
     module = unit(name, channels=32)
     few = 1 / 16 if name == "cbam" else 0.02  # its mean of each place is one map of 32
-    assert kept_bytes(module, x) <= plain * (1 + few)
-    assert kept_bytes(module.get_submodule("attention"), x) <= x.nbytes * (1.02 + 2 * few)
+    assert Stepper(module, x).kept_bytes() <= plain * (1 + few)
+    assert Stepper(module.get_submodule("attention"), x).kept_bytes() <= x.nbytes * (1.02 + 2 * few)
     with visattn.fused(False):
-        assert kept_bytes(module, x) > plain * 1.2
+        assert Stepper(module, x).kept_bytes() > plain * 1.2
 
 
 def test_a_convolution_and_a_zero_start(u):
