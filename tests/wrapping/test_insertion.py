@@ -4,6 +4,7 @@ import pytest
 import timm
 import torch
 import torchvision
+from each_block import EACH_BLOCK, marks
 from torch import nn
 
 import visattn
@@ -30,7 +31,7 @@ BACKBONES = {  # the first has basic blocks and a bottleneck, the second maps wi
 }
 
 
-@pytest.mark.parametrize("block", block_names())
+@pytest.mark.parametrize("block", EACH_BLOCK)
 def test_contract_at_the_blocks_own_place(block):
     check_wrapped(BACKBONES["timm resnet"], block)
 
@@ -40,7 +41,11 @@ OTHERS = ["timm convnext", "timm efficientnet", "torchvision bottleneck"]
 
 @pytest.mark.parametrize(
     ("backbone", "block"),
-    [(backbone, name) for i, backbone in enumerate(OTHERS) for name in block_names()[i::3]],
+    [
+        pytest.param(backbone, name, marks=marks(name))
+        for i, backbone in enumerate(OTHERS)
+        for name in block_names()[i::3]
+    ],
 )
 def test_contract_in_other_backbones_by_turns(backbone, block):
     check_wrapped(BACKBONES[backbone], block)
