@@ -4,7 +4,7 @@ BIN := .venv/bin
 TESTS ?= tests visattn
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: help setup check test test-all demo bench matrix clean
+.PHONY: help setup check test test-all coverage api demo docs bench dist matrix clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,11 +31,31 @@ test: .venv/ready  ## Run the quick tests on all cores
 test-all: .venv/ready  ## Run all tests, also the slow ones, before a release
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal $(TESTS)
 
+coverage: .venv/ready  ## All tests with the lines that they run, what is missing by file (an hour)
+	rm -f .coverage .coverage.*
+	OMP_NUM_THREADS=1 $(BIN)/python -m coverage run -m pytest -n auto --dist worksteal $(TESTS)
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage report
+
+api: .venv/ready  ## Write the list of public names anew: tests/public_api.txt
+	PYTHONPATH=. $(BIN)/python tests/test_public_api.py > tests/public_api.new
+	mv tests/public_api.new tests/public_api.txt
+
 demo: .venv/ready  ## Render sushi, train with and without a mask, compare (5 to 7 minutes on two cores)
 	$(BIN)/visattn demo
 
-bench: .venv/ready  ## What attention costs on this machine
-	$(BIN)/python -m visattn.bench
+docs: .venv/ready  ## Build the documentation as a site, offline: runs/site/index.html
+	DISABLE_MKDOCS_2_WARNING=true $(BIN)/mkdocs build --quiet
+	@echo "make: look at it with python3 -m http.server --directory runs/site"
+
+bench: .venv/ready  ## What attention costs on this machine, into recipes/benchmarks (15 minutes)
+	$(BIN)/visattn bench resnet50 se cbam --batch 2 --rounds 3 --threads 1 --layout contiguous \
+		--block se cbam --shape 8,256,56,56 8,512,28,28 8,1024,14,14 \
+		--out recipes/benchmarks --readme recipes/benchmarks/README.md
+
+dist: .venv/ready  ## Build the wheel and the source distribution into dist/
+	rm -rf dist
+	$(BIN)/uv build --quiet --out-dir dist
 
 matrix: .venv/ready  ## Try attention on all of timm and torchvision, write docs/ (an hour; goes on where it was)
 	PYTHONPATH=tests $(BIN)/python -m matrix

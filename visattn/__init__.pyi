@@ -3,7 +3,13 @@ from .blocks import (
     block_names as block_names,
     register_block as register_block,
 )
+from .blocks.fused.switch import fused as fused
 from .exporting import export_model as export_model
+from .networks.fetching import from_pretrained as from_pretrained
+from .networks.sharing import (
+    push_to_hub as push_to_hub,
+    save_pretrained as save_pretrained,
+)
 from .pictures import overlay as overlay
 from .recording import record as record
 from .recording.cam import (

@@ -243,3 +243,19 @@ def test_one_proposer_at_a_time():
         open_proposer(onnx="a.onnx", rembg="u2net", sam=None)
     with pytest.raises(FileNotFoundError, match="no checkpoint"):
         open_proposer(model="no.ckpt")
+
+
+def test_one_folder_of_classes_is_split_first(tmp_path, capsys):
+    draw = np.random.default_rng(0)
+    for name in ("bird", "dog"):
+        for number in range(5):
+            path = tmp_path / "own" / name / f"{number}.jpg"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(draw.integers(0, 256, (16, 16, 3), dtype=np.uint8)).save(path)
+    assert main(["masks", "propose", str(tmp_path / "own")]) == 0
+    said = capsys.readouterr().out
+    assert "has no splits" in said
+    assert "10 proposals" in said
+    assert (tmp_path / "own" / "splits.csv").is_file()
+    assert main(["masks", "apply", str(tmp_path / "own"), "proposals"]) == 0
+    assert "next: visattn fit" in capsys.readouterr().out

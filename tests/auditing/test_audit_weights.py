@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 import visattn
+from visattn.auditing.classes import read_logits
 from visattn.cli import main
 
 FAST = ["--size=32", "--limit=4", "--cases=0", "--adversarial=0", "--noise=0"]
@@ -114,6 +115,37 @@ def test_random_weights_are_said_to_be(toy, tmp_path, capsys):
     printed = " ".join(capsys.readouterr().out.split())
     assert "The weights are random" in printed
     assert "--pretrained loads timm's weights, --weights FILE your own" in printed
+
+
+def test_other_answers_have_their_names_and_titles_no_path(toy, tmp_path):
+    state = timm.create_model("efficientnet_lite0").state_dict()
+    torch.save(state, tmp_path / "lite.pth")
+    asked = {"size": 32, "limit": 4, "cases": 4, "adversarial": 0, "noise": 0, "progress": False}
+    places = {name: place for place, name in enumerate("abc")}
+    asked |= {"weights": tmp_path / "lite.pth", "class_map": places}
+    found = visattn.audit("efficientnet_lite0", toy, **asked)
+    answers = {answer for case in found.cases for answer in case.answers}
+    assert answers
+    assert not any(answer.startswith("class ") for answer in answers)
+    title = str(found.table().title)
+    assert f"efficientnet_lite0 with lite.pth on {toy.name}, test" in title
+    assert str(tmp_path) not in title
+    assert "fits tf_efficientnet_lite0 as well" in " ".join(found.settings["notes"])
+
+
+def test_a_wrapped_network_is_audited_equal_bit_for_bit(state, toy):
+    network = timm.create_model("resnet10t", num_classes=3)
+    network.load_state_dict(state)
+    asked = {"size": 32, "limit": 9, "cases": 4, "adversarial": 2, "progress": False}
+    before = visattn.audit(network, toy, **asked)
+    after = visattn.audit(visattn.wrap(network, "cbam"), toy, **asked)
+    assert after.as_dict() == before.as_dict()
+
+
+def test_two_logits_of_one_name_are_told_apart():
+    asked = {"folders": ["ship"], "known": None, "class_map": {"ship": 0}, "flips_only": False}
+    names = read_logits(4, **asked, called=["liner", "crane", "crane", "ship"]).names
+    assert names == ["ship", "liner", "crane (1)", "crane (2)", "ship (3)"]
 
 
 MISTAKEN = [

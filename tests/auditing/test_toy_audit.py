@@ -40,12 +40,14 @@ def test_a_classifier_that_reads_the_background_alone(toy, reads_background, len
         "mixed-same": 1,
         "mixed-rand": pytest.approx(own),
         "mixed-next": 0,
+        "put-back": 1,
         "only-fg": THIRD,  # black is of the first class
         "only-bg-t": 1,
         "only-bg-b": 1,
         "no-fg": 1,
     }
     assert found.gap.value == pytest.approx(1 - own)
+    assert found.cost.value == 0
     assert found.flip_rate.value == pytest.approx(1 - own)
     assert found.flips["original", "mixed-same"].value == 0
     assert found.flips["original", "mixed-next"].value == 1
@@ -66,6 +68,7 @@ def test_a_classifier_that_reads_the_object_alone(toy, reads_object):
         "mixed-same": 1,
         "mixed-rand": 1,
         "mixed-next": 1,
+        "put-back": 1,
         "only-fg": 1,
         "only-bg-t": 0,  # each background has the colour of the next class's object
         "only-bg-b": THIRD,

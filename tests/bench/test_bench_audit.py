@@ -5,6 +5,8 @@ import pytest
 from visattn.bench.audit import audit_cost
 from visattn.data import SushiData
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def scenes():

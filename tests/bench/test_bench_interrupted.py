@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import pytest
 import torch
 
 CODE = """
@@ -12,6 +13,7 @@ main(sys.argv[1:])
 """
 
 
+@pytest.mark.slow
 def test_stopped_trainings_end_with_the_same_bits(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", CODE, "--moments", "3", "--recipes", "mask"],

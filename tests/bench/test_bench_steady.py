@@ -1,6 +1,10 @@
 """What the bench of memory over many steps reports."""
 
+import pytest
+
 from visattn.bench.steady import held_bytes
+
+pytestmark = pytest.mark.slow
 
 
 def test_recording_is_measured():

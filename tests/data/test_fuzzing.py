@@ -1,7 +1,7 @@
 """Random trees, kinds of files and encodings of masks: read rightly, or refused with the name.
 
-A few examples of each in every run of the tests, 10,000 over all with
-``pytest tests/data/test_fuzzing.py --hypothesis-profile=long``.
+A few examples of each in every run of the tests, 250 with
+``pytest tests/fuzzing tests/data/test_fuzzing.py --hypothesis-profile=long``.
 """
 
 import io

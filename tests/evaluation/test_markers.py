@@ -11,7 +11,7 @@ from recording.small_transformers import small
 from visattn import class_activation
 from visattn.cli import main
 from visattn.commands.maps import measure_maps
-from visattn.evaluation import map_scores, network_maps
+from visattn.evaluation import evaluate_maps, map_scores, network_maps
 from visattn.recording.legrad_map import legrad
 from visattn.recording.marking import MARKERS, Marker
 from visattn.recording.network_maps import maps_of
@@ -81,6 +81,32 @@ def test_several_draws_in_tables_and_json(tiny_folder, tmp_path, capsys, monkeyp
     assert f"{mean:.3f} ± " in row
     assert main([*words[:-2], "--draws=0", f"--data={tiny_folder}"]) == 1
     assert "draws must be at least 1" in capsys.readouterr().err
+
+
+def test_every_draw_of_scenes_is_of_other_scenes(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("VISATTN_CACHE", str(tmp_path))
+    network, _ = small("vit_tiny_patch16_224")
+    monkeypatch.setattr(map_scores, "load_classifier", lambda model, weights=None: (network, {}))
+    drawn = []
+
+    def measured(network, batches, **options):
+        kept = list(batches)
+        drawn.append(torch.cat([batch["image"] for batch in kept]))
+        return evaluate_maps(network, kept, randomised_images=0, grids=0, **options)
+
+    monkeypatch.setattr(map_scores, "evaluate_maps", measured)
+    assert main(["evaluate-maps", "vit", "--size=32", "--limit=8", "--draws=2", "--steps=1"]) == 0
+    assert [len(images) for images in drawn] == [8, 8]
+    assert not torch.equal(*drawn)
+    assert "2 draws of 8 images of test_mixed_rand" in capsys.readouterr().out
+
+
+def test_draws_of_all_that_there_is_say_so(tiny_folder, capsys, monkeypatch):
+    network, _ = small("vit_tiny_patch16_224")
+    monkeypatch.setattr(map_scores, "load_classifier", lambda model, weights=None: (network, {}))
+    words = ["evaluate-maps", "vit", f"--data={tiny_folder}", "--size=32", "--steps=1"]
+    assert main([*words, "--limit=0", "--draws=2"]) == 0
+    assert "which are all there are" in " ".join(capsys.readouterr().out.split())
 
 
 def test_weights_of_ones_own(tiny_folder, tmp_path, capsys):

@@ -70,6 +70,7 @@ def compare(folder, *words, seeds=2):
     return main(["compare", f"{folder}/*.yaml", f"--seeds={seeds}", f"--out={out}", *words])
 
 
+@pytest.mark.slow
 def test_what_is_finished_is_not_run_again(folder, started, capsys):
     assert compare(folder) == 0
     assert started == ["mask-seed0", "plain-seed0", "mask-seed1", "plain-seed1"]

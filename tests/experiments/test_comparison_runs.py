@@ -48,6 +48,7 @@ def folder(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_what_stands_in_the_rows_is_what_was_trained_and_tested(folder, quiet, monkeypatch):
     def start(order, *, log, environment):
         return InProcess(order)
@@ -85,6 +86,7 @@ def test_what_stands_in_the_rows_is_what_was_trained_and_tested(folder, quiet, m
         assert (out / name).is_file()
 
 
+@pytest.mark.slow
 def test_a_run_in_a_process_of_its_own(folder, quiet):
     """The real thing once: module, environment, log, and what it leaves."""
     (run,) = plan_runs(find_recipes([f"{folder}/plain.yaml"]), seeds=1)

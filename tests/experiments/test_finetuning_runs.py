@@ -83,13 +83,16 @@ ATTENTION = {"block": "cbam", "at": "bn1", "reduction": 2}
 def test_attention_goes_into_a_trained_network(checkpoint):
     images = torch.randn(3, 3, 32, 32)
     base = ImageClassifier.load_from_checkpoint(checkpoint, backbone=Tiny).eval()
-    same = classifier(init_from=str(checkpoint), attention=ATTENTION).eval()
+    same = classifier(weights=str(checkpoint), attention=ATTENTION).eval()
     assert torch.equal(same(images), base(images))
-    other = classifier(init_from=str(checkpoint), new_classifier=True, num_classes=7)
+    other = classifier(weights=str(checkpoint), new_classifier=True, num_classes=7)
     assert torch.equal(other.model.conv1.weight, base.model.conv1.weight)
     assert torch.equal(other.model.bn1.running_mean, base.model.bn1.running_mean)
     assert other.model.fc.out_features == 7
-    twin = classifier(init_from=str(checkpoint), new_classifier=True)
+    assert classifier(weights=str(checkpoint), num_classes=7).model.fc.out_features == 7
+    old = classifier(init_from=str(checkpoint))  # the name of before
+    assert torch.equal(old.model.fc.weight, base.model.fc.weight)
+    twin = classifier(weights=str(checkpoint), new_classifier=True)
     assert not torch.equal(twin.model.fc.weight, base.model.fc.weight)
 
 
@@ -100,15 +103,33 @@ def test_weights_from_a_plain_state_dict(checkpoint, tmp_path):
     assert load_weights(model, tmp_path / "plain.pt", num_classes=2) == []
     assert torch.equal(model.fc.weight, state["fc.weight"])
     assert load_weights(model, checkpoint, num_classes=2) == ["a", "b"]
+    for before, inside in (
+        ("backbone.", None),
+        ("module.model.", None),
+        ("model.backbone.", "model"),
+    ):
+        part = {f"{before}{name}": value + 1 for name, value in state.items()}
+        part["head.weight"] = torch.zeros(3)  # beside the network
+        torch.save(part if inside is None else {inside: part}, tmp_path / "part.pt")
+        assert (
+            load_weights(Tiny(5), tmp_path / "part.pt", num_classes=5, new_classifier=None) is None
+        )
+        load_weights(model, tmp_path / "part.pt", num_classes=2)
+        assert torch.equal(model.fc.weight, state["fc.weight"] + 1)
 
 
 @pytest.mark.parametrize(
     ("options", "error", "words"),
     [
-        ({"init_from": "no/such.ckpt"}, FileNotFoundError, "no checkpoint at no/such.ckpt"),
-        ({"num_classes": 3}, ValueError, r"set model\.new_classifier: true"),
+        ({"weights": "no/such.ckpt"}, FileNotFoundError, "no checkpoint at no/such.ckpt"),
+        (
+            {"num_classes": 3, "new_classifier": False},
+            ValueError,
+            r"set model\.new_classifier: true",
+        ),
         ({"backbone_options": {"width": 8}}, ValueError, r"'conv1\.weight' it has \(4, 3, 3, 3\)"),
-        ({"init_from": None, "new_classifier": True}, ValueError, "no effect without init_from"),
+        ({"weights": None, "new_classifier": True}, ValueError, "no effect without weights"),
+        ({"init_from": "old.ckpt"}, ValueError, "two names of one option"),
         ({"unfrozen": ["fc"]}, ValueError, "no effect without freeze"),
         ({"freeze": "all"}, ValueError, "'backbone' or nothing, got 'all'"),
         ({"freeze": "backbone", "unfrozen": ["fcc"]}, ValueError, "Did you mean 'fc'"),
@@ -118,7 +139,7 @@ def test_weights_from_a_plain_state_dict(checkpoint, tmp_path):
 )
 def test_a_wrong_setting_is_an_error_that_says_what_to_do(checkpoint, options, error, words):
     with pytest.raises(error, match=words):
-        classifier(**{"init_from": str(checkpoint), **options})
+        classifier(**{"weights": str(checkpoint), **options})
 
 
 def test_a_checkpoint_with_attention_is_refused(tiny_folder, tmp_path):
@@ -126,7 +147,7 @@ def test_a_checkpoint_with_attention_is_refused(tiny_folder, tmp_path):
     run.fit(classifier(attention=ATTENTION), datamodule=data(tiny_folder))
     run.save_checkpoint(tmp_path / "wrapped.ckpt")
     with pytest.raises(ValueError, match="a checkpoint with attention can't be taken"):
-        classifier(init_from=str(tmp_path / "wrapped.ckpt"))
+        classifier(weights=str(tmp_path / "wrapped.ckpt"))
 
 
 def test_an_old_classifier_for_other_classes_is_refused(checkpoint, tiny_folder, tmp_path):
@@ -136,7 +157,7 @@ def test_an_old_classifier_for_other_classes_is_refused(checkpoint, tiny_folder,
             folder.mkdir(parents=True)
             source = tiny_folder / "val" / "images" / old / "0.png"
             (folder / "0.png").write_bytes(source.read_bytes())
-    model = classifier(init_from=str(checkpoint))
+    model = classifier(weights=str(checkpoint))
     with pytest.raises(ValueError, match=r"is for a, b, the data have b, c.*new_classifier"):
         trainer(tmp_path).fit(model, datamodule=data(tmp_path / "other"))
 
@@ -146,7 +167,7 @@ def test_the_backbone_stays_as_it_was_in_lightnings_loop(
     checkpoint, tiny_folder, tmp_path, unfrozen
 ):
     model = classifier(
-        init_from=str(checkpoint),
+        weights=str(checkpoint),
         attention=ATTENTION,
         freeze="backbone",
         unfrozen=unfrozen,
@@ -176,7 +197,7 @@ def test_a_fine_tuned_checkpoint_stands_alone(checkpoint, tiny_folder, tmp_path)
     tuned = ImageClassifier(
         num_classes=2,
         **backbone,
-        init_from=str(first),
+        weights=str(first),
         new_classifier=True,
         attention="se",
         freeze="backbone",
@@ -249,6 +270,7 @@ def comparison(tmp_path_factory):
     )
 
 
+@pytest.mark.slow
 def test_every_way_has_a_curve_from_before_the_first_step(comparison):
     assert comparison.code == 0
     curves = comparison.found["curves"]
@@ -265,6 +287,7 @@ def test_every_way_has_a_curve_from_before_the_first_step(comparison):
     assert trained[NEW, ALL] > 1e6
 
 
+@pytest.mark.slow
 def test_identity_begins_where_the_network_was(comparison):
     (path,) = comparison.root.glob("out/base-seed5-quick/version_0/checkpoints/last.ckpt")
     base = ImageClassifier.load_from_checkpoint(path)
@@ -284,6 +307,7 @@ def test_identity_begins_where_the_network_was(comparison):
             assert curve["accuracies"][0] == pytest.approx(right)
 
 
+@pytest.mark.slow
 def test_the_figure_and_the_tables_show_something(comparison):
     pixels = np.asarray(Image.open(comparison.root / "out" / "curves.png").convert("RGB"))
     assert min(pixels.shape[:2]) > 800
@@ -297,6 +321,7 @@ def test_the_figure_and_the_tables_show_something(comparison):
         assert words in comparison.first
 
 
+@pytest.mark.slow
 def test_what_is_there_is_not_trained_again(comparison):
     assert comparison.again == 0
     second = comparison.all.removeprefix(comparison.first)
@@ -327,7 +352,7 @@ def test_the_recipes_build_what_they_say(checkpoint, tmp_path):
         base = TaskCLI([f"--config={find_recipe(BASE)}"], run=False, logs=False)
         base.trainer.strategy.connect(base.model)
         base.trainer.save_checkpoint(tmp_path / "base.ckpt")
-        words = [f"--config={find_recipe(TUNED)}", f"--model.init_from={tmp_path / 'base.ckpt'}"]
+        words = [f"--config={find_recipe(TUNED)}", f"--model.weights={tmp_path / 'base.ckpt'}"]
         tuned = TaskCLI(words, run=False, logs=False)
     assert not any(type(m).__name__ == "SE" for m in base.model.modules())
     trained = {name for name, p in tuned.model.model.named_parameters() if p.requires_grad}

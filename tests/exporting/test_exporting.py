@@ -33,6 +33,7 @@ def small():
     return enliven(wrap(plain, "cbam", at="1", init="paper"))
 
 
+@pytest.mark.slow
 def test_onnx_with_every_mask_and_what_is_known(model, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")
     path = tmp_path / "deep" / "model.onnx"
@@ -66,6 +67,7 @@ def test_onnx_with_every_mask_and_what_is_known(model, tmp_path):
         torch.testing.assert_close(torch.from_numpy(value), expected[name], atol=1e-4, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_a_program_of_torch_export_with_chosen_masks(model, tmp_path):
     path = tmp_path / "model.pt2"
     done = export_model(model, path, size=(64, 48), masks=["layer4.0", "image.spatial"])
@@ -93,6 +95,7 @@ def test_several_maps_of_a_kind_have_names_of_their_own(small, tmp_path):
     assert len(set(done.outputs)) == len(done.outputs) >= 2
 
 
+@pytest.mark.slow
 def test_half_precision_and_compiled_models(small, tmp_path):
     compiled = torch.compile(small, backend="eager")
     assert export_model(compiled, tmp_path / "a.pt2", size=64).outputs == ("logits",)
@@ -172,6 +175,7 @@ def test_command(tmp_path, capsys):
     assert "mean" in json.loads(extra["visattn.json"])
 
 
+@pytest.mark.slow
 def test_command_with_a_checkpoint(tmp_path, capsys):
     from lightning import Trainer
 

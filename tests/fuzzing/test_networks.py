@@ -40,6 +40,7 @@ def test_any_block_at_any_place_is_the_identity_and_is_called(drawn, block, plac
     assert list(unwrap(model).state_dict()) == list(plain.state_dict())
 
 
+@pytest.mark.slow
 @given(plans(RESIDUAL))
 def test_residual_blocks_and_stages_are_counted_rightly(drawn):
     model = Network(drawn)

@@ -17,7 +17,7 @@ from matrix.contract import contract_page, keep, pairs
 from matrix.page import MADE, document
 from matrix.results import kept
 from matrix.survey import examples, survey
-from matrix.transformers import check, page, size_of, smallest
+from matrix.transformers import BESIDE, check, page, size_of, smallest
 from matrix.verification import verify
 
 QUICK = ("inception_v4", "sknet", "torchvision.squeezenet", "xception")
@@ -46,6 +46,7 @@ def main() -> None:
     """Write the matrix."""
     parser = argparse.ArgumentParser(description=matrix.__doc__)
     parser.add_argument("--quick", action="store_true", help=f"only {', '.join(QUICK)}")
+    parser.add_argument("--first", action="store_true", help="the first by name of each family")
     parser.add_argument("--only", choices=["families", "contract", "transformers"], help="one page")
     parser.add_argument("--out", type=Path, default=Path("docs/matrix.md"))
     parser.add_argument("--jobs", type=int, default=2, help="processes")
@@ -58,6 +59,8 @@ def main() -> None:
     given = parser.parse_args()
     if given.only in (None, "families"):
         known = architectures(QUICK if given.quick else ())
+        if given.first:
+            known = list({entry.family: entry for entry in reversed(known)}.values())[::-1]
         surveyed = _all(survey, known, given.jobs, "planning", given.kept)
         verified = _all(verify, examples(surveyed), given.jobs, "comparing", given.kept)
         given.out.write_text(document(surveyed, verified))
@@ -71,7 +74,7 @@ def main() -> None:
     if given.only in (None, "transformers"):
         sizes = _all(size_of, architectures(), given.jobs, "sizes", given.kept)
         chosen = smallest(sizes)[:: 9 if given.quick else 1]
-        found = _all(check, chosen, given.jobs, "recording", given.kept)
+        found = _all(check, [*chosen, *BESIDE], given.jobs, "recording", given.kept)
         recorded = given.out.with_name("transformers.md")
         recorded.write_text(page(found, head=MADE))
         print(f"Wrote {recorded}.")

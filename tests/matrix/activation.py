@@ -15,8 +15,9 @@ def check_cam_layer(model: nn.Module, traced: Trace | None = None) -> str | None
     """What is wrong with the layer that class activation chooses; empty if nothing is.
 
     Its maps must have more than one place, rows and columns in the image's ratio, and no more of
-    them than the last stage that has more than one (a trace sees none of tokens), unless something
-    leads around that stage; and if it lies in a residual block, nothing may lead around it.
+    them than the last stage that has more than one (a trace sees none of tokens), unless it comes
+    after that stage or something leads around it; and if it lies in a residual block, nothing may
+    lead around it.
 
     Args:
         model: A model with stages of convolutions; it may be without memory (``"meta"``).
@@ -47,9 +48,10 @@ def check_cam_layer(model: nn.Module, traced: Trace | None = None) -> str | None
     said = f"{layer.title}, {places[0]} x {places[1]}"
     if places[0] * ratio[1] != places[1] * ratio[0] or places[0] * places[1] < 2:
         return f"{said} of images of {ratio[0]} x {ratio[1]}"
-    last = fine[-1].output
-    later = places[0] > last.height and not traced.sequences
-    if later and _nothing_around(model, fine[-1].last, images.shape):
+    last, order = fine[-1].output, list(traced.outputs)
+    after = layer.name in order and order.index(layer.name) > order.index(fine[-1].last)
+    finer = places[0] > last.height and not after and not traced.sequences
+    if finer and _nothing_around(model, fine[-1].last, images.shape):
         return f"{said}, finer than the last stage's {last.height} x {last.width}"
     inside = [b.path for b in traced.blocks if b.branch and layer.name.startswith(f"{b.path}.")]
     if inside and not _nothing_around(model, layer.name, images.shape):
@@ -59,15 +61,18 @@ def check_cam_layer(model: nn.Module, traced: Trace | None = None) -> str | None
 
 def _nothing_around(model: nn.Module, name: str, shape: torch.Size) -> bool:
     """Whether an image gets the answer to another one whose map it is given at a layer."""
-    real = copy.deepcopy(model).to_empty(device="cpu")
+    real = copy.deepcopy(model).to_empty(device="cpu").double()
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
-        for parameter in real.parameters():
-            parameter.normal_(std=0.1, generator=generator)
+        for parameter in real.parameters():  # so that the signal neither grows nor fades
+            if parameter.ndim > 1:
+                parameter.normal_(std=parameter[0].numel() ** -0.5, generator=generator)
+            else:
+                parameter.normal_(1, 0.1, generator=generator)
         for buffer in real.buffers():
             buffer.fill_(1)
         layer = real.get_submodule(name)
-        images = torch.randn(2, *shape[1:], generator=generator)
+        images = torch.randn(2, *shape[1:], generator=generator, dtype=torch.double)
         kept: list[torch.Tensor] = []
         hook = layer.register_forward_hook(lambda _, given, output: kept.append(output.clone()))
         expected = real(images[:1])

@@ -18,6 +18,9 @@ from visattn.recording.tokens.token_map import TokenMap
 SLACK = 1e-5
 """By so much rows may differ from the explicit softmax."""
 
+BESIDE = (Architecture("mobilevit", "mobilevitv2_050"),)
+"""Tried beside the smallest of each family: transformers of another kind than that one."""
+
 
 @dataclass(frozen=True)
 class Recorded:
@@ -99,9 +102,9 @@ def _compare(model: nn.Module, images: Tensor) -> tuple[Recording, bool, float]:
         try:
             with record(model) as maps:
                 same = torch.equal(_tensor(model(images)), _tensor(expected))
-        except RuntimeError as error:
+        except (RuntimeError, ValueError) as error:
             if not maps.refused:
-                maps.refused["model"] = str(error)
+                maps.refused["model"] = str(error).partition(". ")[0]
         worst = max((_difference(value, caught) for value in _found(maps)), default=0.0)
     return maps, same, worst
 

@@ -9,6 +9,7 @@ import torch
 
 from visattn.metrics import (
     chance_level,
+    edge_checkerboard,
     energy_pointing,
     mask_iou,
     mean_over_classes,
@@ -257,3 +258,16 @@ def test_mean_over_classes_weighs_classes_the_same() -> None:
     assert (found.mean, found.count, found.left_out) == (0.5, 4, 2)
     with pytest.raises(ValueError, match="one length"):
         mean_over_classes(values, labels[1:])
+
+
+def test_checkerboard_at_an_edge():
+    rows, columns = torch.meshgrid(torch.arange(48), torch.arange(48), indexing="ij")
+    disc = 16 - ((rows - 23.7) ** 2 + (columns - 22.2) ** 2).sqrt()
+    patterns = [(rows % 2) * 1.0, (columns % 2) * 1.0, ((rows + columns) % 2) * 1.0]
+    clean = edge_checkerboard(torch.stack([disc.sigmoid(), (disc > 0) * 1.0]))
+    assert clean.abs().max() < 0.05
+    for pattern in patterns:
+        masks = torch.stack([(disc + 2 * pattern).sigmoid(), (disc + 2 * pattern > 0) * 1.0])
+        assert (edge_checkerboard(masks[:, None]) > 0.2).all()
+    assert edge_checkerboard(torch.ones(2, 48, 48)).isnan().all()
+    assert edge_checkerboard(torch.rand(1, 2, 2)).isnan().all()

@@ -9,9 +9,14 @@ import pytest
 
 from visattn.cli import main
 from visattn.training.classifier import ImageClassifier
-from visattn.training.command_line.command import TaskCLI, with_recipes
+from visattn.training.command_line.command import TaskCLI
 from visattn.training.command_line.quiet import quiet_lightning
-from visattn.training.command_line.recipes import find_recipe, recipe_folder, recipe_names
+from visattn.training.command_line.recipes import (
+    find_recipe,
+    recipe_folder,
+    recipe_names,
+    with_recipes,
+)
 from visattn.training.command_line.tasks import DEFAULT, task_of
 from visattn.training.objectives import MaskedFocus
 

@@ -355,3 +355,45 @@ def test_mistakes_say_what_to_do():
     with pytest.raises(ValueError, match="one must be images"):
         class_activation(model, (torch.ones(2, 3),))
     assert set(BY_SLOPES) < set(TITLES)
+
+
+class PreNormViT(nn.Module):
+    """A ViT whose residual stream is added up in its own ``forward``: no module gives it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches = nn.Conv2d(3, 16, 8, 8)
+        self.first = nn.Parameter(torch.randn(1, 1, 16))
+        self.norms = nn.ModuleList(nn.LayerNorm(16) for _ in range(3))
+        self.attends = nn.ModuleList(
+            nn.MultiheadAttention(16, 2, batch_first=True) for _ in self.norms
+        )
+        self.head = nn.Linear(16, 3)
+
+    def forward(self, images):
+        stream = self.patches(images).flatten(2).mT
+        stream = torch.cat([self.first.expand(len(stream), -1, -1), stream], 1)
+        for norm, attend in zip(self.norms, self.attends, strict=True):
+            normed = norm(stream)
+            stream = stream + attend(normed, normed, normed)[0]
+        return self.head(stream[:, 0])
+
+
+def test_a_residual_stream_that_no_module_gives_is_seen_where_it_enters_one():
+    """Its slopes are those of the whole stream, not of the branch alone."""
+    model, images = PreNormViT().eval(), torch.randn(2, 3, 32, 48)
+    assert cam_layer(model, images) == "norms.2, input"
+    streams = []
+    for name in ("norms.1", "norms.2"):
+        handle = model.get_submodule(name).register_forward_pre_hook(
+            lambda _, given: given[0].retain_grad() or streams.append(given[0])
+        )
+        model(images).amax(1).sum().backward()
+        handle.remove()
+        stream = streams[-1]
+        tokens = (stream.grad[:, 1:].mean(1, keepdim=True) * stream[:, 1:]).sum(2)
+        expected = tokens.relu().unflatten(1, (4, 6))
+        found = class_activation(model, images, layer=f"{name}, input")
+        torch.testing.assert_close(found, expected.detach())
+    assert torch.equal(class_activation(model, images), found)
+    assert not any(m._forward_pre_hooks for m in model.modules())

@@ -391,3 +391,45 @@ def test_attention_that_cannot_be_recorded_is_said_where_maps_are_drawn():
     with pytest.raises(ValueError, match=r"can't be recorded \(.*between channels.*Grad-CAM"):
         maps_of(model, images)
     assert "between channels" in layer_table(model, images)
+
+
+@pytest.mark.parametrize("form", ["bhij", "bijh"])
+def test_scores_of_einstein_sums(form):
+    """In whatever order the sum has its axes."""
+
+    class Sums(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.patches, self.qkv = nn.Conv2d(3, 16, 8, 8), nn.Linear(16, 48)
+
+        def forward(self, images):
+            tokens = self.patches(images).flatten(2).mT
+            query, key, value = self.qkv(tokens).view(len(tokens), -1, 3, 2, 8).unbind(2)
+            scores = torch.einsum(f"bihd,bjhd->{form}", query, key) * 8**-0.5
+            weights = scores.softmax(form.index("j"))
+            self.weights = weights.permute([form.index(axis) for axis in "bhij"])
+            return torch.einsum(f"{form},bjhd->bihd", weights, value).flatten(2)
+
+    torch.manual_seed(0)
+    model = Sums().eval()
+    (found,) = recorded(model, torch.randn(2, 3, 32, 48)).values()
+    assert found.pairwise.query_size == (4, 6)
+    torch.testing.assert_close(found.pairwise.rows(range(24)), model.weights)
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_pictures_of_any_channels_are_cut_into_patches(channels):
+    """By moving numbers alone, as libraries without a convolution do."""
+
+    class Cut(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.embed, self.attend = nn.Linear(64 * channels, 16), nn.MultiheadAttention(16, 2)
+
+        def forward(self, images):
+            cells = images.unflatten(3, (-1, 8)).unflatten(2, (-1, 8))  # N, C, h, 8, w, 8
+            tokens = self.embed(cells.permute(2, 4, 0, 3, 5, 1).flatten(3).flatten(0, 1))
+            return self.attend(tokens, tokens, tokens)[0]
+
+    (found,) = recorded(Cut().eval(), torch.randn(2, channels, 32, 48)).values()
+    assert found.pairwise.query_size == found.pairwise.key_size == (4, 6)

@@ -2,12 +2,13 @@
 
 import errno
 import os
+import re
 import signal
 
 import lightning as L
 import pytest
 import torch
-from lightning.pytorch.callbacks import WeightAveraging
+from lightning.pytorch.callbacks import EarlyStopping, WeightAveraging
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import nn
 
@@ -160,6 +161,39 @@ def test_a_loader_goes_on_at_the_next_batch(sampler):
     assert len(first) + len(rest) == 4
     again.sampler.set_epoch(5)
     assert len(list(again)) == 4  # the next epoch is whole
+
+
+@pytest.mark.parametrize("kind", [EpochSampler, DrawnOrder])
+@pytest.mark.parametrize(
+    ("count", "processes", "size", "said"),
+    [(8, 1, 4, "batch_size 4 (2)"), (8, 2, 2, "processes 2 (1)"), (9, 1, 2, "rows 9 (8)")],
+)
+def test_an_epoch_that_was_begun_is_not_dealt_in_another_way(kind, count, processes, size, said):
+    """Rows would come twice in it, or not at all."""
+    begun = ResumableLoader(Rows(), sampler=kind(8), batch_size=2)
+    next(iter(begun))
+    sampler = kind(count, processes=processes, process=0)
+    other = ResumableLoader(Rows(), sampler=sampler, batch_size=size)
+    other.load_state_dict(begun.state_dict())
+    if processes == 1 or kind is EpochSampler:  # else the processes ask each other
+        with pytest.raises(ValueError, match=re.escape(said)):
+            next(iter(other))
+    begun.sampler.set_epoch(1)
+    list(begun)
+    sampler.set_epoch(2)
+    other.load_state_dict(begun.state_dict())  # an epoch that is over can be followed by any
+    if processes == 1 or kind is EpochSampler:
+        assert len(list(other)) == len(other)
+
+
+def test_patience_is_what_a_resumed_training_is_told(tiny_folder, tmp_path):
+    make = classifier(tiny_folder, OBJECTIVES["group_dro"])
+    train(make, tmp_path, further=[lambda: EarlyStopping("train/loss", patience=7)])
+    (path,) = tmp_path.rglob("last.ckpt")
+    told = EarlyStopping("train/loss", patience=5)
+    train(make, tmp_path / "rest", ckpt_path=path, further=[lambda: told])
+    assert told.patience == 5
+    assert told.best_score.isfinite()  # the rest goes on
 
 
 def test_a_full_disk_leaves_the_last_checkpoint(tiny_folder, tmp_path, monkeypatch, capsys):

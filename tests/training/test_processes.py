@@ -11,6 +11,8 @@ import pytest
 import torch
 from tiny_pictures import write_folder
 
+pytestmark = pytest.mark.slow
+
 HERE = Path(__file__).parent
 
 
@@ -35,6 +37,7 @@ def outs(tmp_path_factory):
             check=False,
         )
         assert done.returncode == 0, f"{name}:\n{done.stdout}\n{done.stderr}"
+        (root / name / "said.txt").write_text(done.stdout)
     return root / "one", root / "two"
 
 
@@ -72,6 +75,17 @@ def test_weights_are_those_of_one_process_with_the_same_global_batch(outs, name)
         torch.testing.assert_close(value, right[key], rtol=0, atol=1e-5)
         assert torch.equal(right[key], before[key])
     assert_same(read(one)[name], read(two)[name])
+
+
+def test_the_command_trains_and_shows_an_epoch_in_a_line(outs):
+    for folder in outs:
+        (run,) = (folder / "mask").iterdir()
+        assert {path.name for path in (run / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+        said = (folder / "said.txt").read_text()
+        for number in (1, 2):
+            (line,) = [line for line in said.split("\n") if line.startswith(f"epoch {number}/2 ")]
+            assert "train/mask" in line
+            assert "val/accuracy" in line
 
 
 def test_tests_count_every_picture_once(outs):

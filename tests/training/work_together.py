@@ -113,6 +113,8 @@ def run(data, out):
     assert main([*maps, "--limit", "0", "--steps", "2", "--out", str(out / "maps.json")]) == 0
     where = ["--data", "FolderData", "--data.root", str(data), "--data.size", "32"]
     where += ["--data.workers", "0", "--data.batch_size", "2", "--trainer.accelerator", "cpu"]
+    fit = ["fit", "-c", "foreground/mask", *where, "--data.mask_share", "1", "--runs", str(out)]
+    assert main([*fit, "--trainer.max_epochs", "2"]) == 0
     where += ["--ckpt_path", str(checkpoint)]
     assert main(["test", *where]) == 0
     assert main(["predict", *where, "--data.predict_folder", f"{data}/test_same/images"]) == 0

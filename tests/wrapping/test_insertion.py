@@ -4,7 +4,6 @@ import pytest
 import timm
 import torch
 import torchvision
-from each_block import EACH_BLOCK, marks
 from torch import nn
 
 import visattn
@@ -31,7 +30,12 @@ BACKBONES = {  # the first has basic blocks and a bottleneck, the second maps wi
 }
 
 
-@pytest.mark.parametrize("block", EACH_BLOCK)
+QUICK = ("cbam", "nonlocal", "sk", "spatial_mask")
+
+
+@pytest.mark.parametrize(
+    "block", [pytest.param(b, marks=() if b in QUICK else pytest.mark.slow) for b in block_names()]
+)
 def test_contract_at_the_blocks_own_place(block):
     check_wrapped(BACKBONES["timm resnet"], block)
 
@@ -39,23 +43,22 @@ def test_contract_at_the_blocks_own_place(block):
 OTHERS = ["timm convnext", "timm efficientnet", "torchvision bottleneck"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("backbone", "block"),
-    [
-        pytest.param(backbone, name, marks=marks(name))
-        for i, backbone in enumerate(OTHERS)
-        for name in block_names()[i::3]
-    ],
+    [(backbone, name) for i, backbone in enumerate(OTHERS) for name in block_names()[i::3]],
 )
 def test_contract_in_other_backbones_by_turns(backbone, block):
     check_wrapped(BACKBONES[backbone], block)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", ["branch", "block", "stage", "stem", "image", "layer[34].*.conv2"])
 def test_contract_at_every_place(at):
     check_wrapped(BACKBONES["timm resnet"], "cbam", at=at)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", ["stem", "stage", "layer2"])
 def test_a_spatial_mask_stands_after_the_stem_or_on_a_stage_too(at):
     check_wrapped(BACKBONES["timm resnet"], "spatial_mask", at=at, hard=True)

@@ -147,6 +147,7 @@ def _process(rank, path, check, blocks, queue):
         dist.destroy_process_group()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("check", "blocks"),
     [(_check_sharding, ONE_OF_A_KIND), (_check_fsdp1, ["cbam"])],

@@ -9,6 +9,8 @@ from visattn import plan, record, unwrap, wrap
 from visattn.blocks.attended import attended
 from visattn.wrapping.tracing import trace
 
+LARGE = ("Keypoint R-CNN", "Mask R-CNN", "RetinaNet", "Faster R-CNN, ResNet")
+
 
 def flat(value):
     if isinstance(value, torch.Tensor):
@@ -21,7 +23,9 @@ def flat(value):
 @pytest.mark.filterwarnings("ignore:.*Lazy modules.*:UserWarning")
 @pytest.mark.filterwarnings("ignore:.*torch.jit.*:FutureWarning")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow if n in LARGE else ()) for n in MODELS]
+)
 def test_it_wraps_and_is_equal_at_the_start(name):
     build, call, options = MODELS[name]
     torch.manual_seed(0)

@@ -26,11 +26,13 @@ def images():
     return torch.randn(2, 3, 64, 96)
 
 
+@pytest.mark.slow
 def test_export_on_large_images_serves_small_ones_that_take_the_same_way(model, images):
     others = [images[:1], torch.randn(3, 3, 33, 65)]
     check_exports(model, images, others=others)
 
 
+@pytest.mark.slow
 def test_compiled_with_several_blocks(model, images):
     check_compiles(model, images)
 

@@ -45,6 +45,11 @@ def column_attention(query: Tensor, key: Tensor, value: Tensor, *, scale: float)
 
     Returns:
         (..., H, W, D).
+
+    Example:
+        >>> x = torch.randn(1, 4, 6, 8)
+        >>> column_attention(x, x, x, scale=8**-0.5).shape
+        torch.Size([1, 4, 6, 8])
     """
     columns = (t.transpose(-3, -2).contiguous() for t in (query, key, value))
     return row_attention(*columns, scale=scale).transpose(-3, -2)
@@ -100,6 +105,11 @@ def criss_cross_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 
     Returns:
         (..., H, W, E). The weights, H + W for each place, are built.
+
+    Example:
+        >>> x = torch.randn(1, 4, 6, 8)
+        >>> criss_cross_attention(x, x, torch.ones(1, 4, 6, 2)).unique().allclose(torch.ones(()))
+        True
 
     Source: Huang et al., CCNet, arXiv:1811.11721.
     """

@@ -112,7 +112,17 @@ def attention_weights(
     mask: Tensor | None = None,
     bias: Tensor | None = None,
 ) -> tuple[Tensor, Weights]:
-    """The first half of `attend`: scores (..., T, S) and what the normaliser makes of them."""
+    """The first half of `attend`: scores (..., T, S) and what the normaliser makes of them.
+
+    Raises:
+        ValueError: Shapes that don't fit, as in `attend`.
+
+    Example:
+        >>> import torch
+        >>> scores, weights = attention_weights(torch.randn(3, 4), torch.randn(5, 4))
+        >>> scores.shape, weights.weights.sum(-1)
+        (torch.Size([3, 5]), tensor([1.0000, 1.0000, 1.0000]))
+    """
     shape = scores_shape(query, key)
     check_added(shape, mask=mask, bias=bias)
     scores = dot_scores(query, key) if score is None else score(query, key)

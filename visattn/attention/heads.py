@@ -14,6 +14,11 @@ def split_heads(x: Tensor, heads: int) -> Tensor:
 
     Raises:
         ValueError: The channels can't be shared out among the heads.
+
+    Example:
+        >>> import torch
+        >>> split_heads(torch.zeros(2, 5, 12), 3).shape
+        torch.Size([2, 3, 5, 4])
     """
     if x.shape[-1] % heads:
         raise ValueError(f"{x.shape[-1]} channels can't be shared out among {heads} heads")
@@ -21,7 +26,14 @@ def split_heads(x: Tensor, heads: int) -> Tensor:
 
 
 def merge_heads(x: Tensor) -> Tensor:
-    """(N, heads, L, D) to (N, L, heads * D), the inverse of `split_heads`."""
+    """(N, heads, L, D) to (N, L, heads * D), the inverse of `split_heads`.
+
+    Example:
+        >>> import torch
+        >>> x = torch.randn(2, 5, 12)
+        >>> torch.equal(merge_heads(split_heads(x, 3)), x)
+        True
+    """
     return x.transpose(-3, -2).flatten(-2)
 
 

@@ -81,6 +81,8 @@ def neighbourhood_mask(
 def both(first: Tensor | None, second: Tensor | None) -> Tensor | None:
     """What both masks keep; None keeps all.
 
+    Shapes are any that broadcast to (..., T, S).
+
     Example:
         >>> both(None, torch.tensor([True, False]))
         tensor([ True, False])

@@ -64,6 +64,8 @@ def softmax(scores: Tensor, mask: Tensor | None = None) -> Weights:
 def argmax(scores: Tensor, mask: Tensor | None = None) -> Weights:
     """Hard attention to the source of the highest score; the scores get no gradient.
 
+    Shapes are (..., T, S).
+
     Example:
         >>> argmax(torch.tensor([[1.0, 3.0, 2.0]])).weights
         tensor([[0., 1., 0.]])

@@ -55,6 +55,8 @@ def scaled_softmax(scale: float) -> PairwiseFunction:
 def dot_weights(query: Tensor, key: Tensor) -> Tensor:
     """Weights ``query key^T / S``, of any sign, not summing to 1.
 
+    Shapes are (..., T, D) and (..., S, D) to (..., T, S).
+
     Source: the dot-product form of Wang et al., Non-local Neural Networks, arXiv:1711.07971.
     """
     return query @ key.transpose(-2, -1) / key.shape[-2]
@@ -157,6 +159,14 @@ def dot_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """``dot_weights(query, key) @ value`` by associativity: nothing of size T x S is built.
 
     ``(query key^T) value = query (key^T value)`` costs D x E numbers instead of T x S.
+
+    Shapes are (..., T, D), (..., S, D) and (..., S, E) to (..., T, E).
+
+    Example:
+        >>> query, key, value = torch.randn(3, 4), torch.randn(5, 4), torch.randn(5, 2)
+        >>> weights = dot_weights(query, key)
+        >>> torch.allclose(dot_attention(query, key, value), weights @ value, atol=1e-6)
+        True
     """
     return query @ (key.transpose(-2, -1) @ value / key.shape[-2])
 
@@ -169,6 +179,12 @@ def relu_sum_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     from high to low these are the first k, so prefix sums of ``v`` and ``b v`` give the answer:
     ``a * sum_{s<k} v_s + sum_{s<k} b_s v_s``. Time O((T + S) log S), memory O(S E). The prefix sums
     are taken in double precision where the device has it.
+
+    Example:
+        >>> query, key, value = torch.randn(3, 1), torch.randn(5, 1), torch.randn(5, 2)
+        >>> weights = relu_sum_weights(query, key)
+        >>> torch.allclose(relu_sum_attention(query, key, value), weights @ value, atol=1e-6)
+        True
     """
     ordered, order = key.squeeze(-1).sort(dim=-1, descending=True)
     picked = order.unsqueeze(-1).expand(*order.shape, value.shape[-1])
@@ -186,7 +202,15 @@ def product_weights(query: Tensor, key: Tensor) -> Tensor:
 
 
 def product_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """``product_weights(query, key) @ value`` by associativity: R x E numbers, not T x S."""
+    """``product_weights(query, key) @ value`` by associativity: R x E numbers, not T x S.
+
+    Shapes are (..., T, R), (..., S, R) and (..., S, E) to (..., T, E).
+
+    Example:
+        >>> query, key = kernel_features(torch.randn(3, 4), torch.randn(5, 4))
+        >>> product_attention(query, key, torch.ones(5, 1)).flatten()
+        tensor([1.0000, 1.0000, 1.0000])
+    """
     return query @ (key.transpose(-2, -1) @ value)
 
 

@@ -73,6 +73,10 @@ def additive_scores(query: Tensor, key: Tensor, vector: Tensor) -> Tensor:
     Returns:
         (..., T, S). A tensor of T x S x H is built on the way.
 
+    Example:
+        >>> additive_scores(torch.zeros(3, 4), torch.zeros(5, 4), torch.ones(4)).shape
+        torch.Size([3, 5])
+
     Source: Bahdanau et al., Neural Machine Translation by Jointly Learning to Align and Translate,
     arXiv:1409.0473.
     """

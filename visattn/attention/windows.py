@@ -51,6 +51,10 @@ def gaussian_bias(centre: Tensor, size: int, *, sigma: float) -> Tensor:
 
     Returns:
         (..., T, S), at most 0.
+
+    Example:
+        >>> gaussian_bias(torch.tensor([1.0]), 4, sigma=1.0)
+        tensor([[-0.5000, -0.0000, -0.5000, -2.0000]])
     """
     places = torch.arange(size, device=centre.device)
     return -(places - centre.unsqueeze(-1)).square() / (2 * sigma**2)

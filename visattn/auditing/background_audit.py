@@ -46,6 +46,8 @@ def audit(
 
     - accuracies, with Wilson's 95 % intervals, and their chance level;
     - the BG-gap, accuracy on mixed-same less accuracy on mixed-rand;
+    - a control, *put-back*: the object on its own background, filled as the others' are. What it
+      loses against the original is what cutting and filling cost by themselves;
     - the share of foregrounds recognised on all of ``adversarial`` backgrounds, the same for each;
     - the worst (class, background) group of at least 10 images. A background is named by the
       column ``background_column`` of ``metadata.csv`` where there is one (a picture without a
@@ -130,6 +132,7 @@ def audit(
             known=known,
             class_map=asked.class_map,
             flips_only=not arranged.labelled,
+            called=opened.facts.get("logit_names"),
         )
         answers = ask(subject, arranged)
         cases = flip_cases(subject, arranged, answers)

@@ -1,5 +1,6 @@
 """A classifier's answers: from pictures to logits, from logits to the classes of a folder."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral
@@ -55,6 +56,7 @@ def read_logits(
     known: Sequence[str] | None,
     class_map: ClassMap | None,
     flips_only: bool,
+    called: Sequence[str] | None = None,
 ) -> LogitClasses:
     """Find what each logit means.
 
@@ -65,6 +67,8 @@ def read_logits(
         class_map: Which logits mean which class folder, either way round; one whose keys are all
             class folders is read as from these.
         flips_only: No class folder is looked at.
+        called: What to call logits that mean no class folder, where the model doesn't say; of two
+            that are called the same, or as a class folder, the number is added.
 
     Raises:
         TypeError: If the class map is no mapping.
@@ -74,7 +78,7 @@ def read_logits(
         >>> read_logits(3, folders=["b"], known="abc", class_map=None, flips_only=False).names
         ['b', 'a', 'b', 'c']
     """
-    own = [str(name) for name in known] if known else [f"class {place}" for place in range(logits)]
+    own = [str(name) for name in known] if known else _names(logits, called, folders=folders)
     if len(own) != logits:
         raise ValueError(f"the model has {logits} logits, and names of {len(own)} classes")
     if flips_only:
@@ -98,6 +102,14 @@ def read_logits(
         )
     answers = [meant.get(place, len(folders) + place) for place in range(logits)]
     return LogitClasses(torch.tensor(answers), [*folders, *own])
+
+
+def _names(logits: int, called: Sequence[str] | None, *, folders: Sequence[str]) -> list[str]:
+    """Names of logits, each another one, since equal names would hide a flip."""
+    if called is None or len(called) != logits:
+        return [f"class {place}" for place in range(logits)]
+    often = Counter([*called, *folders])
+    return [f"{n} ({place})" if often[n] > 1 else n for place, n in enumerate(called)]
 
 
 _WAYS_OUT = (

@@ -166,6 +166,9 @@ def make(
     yield Variant(v.ORIGINAL, images, always)
     for name in arranged.items.composites:
         yield Variant(name, *_laid_on_lent(batch, name, arranged, cutouts=cutouts))
+    if arranged.items.composites:
+        behind = remove_foreground(images, masks, rim=_rim(arranged))
+        yield Variant(v.PUT_BACK, cutouts.on(behind), always)
     for name in renders:
         pictures = colours(batch[f"render/{name}"], device=device)
         yield Variant(name, pictures, batch[f"rendered/{name}"].to(device))
@@ -196,12 +199,16 @@ def _laid_on_lent(
     exists = (batch[f"lender_row/{name}"] >= 0).to(device)
     if name != v.MIXED_NEW:
         if arranged.masks_of is None:
-            rim, masks = v.RIM, colours(batch[f"lender_mask/{name}"], device=device)
+            masks = colours(batch[f"lender_mask/{name}"], device=device)
         else:
-            rim, masks = v.PREDICTED_RIM, arranged.masks_of(images)
+            masks = arranged.masks_of(images)
             exists = exists & v.has_background(masks)
-        images = remove_foreground(images, masks, rim=rim)
+        images = remove_foreground(images, masks, rim=_rim(arranged))
     return cutouts.on(images), exists
+
+
+def _rim(arranged: Arrangement) -> int:
+    return v.RIM if arranged.masks_of is None else v.PREDICTED_RIM
 
 
 def _answers_where(subject: Subject, variant: Variant, *, batch: int) -> tuple[Tensor, Tensor]:

@@ -28,6 +28,7 @@ PAIRS = (
     (v.MIXED_SAME, v.MIXED_RAND),
     (v.ORIGINAL, v.MIXED_NEXT),
     (v.ORIGINAL, v.MIXED_NEW),
+    (v.ORIGINAL, v.PUT_BACK),
 )
 """Pairs of variants that differ in their backgrounds alone; the first is the flip rate."""
 
@@ -52,12 +53,14 @@ def sum_up(
     chance = {"flips": _chance_of_flips(told[v.MIXED_RAND])}
     for name, given in shown.items():
         chance[name] = _commonest(labels[given != UNDEFINED])
-    adversarial, gap = None, None
+    adversarial, gap, cost = None, None, None
     if answers.right is not None:
         adversarial = wilson(int(answers.right.sum()), images=len(answers.right))
         chance["adversarial"] = chance[v.ORIGINAL]
     if v.MIXED_SAME in shown:
         gap = background_gap(*_both(told[v.MIXED_SAME], told[v.MIXED_RAND], labels))
+    if v.PUT_BACK in shown:
+        cost = background_gap(*_both(told[v.ORIGINAL], told[v.PUT_BACK], labels))
     value, interval = _sensitivity(told, labels, seed=arranged.options.seed)
     behind = {
         name: found
@@ -78,6 +81,7 @@ def sum_up(
         made=_made(arranged),
         accuracies={name: accuracy(*_both(given, labels)) for name, given in shown.items()},
         gap=gap,
+        cost=cost,
         adversarial=adversarial,
         backgrounds=arranged.backgrounds,
         worst_groups={name: _worst(told[name], labels, on) for name, on in behind.items()},
@@ -190,6 +194,8 @@ def _worst(told: Tensor, labels: Tensor, behind: Sequence[Any]) -> WorstGroup:
 def _made(arranged: Arrangement) -> dict[str, str]:
     made = {v.ORIGINAL: "given"}
     made.update(dict.fromkeys(arranged.items.composites, "composed"))
+    if arranged.items.composites:
+        made[v.PUT_BACK] = "composed"
     made.update(dict.fromkeys(arranged.items.renders, arranged.files.made))
     if arranged.whole:
         for name in (v.ONLY_FG, v.ONLY_BG_T, v.ONLY_BG_B, v.NO_FG):

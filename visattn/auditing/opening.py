@@ -18,6 +18,7 @@ Classifier = nn.Module | Callable[[Tensor], Any]
 MaskModel = str | Path | nn.Module | MasksOf
 """A checkpoint or network with a spatial mask, or a function of pictures in [0, 1] to masks."""
 
+_FILES = (".ckpt", ".pth", ".pt", ".safetensors", ".onnx")
 READ = ("size", "fit", "mask_values")
 """What says how files become pictures and masks."""
 
@@ -82,7 +83,8 @@ class OpenedClassifier:
     Attributes:
         model: Images to logits.
         name: For tables and files.
-        facts: Size, fit, mean, std and class_names, as far as it says them.
+        facts: Size, fit, mean, std and class_names, as far as it says them; of a timm model
+            ``logit_names``, what ImageNet calls its logits.
         weights: Where those of a timm model are from: ``"pretrained"``, a file or ``"random"``;
             None for any other classifier.
     """
@@ -95,6 +97,11 @@ class OpenedClassifier:
     @property
     def notes(self) -> list[str]:
         """What a reader of its numbers must know."""
+        if self.weights not in (None, "random", "pretrained"):
+            from visattn.networks.weights_reading import twin_note
+
+            note = twin_note(self.name.partition(" with ")[0], self.weights)
+            return [] if note is None else [f"{note}."]
         if self.weights != "random":
             return []
         return [
@@ -142,7 +149,7 @@ def _named(model: str | Path, options: AuditOptions) -> OpenedClassifier:
     network, facts = _load(model, pretrained=pretrained, weights=weights)
     name, source = str(model), None
     if weights is not None:
-        name, source = f"{model} with {weights}", str(weights)
+        name, source = f"{model} with {Path(weights).name}", str(weights)
     elif not is_file:
         source = "pretrained" if pretrained else "random"
         name = name if pretrained else f"{model} (untrained weights)"
@@ -157,15 +164,19 @@ def _load(model: str | Path, **options: Any) -> tuple[nn.Module, dict[str, Any]]
 
 
 def short_name(name: str) -> str:
-    """A checkpoint's run for RUNS/NAME/version_K/checkpoints/FILE, any other name as it is.
+    """A checkpoint's run for RUNS/NAME/version_K/checkpoints/FILE, of another file its name alone.
 
     Example:
-        >>> short_name("runs/mask/version_0/checkpoints/last.ckpt"), short_name("resnet18")
-        ('mask/version_0', 'resnet18')
+        >>> short_name("runs/mask/version_0/checkpoints/last.ckpt"), short_name("/tmp/new.pth")
+        ('mask/version_0', 'new.pth')
+        >>> short_name("hf-hub:timm/resnet18.a1_in1k")
+        'hf-hub:timm/resnet18.a1_in1k'
     """
     path = Path(name)
     run = path.parent.name == "checkpoints" and path.parent.parent.name.startswith("version_")
-    return "/".join(path.parts[-4:-2]) if run and len(path.parts) > 3 else name
+    if run and len(path.parts) > 3:
+        return "/".join(path.parts[-4:-2])
+    return path.name if path.suffix in _FILES else name
 
 
 def _name_of(model: object) -> str:
@@ -183,6 +194,11 @@ def _timm_facts(model: object) -> dict[str, Any]:
     facts = {name: config[name] for name in ("mean", "std") if config.get(name)}
     if config.get("input_size"):
         facts["size"] = int(config["input_size"][-1])
+    if config.get("num_classes") == getattr(model, "num_classes", None) == 1000:
+        from timm.data import ImageNetInfo
+
+        whole = map(ImageNetInfo().index_to_description, range(1000))
+        facts["logit_names"] = [name.partition(",")[0] for name in whole]
     return facts
 
 

@@ -18,6 +18,8 @@ from visattn.basics.terminal_table import terminal_table
 from visattn.metrics import Difference, Proportion, WorstGroup
 from visattn.pictures import save
 
+_COST = 0.01
+
 
 @dataclass(frozen=True)
 class Audit:
@@ -34,6 +36,7 @@ class Audit:
             set), ``"rendered"`` (a split of the folder) or ``"composed"``.
         accuracies: By variant; empty without classes.
         gap: BG-gap, mixed-same minus mixed-rand.
+        cost: What cutting and filling cost by themselves, original minus put-back.
         adversarial: Share of foregrounds recognised on each one of a set of backgrounds.
         backgrounds: How many backgrounds that set has.
         worst_groups: The worst (class, background) group by variant.
@@ -64,6 +67,7 @@ class Audit:
     left_out: Mapping[str, int]
     sensitivity_interval: tuple[float, float] = (math.nan, math.nan)
     mask_iou: float = math.nan
+    cost: Difference | None = None
     cases: Sequence[FlipCase] = ()
 
     @property
@@ -81,6 +85,7 @@ class Audit:
                 "made": dict(self.made),
                 "accuracies": {name: asdict(share) for name, share in self.accuracies.items()},
                 "background_gap": self.gap and asdict(self.gap),
+                "composite_cost": self.cost and asdict(self.cost),
                 "adversarial": self.adversarial
                 and {**asdict(self.adversarial), "backgrounds": self.backgrounds},
                 "worst_groups": {name: self._group(w) for name, w in self.worst_groups.items()},
@@ -144,7 +149,8 @@ def _plain(value: Any) -> Any:
 
 def _table(found: Audit) -> Table:
     settings = found.settings
-    title = f"Does it read the background?\n{settings['name']} on {settings['data']}"
+    data = Path(settings["data"]).absolute().name
+    title = f"Does it read the background?\n{settings['name']} on {data}"
     if settings["split"]:
         title += f", {settings['split']}"
     if found.estimate:
@@ -172,6 +178,8 @@ def _table(found: Audit) -> Table:
         table.add_section()
     if found.gap is not None:
         table.add_row("BG-gap, points", "", *_share(found.gap), "0.0")
+    if found.cost is not None:
+        table.add_row("cost of cutting, points", "", *_share(found.cost), "0.0")
     if found.noise_accuracies:
         images = str(next(iter(found.noise_accuracies.values())).images)
         value, interval = "undefined", ""
@@ -192,6 +200,13 @@ def _caption(found: Audit) -> str:
     lines = []
     if found.accuracies:
         lines.append("Chance: one and the same answer to every picture, the commonest class.")
+    if (v.ORIGINAL, v.PUT_BACK) in found.flips:
+        lines.append("put-back: the object laid on its own background, filled as the others' are.")
+    if found.cost is not None and found.cost.value > _COST:
+        lines.append(
+            "Cutting alone costs points here, and the others' loss holds them too: --backgrounds "
+            "FOLDER, pictures without objects, leaves nothing to be filled."
+        )
     lines.append("Chance of flips: answers drawn anew each time, as often as the model gave them.")
     lines.extend(_group(found, name, worst) for name, worst in found.worst_groups.items())
     if found.noise_accuracies:

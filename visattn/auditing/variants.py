@@ -21,6 +21,7 @@ from visattn.data.background_swap import (
 ORIGINAL, MIXED_SAME, MIXED_RAND = "original", "mixed-same", "mixed-rand"
 MIXED_NEXT, MIXED_NEW = "mixed-next", "mixed-new"
 ONLY_FG, ONLY_BG_T, ONLY_BG_B, NO_FG = "only-fg", "only-bg-t", "only-bg-b", "no-fg"
+PUT_BACK = "put-back"
 MIXED = (MIXED_SAME, MIXED_RAND, MIXED_NEXT, MIXED_NEW)
 # Pixels beside a lender's mask that are filled too, lest its object's edge remain: masks of real
 # photos are a pixel or two off, and predicted ones a little more.

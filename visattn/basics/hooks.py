@@ -54,7 +54,9 @@ def uncompiled() -> Iterator[None]:
 
 
 @contextmanager
-def hooked(hooks: Iterable[tuple[nn.Module, Callable[..., Any]]]) -> Iterator[None]:
+def hooked(
+    hooks: Iterable[tuple[nn.Module, Callable[..., Any]]], *, before: bool = False
+) -> Iterator[None]:
     """Modules with forward hooks, which are gone at the end, after an exception too.
 
     They see the calls of the thread that made them, and a copy of a module has none of them if the
@@ -62,6 +64,7 @@ def hooked(hooks: Iterable[tuple[nn.Module, Callable[..., Any]]]) -> Iterator[No
 
     Args:
         hooks: Pairs of a module and a hook, as ``register_forward_hook`` takes it.
+        before: Whether they run before the modules, as ``register_forward_pre_hook`` takes them.
 
     Example:
         >>> seen = []
@@ -73,7 +76,8 @@ def hooked(hooks: Iterable[tuple[nn.Module, Callable[..., Any]]]) -> Iterator[No
     """
     with ExitStack() as stack:
         for module, hook in hooks:
-            stack.callback(module.register_forward_hook(ForAWhile(hook)).remove)
+            add = module.register_forward_pre_hook if before else module.register_forward_hook
+            stack.callback(add(ForAWhile(hook)).remove)
         yield
 
 
@@ -92,6 +96,7 @@ class ForAWhile:
 def state_without_hooks(module: nn.Module) -> dict[str, Any]:
     """What to copy or pickle of a module: all but the hooks that are there for a while."""
     state = dict(vars(module))
-    hooks = state["_forward_hooks"]
-    kept = {key: hook for key, hook in hooks.items() if not isinstance(hook, ForAWhile)}
-    return {**state, "_forward_hooks": type(hooks)(kept)}
+    for name in ("_forward_hooks", "_forward_pre_hooks"):
+        kept = {key: hook for key, hook in state[name].items() if not isinstance(hook, ForAWhile)}
+        state[name] = type(state[name])(kept)
+    return state

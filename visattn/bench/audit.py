@@ -8,6 +8,7 @@ the time.
 
 import argparse
 import os
+import resource
 import sys
 import tempfile
 import time
@@ -21,7 +22,6 @@ from rich.table import Table
 
 from visattn.auditing import audit
 from visattn.bench.child import run_child
-from visattn.bench.memory import process_peak
 from visattn.data import SushiData
 from visattn.data.generated.sushi import KINDS
 from visattn.training.command_line.process import tune_process
@@ -83,7 +83,13 @@ def _one(words: Sequence[str]) -> None:
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         found.save(folder)
-    print(time.process_time(), process_peak(torch.device("cpu")))
+    print(time.process_time(), _peak())
+
+
+def _peak() -> int:
+    """Bytes that this process held at most."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 if __name__ == "__main__":

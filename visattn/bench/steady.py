@@ -79,17 +79,19 @@ def record_maps(steps: int) -> Iterator[int]:
 
 
 def audit_pictures(steps: int) -> Iterator[int]:
-    """Audits of 64 batches of a picture each: a step is a batch."""
+    """Audits of pictures one by one: a step is a pass of the network."""
     root = SushiData(size=SIZE, train=64, val=8, test=8).locate()
     kinds = {kind: place for place, kind in enumerate(sorted(KINDS))}
     model = wrap("resnet10t", "se").eval()
-    for step in range(1, steps // 64 + 1):
-        audit(
-            model, root, split="train", class_map=kinds, size=SIZE, batch_size=1, progress=False,
-            adversarial=2, cases=0,
-        )  # fmt: skip
-        if step in (steps // 64 // 5, steps // 64):
-            yield resident()
+    passes: list[None] = []
+    model.register_forward_hook(lambda *_: passes.append(None))
+    for due in (steps // 5, steps):
+        while len(passes) < due:
+            audit(
+                model, root, split="train", class_map=kinds, size=SIZE, batch_size=1,
+                progress=False, adversarial=2, cases=0,
+            )  # fmt: skip
+        yield resident()
 
 
 KINDS_OF_STEPS: dict[str, Callable[[int], Iterator[int]]] = {
@@ -100,10 +102,11 @@ KINDS_OF_STEPS: dict[str, Callable[[int], Iterator[int]]] = {
 
 
 def resident() -> int:
-    """Bytes that this process holds."""
+    """Bytes that this process holds for itself, in memory or swapped out; mapped files not."""
     gc.collect()
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * 4096
+    lines = Path("/proc/self/status").read_text().splitlines()
+    said = dict(line.split(":", 1) for line in lines)
+    return 1024 * sum(int(said[name].split()[0]) for name in ("RssAnon", "RssShmem", "VmSwap"))
 
 
 def held_bytes(kind: str, *, steps: int) -> tuple[int, int]:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from visattn.blocks.folding import guard_folding
+from visattn.blocks.fused.choice import after, fusable
 from visattn.blocks.loading import (
     find_base as _find_base,
     hide_base as _hide_base,  # noqa: F401  # models that earlier versions pickled name it
@@ -88,6 +89,8 @@ class Attended(Unit):
         base, attention, where = base_of(self), block_of(self), self.visattn.where
         if not self.visattn.enabled:
             return base(*args, **kwargs)
+        if where == "after" and self.visattn.layout == "NCHW":
+            return after(base, attention, args, kwargs)
         if where == "after":
             return self._turned(attention, base(*args, **kwargs))
         if not args:  # called as conv(input=x)
@@ -226,6 +229,11 @@ def natural_paths(module: nn.Module, path: str = "") -> Iterator[tuple[str, nn.M
 
     They are those of ``named_modules`` but for units and compiled models, which stand in the path
     of what they contain.
+
+    Example:
+        >>> unit = Attended(nn.ReLU(), nn.Identity(), where="after", site="relu")
+        >>> [path for path, _ in natural_paths(nn.Sequential(unit))]
+        ['', '0', '0', '0.attention']
     """
     yield path, module
     for name, child in module.named_children():
@@ -262,6 +270,7 @@ def strip(model: nn.Module) -> nn.Module:
     return model
 
 
+@fusable()
 class ZeroStart(nn.Module):
     """``y + s (block(x) - y)`` with one trained scalar s that starts at 0.
 

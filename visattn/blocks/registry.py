@@ -51,6 +51,15 @@ class BlockEntry:
         )
 
     @property
+    def family(self) -> str:
+        """The folder of a block that comes with visattn, such as ``"channel"``, or ``"other"``."""
+        kind = getattr(self.factory, "func", self.factory)
+        home, _, rest = (
+            getattr(kind, "__module__", "").removeprefix("visattn.blocks.").partition(".")
+        )
+        return home if rest and kind.__module__.startswith("visattn.blocks.") else "other"
+
+    @property
     def summary(self) -> str:
         """First line of the block's docstring, and the options that its name stands for."""
         kind = getattr(self.factory, "func", self.factory)
@@ -179,7 +188,12 @@ def unregister_block(name: str) -> None:
 
 
 def block_names() -> list[str]:
-    """Names of all registered blocks, sorted."""
+    """Names of all registered blocks, sorted.
+
+    Example:
+        >>> "cbam" in block_names()
+        True
+    """
     return sorted({*_OURS, *_VARIANTS, *_registry})
 
 

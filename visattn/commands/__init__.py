@@ -7,6 +7,7 @@ Only a command that needs PyTorch imports it, inside the function. Where the fir
 from collections.abc import Callable, Sequence
 
 from visattn.commands.auditing import audit_classifier, gather_audit
+from visattn.commands.benchmarks import gather_bench, measure_costs
 from visattn.commands.maps import (
     draw_overlay,
     gather_page,
@@ -20,7 +21,7 @@ from visattn.commands.masks import (
     propose_objects,
     review_proposals,
 )
-from visattn.commands.models import list_blocks, show_plan, write_model
+from visattn.commands.models import gather_blocks, list_blocks, show_plan, write_model
 from visattn.commands.packing import pack_pictures
 from visattn.commands.scenes import compare_on_scenes, render_scenes
 from visattn.commands.sentences import caption_picture, highlight_words, translate_text
@@ -53,6 +54,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "report": write_report,
     "evaluate-maps": measure_maps,
     "audit": audit_classifier,
+    "bench": measure_costs,
     "compare": compare_recipes,
 }
 
@@ -74,10 +76,12 @@ GATHERED: dict[str, Callable[[Sequence[str]], list[str]]] = {
     "overlay": gather_pictures,
     "report": gather_page,
     "audit": gather_audit,
+    "bench": gather_bench,
+    "blocks": gather_blocks,
 }
 """Commands that take any number of words: to the words that the parser takes."""
 
-TUNED = ("demo", "finetune", "evaluate-maps", "audit")
+TUNED = ("demo", "finetune", "evaluate-maps", "audit", "bench")
 """Commands that compute for long: before PyTorch is imported, the process is tuned for them."""
 
 SHARED = ("evaluate-maps", "audit")

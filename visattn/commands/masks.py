@@ -1,6 +1,7 @@
 """Commands that make masks: from other tools' files, by proposal and by review."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 
@@ -29,6 +30,7 @@ def import_annotations(
     """
     from visattn.annotation.importing import import_masks
 
+    _split(data)
     options: dict[str, Any] = {"split": split, "boxes": boxes, "turned": turned}
     if isinstance(labels, str):
         labels = [part.strip() for part in labels.split(",")]
@@ -54,6 +56,7 @@ def propose_objects(
 
     Args:
         data: The folder of pictures; proposals go to SPLIT/proposals, and masks are never touched.
+            One folder of classes is split first, as visattn fit does it.
         boxes: Annotations with boxes (any format of visattn masks import); GrabCut starts from the
             picture's centre if not given. With --measure also masks, for the boxes around these.
         model: A checkpoint that visattn fit wrote of a network with a mask.
@@ -79,6 +82,7 @@ def propose_objects(
         options: dict[str, Any] = {"split": split, "boxes": boxes, "mask_values": values}
         Console(highlight=False).print(measure_proposals(data, proposer, **options))
         return
+    _split(data)
     _say(propose_masks(data, proposer, split=split, boxes=boxes, overwrite=overwrite))
     print(f"next: visattn masks review {data}")
 
@@ -122,6 +126,15 @@ def apply_proposals(
     else:
         _say(apply_review(data, file, overwrite=overwrite))
     _say_next(data)
+
+
+def _split(data: str) -> None:
+    """Split a folder of classes as a training would, since a mask belongs to a split's picture."""
+    from visattn.data.files.splits import ensure_splits
+
+    told = ensure_splits(Path(data))
+    if told is not None:
+        print(told)
 
 
 def _say(lines: Sequence[str]) -> None:

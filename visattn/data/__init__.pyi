@@ -25,7 +25,9 @@ from .layout import (
 from .mask_share import keep_masks as keep_masks
 from .masks import MaskValues as MaskValues
 from .public.imagenet9 import ImageNet9Data as ImageNet9Data
+from .public.metashift import MetaShiftData as MetaShiftData
 from .public.pets import PetData as PetData
+from .public.spawrious import SpawriousData as SpawriousData
 from .public.uecfoodpix import FoodPixData as FoodPixData
 from .public.waterbirds import WaterbirdsData as WaterbirdsData
 from .shards.module import ShardData as ShardData

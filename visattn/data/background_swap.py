@@ -84,6 +84,12 @@ def remove_foreground(images: Planes, masks: Planes, *, rim: int = 1) -> Planes:
 
     Returns:
         Backgrounds (N, C, H, W). A picture without any background becomes its mean.
+
+    Example:
+        >>> images, masks = torch.full((1, 3, 8, 8), 0.5), torch.zeros(1, 1, 8, 8)
+        >>> images[..., 3:5, 3:5], masks[..., 3:5, 3:5] = 1.0, 1.0
+        >>> float(remove_foreground(images, masks).max()) < 0.51
+        True
     """
     widened = _operations(images).widened(masks, rim)
     return fill(images, weights=(1 - 2 * widened).clip(0, None))
@@ -133,6 +139,12 @@ def composite(images: Planes, masks: Planes, backgrounds: Planes, *, rim: int = 
 
     Returns:
         Pictures (N, C, H, W).
+
+    Example:
+        >>> images, masks = torch.ones(1, 3, 8, 8), torch.zeros(1, 1, 8, 8)
+        >>> masks[..., :4] = 1.0
+        >>> composite(images, masks, torch.zeros(1, 3, 8, 8))[0, 0, 0]
+        tensor([1., 1., 1., 1., 0., 0., 0., 0.])
     """
     old = remove_foreground(images, masks, rim=rim)
     colours = foreground_colours(images, masks, backgrounds=old, rim=rim)

@@ -162,8 +162,19 @@ class ImageData(L.LightningDataModule, ABC):
 
     @property
     def num_classes(self) -> int:
-        """How many classes there are."""
-        return len(self.class_names)
+        """How many classes there are.
+
+        Raises:
+            ValueError: Fewer than two: there is nothing to tell apart.
+        """
+        names = self.class_names
+        if len(names) < 2:
+            raise ValueError(
+                f"expected at least two classes to tell apart in {self.locate()}, found "
+                f"{', '.join(map(repr, names)) or 'none'}; give each a folder, "
+                f"{self.train_split}/images/CLASS"
+            )
+        return len(names)
 
     @property
     def test_names(self) -> tuple[str, ...]:
@@ -229,12 +240,6 @@ class ImageData(L.LightningDataModule, ABC):
             "validate": validation,
             "test": () if stage != "test" else self.test_names,
         }
-        if stage == "fit" and self.num_classes < 2:
-            raise ValueError(
-                f"expected at least two classes to tell apart in {self.locate()}, found "
-                f"{', '.join(map(repr, self.class_names)) or 'none'}; give each a folder, "
-                f"{self.train_split}/images/CLASS"
-            )
         fresh = [split for split in wanted[stage] if split not in self._sets]
         found = [self.dataset(split) for split in wanted[stage]]
         if self.check and not self.skip_broken:

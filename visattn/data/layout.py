@@ -8,7 +8,6 @@ Other forms are read too, see `visattn.data.files.forms`.
 Nothing here opens a picture. Names are the same in whichever form their accents are written.
 """
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,21 +19,20 @@ from visattn.data.files.forms import (
     Form,
     form_of,
 )
+from visattn.data.files.listing import (
+    MASK_SUFFIXES as MASK_SUFFIXES,
+    class_folders_in,
+    files_in,
+    folders_under,
+    list_problems as list_problems,
+    pictures_by_stem,
+    raise_problems as raise_problems,
+    why_empty,
+)
 from visattn.data.files.metadata import read_metadata
 from visattn.data.files.names import same_form, shown
 from visattn.data.files.split_table import SPLITS_FILE, read_splits
 from visattn.data.masks import MaskValues
-
-MASK_SUFFIXES = (*PICTURE_SUFFIXES, ".npy")
-"""Suffixes of the files that count as masks."""
-
-# Pictures, too, but none that are read: not to be overlooked without a word.
-_OTHER_PICTURES = (
-    *(".avif", ".dng", ".exr", ".heic", ".heif", ".ico", ".j2k", ".jfif", ".jp2", ".jpe", ".jxl"),
-    *(".pbm", ".pgm", ".psd", ".raw", ".tga"),
-)
-_LISTED_PROBLEMS = 10
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -135,9 +133,9 @@ def scan_split(root: Path, split: str, *, class_names: Sequence[str]) -> tuple[I
     known = class_folders(root, split)
     form, mask_root = _form(root, split), _form(root, split).masks(split)
     folders = _class_folders(form, split, problems)
-    mask_folders = _folders(mask_root, problems) if mask_root.is_dir() else {}
+    mask_folders = class_folders_in(mask_root, problems) if mask_root.is_dir() else {}
     masks = {
-        name: _by_stem(folder, problems, suffixes=MASK_SUFFIXES)
+        name: pictures_by_stem(folder, problems, suffixes=MASK_SUFFIXES)
         for name, folder in mask_folders.items()
     }
     for name in known:
@@ -147,10 +145,10 @@ def scan_split(root: Path, split: str, *, class_names: Sequence[str]) -> tuple[I
                 f"({_some(class_names)}); add it to training, or remove it here"
             )
             continue
-        pictures = _by_stem(folders[name], problems)
+        pictures = pictures_by_stem(folders[name], problems)
         _take_masks(pictures, masks.setdefault(name, {}), problems)
         if not pictures:
-            problems.append(_why_empty(folders[name]))
+            problems.append(why_empty(folders[name]))
             continue
         found[name] = pictures
         problems.extend(
@@ -195,7 +193,7 @@ def _form(root: Path, split: str) -> Form:
 
 
 def _class_folders(form: Form, split: str, problems: list[str]) -> dict[str, Path]:
-    found = _folders(form.pictures(split), problems)
+    found = class_folders_in(form.pictures(split), problems)
     return {name: folder for name, folder in found.items() if form.is_class(folder)}
 
 
@@ -257,8 +255,8 @@ def scan_pictures(folder: Path) -> tuple[Item, ...]:
     problems: list[str] = []
     paths = sorted(
         path
-        for inside in _folders_under(folder)
-        for path in _files(inside, problems)
+        for inside in folders_under(folder)
+        for path in files_in(inside, problems)
         if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file()
     )
     raise_problems(problems, where=shown(folder))
@@ -268,124 +266,6 @@ def scan_pictures(folder: Path) -> tuple[Item, ...]:
             f"{', '.join(PICTURE_SUFFIXES)}"
         )
     return tuple(Item(path=path) for path in paths)
-
-
-def raise_problems(problems: Sequence[str], *, where: str) -> None:
-    """Raise one error that lists the problems (up to ten), or return if there are none.
-
-    Args:
-        problems: One line each.
-        where: What has them, for the first line.
-
-    Raises:
-        ValueError: There are problems.
-    """
-    if problems:
-        raise ValueError(list_problems(problems, where=where))
-
-
-def list_problems(problems: Sequence[str], *, where: str) -> str:
-    """A line that counts the problems, and up to ten of them."""
-    listed = list(problems[:_LISTED_PROBLEMS])
-    if len(problems) > len(listed):
-        listed.append(f"... and {len(problems) - len(listed)} more")
-    count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-    return f"{count} in {where}:\n  " + "\n  ".join(listed)
-
-
-def _folders_under(folder: Path) -> list[Path]:
-    """A folder and all in it, links followed, each once: links may go round in circles."""
-    found: dict[Path, Path] = {}
-    waiting = [folder]
-    while waiting:
-        path = waiting.pop()
-        if path.resolve() not in found:
-            found[path.resolve()] = path
-            waiting.extend(p for p in sorted(path.iterdir()) if p.is_dir() and _visible(p))
-    return list(found.values())
-
-
-def _files(folder: Path, problems: list[str]) -> list[Path]:
-    """What is in a folder and not hidden, sorted; names and links that are wrong are problems."""
-    entries = sorted(path for path in folder.iterdir() if _visible(path))
-    found = []
-    for path in entries:
-        if not path.exists():
-            problems.append(
-                f"{shown(path)}: a link that leads nowhere, or in a circle; mend or remove it"
-            )
-        elif not path.name.isprintable() and any("\ud800" <= c <= "\udfff" for c in path.name):
-            problems.append(f"{shown(path)}: its name is not in UTF-8; rename it")
-        else:
-            found.append(path)
-    others = [path for path in found if path.suffix.lower() in _OTHER_PICTURES]
-    overlooked = [path for path in others if path.is_file()]
-    if overlooked:
-        kinds = ", ".join(sorted({path.suffix.lower() for path in overlooked}))
-        _log.warning(
-            "%s: left out %d files (%s); readable ones are %s",
-            shown(folder),
-            len(overlooked),
-            kinds,
-            ", ".join(PICTURE_SUFFIXES),
-        )
-    return found
-
-
-def _folders(folder: Path, problems: list[str]) -> dict[str, Path]:
-    """The folders in ``images`` or ``masks`` by class; pictures beside them are problems."""
-    found: dict[str, Path] = {}
-    for path in _files(folder, problems):
-        name = same_form(path.name)
-        if path.is_dir():
-            if name in found:
-                problems.append(f"{shown(path)}: a second folder for the class {name!r}; join them")
-            found[name] = path
-        elif path.suffix.lower() in MASK_SUFFIXES:
-            kind = "masks stand" if folder.name == "masks" else "pictures stand"
-            other = "pictures do" if folder.name == "masks" else "in CLASS/ID.png"
-            problems.append(f"{shown(path)}: {kind} in one folder a class, as {other}")
-    return found
-
-
-def _by_stem(
-    folder: Path, problems: list[str], *, suffixes: Sequence[str] = PICTURE_SUFFIXES
-) -> dict[str, Path]:
-    """The pictures of one folder by file name without suffix; doubles become problems."""
-    found: dict[str, Path] = {}
-    for path in _files(folder, problems):
-        if path.is_dir():
-            if any(p.suffix.lower() in suffixes and _visible(p) for p in path.iterdir()):
-                problems.append(
-                    f"{shown(path)}: pictures in a folder of a class folder, which are not read; "
-                    "move them up, or the folder away"
-                )
-            continue
-        if path.suffix.lower() not in suffixes:
-            continue
-        stem = same_form(path.stem)
-        if stem in found:
-            problems.append(
-                f"{shown(path)}: a second file for {shown(found[stem].name)}; names without their "
-                "suffix must differ within a class, since a mask is found by them"
-            )
-            continue
-        found[stem] = path
-    return found
-
-
-def _why_empty(folder: Path) -> str:
-    others = sorted({p.suffix.lower() for p in folder.iterdir() if p.is_file() and _visible(p)})
-    if others:
-        return (
-            f"{shown(folder)}: no pictures in this class folder, only files with the suffixes "
-            f"{', '.join(map(repr, others))}; readable ones are {', '.join(PICTURE_SUFFIXES)}"
-        )
-    return f"{shown(folder)}: an empty class folder; add pictures, or remove it"
-
-
-def _visible(path: Path) -> bool:
-    return not path.name.startswith(".")
 
 
 def _some(names: Sequence[str]) -> str:

@@ -51,7 +51,7 @@ class SharedSampler(DistributedSampler[Row], ABC):
         self.count = count
         self.num_samples = count // processes if even else len(counted[process::processes])
         self.skipped = 0
-        self._resumed: tuple[State, int] | None = None
+        self._resumed: tuple[State, int, str] | None = None
 
     @abstractmethod
     def epoch_state(self) -> State:
@@ -72,15 +72,27 @@ class SharedSampler(DistributedSampler[Row], ABC):
         return self.num_samples
 
     def __iter__(self) -> Iterator[Row]:
-        (state, rows), self._resumed = self._resumed or (None, 0), None
+        (state, rows, unlike), self._resumed = self._resumed or (None, 0, ""), None
         order, same = self.order(state)
+        if same and unlike:
+            raise ValueError(
+                f"the training that goes on was stopped within an epoch, and its data are dealt in "
+                f"another way now: {unlike}. Let it end that epoch as it was "
+                "(--trainer.max_epochs), and change it then"
+            )
         self.skipped = rows if same else 0
         own = order[self.rank :: self.num_replicas][: self.num_samples]
         return iter(own[self.skipped :])
 
-    def resume(self, state: State, *, rows: int) -> None:
-        """Leave out the first ``rows`` of this process in the epoch that ``state`` tells of."""
-        self._resumed = state, rows
+    def resume(self, state: State, *, rows: int, unlike: str = "") -> None:
+        """Leave out the first ``rows`` of this process in the epoch that ``state`` tells of.
+
+        Args:
+            state: An earlier `epoch_state`.
+            rows: How many were given.
+            unlike: What is dealt otherwise now, which that epoch would not survive.
+        """
+        self._resumed = state, rows, unlike
 
 
 @final
@@ -214,14 +226,16 @@ class DrawnOrder(SharedSampler[Row]):
         self._state: State = {}
 
     def epoch_state(self) -> State:
-        """The generator's state before the order was drawn."""
+        """The number of the epoch, and the generator's state before the order was drawn."""
         return self._state
 
     def order(self, state: State | None) -> tuple[Sequence[Row], bool]:
         """The order; the generator is as it was where it is that of an earlier state."""
+        if state is not None and state.get("epoch", self.epoch) != self.epoch:
+            state = None  # it was over
         known = torch.get_rng_state() if state is None else state["random"]
         known = from_all(known)[0] if self.num_replicas > 1 else known
-        self._state = {"random": known}
+        self._state = {"random": known, "epoch": self.epoch}
         with torch.random.fork_rng(devices=[]):
             torch.set_rng_state(known)
             torch.empty((), dtype=torch.int64).random_()
@@ -252,13 +266,27 @@ class ResumableLoader(DataLoader[Any]):
         """The epoch, and how many of its batches were given; Lightning puts it in a checkpoint."""
         sampler: Any = self.sampler
         before = sampler.skipped // (self.batch_size or 1)
-        return {"epoch": sampler.epoch_state(), "batches": before + self.given}
+        given = before + self.given
+        return {"epoch": sampler.epoch_state(), "batches": given, "dealt": self._dealt()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Begin the epoch of ``state`` where it was left."""
         sampler: Any = self.sampler
+        now = self._dealt()
+        unlike = ", ".join(
+            f"{name} {now[name]} ({was})"
+            for name, was in state.get("dealt", {}).items()
+            if was != now[name]
+        )
         if state["batches"] < len(self):  # else the next one is to begin
-            sampler.resume(state["epoch"], rows=state["batches"] * (self.batch_size or 1))
+            rows = state["batches"] * (self.batch_size or 1)
+            sampler.resume(state["epoch"], rows=rows, unlike=unlike)
+
+    def _dealt(self) -> dict[str, int]:
+        """What the place of a row in the epoch follows from."""
+        of: Any = self.sampler
+        found = {"batch_size": self.batch_size or 1, "processes": of.num_replicas}
+        return {**found, "rows": of.count, "seed": of.seed}
 
 
 def _near(

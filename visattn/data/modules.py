@@ -5,7 +5,9 @@ from visattn.data.generated.sushi.module import SushiData
 from visattn.data.generated.tasty.module import TastyData
 from visattn.data.image_data import ImageData
 from visattn.data.public.imagenet9 import ImageNet9Data
+from visattn.data.public.metashift import MetaShiftData
 from visattn.data.public.pets import PetData
+from visattn.data.public.spawrious import SpawriousData
 from visattn.data.public.uecfoodpix import FoodPixData
 from visattn.data.public.waterbirds import WaterbirdsData
 from visattn.data.shards.module import ShardData
@@ -15,8 +17,10 @@ __all__ = [
     "FoodPixData",
     "ImageData",
     "ImageNet9Data",
+    "MetaShiftData",
     "PetData",
     "ShardData",
+    "SpawriousData",
     "SushiData",
     "TastyData",
     "WaterbirdsData",

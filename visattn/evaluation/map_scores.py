@@ -67,12 +67,13 @@ def measure_maps(
     network, facts = load_classifier(model, weights=weights)
     prepared = preparation(facts, size=size)
     check_scenes(data, facts.get("class_names"))
-    wanted = split or ("test_mixed_rand" if str(data) == SUSHI else None)
+    rendered = str(data) == SUSHI
+    wanted = split or ("test_mixed_rand" if rendered else None)
     root, chosen = find_source(
         data,
         split=wanted,
         size=prepared["size"],
-        scenes=max(limit or 100, 8),
+        scenes=max(limit or 100, 8) * draws,  # other ones in each
         variants=[str(wanted).removeprefix("test_")],  # of the scenes; no others are rendered
     )
     if chosen is None:
@@ -80,7 +81,7 @@ def measure_maps(
             f"no split in {root}: expected folders such as test/images/CLASS/ID.png, with masks in "
             "test/masks/CLASS/ID.png"
         )
-    values = learned_mask_values(facts, scenes=str(data) == SUSHI)
+    values = learned_mask_values(facts, scenes=rendered)
     dataset = FolderDataset(
         Path(str(root)),
         split=chosen,
@@ -103,12 +104,14 @@ def measure_maps(
     found = []
     for draw in range(seed, seed + draws):
         order = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(draw))
-        rows = sorted(order[: limit or len(order)].tolist())
+        rows = sorted(order[: limit or (len(order) // draws if rendered else None)].tolist())
         dataset.check(rows)
         loader = DataLoader(Subset(dataset, rows), batch_size=_BATCH)
         batches = track(loader, description="Measuring", console=console, transient=True)
         found.append(evaluate_maps(network, batches, layer=layer, seed=draw, **options))
     number = f"{len(rows)} images" if draws == 1 else f"{draws} draws of {len(rows)} images"
+    if draws > 1 and len(rows) == len(dataset):
+        number += ", which are all there are,"
     tables = score_tables(
         found,
         title=f"{model}: {number} of {dataset.split}",

@@ -19,6 +19,7 @@ from visattn.basics.files import write_whole
 from visattn.data.generated.sushi import sushi_cache
 from visattn.data.modules import SushiData
 from visattn.experiments.recipe_run import build_recipe, timed
+from visattn.experiments.two_plates import draw_two_plates
 from visattn.metrics import paired_difference
 from visattn.pictures import panels, save
 from visattn.training.classifier import ImageClassifier
@@ -68,7 +69,8 @@ def run_demo(
 
     The settings are those of the recipes ``foreground/plain`` and ``foreground/mask``. The numbers
     are those of the end of the training: nothing is selected. ``out`` gets ``results.json``,
-    ``overlays.png`` and a run folder for each network.
+    ``overlays.png``, ``two_plates.png`` if there is a piece for which the plate decides, and a run
+    folder for each network.
 
     Args:
         seed: Of the training and of the choice of the images that have a mask. The scenes do not
@@ -99,6 +101,8 @@ def run_demo(
         seconds[name] = dict(trained[name].seconds)
     with timed(console, "Drawing") as clock:
         pictures = _draw(trained["mask"], seed=seed, out=out / "overlays.png")
+        both = {name: (entry.model, entry.results) for name, entry in trained.items()}
+        plates = draw_two_plates(both, trained["mask"].data, out=out / "two_plates.png")
     seconds |= {"drawing": clock["seconds"], "total": time.monotonic() - begun}
     found = {
         "command": "visattn demo",
@@ -114,7 +118,8 @@ def run_demo(
     }
     written = write_whole(out / "results.json", json.dumps(found, indent=2) + "\n")
     console.print(_table(trained, quick=quick))
-    console.print(f"{written}, {pictures}: {seconds['total']:.0f} s in all")
+    files = ", ".join(str(file) for file in (written, pictures, plates) if file)
+    console.print(f"{files}: {seconds['total']:.0f} s in all")
     return found
 
 

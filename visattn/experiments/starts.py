@@ -150,7 +150,7 @@ def _is_whole(out: Path, name: str, *, epochs: int | None) -> bool:
 
 def _curve(arm: Arm, seed: int, base: Path, out: Path, *, quick: bool, console: Console) -> Curve:
     """The accuracy by step of one way, trained or read."""
-    changes = {"seed_everything": seed, "data.seed": seed, "model.init_from": str(base)}
+    changes = {"seed_everything": seed, "data.seed": seed, "model.weights": str(base)}
     changes |= {**_QUICK, **_QUICK_STEPS} if quick else {}
     changes |= {"trainer.num_sanity_val_steps": 0, **arm.changes}
     name = "-".join(re.findall(r"\w+", f"{arm.kinds} {arm.name} seed{seed}"))

@@ -15,6 +15,10 @@ def free_sizes(dynamic: Dynamic = "all") -> dict[int, Any]:
 
     Raises:
         ValueError: Unknown name.
+
+    Example:
+        >>> sorted(free_sizes("all")), free_sizes("none")
+        ([0, 2, 3], {})
     """
     if dynamic not in ("all", "batch", "none"):
         raise ValueError(f"dynamic must be 'all', 'batch' or 'none', got {dynamic!r}.")

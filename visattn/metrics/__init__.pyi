@@ -17,6 +17,7 @@ from .boxes import (
     max_box_accuracy as max_box_accuracy,
     whole_image_accuracy as whole_image_accuracy,
 )
+from .checkerboard import edge_checkerboard as edge_checkerboard
 from .confidence import (
     MaskedConfidence as MaskedConfidence,
     masked_confidence as masked_confidence,

@@ -105,6 +105,15 @@ def box_overlaps(saliency: Tensor, mask: Tensor, *, thresholds: int = 100) -> Te
 
     Returns:
         Values (N, T) in [0, 1], 0 where there is no box; NaN for an image with an empty mask.
+
+    Raises:
+        ValueError: As by ``max_box_accuracy``.
+
+    Example:
+        >>> mask = torch.zeros(1, 1, 4, 4)
+        >>> mask[..., 1:3, 1:3] = 1
+        >>> box_overlaps(mask[:, 0], mask, thresholds=2)
+        tensor([[1., 1.]], dtype=torch.float64)
     """
     if thresholds < 1:
         raise ValueError(f"thresholds must be at least 1, not {thresholds}")

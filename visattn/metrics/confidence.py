@@ -63,6 +63,9 @@ def masked_confidence(
     Returns:
         Both probabilities, from which ``drop`` and ``increase`` follow, one value an image.
 
+    Raises:
+        ValueError: As by ``deletion``; or unknown ``normalise``, or a map that is not in [0, 1].
+
     Example:
         >>> model = lambda images: torch.stack([images[:, 0, 0, 0], 0 * images[:, 0, 0, 0]], 1)
         >>> image = torch.tensor([[[[2.0, 0.0]]]])

@@ -117,6 +117,16 @@ def insertion(
 
     A high area says that the pixels which the map marks are enough for the class. All else,
     arguments, result and errors, as in ``deletion``.
+
+    Shapes are images (N, C, H, W) and maps (N, H, W).
+
+    Example:
+        >>> model = lambda images: torch.stack([images[:, 0, 0, 0], 0 * images[:, 0, 0, 0]], 1)
+        >>> images = torch.tensor([[[[4.0, 0.0]]]])
+        >>> right, wrong = (torch.tensor([[row]]) for row in ([1.0, 0.0], [0.0, 1.0]))
+        >>> more, less = (insertion(model, images, m, step=1).area for m in (right, wrong))
+        >>> bool(more > less)
+        True
     """
     probe = Probe(model, images, saliency, batch_size=batch_size, multilabel=multilabel)
     return _curve(probe, "insertion", classes=classes, baseline=baseline, step=step)

@@ -39,7 +39,12 @@ def grid_rows(classes: Tensor, confidence: Tensor, *, side: int = 2) -> Tensor:
 
 
 def image_grids(images: Tensor, rows: Tensor) -> Tensor:
-    """Images (N, C, H, W) beside and below each other, (grids, C, side * H, side * W)."""
+    """Images (N, C, H, W) beside and below each other, (grids, C, side * H, side * W).
+
+    Example:
+        >>> image_grids(torch.zeros(4, 3, 8, 8), torch.tensor([[0, 1, 2, 3]])).shape
+        torch.Size([1, 3, 16, 16])
+    """
     side = round(rows.shape[1] ** 0.5)
     parts = images[rows].unflatten(1, (side, side))  # grids, down, along, C, H, W
     return parts.permute(0, 3, 1, 4, 2, 5).flatten(4, 5).flatten(2, 3)
@@ -55,6 +60,9 @@ def cell_share(maps: Tensor, cells: Tensor, *, side: int = 2) -> Tensor:
 
     Returns:
         (G,); NaN of a map that is nowhere positive.
+
+    Raises:
+        ValueError: The sides are no multiples of ``side``, or there is no such cell.
 
     Example:
         >>> cell_share(torch.tensor([[[1.0, 3.0], [-5.0, 0.0]]]), torch.tensor([1]))

@@ -67,6 +67,9 @@ def road(
     Returns:
         The probabilities; ``combined`` is the metric, one value an image.
 
+    Raises:
+        ValueError: As by ``deletion``; or shares or noise out of range, or images of one pixel.
+
     Example:
         >>> model = lambda images: torch.stack([images[:, 0, 0, 0], 0 * images[:, 0, 0, 0]], 1)
         >>> image = torch.tensor([[[[2.0, 0.0, 0.0]]]])

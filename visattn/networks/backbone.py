@@ -1,19 +1,52 @@
 """A classifier by name: timm's, any constructor by its import path, or a function."""
 
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import timm
 from torch import nn
 
 from visattn.basics.suggestions import nearest
-from visattn.networks.weight_files import FACTS, check_weights, read_file, weights_in
+from visattn.networks.weight_files import FACTS, check_weights, read_file, weights_for
 from visattn.wrapping.insertion import wrap
 
 Attention = str | Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
 """What `visattn.wrap` puts in: a block's name, a mapping with ``block`` and more, or several."""
+
+_NAMED_BY: ContextVar[object] = ContextVar("the file that names a network", default=None)
+
+
+@contextmanager
+def named_by(path: object) -> Iterator[None]:
+    """While this lasts, the names of networks are not the user's words but those of a file.
+
+    Whatever can be imported could be called by such a name (``torch.hub.load`` fetches code and
+    runs it): of constructors outside timm's names only those count that are declared to give a
+    network, classes of modules and functions annotated to return one.
+
+    Args:
+        path: The file, for the message.
+    """
+    before = _NAMED_BY.set(path)
+    try:
+        yield
+    finally:
+        _NAMED_BY.reset(before)
+
+
+def check_named(backbone: object, *, path: object) -> None:
+    """Refuse what a file names as its network, see `named_by`; nothing is built.
+
+    Raises:
+        ValueError: It is the import path of something else.
+    """
+    if isinstance(backbone, str) and not timm.is_model(backbone):
+        with named_by(path):
+            constructor_at(backbone)
 
 
 def build_backbone(
@@ -49,7 +82,7 @@ def build_backbone(
         raise ValueError(f"num_classes must be at least 1, got {num_classes}")
     if isinstance(backbone, str) and timm.is_model(backbone):
         return _from_timm(backbone, num_classes=num_classes, pretrained=pretrained, options=options)
-    constructor = _import(backbone) if isinstance(backbone, str) else backbone
+    constructor = constructor_at(backbone) if isinstance(backbone, str) else backbone
     name = backbone if isinstance(backbone, str) else getattr(backbone, "__name__", repr(backbone))
     if pretrained:
         raise ValueError(
@@ -94,20 +127,22 @@ def classifier_paths(model: nn.Module, *, num_classes: int) -> tuple[str, ...]:
 
 
 def load_weights(
-    model: nn.Module, path: str | Path, *, num_classes: int, new_classifier: bool = False
-) -> list[str]:
+    model: nn.Module, path: str | Path, *, num_classes: int, new_classifier: bool | None = False
+) -> list[str] | None:
     """Take the weights of a trained network without attention.
 
     Args:
         model: From `build_backbone`, without attention. It is as it was after an error.
         path: A checkpoint that ``visattn fit`` wrote, or a state dict (a ``.safetensors`` file
-            too), alone or under ``state_dict`` or ``model``.
+            too), alone or under ``state_dict`` or ``model``; see
+            `visattn.networks.weight_files.weights_for` for the names.
         num_classes: Number of logits of ``model``.
-        new_classifier: Leave the classifier as it is, for other classes.
+        new_classifier: Leave the classifier as it is, for other classes; None does so if the file
+            has none for as many.
 
     Returns:
-        The classes that the checkpoint's classifier knows, in their order; none with
-        ``new_classifier``, or where it doesn't say.
+        The classes that the checkpoint's classifier knows, in their order; none where it doesn't
+        say; None with a new classifier.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -116,10 +151,10 @@ def load_weights(
     if not Path(path).is_file():
         raise FileNotFoundError(f"no checkpoint at {path}; train one first with visattn fit")
     saved = read_file(path)
-    state = weights_in(saved)
+    own = model.state_dict()
+    state = weights_for(own, saved)
     check_weights(state, path=path)
     heads = tuple(f"{p}." for p in classifier_paths(model, num_classes=num_classes))
-    own = model.state_dict()
     unlike = [
         name
         for name in [*state, *own]
@@ -133,6 +168,8 @@ def load_weights(
             f" {shapes[1]} ({len(set(others))} such entries). Give the backbone and its options as"
             " they were; a checkpoint with attention can't be taken"
         )
+    if new_classifier is None:
+        new_classifier = bool(unlike)
     if unlike and not new_classifier:
         raise ValueError(
             f"the classifier in {path} is for another number of classes than {num_classes}: set"
@@ -141,7 +178,7 @@ def load_weights(
     if new_classifier:
         state = {name: value for name, value in state.items() if not name.startswith(heads)}
     model.load_state_dict(state, strict=False)
-    return [] if new_classifier else list(saved.get(FACTS, {}).get("class_names", []))
+    return None if new_classifier else list(saved.get(FACTS, {}).get("class_names", []))
 
 
 def build_with_weights(backbone: str, path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
@@ -159,8 +196,9 @@ def build_with_weights(backbone: str, path: str | Path) -> tuple[nn.Module, dict
         ValueError: The weights are of another network, or have no classifier.
     """
     saved = read_file(path)
-    state = weights_in(saved)
-    places = classifier_paths(build_backbone(backbone, num_classes=1000), num_classes=1000)
+    usual = build_backbone(backbone, num_classes=1000)
+    state = weights_for(usual.state_dict(), saved)
+    places = classifier_paths(usual, num_classes=1000)
     found = [state[f"{place}.weight"] for place in places if f"{place}.weight" in state]
     if not found:
         raise ValueError(
@@ -192,12 +230,26 @@ def _from_timm(
     return model
 
 
-def _import(path: str) -> Callable[..., Any]:
-    module_name, _, attribute = path.rpartition(".")
+def constructor_at(path: str) -> Callable[..., Any]:
+    """What an import path names.
+
+    Raises:
+        ValueError: There is no such module or name, or it can't be called.
+    """
     unknown = (
         f"{unknown_backbone(path)} or the import path of a constructor, such as"
         " torchvision.models.resnet18"
     )
+    return imported(path, unknown=unknown)
+
+
+def imported(path: str, *, unknown: str) -> Callable[..., Any]:
+    """The class or function that an import path names; ``unknown`` says what else it may be.
+
+    Raises:
+        ValueError: There is no such module or name, or it can't be called.
+    """
+    module_name, _, attribute = path.rpartition(".")
     if not module_name:
         raise ValueError(unknown)
     try:
@@ -211,7 +263,23 @@ def _import(path: str) -> Callable[..., Any]:
         )
     if not callable(found):
         raise ValueError(f"{path} is no constructor but {type(found).__name__}")
+    if _NAMED_BY.get() is not None and not _gives_network(found):
+        raise ValueError(
+            f"{_NAMED_BY.get()} names {path} as its network, which isn't declared to give one; it "
+            "was not called, since a file from elsewhere could name any code. If it is yours, "
+            "annotate what it returns: -> torch.nn.Module"
+        )
     return found
+
+
+def _gives_network(constructor: Callable[..., Any]) -> bool:
+    """Whether it is a class of modules, or annotated to return one."""
+    try:
+        hints = {} if isinstance(constructor, type) else get_type_hints(constructor)
+    except (NameError, TypeError):
+        return False
+    kind = hints.get("return", constructor)
+    return isinstance(kind, type) and issubclass(kind, nn.Module)
 
 
 def unknown_backbone(name: str) -> str:

@@ -3,7 +3,7 @@
 import pickle
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ _UNREADABLE = (
     *(EOFError, LookupError, RuntimeError, ValueError, AttributeError, TypeError),
 )
 _PREFIXES = ("module.", "_orig_mod.")
+_WRAPPERS = {"module", "_orig_mod", "model", "backbone"}
 
 
 def read_file(path: str | Path) -> dict[str, Any]:
@@ -26,13 +27,19 @@ def read_file(path: str | Path) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It is no such file, or holds other things than plain values and tensors.
+        ValueError: It is no such file, damaged, or holds other things than plain values and
+            tensors.
     """
     where = Path(path)
     if not where.is_file():
         raise FileNotFoundError(f"no checkpoint at {path}")
     if where.suffix == ".safetensors":
         return _read_safetensors(where)
+    if _damaged(where):
+        raise ValueError(
+            f"{path} is damaged: what it holds is not what was written (check sums differ). Take "
+            "another copy or checkpoint"
+        )
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Detected pickle protocol")
@@ -76,6 +83,36 @@ def weights_in(saved: Mapping[str, Any]) -> dict[str, Tensor]:
         return state
     own = {k.removeprefix("model."): v for k, v in state.items() if k.startswith("model.")}
     return own or state
+
+
+def weights_for(own: Collection[str], saved: Mapping[str, Any]) -> dict[str, Tensor]:
+    """`weights_in`, under a network's own names, if the network was a part of another there.
+
+    What stands before the names, any of ``module.``, ``_orig_mod.``, ``model.``, ``backbone.``, is
+    dropped where more names are then the network's; what stands beside the part is left out.
+
+    Args:
+        own: Names of the network's state dict.
+        saved: What a file holds, see `read_file`.
+
+    Example:
+        >>> saved = {"model.backbone.fc.bias": torch.zeros(2), "head.bias": torch.zeros(3)}
+        >>> weights_for(["fc.weight", "fc.bias"], saved)
+        {'fc.bias': tensor([0., 0.])}
+    """
+    state, names = weights_in(saved), set(own)
+    found = [state]
+    for before in sorted({_before(name, names) for name in state} - {""}):
+        found.append({n.removeprefix(before): v for n, v in state.items() if n.startswith(before)})
+    return max(found, key=lambda part: len(part.keys() & names))
+
+
+def _before(name: str, own: Collection[str]) -> str:
+    """What stands before one of a network's own names, if that is nothing but wrappers."""
+    parts = name.split(".")
+    count = next((k for k, part in enumerate(parts) if part not in _WRAPPERS), 0)
+    counts = [k for k in range(1, count + 1) if ".".join(parts[k:]) in own]
+    return "".join(f"{part}." for part in parts[: counts[0]]) if counts else ""
 
 
 def check_weights(state: Mapping[str, Tensor], *, path: str | Path) -> None:
@@ -140,6 +177,21 @@ def _read_safetensors(path: Path) -> dict[str, Any]:
 def _seen(path: Path) -> str:
     size = path.stat().st_size
     return f"it has {size:,} bytes" if size else "it is empty"
+
+
+def _damaged(path: Path) -> bool:
+    """Whether an archive's check sums say so, which ``torch.load`` doesn't ask; 0 is for none."""
+    if not zipfile.is_zipfile(path):
+        return False
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for entry in filter(lambda entry: entry.CRC, archive.infolist()):
+                with archive.open(entry) as content:
+                    while content.read(1 << 20):
+                        pass
+    except zipfile.BadZipFile:
+        return True
+    return False
 
 
 def _of_torch(path: Path) -> bool:

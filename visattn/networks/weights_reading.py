@@ -8,7 +8,8 @@ import timm
 import torch
 from torch import Tensor
 
-from visattn.networks.weight_files import FACTS, read_file, weights_in
+from visattn.networks.backbone import classifier_paths
+from visattn.networks.weight_files import FACTS, read_file, weights_for
 
 
 def reading_of_weights(backbone: object, path: str | Path | None = None) -> dict[str, Any]:
@@ -50,9 +51,21 @@ def twin_of(backbone: object, path: str | Path) -> str | None:
     if FACTS in saved or not timm.is_model(other):
         return None
     with torch.device("meta"):
-        own = _shapes(timm.create_model(other).state_dict())
-    return other if own == _shapes(weights_in(saved)) else None
+        network = timm.create_model(other)
+    own = network.state_dict()
+    heads = tuple(f"{p}." for p in classifier_paths(network, num_classes=1000))
+    same = _shapes(own, but=heads) == _shapes(weights_for(own, saved), but=heads)
+    return other if same else None
 
 
-def _shapes(state: Mapping[str, Tensor]) -> dict[str, torch.Size]:
-    return {name: value.shape for name, value in state.items()}
+def twin_note(backbone: object, path: str | Path) -> str | None:
+    """What to say of a file that fits two architectures, see `twin_of`; None of any other."""
+    twin = twin_of(backbone, path)
+    return twin and (
+        f"{Path(path).name} fits {twin} as well as {backbone}, and the file doesn't say which it"
+        f" is of: they differ in padding, perhaps in mean and std. If results are poor, try {twin}"
+    )
+
+
+def _shapes(state: Mapping[str, Tensor], *, but: tuple[str, ...]) -> dict[str, torch.Size]:
+    return {name: value.shape for name, value in state.items() if not name.startswith(but)}

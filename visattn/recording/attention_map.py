@@ -116,8 +116,11 @@ class AttentionMap(ABC):
         return len(self.query_prefix) + prod(self.query_size)
 
     def _from(self, token: int, *, head: int | None) -> Tensor:
-        row = self.rows(token, head=head).squeeze(2)
-        return row.mean(1)[:, len(self.key_prefix) :].unflatten(1, self.key_size)
+        return self.on_places(self.rows(token, head=head).squeeze(2).mean(1))
+
+    def on_places(self, shares: Tensor) -> Tensor:
+        """What of a number for each key token (N, S) lies on places, (N, height, width)."""
+        return shares[:, len(self.key_prefix) :].unflatten(1, self.key_size)
 
     def _checked(self, tokens: int | Sequence[int], *, head: int | None) -> list[int]:
         """The tokens as a list, if all of them and the head exist."""

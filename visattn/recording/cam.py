@@ -72,7 +72,8 @@ def class_activation(
         method: One of the above.
         layer: Whose maps to weigh: a module of the model or its name, such as ``"layer4"``; of a
             layer that runs several times the last counts, or the one that is named, as in
-            ``"backbone, call 1"``. If None, `cam_layer` chooses.
+            ``"backbone, call 1"``; ``"norm, input"`` is what ``norm`` is given. If None,
+            `cam_layer` chooses.
         target: One class for all images or one an image (N,); the predicted ones if None (of a
             single logit, class 1 where it is above 0, else class 0). Or a function of the model's
             output that gives a score an image (N,), such as those of `visattn.recording.targets`
@@ -173,10 +174,11 @@ def cam_layer(
     and through which all that the logits see of the images has passed: in a ResNet the last stage
     of more than one place, and no map inside of a residual block. The output may be (N, C, H, W),
     (N, H, W, C), or tokens (N, T, C) of a grid; a ViT that answers from its class token is taken
-    before its last block, the last whose patches are read. Where branches meet only after their
-    places are gone, it is the last layer on which the logits depend. An adaptive pooling, such as
-    VGG's to 7 x 7, and an ``nn.Identity`` are passed over, and so are the maps that are a
-    segmentation's answer.
+    before its last block, the last whose patches are read. A residual stream that is added up in a
+    ``forward``, so that no module gives it, is taken where it enters one. Where branches meet only
+    after their places are gone, it is the last layer on which the logits depend. An adaptive
+    pooling, such as VGG's to 7 x 7, and an ``nn.Identity`` are passed over, and so are the maps
+    that are a segmentation's answer.
 
     Args:
         model: Images to logits, or to whatever ``target`` takes.
@@ -186,7 +188,8 @@ def cam_layer(
             small images leave only 2 x 2 places at the last stage.
 
     Returns:
-        The module's name, with ``", call 2"`` behind it if that call isn't its last.
+        The module's name, with ``", call 2"`` behind it if that call isn't its last, and
+        ``", input"`` if its input is meant.
 
     Raises:
         TypeError: If ``images`` is no tensor of floating point.

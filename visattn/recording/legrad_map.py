@@ -74,8 +74,7 @@ def legrad(
             assert context is not None  # the recording keeps the graph
             (slope,) = torch.autograd.grad(score, context, retain_graph=True)
             total = total + found.folded(even, combine=_positive, slope=slope)
-    places = total[:, len(maps[0].key_prefix) :] / len(maps)
-    return places.unflatten(1, maps[0].key_size)
+    return maps[0].on_places(total / len(maps))
 
 
 def _positive(weights: Tensor, slopes: Tensor | None) -> Tensor:

@@ -13,17 +13,7 @@ from visattn.recording.rollout import attention_relevance, attention_rollout
 
 Through = Literal["rollout", "relevance", "legrad"]
 """Methods that follow attention through all layers of a transformer, at no layer."""
-Marker = Literal[
-    "gradcam",
-    "gradcam++",
-    "layercam",
-    "hirescam",
-    "eigencam",
-    "scorecam",
-    "rollout",
-    "relevance",
-    "legrad",
-]
+Marker = Literal[Method, Through]
 MARKERS: Mapping[str, str] = MappingProxyType(
     {**TITLES, "rollout": "Rollout", "relevance": "Relevance", "legrad": "LeGrad"}
 )

@@ -16,9 +16,10 @@ from visattn.recording.attention_map import AttentionMap
 from visattn.recording.site_maps import PairwiseMap, SiteMaps, kind_names, over_places
 from visattn.recording.tokens.attending import may_attend
 from visattn.recording.tokens.layout import NoLayoutError, layout_of
+from visattn.recording.tokens.reading import Reading
 from visattn.recording.tokens.scores import Leaf
 from visattn.recording.tokens.token_map import TokenMap
-from visattn.recording.tokens.watching import Reading, Watch
+from visattn.recording.tokens.watching import Watch
 
 
 class Recording(Mapping[str, SiteMaps]):
@@ -164,14 +165,24 @@ def may_record(model: nn.Module) -> bool:
 
 @contextmanager
 def record_any(model: nn.Module, *, graph: bool = False) -> Iterator[Recording]:
-    """As `record`, of any model: of one that has nothing to record the recording stays empty."""
+    """As `record`, of any model: of one that has nothing to record the recording stays empty.
+
+    Example:
+        >>> model = nn.Conv2d(3, 4, 1)
+        >>> with record_any(model) as maps:
+        ...     _ = model(torch.zeros(1, 3, 2, 2))
+        >>> len(maps)
+        0
+    """
     taps, own = list(find_taps(model)), _own_paths(model)
     maps = Recording()
     hooks = [(tap, _recorder(maps, site, name, tap, graph=graph)) for site, name, tap in taps]
     watch: AbstractContextManager[Any] = nullcontext()
+    looks = []
     if _attends(model, own) and not torch.compiler.is_compiling():
-        watch = _watch(model, own, maps, graph=graph)
-    with uncompiled(), hooked(hooks), watch:
+        watch = seeing = _watch(model, own, maps, graph=graph)
+        looks.append((model, seeing.look))
+    with uncompiled(), hooked(hooks), hooked(looks, before=True), watch:
         yield maps
     for site in maps:
         maps.refused.pop(site, None)
@@ -187,7 +198,14 @@ def _attends(model: nn.Module, own: Mapping[nn.Module, str | None]) -> bool:
 
 
 def find_taps(model: nn.Module) -> Iterator[tuple[str, str, Tap | PairwiseTap]]:
-    """(site, path inside of the block, tap) for every tap of a model."""
+    """(site, path inside of the block, tap) for every tap of a model.
+
+    Example:
+        >>> import torchvision, visattn
+        >>> model = visattn.wrap(torchvision.models.resnet18(), "se", stages=[4])
+        >>> [(site, tap.kind) for site, _, tap in find_taps(model)]
+        [('layer4.0', 'channel'), ('layer4.1', 'channel')]
+    """
     yield from _taps(model, path="", site=None, inside="")
 
 

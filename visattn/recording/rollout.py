@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from visattn.recording.tokens.passes import layers_of
-from visattn.recording.tokens.token_map import TokenMap
 
 
 def attention_rollout(model: nn.Module, images: Tensor) -> Tensor:
@@ -42,7 +41,7 @@ def attention_rollout(model: nn.Module, images: Tensor) -> Tensor:
     shares = layers.reads
     for found in reversed(layers.maps):
         shares = (shares + found.folded(shares)) / 2
-    return _patches(shares, layers.maps[0])
+    return layers.maps[0].on_places(shares)
 
 
 def attention_relevance(
@@ -83,13 +82,8 @@ def attention_relevance(
     shares = layers.reads
     for found, slope in zip(reversed(layers.maps), reversed(layers.slopes), strict=True):
         shares = shares + found.folded(shares, combine=_positive_product, slope=slope)
-    return _patches(shares, layers.maps[0])
+    return layers.maps[0].on_places(shares)
 
 
 def _positive_product(weights: Tensor, slopes: Tensor | None) -> Tensor:
     return weights if slopes is None else (weights * slopes).clamp(min=0)
-
-
-def _patches(shares: Tensor, found: TokenMap) -> Tensor:
-    """What lies on places of the picture, (N, h, w)."""
-    return shares[:, len(found.key_prefix) :].unflatten(1, found.key_size)

@@ -69,7 +69,7 @@ class EncoderDecoder(SequenceModel):
     def forward(
         self, source: Tensor, lengths: Tensor, target: Tensor, *, forcing: float = 1.0
     ) -> Decoded:
-        """See `Decoder.forward`."""
+        """Source (N, S), its lengths (N,) and target (N, T); see `Decoder.forward`."""
         said: Decoded = self.decoder(self.encoder(source, lengths), target, forcing=forcing)
         return said
 

@@ -19,7 +19,7 @@ def check_compiles(model: nn.Module, x: Tensor, *, backend: str = "aot_eager") -
 
     Args:
         model: A block or a wrapped model, in evaluation mode.
-        x: Its input.
+        x: Its input (N, C, H, W).
         backend: Of ``torch.compile``.
 
     Raises:
@@ -41,11 +41,14 @@ def check_exports(model: nn.Module, x: Tensor, *, others: Sequence[Tensor] | Non
 
     Args:
         model: A block or a wrapped model, in evaluation mode.
-        x: Its input, at least two images.
+        x: Its input (N, C, H, W), at least two images.
         others: Inputs to compare on; one image, and three of another size, if None.
 
     Raises:
         AssertionError: The outputs differ.
+
+    Example:
+        >>> check_exports(nn.Conv2d(3, 4, 1).eval(), torch.randn(2, 3, 8, 8))
     """
     if others is None:
         _, channels, height, width = x.shape
@@ -61,7 +64,7 @@ def check_onnx(model: nn.Module, x: Tensor, *, masks: bool = False) -> None:
 
     Args:
         model: A block or a wrapped model, in evaluation mode.
-        x: Its input, at least two images.
+        x: Its input (N, C, H, W), at least two images.
         masks: With everything that can be recorded as further outputs.
 
     Raises:

@@ -6,6 +6,10 @@ from .command_line.command import (
     run_command as run_command,
 )
 from .objectives import (
+    AFR as AFR,
+    CLAD as CLAD,
+    FGCCDB as FGCCDB,
+    JTT as JTT,
     AreaFocus as AreaFocus,
     BoxFocus as BoxFocus,
     BranchCrossEntropy as BranchCrossEntropy,
@@ -14,6 +18,7 @@ from .objectives import (
     GroupDRO as GroupDRO,
     LabelFocus as LabelFocus,
     LastLayerRefit as LastLayerRefit,
+    LfF as LfF,
     MaskedFocus as MaskedFocus,
     Objective as Objective,
     RightReasons as RightReasons,

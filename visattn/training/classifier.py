@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any, Literal, Self, final
 
 import lightning as L
@@ -16,7 +17,13 @@ from torchmetrics.classification import MulticlassAccuracy
 from visattn.blocks.attended import attended, block_of
 from visattn.blocks.masks.spatial_mask import SpatialMask
 from visattn.metrics import chance_level, mask_iou
-from visattn.networks.backbone import build_backbone, classifier_paths, load_weights, put_attention
+from visattn.networks.backbone import (
+    build_backbone,
+    classifier_paths,
+    load_weights,
+    named_by,
+    put_attention,
+)
 from visattn.networks.loading import STANDS_ALONE
 from visattn.networks.weight_files import FACTS
 from visattn.recording import record
@@ -64,11 +71,13 @@ class ImageClassifier(L.LightningModule):
         attention: What `visattn.wrap` puts in: a block's name, or a mapping with ``block`` and
             any of ``at``, ``stages``, ``every``, ``init`` and the block's own options, or a list
             of these.
-        init_from: Start from the weights of this checkpoint of the same network without attention,
-            which goes in afterwards; or from a file of timm's weights. On the command line,
-            pictures are normalised as for these weights, unless ``data.mean`` and ``data.std`` say
-            how.
-        new_classifier: Leave the classifier out of that, for other classes.
+        weights: Start from the weights in this file and not from timm's: a state dict as .pth or
+            .safetensors, or a checkpoint, of the same network without attention, which goes in
+            afterwards. On the command line, pictures are normalised as for these weights, unless
+            ``data.mean`` and ``data.std`` say how.
+        new_classifier: Leave the classifier out of that, for other classes; if None, where the
+            file has none for as many classes.
+        init_from: What ``weights`` was called before.
         freeze: ``"backbone"`` trains the attention and what ``unfrozen`` names, see
             `visattn.freeze_backbone`.
         unfrozen: Names of modules, or globs; the classifier if None.
@@ -102,8 +111,9 @@ class ImageClassifier(L.LightningModule):
         pretrained: bool = False,
         backbone_options: dict[str, Any] | None = None,
         attention: str | dict[str, Any] | list[dict[str, Any]] | None = None,
+        weights: str | None = None,
+        new_classifier: bool | None = None,
         init_from: str | None = None,
-        new_classifier: bool = False,
         freeze: Literal["backbone"] | None = None,
         unfrozen: list[str] | None = None,
         objective: Objective | None = None,
@@ -132,8 +142,11 @@ class ImageClassifier(L.LightningModule):
             raise ValueError(f"freeze must be 'backbone' or nothing, got {freeze!r}")
         if unfrozen is not None and freeze is None:
             raise ValueError(f"unfrozen={unfrozen} has no effect without freeze='backbone'")
-        if new_classifier and init_from is None:
-            raise ValueError("new_classifier has no effect without init_from: it is new anyway")
+        if None not in (weights, init_from):
+            raise ValueError("weights and init_from are two names of one option: give weights")
+        weights = init_from if weights is None else weights
+        if new_classifier and weights is None:
+            raise ValueError("new_classifier has no effect without weights: it is new anyway")
         self.save_hyperparameters()
         # Described, by the command line, or left out.
         for name in ("backbone", "objective", "optimizer", "lr_scheduler"):
@@ -151,13 +164,18 @@ class ImageClassifier(L.LightningModule):
         self.objective: Objective = objective or CrossEntropy()
         self.data_facts: dict[str, Any] = {}
         self.model = build_backbone(
-            backbone, num_classes=num_classes, pretrained=pretrained, options=backbone_options
+            backbone,
+            num_classes=num_classes,
+            pretrained=pretrained and weights is None,
+            options=backbone_options,
         )
-        self._inherited: list[str] = []
-        if init_from is not None:
+        self._inherited: list[str] | None = None
+        if weights is not None:
             self._inherited = load_weights(
-                self.model, init_from, num_classes=num_classes, new_classifier=new_classifier
+                self.model, weights, num_classes=num_classes, new_classifier=new_classifier
             )
+            if self._inherited is None and new_classifier is None:
+                rank_zero_info(f"a new classifier: {weights} has none for {num_classes} classes")
         if freeze is not None and unfrozen is None:
             unfrozen = list(classifier_paths(self.model, num_classes=num_classes))
         put_attention(self.model, attention)
@@ -175,13 +193,15 @@ class ImageClassifier(L.LightningModule):
         self._not_finite = NotFinite()
 
     @classmethod
-    def load_from_checkpoint(cls, *args: Any, **options: Any) -> Self:
+    def load_from_checkpoint(cls, checkpoint_path: Any, *args: Any, **options: Any) -> Self:
         """As Lightning's; all weights are the checkpoint's own, and no others are fetched first.
 
-        Nothing is unpickled but tensors and plain values.
+        Nothing is unpickled but tensors and plain values, and a constructor that the checkpoint
+        names, and not ``backbone`` here, must be declared to give a network.
         """
         options = {"weights_only": True, **STANDS_ALONE, **options}
-        return super().load_from_checkpoint(*args, **options)
+        with nullcontext() if "backbone" in options else named_by(checkpoint_path):
+            return super().load_from_checkpoint(checkpoint_path, *args, **options)
 
     @property
     def mask_site(self) -> str | None:
@@ -217,8 +237,8 @@ class ImageClassifier(L.LightningModule):
         found = data_facts(getattr(self.trainer, "datamodule", None)).get("class_names")
         if self._inherited and found and self._inherited != found:
             raise ValueError(
-                f"the classifier in init_from is for {', '.join(self._inherited)}, the data have "
-                f"{', '.join(found)}: set model.new_classifier: true to begin with a new one"
+                f"the classifier in model.weights is for {', '.join(self._inherited)}, the data "
+                f"have {', '.join(found)}: set model.new_classifier: true to begin with a new one"
             )
 
     def on_train_start(self) -> None:

@@ -19,6 +19,7 @@ from visattn.wrapping.passes import Inputs, count_multiply_adds, reference_tenso
 from visattn.wrapping.placement import Site, base_input, following_stage
 from visattn.wrapping.tracing import Trace
 
+_TRIED: dict[Any, int] = {}
 NORMALISATIONS = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.LayerNorm)
 
 
@@ -62,7 +63,8 @@ def builds(
         site: Where.
         init: See `wrap`.
         options: For the block.
-        tried: The multiply-adds of blocks that were tried already; equal ones aren't again.
+        tried: The multiply-adds of blocks that were tried already; equal ones aren't again. Those
+            of visattn's own are remembered anyway.
 
     Raises:
         ValueError: Unknown option; the block can't stand there, can't run or changes the shape.
@@ -92,7 +94,8 @@ def builds(
     both = entry.stands == "around" and site.where == "around"
     module.to(device=like.device, dtype=like.dtype)
     alike = (entry, shapes, both, like.device, like.dtype, repr({**facts, **options}))
-    tried = {} if tried is None else tried
+    ours = str(getattr(entry.factory, "__module__", "")).startswith("visattn.blocks.")
+    tried = _TRIED if ours else {} if tried is None else tried
     if alike not in tried:
         tried[alike] = _multiply_adds(module, entry, site, shapes, like, both=both)
     multiply_adds = tried[alike]

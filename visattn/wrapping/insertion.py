@@ -174,6 +174,12 @@ def backbone_parameters(model: nn.Module) -> list[nn.Parameter]:
 
     Raises:
         ValueError: The model has no attention that `wrap` put in.
+
+    Example:
+        >>> import torchvision
+        >>> model = wrap(torchvision.models.resnet18(), "se")
+        >>> len(backbone_parameters(model)) + len(attention_parameters(model))
+        94
     """
     added = {id(p) for p in attention_parameters(model)}
     return [p for p in model.parameters() if id(p) not in added]

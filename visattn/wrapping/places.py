@@ -58,7 +58,7 @@ def named_sites(traced: Trace, name: str) -> list[Site]:
     if any(sign in name for sign in "*?["):
         paths = [path for path in traced.outputs if fnmatch.fnmatchcase(path, name)]
         if paths:
-            return [_after(traced, path) for path in paths]
+            return [site_after(traced, path) for path in paths]
         raise ValueError(
             f"No module that gives a map (N, C, H, W) matches {name!r}. Modules that do:"
             f" {_shortened(traced.outputs)}."
@@ -69,10 +69,10 @@ def named_sites(traced: Trace, name: str) -> list[Site]:
             f"at={name!r} is neither a place ({', '.join(PLACES)}) nor a module that gives a map"
             f" (N, C, H, W).{hint}"
         )
-    return [_after(traced, name)]
+    return [site_after(traced, name)]
 
 
-def _after(traced: Trace, path: str) -> Site:
+def site_after(traced: Trace, path: str) -> Site:
     """The site after a module that gives a map."""
     if path in traced.shared:
         raise ValueError(
@@ -159,7 +159,12 @@ def _image(traced: Trace) -> list[Site]:
     if traced.image is None:
         return []
     path, taken = traced.image
-    return [_site("image", path, "before", taken)]
+    return [site_before(path, taken, name="image")]
+
+
+def site_before(path: str, taken: Map, *, name: str) -> Site:
+    """The site before a module that takes a map."""
+    return _site(name, path, "before", taken)
 
 
 PLACE_RULES: dict[str, Callable[[Trace], list[Site]]] = {

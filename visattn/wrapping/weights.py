@@ -34,6 +34,14 @@ def save_attention(model: nn.Module, path: str | Path) -> Path:
 
     Raises:
         ValueError: The model has no attention, or the path has another suffix.
+
+    Example:
+        >>> import tempfile, torchvision, visattn
+        >>> model = visattn.wrap(torchvision.models.resnet18(), "se", stages=[4])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = save_attention(model, f"{folder}/se.safetensors")
+        ...     load_attention(model, path) is model
+        True
     """
     target = _checked(path)
     units = attention_units(model)

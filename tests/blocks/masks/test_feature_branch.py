@@ -7,10 +7,12 @@ import pytest
 import timm
 import torch
 import torchvision
+from torch.nn import functional as F
 
 from visattn import attention_parameters, load_attention, save_attention, wrap
 from visattn.blocks.masks.feature_branch import FeatureBranch
 from visattn.blocks.masks.spatial_mask import SpatialMask
+from visattn.metrics import edge_checkerboard
 from visattn.testing import enliven
 
 MODELS = {
@@ -109,6 +111,40 @@ def test_no_checkerboard():
     branch = mask_of(masked("resnet", init="paper")).eval()
     ours, shuffled = phases(branch.logits(flat)), phases(SpatialMask(3).logits(flat))
     assert ours < shuffled / 20
+
+
+def discs(count, *, side=64):
+    """Noisy pictures of a disc in any colour on any other, and their masks."""
+    rows, columns = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
+    top, left = side / 3 * (1 + torch.rand(2, count, 1, 1))
+    distance = ((rows - top).square() + (columns - left).square()).sqrt()
+    masks = (distance < 8 + 8 * torch.rand(count, 1, 1)).float().unsqueeze(1)
+    colours = torch.rand(2, count, 3, 1, 1)
+    images = colours[0] * masks + colours[1] * (1 - masks)
+    return images + 0.1 * torch.randn(count, 3, side, side), masks
+
+
+def trained_edges(block):
+    """How much of the edge of the masks of a block, a little trained, is a checkerboard."""
+    optimizer = torch.optim.AdamW(block.parameters(), 3e-3)
+    for _ in range(10):
+        images, masks = discs(8)
+        loss = F.binary_cross_entropy_with_logits(block.logits(images), masks)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    logits = block.logits(discs(8)[0])
+    return [
+        edge_checkerboard(mask).nanmean().item() for mask in (logits.sigmoid(), (logits > 0) * 1.0)
+    ]
+
+
+def test_no_checkerboard_at_the_edge_of_a_trained_mask():
+    torch.manual_seed(1)
+    shuffled = trained_edges(SpatialMask(3, width=4, depth=3))
+    ours = trained_edges(mask_of(masked("resnet", init="paper")))
+    assert min(shuffled) > 0.15
+    assert max(map(abs, ours)) < 0.05
 
 
 def test_refusals():

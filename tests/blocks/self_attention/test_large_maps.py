@@ -5,6 +5,9 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from visattn.blocks import (
+    AugmentedConv,
+    Axial,
+    CrissCross,
     Latents,
     LinearAttention,
     LocalSelfAttention,
@@ -25,6 +28,11 @@ BLOCKS = {
         f"mhsa {position}": MultiHeadSelfAttention(16, position=position, size=(6, 6))
         for position in ("none", "sine", "learned", "relative")
     },
+    "aa": AugmentedConv(16, heads=1, size=(6, 6)),
+    "aa without positions": AugmentedConv(16, heads=1, relative=False),
+    "axial": Axial(16),
+    "axial with positions": Axial(16, position="learned", size=(6, 6)),
+    "criss_cross": CrissCross(16),
     "local": LocalSelfAttention(16, heads=2),
     "linear": LinearAttention(16),
     "latents": Latents(16),

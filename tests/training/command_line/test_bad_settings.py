@@ -1,6 +1,7 @@
 """Settings and checkpoints of every broken kind: one message, a code, and nothing left behind."""
 
 import pickle
+import shutil
 import zipfile
 
 import numpy as np
@@ -10,6 +11,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from visattn.cli import main
+from visattn.training import ImageClassifier
 
 
 def fails(found, *parts, code=1):
@@ -71,7 +73,7 @@ YAML = {
     "a folder that is none": ("data: {init_args: {root: nowhere}}\n", 1, "nowhere"),
     "a split that is none": ("data: {init_args: {val_split: vall}}\n", 1, "did you mean 'val'?"),
     "a name with a slash": ("name: a/b\n", 1, "must be a plain folder name"),
-    "weights that are none": ("model: {init_from: no.ckpt}\n", 1, "no checkpoint at no.ckpt"),
+    "weights that are none": ("model: {weights: no.ckpt}\n", 1, "no checkpoint at no.ckpt"),
 }
 
 
@@ -112,6 +114,11 @@ def broken(kind, last, folder):
     if kind == "flipped":
         path.write_bytes(content[:200] + b"\xff" * 400 + content[600:])
         return path, "broken.ckpt"
+    if kind == "rotten":
+        entry = max(zipfile.ZipFile(last).infolist(), key=lambda entry: entry.file_size)
+        middle = entry.header_offset + 100 + entry.file_size // 2
+        path.write_bytes(content[:middle] + b"\x3f" * 40 + content[middle + 40 :])
+        return path, "is damaged"
     if kind == "text":
         path.write_text("weights")
         return path, "no file that torch.save wrote"
@@ -153,7 +160,7 @@ def broken(kind, last, folder):
     raise AssertionError(kind)
 
 
-KINDS = ["empty", "truncated", "flipped", "text", "a picture", "an archive", "code"]
+KINDS = ["empty", "truncated", "flipped", "rotten", "text", "a picture", "an archive", "code"]
 KINDS += ["a pickle with code", "a whole network", "a list", "weights alone", "another module"]
 KINDS += ["another network", "NaN"]
 COMMANDS = {
@@ -180,10 +187,29 @@ def test_a_broken_checkpoint_is_one_message_everywhere(command, last, tiny_folde
     assert nothing_trained(tmp_path)
 
 
+def test_no_code_is_called_that_a_checkpoint_names(command, last, tmp_path, tiny_folder):
+    """``torch.hub.load`` would run whatever lies in that folder, or at that address."""
+    (tmp_path / "hub").mkdir()
+    (tmp_path / "hub" / "hubconf.py").write_text(
+        f"open({str(tmp_path / 'executed')!r}, 'w')\ndef net(**options): pass\n"
+    )
+    saved, path = torch.load(last, weights_only=True), tmp_path / "broken.ckpt"
+    options = {"repo_or_dir": str(tmp_path / "hub"), "model": "net", "source": "local"}
+    named = {"backbone": "torch.hub.load", "backbone_options": options}
+    torch.save({**saved, "hyper_parameters": {**saved["hyper_parameters"], **named}}, path)
+    for name, words in COMMANDS.items():
+        if name != "fit":  # which builds what its own configuration says
+            found = command(name, *words(path, tiny_folder), recipe=name in ("test", "predict"))
+            fails(found, "broken.ckpt names torch.hub.load", "-> torch.nn.Module")
+    with pytest.raises(ValueError, match=r"names torch\.hub\.load"):
+        ImageClassifier.load_from_checkpoint(path)
+    assert not (tmp_path / "executed").exists()
+
+
 @pytest.mark.parametrize("kind", ["empty", "truncated", "code", "another network", "NaN"])
 def test_a_training_does_not_begin_from_broken_weights(command, last, tmp_path, kind):
     path, _ = broken(kind, last, tmp_path)
-    fails(command("fit", f"--model.init_from={path}", "--name=new"), "broken.ckpt")
+    fails(command("fit", f"--model.weights={path}", "--name=new"), "broken.ckpt")
     assert not (tmp_path / "runs" / "new").exists()
 
 
@@ -191,7 +217,7 @@ def test_safetensors_that_were_cut_off_are_one_message(command, tmp_path, tiny_f
     path = tmp_path / "weights.safetensors"
     save_file({"fc.weight": torch.zeros(2, 16)}, path)
     path.write_bytes(path.read_bytes()[:40])
-    fails(command("fit", f"--model.init_from={path}"), "no file of safetensors")
+    fails(command("fit", f"--model.weights={path}"), "no file of safetensors")
 
 
 @pytest.mark.parametrize(
@@ -211,6 +237,14 @@ def test_words_that_make_no_sense_are_one_message(command, words, code, parts):
     fails(command(*words, *extra), *parts, code=code)
 
 
+def test_a_folder_of_one_class_is_one_message(command, tiny_folder, tmp_path):
+    kept, *others = sorted(path.name for path in (tiny_folder / "train" / "images").iterdir())
+    left_out = shutil.ignore_patterns(*others, "metadata.csv")
+    shutil.copytree(tiny_folder, tmp_path / "one", ignore=left_out)
+    found = command("fit", f"--data.root={tmp_path / 'one'}")
+    fails(found, "at least two classes to tell apart", f"found '{kept}'; give each a folder")
+
+
 def test_a_training_that_is_over_says_so(command, last):
     code, said = command("fit", "--ckpt_path=last")
     assert code == 0
@@ -223,7 +257,6 @@ def test_nan_in_a_picture_is_told_by_every_loop(tmp_path):
     """Pictures of a data module of one's own: all of their answers would be the first class."""
     import lightning as L
 
-    from visattn.training import ImageClassifier
     from visattn.training.command_line.quiet import quiet_lightning
 
     images = torch.randn(4, 3, 32, 32)

@@ -21,7 +21,7 @@ def weights(tmp_path_factory):
 
 
 def fitted(folder, runs, *words):
-    options = ["--trainer.accelerator=cpu", "--trainer.max_epochs=1", "--model.new_classifier=true"]
+    options = ["--trainer.accelerator=cpu", "--trainer.max_epochs=1", "--model.pretrained=true"]
     options += ["--trainer.limit_train_batches=1", "--data.size=32", "--data.batch_size=4"]
     options += ["--data.workers=0", "--trainer.limit_val_batches=1", f"--runs={runs}"]
     data = ["--data=FolderData", f"--data.root={folder}"]
@@ -34,16 +34,17 @@ def fitted(folder, runs, *words):
 
 
 def test_mean_and_std_are_those_of_the_weights(weights, tiny_folder, tmp_path, capsys):
-    words = ["--model.backbone=tf_efficientnet_lite0", f"--model.init_from={weights}"]
+    words = ["--model.backbone=tf_efficientnet_lite0", f"--model.weights={weights}"]
     assert fitted(tiny_folder, tmp_path, *words) == (HALF, HALF)
     said = " ".join(capsys.readouterr().out.split())
     assert f"as the weights want it: mean {HALF}, std {HALF}" in said
+    assert "a new classifier" in said  # and pretrained fetches nothing where there are weights
     assert "fits efficientnet_lite0 as well as tf_efficientnet_lite0" in said
 
 
 def test_what_was_told_counts_and_a_line_says_what_differs(weights, tiny_folder, tmp_path, capsys):
     told = [0.485, 0.456, 0.406]  # as usual, but said
-    words = ["--model.backbone=tf_efficientnet_lite0", f"--model.init_from={weights}"]
+    words = ["--model.backbone=tf_efficientnet_lite0", f"--model.weights={weights}"]
     assert fitted(tiny_folder, tmp_path, *words, f"--data.mean={told}") == (told, HALF)
     said = " ".join(capsys.readouterr().out.split())
     assert f"the weights were trained with mean {HALF}, data.mean is {told}" in said
@@ -62,3 +63,7 @@ def test_of_what_nobody_knows_nothing_is_said(weights, tmp_path):
     assert twin_of("resnet18", weights) is None
     assert twin_of("efficientnet_lite0", weights) == "tf_efficientnet_lite0"
     assert twin_of("tf_efficientnet_lite1", weights) is None
+    five = {f"backbone.{n}": v for n, v in torch.load(weights).items()}
+    five["backbone.classifier.weight"] = torch.zeros(5, 1280)  # of other classes, and a part
+    torch.save(five, tmp_path / "five.pth")
+    assert twin_of("efficientnet_lite0", tmp_path / "five.pth") == "tf_efficientnet_lite0"

@@ -7,11 +7,14 @@ from torch import Tensor, nn
 
 from visattn.basics.checks import check_choice, check_numbers
 from visattn.blocks.checks import check_odd
+from visattn.blocks.fused.choice import fusable
+from visattn.blocks.fused.formulas import ByMean
 from visattn.blocks.gates import Gate, Init, reduced_channels, zero_
 
 Padding = Literal["zeros", "circular"]
 
 
+@fusable(ByMean)
 class ECA(nn.Module):
     r"""Efficient channel attention: a gate for each channel from its neighbours.
 
@@ -90,10 +93,14 @@ class ECA(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Gate each channel of (N, C, H, W)."""
-        logits = self.conv(x.mean((2, 3)).unsqueeze(1))
+        return x * self.of_mean(x.mean((2, 3), keepdim=True))
+
+    def of_mean(self, mean: Tensor) -> Tensor:
+        """Gates of the means, both (N, C, 1, 1)."""
+        logits = self.conv(mean.flatten(1).unsqueeze(1))
         if self.deep:
             logits = self.conv2(logits.relu())
-        return x * self.gate(logits.transpose(1, 2).unsqueeze(3))
+        return self.gate(logits.transpose(1, 2).unsqueeze(3))
 
 
 def eca_kernel_size(channels: int) -> int:

@@ -4,10 +4,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from visattn.basics.checks import check_numbers
+from visattn.blocks.fused.choice import fusable
+from visattn.blocks.fused.formulas import ByMean
 from visattn.blocks.gates import Init, check_init, zero_
 from visattn.blocks.taps import Tap
 
 
+@fusable(ByMean)
 class EffectiveSE(nn.Module):
     r"""Effective squeeze-and-excitation: a gate for each channel from a single layer.
 
@@ -44,7 +47,11 @@ class EffectiveSE(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Gate each channel of (N, C, H, W)."""
-        return x * self.gate(self.fc(x.mean((2, 3), keepdim=True)))
+        return x * self.of_mean(x.mean((2, 3), keepdim=True))
+
+    def of_mean(self, mean: Tensor) -> Tensor:
+        """Gates of the means, both (N, C, 1, 1)."""
+        return self.gate(self.fc(mean))
 
 
 class HardGate(nn.Module):

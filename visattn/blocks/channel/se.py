@@ -2,9 +2,12 @@
 
 from torch import Tensor, nn
 
+from visattn.blocks.fused.choice import fusable
+from visattn.blocks.fused.formulas import ByMean
 from visattn.blocks.gates import Gate, Init, reduced_channels, zero_
 
 
+@fusable(ByMean)
 class SE(nn.Module):
     r"""Squeeze-and-excitation: a gate for each channel.
 
@@ -56,5 +59,8 @@ class SE(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Gate each channel of (N, C, H, W)."""
-        pooled = x.mean((2, 3), keepdim=True)
-        return x * self.gate(self.fc2(self.activation(self.fc1(pooled))))
+        return x * self.of_mean(x.mean((2, 3), keepdim=True))
+
+    def of_mean(self, mean: Tensor) -> Tensor:
+        """Gates of the means, both (N, C, 1, 1)."""
+        return self.gate(self.fc2(self.activation(self.fc1(mean))))

@@ -5,12 +5,14 @@ from typing import ClassVar, Literal, get_args
 from torch import Tensor, nn
 
 from visattn.basics.checks import check_choice
+from visattn.blocks.fused.choice import fusable
 from visattn.blocks.gates import Gate, Init, check_init, reduced_channels, zero_
 from visattn.blocks.taps import Tap
 
 Fuse = Literal["add", "scale", "both"]
 
 
+@fusable()
 class GlobalContext(nn.Module):
     r"""Global context: one attention map for all places, and what it reads added to each.
 

@@ -6,12 +6,14 @@ from torch import Tensor, nn
 
 from visattn.basics.checks import check_choice, check_numbers
 from visattn.blocks.batch_norm import SafeBatchNorm2d
+from visattn.blocks.fused.choice import fusable
 from visattn.blocks.gates import Gate, Init, reduced_channels, zero_
 from visattn.blocks.taps import Tap
 
 Variant = Literal["paper", "official"]
 
 
+@fusable()
 class BAM(nn.Module):
     r"""Bottleneck attention: one gate from a channel branch and a dilated spatial branch.
 

@@ -8,11 +8,14 @@ from torch import Tensor, nn
 from visattn.basics.checks import check_choice
 from visattn.blocks.batch_norm import SafeBatchNorm2d
 from visattn.blocks.checks import check_odd
+from visattn.blocks.fused.cbam import ByMeanAndMax
+from visattn.blocks.fused.choice import fusable
 from visattn.blocks.gates import Gate, Init, reduced_channels, zero_
 
 Variant = Literal["official", "timm", "light"]
 
 
+@fusable(ByMeanAndMax)
 class CBAM(nn.Module):
     r"""Convolutional block attention: channels first, places second.
 
@@ -105,12 +108,14 @@ class ChannelGate(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to gates (N, C, 1, 1)."""
-        mean, highest = x.mean((2, 3), keepdim=True), x.amax((2, 3), keepdim=True)
+        return self.of_pooled(x.mean((2, 3), keepdim=True), x.amax((2, 3), keepdim=True))
+
+    def of_pooled(self, mean: Tensor, highest: Tensor) -> Tensor:
+        """Gates of means and maxima, all (N, C, 1, 1)."""
         if self.light:
             return self.gate(self.fc2(self.activation(self.fc1((mean + highest) / 2))))
-        pooled = torch.cat((mean, highest))
-        both = self.fc2(self.activation(self.fc1(pooled)))
-        of_mean, of_max = both.unflatten(0, (2, x.shape[0])).unbind()
+        both = self.fc2(self.activation(self.fc1(torch.cat((mean, highest)))))
+        of_mean, of_max = both.unflatten(0, (2, mean.shape[0])).unbind()
         return self.gate(of_mean + of_max)
 
 
@@ -135,7 +140,10 @@ class SpatialGate(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to gates (N, 1, H, W)."""
-        mean, highest = x.mean(1, keepdim=True), x.amax(1, keepdim=True)
+        return self.of_pooled(x.mean(1, keepdim=True), x.amax(1, keepdim=True))
+
+    def of_pooled(self, mean: Tensor, highest: Tensor) -> Tensor:
+        """Gates of means and maxima, all (N, 1, H, W)."""
         if self.light:
             return self.gate(self.bn(self.conv((mean + highest) / 2)))
         planes = (highest, mean) if self.max_first else (mean, highest)

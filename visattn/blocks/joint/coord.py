@@ -3,9 +3,11 @@
 import torch
 from torch import Tensor, nn
 
+from visattn.blocks.fused.choice import fusable
 from visattn.blocks.gates import Gate, Init, reduced_channels, zero_
 
 
+@fusable()
 class CoordinateAttention(nn.Module):
     r"""Coordinate attention: a gate for each channel and row, one for each channel and column.
 

@@ -6,11 +6,13 @@ import torch
 from torch import Tensor, nn
 
 from visattn.basics.checks import check_choice
+from visattn.blocks.fused.choice import fusable
 from visattn.blocks.gates import Gate, Init, check_init, reduced_channels, zero_
 
 Combine = Literal["sum", "max"]
 
 
+@fusable()
 class SCSE(nn.Module):
     r"""Concurrent spatial and channel squeeze-and-excitation.
 

@@ -3,9 +3,11 @@
 from torch import Tensor, nn
 
 from visattn.basics.checks import check_numbers
+from visattn.blocks.fused.choice import fusable
 from visattn.blocks.gates import Gate
 
 
+@fusable()
 class SimAM(nn.Module):
     r"""SimAM: a gate for each value from its distance to its channel's mean, without parameters.
 

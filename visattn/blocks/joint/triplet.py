@@ -6,9 +6,11 @@ from torch import Tensor, nn
 from visattn.basics.checks import check_numbers
 from visattn.blocks.batch_norm import SafeBatchNorm2d
 from visattn.blocks.checks import check_odd
+from visattn.blocks.fused.choice import fusable
 from visattn.blocks.gates import Gate, Init
 
 
+@fusable()
 class TripletAttention(nn.Module):
     r"""Triplet attention: gates for the three planes that a map has, averaged.
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 WATERBIRDS_COLUMNS = ("img_filename", "y", "split", "place")
 IMAGENET9_TEST = "bg_challenge"
 PETS_FOLDER = "oxford-iiit-pet"
+SPAWRIOUS_FOLDER = "spawrious224"
+METASHIFT_GROUPS = "imageID_to_group.pkl"
 _FOODS_ARCHIVE = "UECFOODPIXCOMPLETE"
 _FOODS_INSIDE = ("data/UECFoodPIXCOMPLETE", "UECFoodPIXCOMPLETE", "")
 
@@ -75,11 +77,25 @@ def find_foods(root: Path) -> Path | None:
     return next((folder for folder in folders if (folder / "train" / "img").is_dir()), None)
 
 
+def find_spawrious(root: Path) -> Path | None:
+    """Spawrious: ``spawrious224`` with its numbered folders, at ``root`` or in it."""
+    folders = [root / SPAWRIOUS_FOLDER]
+    folders += [root] if root.resolve().name == SPAWRIOUS_FOLDER else []
+    return next((folder for folder in folders if (folder / "0").is_dir()), None)
+
+
+def find_metashift(root: Path) -> Path | None:
+    """MetaShift: its file of groups beside ``train``."""
+    return root if (root / METASHIFT_GROUPS).is_file() and (root / "train").is_dir() else None
+
+
 _FINDERS = {
     "WaterbirdsData": find_waterbirds,
     "ImageNet9Data": find_imagenet9,
     "PetData": find_pets,
     "FoodPixData": find_foods,
+    "SpawriousData": find_spawrious,
+    "MetaShiftData": find_metashift,
 }
 
 

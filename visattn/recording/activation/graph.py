@@ -18,6 +18,11 @@ def value_of(tensor: Tensor) -> Value | None:
     return None if tensor.grad_fn is None else (tensor.grad_fn, tensor.output_nr)
 
 
+def is_sum(value: Value | None) -> bool:
+    """Whether a value was added up at last, as a residual stream is."""
+    return value is not None and value[0].name() == "AddBackward0"
+
+
 def trunk(score: Tensor, *, source: Tensor) -> set[Value]:
     """The values that all paths from a source to a score pass; none if there is no path.
 

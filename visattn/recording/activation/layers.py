@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from visattn.basics.hooks import hooked, uncompiled
 from visattn.basics.modes import evaluating
 from visattn.basics.suggestions import did_you_mean
-from visattn.recording.activation.graph import Value, gradients_kept, trunk, value_of
+from visattn.recording.activation.graph import Value, gradients_kept, is_sum, trunk, value_of
 from visattn.recording.activation.inputs import (
     Inputs,
     images_of,
@@ -38,6 +38,7 @@ class Layer:
         module: The module.
         name: Its name.
         call: Which call, from 1 on; None for the last.
+        enters: Whether it's about what the module is given, not about its output.
         reshape: From its output to maps (N, C, h, w); None where that isn't known yet.
     """
 
@@ -45,30 +46,45 @@ class Layer:
     name: str
     call: int | None = None
     reshape: Reshape | None = None
+    enters: bool = False
 
     @property
     def title(self) -> str:
-        """Its name, with the number of the call where that isn't the last."""
-        return self.name if self.call is None else f"{self.name}, call {self.call}"
+        """Its name, with the number of the call where that isn't the last, and ``input``."""
+        call = "" if self.call is None else f", call {self.call}"
+        return f"{self.name}{call}{', input' if self.enters else ''}"
 
 
 @dataclass
 class Passage:
-    """What the modules of a model gave for one image, in the order in which they finished."""
+    """What the modules of a model gave for one image, in the order in which they finished.
 
-    outputs: list[tuple[nn.Module, int, Sequence[int], Value | None]] = field(default_factory=list)
+    A sum that no module gave, as a residual stream that is added up in a ``forward``, stands before
+    the module that takes it.
+    """
+
+    outputs: list[tuple[nn.Module, int, Sequence[int], Value | None, bool]] = field(
+        default_factory=list
+    )
     grids: list[list[Size]] = field(default_factory=list)
     calls: Counter[nn.Module] = field(default_factory=Counter)
+    seen: set[Value | None] = field(default_factory=set)
 
     def note(self, module: nn.Module, inputs: Any, output: Any) -> None:
         """A forward hook."""
         self.calls[module] += 1
         before = self.grids[-1] if self.grids else []
         grid = grid_of(module, output)
-        self.grids.append([*before, grid] if grid and grid != before[-1:] else before)
-        shape = tuple(output.shape) if isinstance(output, Tensor) else ()
-        value = value_of(output) if isinstance(output, Tensor) else None
-        self.outputs.append((module, self.calls[module], shape, value))
+        after = [*before, grid] if grid and grid != before[-1:] else before
+        first = inputs[0] if isinstance(inputs, tuple) and inputs else None
+        for tensor, grids, enters in ((first, before, True), (output, after, False)):
+            shape = tuple(tensor.shape) if isinstance(tensor, Tensor) else ()
+            value = value_of(tensor) if isinstance(tensor, Tensor) else None
+            if enters and (value in self.seen or not is_sum(value)):
+                continue
+            self.seen.add(value)
+            self.grids.append(grids)
+            self.outputs.append((module, self.calls[module], shape, value, enters))
 
 
 def first_of(inputs: Inputs) -> Inputs:
@@ -92,15 +108,14 @@ def chosen_layer(model: nn.Module, inputs: Inputs, *, score: Score, least: int =
     names = {module: name for name, module in model.named_modules() if name}
     images = images_of(inputs)
     silent = None
-    for module, call, shape, grids in _candidates(model, inputs, names, score):
-        layer = Layer(module, names[module], call)
+    for layer, shape, grids in _candidates(model, inputs, names, score):
         reshape = reshape_of(model, inputs, layer, shape, grids)
         if reshape is None:
             continue
         size = reshape(torch.empty(shape, device="meta")).shape[2:]
         if min(size) < least or size.numel() < 2:
             continue
-        layer = Layer(module, layer.name, call, reshape)
+        layer = replace(layer, reshape=reshape)
         speaks = _speaks(model, inputs, layer, score)
         if speaks:
             return layer
@@ -121,12 +136,11 @@ def chosen_layer(model: nn.Module, inputs: Inputs, *, score: Score, least: int =
 
 def _candidates(
     model: nn.Module, inputs: Inputs, names: Mapping[nn.Module, str], score: Score
-) -> Sequence[tuple[nn.Module, int | None, Sequence[int], Sequence[Size]]]:
+) -> Sequence[tuple[Layer, Sequence[int], Sequence[Size]]]:
     """Calls of modules, the last to finish first; before others those that all must pass.
 
-    Each with the number of the call if it isn't the module's last, its output's shape and the sizes
-    of the maps before. The others serve where branches meet after their places are gone, and where
-    a step without a gradient hides the images.
+    Each with its output's shape and the sizes of the maps before. The others serve where branches
+    meet after their places are gone, and where a step without a gradient hides the images.
     """
     images = images_of(inputs)
     passage = Passage()
@@ -136,17 +150,22 @@ def _candidates(
             outputs = run(model, with_images(inputs, source))
         shared = trunk(score(outputs).sum(), source=source)
     answer = main_output(outputs)
-    whole: list[tuple[nn.Module, int | None, Sequence[int], Sequence[Size]]] = []
-    part: list[tuple[nn.Module, int | None, Sequence[int], Sequence[Size]]] = []
-    for (module, call, shape, value), grids in zip(passage.outputs, passage.grids, strict=True):
-        if isinstance(module, _PASSED_OVER):
+    whole: list[tuple[Layer, Sequence[int], Sequence[Size]]] = []
+    part: list[tuple[Layer, Sequence[int], Sequence[Size]]] = []
+    for noted, grids in zip(passage.outputs, passage.grids, strict=True):
+        module, call, shape, value, enters = noted
+        if not enters and isinstance(module, _PASSED_OVER):
             continue
         if len(shape) not in (3, 4) or shape[0] != len(images):
             continue
         if answer is not None and answer.ndim == 4 and shape[1] == answer.shape[1]:
             continue  # a map a class is the answer itself
-        found = whole if value in shared else part
-        found.append((module, None if call == passage.calls[module] else call, shape, grids))
+        number = None if call == passage.calls[module] else call
+        layer = Layer(module, names[module], number, enters=enters)
+        if value in shared:
+            whole.append((layer, shape, grids))
+        elif not enters:
+            part.append((layer, shape, grids))
     return [*whole[::-1], *part[::-1]]
 
 
@@ -189,8 +208,8 @@ def grids_before(model: nn.Module, inputs: Inputs, layer: Layer) -> Sequence[Siz
         run(model, first_of(inputs))
     calls = [
         grids
-        for (module, _, _, _), grids in zip(passage.outputs, passage.grids, strict=True)
-        if module is layer.module
+        for (module, *_, enters), grids in zip(passage.outputs, passage.grids, strict=True)
+        if module is layer.module and not enters
     ]
     return calls[(layer.call or 0) - 1] if calls else []
 
@@ -207,22 +226,28 @@ def maps_and_outputs(model: nn.Module, inputs: Inputs, layer: Layer) -> tuple[Te
     found: list[Tensor] = []
     calls = 0
 
-    def begin(module: nn.Module, given: Any, output: Any) -> Any:
+    def begin(module: nn.Module, given: Any, output: Any = None) -> Any:
         nonlocal calls
         calls += 1
         if layer.call is not None and calls != layer.call:
             return None
+        if layer.enters:
+            output = given[0] if given else None
         if not isinstance(output, Tensor):
             raise TypeError(
-                f"{layer.name!r} returns {type(output).__name__}; Grad-CAM needs a layer that "
-                "returns a map (N, C, H, W)"
+                f"{layer.name!r} {'takes' if layer.enters else 'returns'} "
+                f"{type(output).__name__}; Grad-CAM needs a layer that returns a map (N, C, H, W)"
             )
         torch.set_grad_enabled(True)
-        leaf = output.detach().requires_grad_(output.dtype.is_floating_point)
-        found[:] = [leaf]
+        leaf = output.detach().clone() if layer.enters else output.detach()
+        found[:] = [leaf.requires_grad_(output.dtype.is_floating_point)]
+        if layer.enters:  # what leads around the module reads this very tensor, too
+            output.copy_(leaf)
+            return None
         return leaf.clone()  # may be changed in place by what follows
 
-    with torch.no_grad(), gradients_kept(), hooked([(layer.module, begin)]):
+    hook = hooked([(layer.module, begin)], before=layer.enters)
+    with torch.no_grad(), gradients_kept(), hook:
         outputs = run(model, inputs)
     if not found:
         times = f"runs {calls} times" if calls else "doesn't run"
@@ -248,7 +273,7 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
 
 
 def named_layer(model: nn.Module, layer: str | nn.Module) -> Layer:
-    """The layer that a user names: a module, a name, or a name with ``", call 2"`` behind it.
+    """The layer that a user names: a module, or a name, with ``", call 2"`` or ``", input"``.
 
     Raises:
         KeyError: If there is none of that name.
@@ -263,11 +288,12 @@ def named_layer(model: nn.Module, layer: str | nn.Module) -> Layer:
         raise ValueError(f"the layer, a {type(layer).__name__}, is no part of the model")
     if not isinstance(layer, str):
         raise TypeError(f"layer must be a name or a module, not {type(layer).__name__}")
-    name, call = layer, None
-    if layer not in names and (said := re.fullmatch(r"(.+), call ([1-9]\d*)", layer)):
-        name, call = said[1], int(said[2])
+    name, call, enters = layer, None, False
+    pattern = r"(.+?)(?:, call ([1-9]\d*))?(, input)?"
+    if layer not in names and (said := re.fullmatch(pattern, layer)):
+        name, call, enters = said[1], int(said[2]) if said[2] else None, bool(said[3])
     if name in names:
-        return Layer(names[name], name, call)
+        return Layer(names[name], name, call, enters=enters)
     hint = did_you_mean(name, names=names)
     top = ", ".join(name for name, _ in model.named_children())
     raise KeyError(f"{type(model).__name__} has no layer {layer!r}.{hint} At the top are {top}.")

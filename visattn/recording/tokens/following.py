@@ -1,6 +1,6 @@
 """What an operation of PyTorch does to the places of what goes through it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -25,7 +25,13 @@ Lookup = Callable[[Tensor], Places | Unknown | None]
 
 
 def followed(
-    name: str, function: Any, args: Sequence[Any], kwargs: Mapping[str, Any], out: Any, find: Lookup
+    name: str,
+    function: Any,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    out: Any,
+    find: Lookup,
+    pictures: Container[Tensor] = (),
 ) -> Any:
     """Places of an operation's output: None, one, or a tuple of them for several outputs.
 
@@ -36,12 +42,13 @@ def followed(
         kwargs: More of them.
         out: What it gave.
         find: Gives the places of its inputs.
+        pictures: What the model was given; else only three channels are known to be a picture.
     """
     tensors = [x for x in tree_flatten((args, dict(kwargs)))[0] if isinstance(x, Tensor)]
     known = [(tensor, found) for tensor in tensors if (found := find(tensor)) is not None]
     if name in SPATIAL and isinstance(out, Tensor) and out.ndim == 4:
         return _spatial(args, kwargs, out, find)
-    if name in MOVING and not known and tensors and _is_picture(tensors[0]):
+    if name in MOVING and not known and tensors and _is_picture(tensors[0], pictures):
         picture = raster(tensors[0].shape, tensors[0].device)
 
         def place(tensor: Tensor) -> Places | Unknown | None:
@@ -79,9 +86,10 @@ def _lost(name: str, known: Sequence[tuple[Tensor, Any]], out: Tensor) -> Unknow
     return Unknown(reasons[0] if reasons else own)
 
 
-def _is_picture(tensor: Tensor) -> bool:
-    """Whether a tensor of which nothing is known can be pictures (N, 3, H, W)."""
-    return tensor.ndim == 4 and tensor.shape[1] == 3 and tensor.is_floating_point()
+def _is_picture(tensor: Tensor, pictures: Container[Tensor]) -> bool:
+    """Whether a tensor of which nothing is known is pictures (N, C, H, W), or can be, of 3."""
+    fits = tensor.ndim == 4 and tensor.is_floating_point()
+    return fits and (tensor.shape[1] == 3 or tensor in pictures)
 
 
 def _moved(

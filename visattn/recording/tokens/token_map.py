@@ -85,8 +85,7 @@ class TokenMap(AttentionMap):
         self._checked((), head=head)
         count = self.layout.queries.count
         even = torch.full((self.images, count), 1 / count, device=self.device)
-        found = self.folded(even, head=head)[:, len(self.key_prefix) :]
-        return found.unflatten(1, self.key_size)
+        return self.on_places(self.folded(even, head=head))
 
     @torch.no_grad()
     def folded(

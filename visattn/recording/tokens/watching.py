@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import FunctionType
 from typing import Any, final
 
@@ -14,40 +14,15 @@ from torch.utils._pytree import tree_flatten
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from visattn.recording.tokens.combining import combined
+from visattn.recording.tokens.einstein import einstein_sum
 from visattn.recording.tokens.following import followed
 from visattn.recording.tokens.operations import ATTENDING, PRODUCTS, name_of
 from visattn.recording.tokens.places import Places, Unknown, is_even, learned, nowhere, one_table
+from visattn.recording.tokens.reading import Reading, fault_of, reading_of
 from visattn.recording.tokens.scores import Scores, fused, permuted, pointwise, product
 
 _UNPLACED = Unknown("no picture leads to it by operations that keep places")
 _CHANNELS = Unknown("its weights are between channels, not between places")
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class Reading:
-    """Attention that read values once.
-
-    Attributes:
-        scores: The weights (..., T, S).
-        value: (..., S, E).
-        context: What was read, as the model went on with it.
-        order: The context's axes in the order (..., T, E).
-    """
-
-    scores: Scores
-    value: Tensor
-    context: Tensor
-    order: tuple[int, ...]
-
-    def places(self) -> Places | Unknown:
-        """Where what was read belongs."""
-        asking = self.scores.asking
-        if isinstance(asking, Unknown):
-            return asking
-        read = asking.broadcast([self.context.shape[axis] for axis in self.order])
-        back = sorted(range(len(self.order)), key=self.order.__getitem__)
-        return read.moved(read.ids.permute(back))
 
 
 @final
@@ -77,6 +52,16 @@ class Watch(TorchFunctionMode):
         self._parameters = parameters
         self._report, self._refuse, self._graph = report, refuse, graph
         self._notes: Any = WeakTensorKeyDictionary()
+        self._pictures: Any = WeakTensorKeyDictionary()
+
+    def look(self, model: nn.Module, inputs: Any) -> None:
+        """A hook before the model: what it is given are pictures, of whatever channels."""
+        for given in tree_flatten(inputs)[0]:
+            if isinstance(given, Tensor) and given.ndim == 4 and given.is_floating_point():
+                self._pictures[given] = True
+
+    def _followed(self, name: str, func: Any, args: Any, kwargs: Any, out: Any) -> Any:
+        return followed(name, func, args, kwargs, out, self._places, self._pictures)
 
     def __torch_function__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None
@@ -108,11 +93,10 @@ class Watch(TorchFunctionMode):
             if any(isinstance(self._notes.get(x), Scores) for x in tensors):
                 found = self._combined(name, func, args, kwargs, out)
             elif name in PRODUCTS:
-                found = self._product(name, args, kwargs) or followed(
-                    name, func, args, kwargs, out, self._places
-                )
+                found = self._product(name, args, kwargs)
+                found = found or self._followed(name, func, args, kwargs, out)
             else:
-                found = followed(name, func, args, kwargs, out, self._places)
+                found = self._followed(name, func, args, kwargs, out)
                 if name == "softmax" and found is not None:
                     self._say(
                         found.reason
@@ -201,30 +185,16 @@ class Watch(TorchFunctionMode):
 
     def _einsum(self, equation: Any, *tensors: Any) -> Any:
         """Scores that an Einstein sum of two factors computes."""
-        if len(tensors) != 2 or not isinstance(equation, str):
+        sum_of = einstein_sum(equation, tensors)
+        if sum_of is None:
             return None
-        terms, order = _terms(equation)
-        axes = _axes(terms, order)
-        if axes is None:
-            return None
-        lead, own, other, inner = axes
-        parts = []
-        for term, tensor, last in (
-            (terms[0], tensors[0], own + inner),
-            (terms[1], tensors[1], inner + other),
-        ):
-            if any(letter not in term for letter in lead):
-                return None
-            wanted = [term.index(letter) for letter in lead + last]
-            places = self._places(tensor)
-            if isinstance(places, Places):
-                places = places.moved(places.ids.permute(wanted))
-            parts.append((tensor.permute(wanted), places))
-        (query, asking), (key, asked) = parts
+        query, key = map(Tensor.permute, tensors, sum_of.orders)
+        asking, asked = (
+            places.moved(places.ids.permute(order)) if isinstance(places, Places) else places
+            for places, order in zip(map(self._places, tensors), sum_of.orders, strict=True)
+        )
         found = self._pairs(query, key, asking, asked)
-        if isinstance(found, Scores):
-            return permuted(found, [(lead + own + other).index(letter) for letter in order])
-        return found
+        return permuted(found, sum_of.back) if isinstance(found, Scores) else found
 
     def _fused(
         self,
@@ -263,11 +233,11 @@ class Watch(TorchFunctionMode):
 
     def _combined(self, name: str, func: Any, args: Any, kwargs: Any, out: Any) -> Any:
         """What scores become, or where what they read belongs."""
-        reading = self._reading(name, args, out)
+        reading = reading_of(name, args, out, find=self._scores)
         if reading is not None:
             if reading.scores.weights:
                 weights = next(x for x in args if isinstance(x, Tensor) and self._scores(x))
-                fault = _fault(self._scores(weights), weights)
+                fault = fault_of(self._scores(weights), weights)
                 if fault is None:
                     self._tell(reading)
                 else:
@@ -280,37 +250,6 @@ class Watch(TorchFunctionMode):
         ):
             self._say(found.reason)
         return found
-
-    def _reading(self, name: str, args: Any, out: Any) -> Reading | None:
-        """The attention that a product of weights and values is; None if it is something else."""
-        if name not in ("matmul", "bmm", "mm", "einsum") or not isinstance(out, Tensor):
-            return None
-        if name == "einsum":
-            terms, order = _terms(args[0])
-            first, second = args[1:3]
-            scores = self._scores(first)
-            if scores is None or len(args) != 3:
-                return None
-            axes = _axes(terms, order)
-            if axes is None:
-                return None
-            lead, own, other, inner = axes
-            if terms[0].index(own) != scores.row or terms[0].index(inner) != scores.column:
-                return None
-            weights = permuted(scores, [terms[0].index(x) for x in lead + own + inner])
-            value = second.permute([terms[1].index(x) for x in lead + inner + other])
-            return Reading(weights, value, out, tuple(order.index(x) for x in lead + own + other))
-        first, second = args
-        scores = self._scores(first)
-        if scores is not None:
-            if scores.column != len(scores.shape) - 1 or scores.row != len(scores.shape) - 2:
-                return None
-            return Reading(scores, second, out, tuple(range(out.ndim)))
-        scores = self._scores(second)
-        if scores is None or scores.column != len(scores.shape) - 2:
-            return None
-        turned = permuted(scores, [*range(len(scores.shape) - 2), -1, -2])
-        return Reading(turned, first.mT, out, (*range(out.ndim - 2), out.ndim - 1, out.ndim - 2))
 
     def _tell(self, reading: Reading) -> None:
         site = self._site()
@@ -331,39 +270,6 @@ class Watch(TorchFunctionMode):
                 return self._names[owner]
             frame = frame.f_back  # type: ignore[assignment]
         return None
-
-
-def _fault(scores: Scores | None, weights: Tensor) -> str | None:
-    """Whether a row computed on demand isn't what the model computed."""
-    if scores is None or scores.dropped or weights.device.type == "meta":
-        return None
-    middle = torch.tensor([scores.count // 2], device=weights.device)
-    with torch.no_grad(), torch.autocast(weights.device.type, enabled=False):
-        true, found = weights.index_select(scores.row, middle), scores.rows(middle)
-    slack = 0.05 if weights.dtype in (torch.float16, torch.bfloat16) else 1e-4
-    if torch.allclose(true.float(), found.float(), atol=slack, rtol=slack, equal_nan=True):
-        return None
-    return "its weights are not what follows from the queries and keys that were seen"
-
-
-def _terms(equation: str) -> tuple[list[str], str]:
-    """The factors' letters and the output's."""
-    left, _, right = equation.replace(" ", "").partition("->")
-    return left.split(","), right
-
-
-def _axes(terms: Sequence[str], order: str) -> tuple[str, str, str, str] | None:
-    """Shared letters, each factor's own one, and the one summed over; None if it isn't so."""
-    first, second = terms
-    if "." in first + second or len({*first}) != len(first) or len({*second}) != len(second):
-        return None
-    lead = "".join(x for x in first if x in second and x in order)
-    own = "".join(x for x in first if x not in second)
-    other = "".join(x for x in second if x not in first)
-    inner = "".join(x for x in first if x in second and x not in order)
-    if (len(own), len(other), len(inner)) != (1, 1, 1) or set(order) != {*lead, own, other}:
-        return None
-    return lead, own, other, inner
 
 
 _OPENED = FunctionType(

@@ -14,11 +14,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from rich.console import Console
 
 from visattn.basics.files import write_whole
-from visattn.data.folder_data import FolderData
-from visattn.data.folders import IMAGENET_MEAN, IMAGENET_STD
-from visattn.data.sources import last_test
 from visattn.networks.loading import standing_alone
-from visattn.networks.weights_reading import reading_of_weights, twin_of
 from visattn.training.batches import class_count
 from visattn.training.command_line.interruptions import Moments, write_whole_checkpoints
 from visattn.training.command_line.mistakes import explained
@@ -26,18 +22,23 @@ from visattn.training.command_line.parser import RunParser
 from visattn.training.command_line.picture_words import with_pictures
 from visattn.training.command_line.progress import progress_callback
 from visattn.training.command_line.quiet import quiet_lightning
-from visattn.training.command_line.recipes import PARSER_MODE, find_recipe
+from visattn.training.command_line.recipes import PARSER_MODE, with_recipes
 from visattn.training.command_line.result_files import result_folder, result_path, result_record
-from visattn.training.command_line.run_outputs import checkpoints, run_loggers, validated
+from visattn.training.command_line.run_outputs import (
+    checkpoints,
+    next_command,
+    run_loggers,
+    validated,
+)
 from visattn.training.command_line.runs import CHECKPOINTS, claim_run, resolve_checkpoint
 from visattn.training.command_line.settlement import Settlement, data_options, settle
 from visattn.training.command_line.tasks import DEFAULT, Task, task_of
 from visattn.training.command_line.told import what_was_told
+from visattn.training.command_line.wanted import wanted_by_weights
 from visattn.training.processes import started_processes
 
 UNTRAINED = "none"
 _CLASSES = "model.num_classes"
-_USUAL = (list(IMAGENET_MEAN), list(IMAGENET_STD))
 _SIGTERM_CODE = 128 + 15
 
 
@@ -149,31 +150,18 @@ class TaskCLI(LightningCLI):
         """Normalise pictures as for the weights that a training begins with, unless told how."""
         config = self.config[self.subcommand]
         model = config.get("model") or {}
-        path = model.get("init_from")
-        if not (path or model.get("pretrained")):
+        if not (model.get("weights") or model.get("init_from") or model.get("pretrained")):
             return
-        options = data_options(config.get("data"))
-        wanted: dict[str, Any] = {}
-        for name, value in reading_of_weights(model.get("backbone"), path).items():
-            now = list(options.get(name) or value)
-            if now != value and self._told.anywhere(f"data.{name}"):
-                _say(f"the weights were trained with {name} {value}, data.{name} is {now}")
-            elif now in _USUAL and now != value:
-                wanted[name] = value
+        wanted, said = wanted_by_weights(model, data_options(config.get("data")), told=self._told)
         if wanted:
             self._update(data=wanted)
-            _say("as the weights want it: " + ", ".join(f"{n} {v}" for n, v in wanted.items()))
-        twin = twin_of(model.get("backbone"), path) if path else None
-        if twin:
-            _say(
-                f"{path} fits {twin} as well as {model['backbone']}, and the file doesn't say which"
-                " it is of: they differ in padding, perhaps in mean and std. If results are poor,"
-                f" try --model.backbone {twin}"
-            )
+        for line in said:
+            _say(line)
 
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
         """The trainer, with loggers, checkpoints and progress."""
-        self._check_settled()
+        if self._settled is not None:
+            self._settled.check(self.model, data=self.datamodule)
         config = self._get(self.config_init, "trainer", default={})
         name, runs = self._get(self.config, "name"), Path(self._get(self.config, "runs"))
         training = self.subcommand in (None, "fit")
@@ -228,7 +216,9 @@ class TaskCLI(LightningCLI):
         folder = self.trainer.log_dir if self.trainer.loggers else None
         if folder is not None and Path(folder).is_dir():
             _say(f"run in {folder}")
-            _say_next(self.datamodule, Path(folder, "checkpoints"))
+            following = next_command(self.datamodule, Path(folder, CHECKPOINTS))
+            if following:
+                _say(following)
 
     def test(self, **kwargs: Any) -> None:
         """Test, print the table and write ``test.json`` beside the checkpoints."""
@@ -272,20 +262,6 @@ class TaskCLI(LightningCLI):
         for key, value in self._asked.items():
             self.config[self.subcommand]["model"][key] = value
 
-    def _check_settled(self) -> None:
-        """Refuse data of other classes than the checkpoint's, and weights that don't fit."""
-        if self._settled is None:
-            return
-        trained = self._settled.class_names
-        found = [str(name) for name in getattr(self.datamodule, "class_names", ())]
-        if trained and found and trained != found:
-            raise ValueError(
-                f"the network was trained on the classes {', '.join(trained)}, the data have "
-                f"{', '.join(found)}: point data.root to the data that it was trained on, or with "
-                "the same class folders"
-            )
-        self._settled.check(self.model, data=self.datamodule)
-
     def _record(self) -> dict[str, Any]:
         """What a result is of."""
         return result_record(
@@ -327,38 +303,6 @@ def run_command(arguments: Sequence[str]) -> None:
             raise SystemExit(_SIGTERM_CODE) from stop
         except MisconfigurationException as error:
             raise ValueError(str(error)) from error
-
-
-def with_recipes(arguments: Sequence[str]) -> list[str]:
-    """The same words with the names of recipes after ``-c`` or ``--config`` as paths.
-
-    Example:
-        >>> with_recipes(["fit", "--config", "foreground/mask", "--runs", "x"])[2].split("/")[-2:]
-        ['foreground', 'mask.yaml']
-    """
-    words = list(arguments)
-    for place, word in enumerate(words):
-        option, equals, value = word.partition("=")
-        if option not in ("-c", "--config"):
-            continue
-        if equals:
-            words[place] = f"{option}={find_recipe(value)}"
-        elif place + 1 < len(words):
-            words[place + 1] = str(find_recipe(words[place + 1]))
-    return words
-
-
-def _say_next(data: object, checkpoints: Path) -> None:
-    """After the training on a folder of one's own: the command that audits it."""
-    found = [path for name in ("best", "last") if (path := checkpoints / f"{name}.ckpt").is_file()]
-    if not isinstance(data, FolderData) or not found:
-        return
-    tests = [split for split in data.splits if split.startswith("test")]
-    if not tests:
-        return
-    masked = any(item.mask_path is not None for item in data.items(last_test(tests)))
-    masks = "" if masked else " --masks grabcut"
-    _say(f"next: visattn audit --model {found[0]} --data {data.locate()}{masks}")
 
 
 @rank_zero_only

@@ -45,8 +45,12 @@ class Moments(L.Callback):
     def on_load_checkpoint(
         self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Keep them until the first step."""
+        """Keep them until the first step; let the patience count that the callback has now."""
         self._resumed = checkpoint.get(MOMENT)
+        for callback in trainer.early_stopping_callbacks:
+            state = checkpoint.get("callbacks", {}).get(callback.state_key)
+            if state is not None:  # Lightning takes it from there, whatever was told
+                state["patience"] = callback.patience
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Set them: data are loaded after this."""

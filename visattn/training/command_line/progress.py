@@ -25,6 +25,11 @@ class _Bar(RichProgressBar):
         items.pop("v_num", None)
         return items
 
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Take the means over all processes, on each of them, before the first one shows them."""
+        _measured(trainer)
+        super().on_train_epoch_end(trainer, pl_module)
+
 
 @final
 class EpochLines(L.Callback):
@@ -48,11 +53,15 @@ class EpochLines(L.Callback):
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Print the line."""
+        found = _measured(trainer)
         if not trainer.is_global_zero:
             return
         last = f"/{trainer.max_epochs}" if trainer.max_epochs and trainer.max_epochs > 0 else ""
-        measured = "  ".join(
-            f"{name} {value.item():.4g}" for name, value in sorted(trainer.callback_metrics.items())
-        )
+        measured = "  ".join(f"{name} {value:.4g}" for name, value in found)
         seconds = time.monotonic() - self._begun
         self._console.print(f"epoch {trainer.current_epoch + 1}{last}  {measured}  {seconds:.1f} s")
+
+
+def _measured(trainer: L.Trainer) -> list[tuple[str, float]]:
+    """What was logged, by name; all processes must ask for it, since they take means together."""
+    return sorted((name, value.item()) for name, value in trainer.callback_metrics.items())

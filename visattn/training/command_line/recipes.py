@@ -1,5 +1,6 @@
 """Where the recipes are, beside the package or inside of it, and what they say, read once."""
 
+from collections.abc import Sequence
 from copy import deepcopy
 from functools import cache
 from pathlib import Path
@@ -61,6 +62,25 @@ def find_recipe(name: str | Path) -> Path:
         f"no such configuration: {name}{nearest(wanted, names=known)}\n"
         f"Give a YAML file or one of the recipes: {', '.join(known)}"
     )
+
+
+def with_recipes(arguments: Sequence[str]) -> list[str]:
+    """The same words with the names of recipes after ``-c`` or ``--config`` as paths.
+
+    Example:
+        >>> with_recipes(["fit", "--config", "foreground/mask", "--runs", "x"])[2].split("/")[-2:]
+        ['foreground', 'mask.yaml']
+    """
+    words = list(arguments)
+    for place, word in enumerate(words):
+        option, equals, value = word.partition("=")
+        if option not in ("-c", "--config"):
+            continue
+        if equals:
+            words[place] = f"{option}={find_recipe(value)}"
+        elif place + 1 < len(words):
+            words[place + 1] = str(find_recipe(words[place + 1]))
+    return words
 
 
 def read_recipe(path: Path) -> dict[str, Any]:

@@ -9,6 +9,8 @@ import lightning as L
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 
+from visattn.data.folder_data import FolderData
+from visattn.data.sources import last_test
 from visattn.training.command_line.interruptions import StoppedCheckpoint
 
 
@@ -50,6 +52,19 @@ def checkpoints(
     if any(callback.state_key in taken for callback in own):
         own = [_RunCheckpoint(**common, **each) for each in options]
     return [*own, StoppedCheckpoint(own[-1])]
+
+
+def next_command(data: object, checkpoints: Path) -> str | None:
+    """After the training on a folder of one's own: the command that audits it."""
+    found = [path for name in ("best", "last") if (path := checkpoints / f"{name}.ckpt").is_file()]
+    if not isinstance(data, FolderData) or not found:
+        return None
+    tests = [split for split in data.splits if split.startswith("test")]
+    if not tests:
+        return None
+    masked = any(item.mask_path is not None for item in data.items(last_test(tests)))
+    masks = "" if masked else " --masks grabcut"
+    return f"next: visattn audit --model {found[0]} --data {data.locate()}{masks}"
 
 
 def validated(data: L.LightningDataModule | None) -> bool:

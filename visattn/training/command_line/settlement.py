@@ -81,34 +81,40 @@ class Settlement:
             yield f"other than in the checkpoint: {self._changes}"
 
     def check(self, network: L.LightningModule, *, data: L.LightningDataModule) -> None:
-        """Refuse a network that can't take the checkpoint's weights.
+        """Refuse data of other classes, and a network that can't take the checkpoint's weights.
 
         Args:
             network: The network that was built.
             data: What it is for.
 
         Raises:
-            ValueError: Names or shapes of weights differ; the options that were told otherwise are
-                in the message.
+            ValueError: Classes, names or shapes of weights differ; the options that were told
+                otherwise are in the message.
         """
+        found = [str(name) for name in getattr(data, "class_names", ())]
+        if self.class_names and found and self.class_names != found:
+            raise ValueError(
+                f"the network was trained on the classes {', '.join(self.class_names)}, the data "
+                f"have {', '.join(found)}: point data.root to the data that it was trained on, or "
+                "with the same class folders"
+            )
         had = self.saved.get("hyper_parameters", {}).get("num_classes")
         has = getattr(data, "num_classes", None)
         if had is not None and has is not None and had != has:
             raise ValueError(
                 f"{self.path} was trained on {had} classes, the data have {has}: give the data that"
-                " it was trained on, or begin a training of its own with model.init_from and"
-                " model.new_classifier: true"
+                " it was trained on, or begin a training of its own with model.weights"
             )
-        own, found = network.state_dict(), self.saved["state_dict"]
+        own, saved = network.state_dict(), self.saved["state_dict"]
         unlike = sorted(
             name
-            for name in {*own, *found}
-            if getattr(own.get(name), "shape", None) != getattr(found.get(name), "shape", None)
+            for name in {*own, *saved}
+            if getattr(own.get(name), "shape", None) != getattr(saved.get(name), "shape", None)
         )
         if not unlike:
             return
         name = unlike[0]
-        shapes = [tuple(s[name].shape) if name in s else "nothing" for s in (found, own)]
+        shapes = [tuple(s[name].shape) if name in s else "nothing" for s in (saved, own)]
         why = f" Other than in the checkpoint: {self._changes}." if self.told else ""
         raise ValueError(
             f"{self.path} is the checkpoint of another network than the one asked for: at {name!r} "
@@ -169,8 +175,12 @@ def settle(
             old, new = changed[f"model.{key}"]
             raise ValueError(
                 f"a training that goes on keeps its {key}: {path} has {_short(old)}, model.{key} "
-                f"says {_short(new)}; leave it out, or begin anew with model.init_from"
+                f"says {_short(new)}; leave it out, or begin anew with model.weights"
             )
+    if "backbone" in model and model["backbone"] != asked["model"].get("backbone"):
+        from visattn.networks.backbone import check_named
+
+        check_named(model["backbone"], path=path)
     model |= standing_alone(asked["model"])
     return Settlement(path, saved, model, data, changed, resuming, passed)
 

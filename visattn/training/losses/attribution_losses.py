@@ -15,8 +15,9 @@ from visattn.training.checks import check_one_shape
 def right_reasons_loss(logits: Tensor, images: Tensor, masks: Tensor) -> Tensor:
     r"""Squared input gradient of the log-probabilities outside of the mask.
 
-    With a = 1 - mask, .. math:: \sum_{d} (a_d \, \partial / \partial x_d \sum_k \log p_k)^2 for
-    each image, averaged over the images that have a mask.
+    .. math:: \sum_{d} (a_d \, \partial / \partial x_d \sum_k \log p_k)^2, \quad a = 1 - mask
+
+    for each image, averaged over the images that have a mask.
 
     Args:
         logits: (N, K), computed from ``images``.
@@ -54,9 +55,10 @@ def right_reasons_loss(logits: Tensor, images: Tensor, masks: Tensor) -> Tensor:
 def energy_loss(attribution: Tensor, masks: Tensor) -> Tensor:
     r"""One minus the share of the positive attribution that lies inside of the mask.
 
-    .. math:: 1 - \sum_{d \in mask} \max(A_d, 0) / \sum_d \max(A_d, 0), averaged over the images
-    that have a mask and any positive attribution. With boxes, whose inside is unknown, give 1
-    there.
+    .. math:: 1 - \sum_{d \in mask} \max(A_d, 0) / \sum_d \max(A_d, 0)
+
+    averaged over the images that have a mask and any positive attribution. With boxes, whose
+    inside is unknown, give 1 there.
 
     Args:
         attribution: A, (N, 1, H, W).
@@ -95,6 +97,11 @@ def attribution_of(scores: Tensor, features: Tensor) -> Tensor:
     Args:
         scores: What is explained, summed over: such as the logit of each image's class.
         features: The images or an inner map that ``scores`` was computed from.
+
+    Example:
+        >>> images = torch.ones(1, 3, 2, 2, requires_grad=True)
+        >>> attribution_of((2 * images).sum(), images).unique()
+        tensor([6.], grad_fn=<...>)
     """
     (gradient,) = torch.autograd.grad(scores.sum(), features, create_graph=True)
     return (features * gradient).sum(1, keepdim=True)

@@ -29,6 +29,8 @@ def group_means(losses: Tensor, groups: Tensor, *, count: int) -> tuple[Tensor, 
 def raised_weights(weights: Tensor, losses: Tensor, *, step: float) -> Tensor:
     """The groups' weights after one step: q exp(step loss), normalised to a sum of 1.
 
+    Shapes are (groups,).
+
     Example:
         >>> raised_weights(torch.tensor([0.5, 0.5]), torch.tensor([0.0, 1.0]), step=1.0)
         tensor([0.2689, 0.7311])

@@ -13,7 +13,12 @@ from visattn.training.checks import check_one_shape
 
 
 def labelled_images(target: Tensor) -> Tensor:
-    """Which images have a mask: (N,), True where at least one pixel is not NaN."""
+    """Which images have a mask: (N,), True where at least one pixel is not NaN.
+
+    Example:
+        >>> labelled_images(torch.tensor([[[[0.0, torch.nan]]], [[[torch.nan, torch.nan]]]]))
+        tensor([ True, False])
+    """
     return ~target.isnan().flatten(1).all(1)
 
 
@@ -76,6 +81,8 @@ def area_loss(mask: Tensor, target: float) -> Tensor:
 
 def total_variation(mask: Tensor) -> Tensor:
     """Mean absolute difference of neighbours, down and to the right added; 0 for one pixel.
+
+    Shapes are (N, 1, H, W) to ().
 
     Example:
         >>> total_variation(torch.tensor([[[[0.0, 1.0, 1.0]]]])).item()

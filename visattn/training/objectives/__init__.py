@@ -5,6 +5,11 @@ from visattn.training.objectives.base import Objective
 from visattn.training.objectives.box_focus import BoxFocus
 from visattn.training.objectives.branch_cross_entropy import BranchCrossEntropy
 from visattn.training.objectives.cross_entropy import CrossEntropy
+from visattn.training.objectives.debiasing.afr import AFR
+from visattn.training.objectives.debiasing.clad import CLAD
+from visattn.training.objectives.debiasing.fg_ccdb import FGCCDB
+from visattn.training.objectives.debiasing.jtt import JTT
+from visattn.training.objectives.debiasing.lff import LfF
 from visattn.training.objectives.energy_inside import EnergyInside
 from visattn.training.objectives.group_dro import GroupDRO
 from visattn.training.objectives.label_focus import LabelFocus
@@ -14,6 +19,10 @@ from visattn.training.objectives.right_reasons import RightReasons
 from visattn.training.objectives.weighted_sum import WeightedSum
 
 __all__ = [
+    "AFR",
+    "CLAD",
+    "FGCCDB",
+    "JTT",
     "AreaFocus",
     "BoxFocus",
     "BranchCrossEntropy",
@@ -22,6 +31,7 @@ __all__ = [
     "GroupDRO",
     "LabelFocus",
     "LastLayerRefit",
+    "LfF",
     "MaskedFocus",
     "Objective",
     "RightReasons",

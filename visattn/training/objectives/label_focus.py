@@ -12,7 +12,7 @@ from visattn.basics.modes import evaluating
 from visattn.basics.processes import average, take_from_first
 from visattn.training.checks import check_in
 from visattn.training.losses.group_losses import generalised_cross_entropy
-from visattn.training.objectives.base import Batch, Loss, Objective, Patience
+from visattn.training.objectives.base import Batch, Loss, Objective, Patience, no_loss
 from visattn.training.objectives.contradictions import (
     LocalClassifier,
     contradicted_masks,
@@ -103,7 +103,7 @@ class LabelFocus(Objective):
             self._began = progress
         done = (progress - self._began) / (1 - min(self._began, _LATEST))
         if done < self.start or self._local is None:
-            return _nothing(model), {"local": self._learn(model, batch, done / self.start)}
+            return no_loss(model), {"local": self._learn(model, batch, done / self.start)}
         masks, share = self._contradicted(self._local, batch)
         bank = self.focus.supply.bank
         bank.add(batch["image"], masks, batch["index"])
@@ -174,12 +174,6 @@ class LabelFocus(Objective):
 
 _LATEST = 0.99
 """A training that is resumed at its very end has a little left."""
-
-
-def _nothing(model: nn.Module) -> Tensor:
-    """A loss of 0 that reaches every parameter."""
-    trained = (parameter for parameter in model.parameters() if parameter.requires_grad)
-    return torch.stack([parameter.sum() for parameter in trained]).sum() * 0.0
 
 
 def _classes(model: nn.Module, images: Tensor) -> int:

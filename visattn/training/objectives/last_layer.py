@@ -125,15 +125,20 @@ def last_linear(model: nn.Module) -> nn.Linear:
 @torch.no_grad()
 def features_before(model: nn.Module, layer: nn.Module, images: Tensor) -> Tensor:
     """What goes into a layer, (N, C), in evaluation mode; the model stays in that mode."""
+    model.eval()
+    return with_features(model, layer, images)[1].detach()
+
+
+def with_features(model: nn.Module, layer: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits, and what goes into a layer on the way to them, (N, C)."""
     kept: list[Tensor] = []
 
     def keep(module: nn.Module, arguments: tuple[Tensor, ...]) -> None:
         kept.append(arguments[0])
 
-    model.eval()
     handle = layer.register_forward_pre_hook(keep)
     try:
-        model(images)
+        logits = model(images)
     finally:
         handle.remove()
-    return kept[-1].detach()
+    return logits, kept[-1]

@@ -1,0 +1,116 @@
+"""What each subject costs under each condition, as ratios to the first."""
+
+import copy
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from visattn.bench.steps import Stepper
+from visattn.bench.subjects import Subject
+from visattn.bench.timing import Spread, clock, interleaved, spread
+
+LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
+PRECISIONS = {"float32": None, "bf16": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class Condition:
+    """How subjects run: one of `PRECISIONS`, one of `LAYOUTS`, and whether compiled."""
+
+    precision: str
+    layout: str
+    compiled: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.precision}, {self.layout}, {'compiled' if self.compiled else 'eager'}"
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one subject costs under one condition.
+
+    Attributes:
+        subject: What was measured.
+        condition: How it ran.
+        forward: Time of a pass without gradients over that of the first subject.
+        step: Time of a training step with its optimiser over that of the first subject; for blocks
+            alone, forward and backward over a copy of the map.
+        forward_of_peer: Over timm's counterpart.
+        step_of_peer: The same for the step.
+        kept: Bytes that a training step keeps for the backward pass, over the first subject's or,
+            for a block alone, over the map's.
+        peak: Bytes at the peak of a training step, over the same.
+    """
+
+    subject: Subject
+    condition: Condition
+    forward: Spread | None
+    step: Spread | None
+    forward_of_peer: Spread | None
+    step_of_peer: Spread | None
+    kept: float
+    peak: float
+
+
+def conditions(
+    precisions: Sequence[str], layouts: Sequence[str], *, compiled: bool
+) -> list[Condition]:
+    """Every precision in every layout, eager and, if wanted, compiled."""
+    modes = (False, True) if compiled else (False,)
+    return [Condition(*c) for c in itertools.product(precisions, layouts, modes)]
+
+
+def measure(
+    subjects: Sequence[Subject], x: Tensor, condition: Condition, *, rounds: int
+) -> Iterator[Cost]:
+    """The cost of each subject on one batch of images, or on one map.
+
+    Args:
+        subjects: The first is what the others are compared with. A `Copy` makes the input a map
+            in the precision of the condition, whose gradient is asked for.
+        x: The images (N, C, H, W) or the map.
+        condition: How all run.
+        rounds: How often each is timed; with 0 only memory is measured.
+
+    Raises:
+        ValueError: A subject can't run like that; the message names it.
+    """
+    alone = subjects[0].name == "copy"
+    dtype, layout = PRECISIONS[condition.precision], LAYOUTS[condition.layout]
+    x = x.to(memory_format=layout, dtype=dtype if alone else None, copy=True).requires_grad_(alone)
+    steppers, kept, peaks = {}, {}, {}
+    for subject in subjects:
+        module = copy.deepcopy(subject.module).to(x.device).to(memory_format=layout)
+        if condition.compiled:
+            module.compile()
+        stepper = Stepper(module, x, dtype, subject.context)
+        try:
+            stepper.forward()
+            kept[subject.name], peaks[subject.name] = stepper.kept_bytes(), stepper.peak_bytes()
+        except Exception as error:
+            raise ValueError(
+                f"{subject.name} can't run on {tuple(x.shape)} in {condition}: {error}"
+            ) from error
+        steppers[subject.name] = stepper
+    base = subjects[0].name
+    kept_base, peak_base = (x.nbytes,) * 2 if alone else (kept[base], peaks[base])
+    now = clock(x.device)
+    forward = interleaved({n: s.forward for n, s in steppers.items()}, rounds=rounds, now=now)
+    step = interleaved({n: s.step for n, s in steppers.items()}, rounds=rounds, now=now)
+    for subject in subjects:
+        name, peer = subject.name, subject.peer
+        yield Cost(
+            subject=subject,
+            condition=condition,
+            forward=spread(forward[name], over=forward[base]),
+            step=spread(step[name], over=forward[base] if alone else step[base]),
+            forward_of_peer=spread(forward[name], over=forward[peer]) if peer else None,
+            step_of_peer=spread(step[name], over=step[peer]) if peer else None,
+            kept=kept[name] / kept_base,
+            peak=peaks[name] / peak_base,
+        )
+    if condition.compiled:
+        torch.compiler.reset()

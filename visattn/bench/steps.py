@@ -1,0 +1,119 @@
+"""A forward pass and a training step, and what they hold."""
+
+import os
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler tells of GPUs that aren't there
+
+import torch
+from torch import Tensor, nn
+from torch.profiler import ProfilerActivity, profile
+
+from visattn.wrapping.passes import tensors_in
+
+
+@dataclass
+class Stepper:
+    """Runs a module.
+
+    Args:
+        module: In evaluation mode for the forward pass, in training mode for the step.
+        x: What it takes; a map whose gradient is asked for requires it.
+        dtype: Of automatic mixed precision; None for none.
+        context: Within which it runs.
+    """
+
+    module: nn.Module
+    x: Tensor
+    dtype: torch.dtype | None = None
+    context: Callable[[], AbstractContextManager[Any]] = nullcontext
+    _optimiser: torch.optim.Optimizer | None = None
+    _gradients: list[Tensor] = field(default_factory=list)
+
+    def forward(self) -> None:
+        """One pass in inference mode."""
+        self.module.eval()
+        with torch.inference_mode():
+            self._outputs()
+
+    def step(self) -> None:
+        """Forward, backward, and SGD with momentum and weight decay over all parameters."""
+        self.module.train()
+        parameters = [p for p in self.module.parameters() if p.requires_grad]
+        if self._optimiser is None and parameters:
+            self._optimiser = torch.optim.SGD(parameters, lr=1e-6, momentum=0.9, weight_decay=1e-4)
+        self.x.grad = None
+        if self._optimiser:
+            self._optimiser.zero_grad(set_to_none=True)
+        self._backward(self._outputs())
+        if self._optimiser:
+            self._optimiser.step()
+
+    def kept_bytes(self) -> int:
+        """Bytes that autograd keeps for the backward pass, parameters left out, storages once."""
+        self.module.train()
+        parameters = {p.untyped_storage().data_ptr() for p in self.module.parameters()}
+        storages: dict[int, int] = {}
+
+        def keep(tensor: Tensor) -> Tensor:
+            storage = tensor.untyped_storage()
+            if storage.data_ptr() not in parameters:
+                storages[storage.data_ptr()] = storage.nbytes()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            outputs = self._outputs()
+        del outputs
+        return sum(storages.values())
+
+    def peak_bytes(self) -> int:
+        """Bytes at the peak of a training step above what is there without gradients."""
+        self.step()
+        self.x.grad = None
+        self.module.zero_grad(set_to_none=True)
+        return peak_bytes(self.step, device=self.x.device)
+
+    def _outputs(self) -> list[Tensor]:
+        lower = self.dtype is not None
+        mixed = torch.autocast(self.x.device.type, dtype=self.dtype, enabled=lower)
+        with self.context(), mixed:
+            given = self.module(self.x)
+        return [t for t in tensors_in([given]) if t.is_floating_point()]
+
+    def _backward(self, outputs: Sequence[Tensor]) -> None:
+        """From a gradient that is there already, so that no loss is measured."""
+        outputs = [output for output in outputs if output.requires_grad]
+        if not self._gradients:
+            self._gradients = [torch.full_like(output, 1e-3) for output in outputs]
+        torch.autograd.backward(outputs, self._gradients)
+
+
+def peak_bytes(run: Callable[[], object], *, device: torch.device) -> int:
+    """Bytes that a run holds at its peak above those before it, as PyTorch's allocator counts them.
+
+    What libraries take past that allocator isn't seen.
+
+    Example:
+        >>> peak_bytes(lambda: torch.ones(1000), device=torch.device("cpu"))
+        4000
+    """
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        run()
+        torch.cuda.synchronize(device)
+        return torch.cuda.max_memory_allocated(device) - before
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
+        run()
+    assert seen.profiler is not None
+    assert seen.profiler.kineto_results is not None
+    events = [e for e in seen.profiler.kineto_results.events() if e.name() == "[memory]"]
+    held = peak = 0
+    for event in sorted(events, key=lambda event: event.start_ns()):
+        held += event.nbytes()
+        peak = max(peak, held)
+    return peak

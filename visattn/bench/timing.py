@@ -1,0 +1,96 @@
+"""Seconds of several things in turn, so that whatever else the machine does hits all alike."""
+
+import math
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+
+SHORTEST = 0.02
+"""Seconds below which a thing is repeated within a round."""
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Median and quartiles of a ratio over the rounds."""
+
+    median: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        """The median and half of the distance between the quartiles."""
+        half = (self.high - self.low) / 2
+        shown = f"{half:.0f}" if half >= 10 else f"{half:.2f}".removeprefix("0")
+        return f"{number(self.median)} ±{shown}"
+
+
+def number(ratio: float) -> str:
+    """With three decimals near 1, and three digits above.
+
+    Example:
+        >>> number(1.0049), number(23.456), number(1512.3)
+        ('1.005', '23.5', '1,512')
+    """
+    if ratio >= 99.95:
+        return f"{ratio:,.0f}"
+    return f"{ratio:.3f}" if ratio < 2 else f"{ratio:#.3g}"
+
+
+def interleaved(
+    runs: Mapping[str, Callable[[], object]],
+    *,
+    rounds: int,
+    now: Callable[[], float] = time.perf_counter,
+) -> dict[str, list[float]]:
+    """Seconds of each run in each round; who begins moves on from round to round.
+
+    One round before them doesn't count; it tells how often a short run is repeated.
+    """
+    names = list(runs)
+    counts = dict.fromkeys(names, 1)
+    seconds: dict[str, list[float]] = {name: [] for name in names}
+    for index in range(-1, rounds):
+        first = index % len(names)
+        for name in names[first:] + names[:first]:
+            start = now()
+            for _ in range(counts[name]):
+                runs[name]()
+            taken = (now() - start) / counts[name]
+            if index >= 0:
+                seconds[name].append(taken)
+            else:
+                counts[name] = math.ceil(SHORTEST / max(taken, 1e-5))
+    return seconds
+
+
+def spread(times: Sequence[float], *, over: Sequence[float]) -> Spread | None:
+    """Of the ratios of the same round; None of no rounds.
+
+    Example:
+        >>> print(spread([2.0, 3.0, 9.0], over=[1.0, 1.0, 1.0]))
+        3.00 ±3.50
+    """
+    ratios = [a / b for a, b in zip(times, over, strict=True)]
+    if not ratios:
+        return None
+    low, _, high = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else 3 * ratios
+    return Spread(statistics.median(ratios), max(low, min(ratios)), min(high, max(ratios)))
+
+
+def clock(device: torch.device) -> Callable[[], float]:
+    """What tells the time: with one thread on a CPU, that of the process alone.
+
+    Then what else the machine does isn't counted. Elsewhere it is the wall's, and an accelerator
+    finishes what it was given before it is read.
+    """
+    if device.type == "cpu":
+        return time.process_time if torch.get_num_threads() == 1 else time.perf_counter
+
+    def finished() -> float:
+        torch.accelerator.synchronize()
+        return time.perf_counter()
+
+    return finished

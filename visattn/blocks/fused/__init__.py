@@ -1,0 +1,13 @@
+"""Gates that keep next to nothing for the backward pass, and rebuild it there.
+
+`visattn.blocks.fused.choice` decides for every call whether the fused or the plain form runs; each
+gate's ``forward`` is its plain form. Both give the same numbers, module tree and state dict.
+
+- `switch`: ``visattn.fused(False)``, the plain form for a while;
+- `choice`: the one place that decides;
+- `function`: the one autograd function: what is kept, and how gradients are had from it;
+- `sources`: the map that a gate reads, rebuilt from what is kept of it;
+- `doubles`: a block as it was in the forward pass, to run again;
+- `formulas`, `cbam`: how a gate and its gradient are computed in few passes;
+- `triton_gates`, `triton_kernels`: the same with the normalisation, for a GPU with Triton.
+"""

@@ -1,0 +1,153 @@
+"""The one place that decides for each call whether a gate runs in its fused or its plain form.
+
+The plain form runs, which is the gate's ``forward`` behind ordinary calls, wherever something is to
+see or to follow what is inside: in compiled, exported, traced and scripted code, under
+``torch.func`` and forward-mode gradients, with a hook on the gate, the normalisation or anything in
+them (so in a recording), with parts that are not our own, and after ``visattn.fused(False)``.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
+from typing import Any, TypeGuard, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules import module as torch_module
+
+from visattn.blocks.fused.formulas import Again, Formula
+from visattn.blocks.fused.function import kept_apart
+from visattn.blocks.fused.sources import Itself, normalised
+from visattn.blocks.fused.switch import is_fused
+
+M = TypeVar("M", bound=type[nn.Module])
+
+_FORMULAS: dict[type[nn.Module], type[Formula]] = {}
+_PARTS = (nn.Conv1d, nn.Conv2d, nn.LayerNorm, nn.BatchNorm2d, nn.ReLU, nn.Hardswish)
+"""What a gate may be made of beside modules of our own: no random numbers, no other state."""
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+_HAS_TRITON = find_spec("triton") is not None
+_FRESH = (nn.BatchNorm2d, nn.Conv2d)
+"""Modules whose output is nobody else's."""
+
+
+def fusable(formula: type[Formula] = Again) -> Callable[[M], M]:
+    """A class of gates that may run in a fused form.
+
+    Args:
+        formula: How; the plain form, run again in the backward pass, if none is named.
+    """
+
+    def marked(kind: M) -> M:
+        def __call__(self: nn.Module, *args: Any, **kwargs: Any) -> Any:  # noqa: N807
+            if _may_fuse(self, args, kwargs):
+                return _fused(self, args[0], fresh=False)
+            return nn.Module.__call__(self, *args, **kwargs)
+
+        _FORMULAS[kind] = formula
+        kind.__call__ = __call__  # type: ignore[method-assign]
+        return kind
+
+    return marked
+
+
+def after(base: nn.Module, block: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    """``block(base(...))``, fused where that may be."""
+    if not _may_fuse(block, args, kwargs):
+        return block(base(*args, **kwargs))
+    (u,) = args
+    if not _normalises(base, u):
+        x = base(u)
+        if not _is_plain(x) or x.ndim != 4:
+            return block(x)
+        return _fused(block, x, fresh=type(base) in _FRESH and _is_bare(base))
+    formula = _FORMULAS[type(block)]
+    if _on_gpu(u):
+        from visattn.blocks.fused.triton_gates import gate_after_norm, serves  # needs Triton
+
+        if serves(formula, block, u):
+            return gate_after_norm(base, block, u, formula)
+    x, source, kept = normalised(base, u)
+    if not _is_tracked(block, x):
+        return formula.forward(block, x, fresh=True)[0]
+    return kept_apart(block, formula, x, source, kept)
+
+
+def _on_gpu(u: Tensor) -> bool:
+    """Whether a map lies where Triton's kernels run."""
+    return u.is_cuda and _HAS_TRITON
+
+
+def _fused(block: nn.Module, x: Tensor, *, fresh: bool) -> Tensor:
+    """The gate of a map that is kept."""
+    formula = _FORMULAS[type(block)]
+    if _is_tracked(block, x):
+        return kept_apart(block, formula, x, Itself(), (x,))
+    return formula.forward(block, x, fresh=fresh)[0]
+
+
+def _may_fuse(block: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+    """Whether nothing looks into this call of a gate on one map."""
+    return (
+        not torch.compiler.is_compiling()
+        and is_fused()
+        and type(block) in _FORMULAS
+        and len(args) == 1
+        and not kwargs
+        and _is_plain(args[0])
+        and args[0].ndim == 4
+        and not torch.jit.is_tracing()
+        and not torch._C._are_functorch_transforms_active()
+        and torch.autograd.forward_ad._current_level < 0
+        and not torch_module._has_any_global_hook()
+        and all(_is_bare(module) and _is_known(module) for module in block.modules())
+        and all(_is_plain(parameter) for parameter in block.parameters())
+    )
+
+
+def _is_plain(x: Any) -> bool:
+    """Whether a tensor is no subclass that does other things: fake, distributed, quantised."""
+    return type(x) in (Tensor, nn.Parameter) and not x.is_quantized
+
+
+def _is_bare(module: nn.Module) -> bool:
+    """Whether nobody hooked into a module, replaced its ``forward`` or split it over devices."""
+    own = vars(module)
+    return (
+        not any(own[hooks] for hooks in _HOOKS)
+        and "forward" not in own
+        and "_is_replica" not in own
+        and own.get("_compiled_call_impl") is None
+    )
+
+
+def _is_known(module: nn.Module) -> bool:
+    kind = type(module)
+    return kind in _PARTS or kind.__module__.startswith("visattn.blocks.")
+
+
+def _is_tracked(block: nn.Module, x: Tensor) -> bool:
+    """Whether autograd follows the call."""
+    return torch.is_grad_enabled() and (
+        x.requires_grad or any(p.requires_grad for p in block.parameters())
+    )
+
+
+def _normalises(base: nn.Module, u: Tensor) -> TypeGuard[nn.BatchNorm2d]:
+    """Whether a module is a batch normalisation and no more, and can normalise the map.
+
+    timm's ``BatchNormAct2d`` is one where its activation is the identity.
+    """
+    kind = type(base)
+    bare = kind is nn.BatchNorm2d or (
+        kind.__name__ == "BatchNormAct2d"
+        and kind.__module__.startswith("timm.")
+        and all(type(child) is nn.Identity and _is_bare(child) for child in base.children())
+    )
+    return (
+        bare
+        and _is_bare(base)
+        and all(t is None or _is_plain(t) for t in (*base._parameters.values(), u))
+        and u.ndim == 4
+        and u.numel() > u.shape[1] > 0
+        and u.shape[1] == base.num_features
+    )

@@ -1,0 +1,141 @@
+"""How a gate and its gradient are computed, given what was kept."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from visattn.blocks.fused.sources import Source
+
+Gradients = list[Tensor | None]
+
+
+@dataclass(frozen=True)
+class Autocast:
+    """The autocast of a forward pass, for what the backward pass runs again."""
+
+    device: str
+    dtype: torch.dtype
+    enabled: bool
+
+    @classmethod
+    def now(cls, device: str) -> "Autocast":
+        """What holds at this moment."""
+        enabled = torch.is_autocast_enabled(device)
+        return cls(device, torch.get_autocast_dtype(device), enabled)
+
+    def __call__(self) -> AbstractContextManager[Any]:
+        """As it was; without the cache, whose weights would carry no graph."""
+        return torch.autocast(self.device, self.dtype, self.enabled, cache_enabled=False)
+
+
+@dataclass(frozen=True)
+class Backward:
+    """What a gradient is computed from.
+
+    Attributes:
+        d: The gradient for the output.
+        block: The block as it was, with ``leaves`` for its parameters.
+        leaves: Its parameters, detached.
+        needs: Whether a gradient is asked for x and for each of them.
+        source: How x follows from ``kept``.
+        kept: What was kept of x.
+        few: What the formula kept.
+        autocast: That of the forward pass.
+    """
+
+    d: Tensor
+    block: Any
+    leaves: list[Tensor]
+    needs: list[bool]
+    source: Source
+    kept: tuple[Tensor, ...]
+    few: tuple[Tensor, ...]
+    autocast: Autocast
+
+    def through(self, y: Tensor, small: list[Tensor], d: Tensor) -> tuple[list[Tensor], Gradients]:
+        """Gradients for what y was computed from, and for the parameters."""
+        needs = [True] * len(small) + self.needs[1:]
+        found: list[Any] = gradients(y, [*small, *self.leaves], d.to(y.dtype), needs)
+        return found[: len(small)], found[len(small) :]
+
+
+class Formula(Protocol):
+    """A gate in few passes, and its gradient."""
+
+    @staticmethod
+    def forward(block: Any, x: Tensor, *, fresh: bool) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """The output, and what to keep beside x; a fresh x may be overwritten."""
+
+    @staticmethod
+    def backward(given: Backward) -> Gradients:
+        """Gradients for x and each parameter, None where none is asked for."""
+
+
+class Again:
+    """Any gate: its ``forward`` runs again in the backward pass, on x rebuilt."""
+
+    @staticmethod
+    def forward(block: Any, x: Tensor, *, fresh: bool) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """See `Formula`."""
+        return block.forward(x), ()
+
+    @staticmethod
+    def backward(given: Backward) -> Gradients:
+        """See `Formula`."""
+        x = given.source.rebuilt(given.kept).requires_grad_()
+        with torch.enable_grad(), given.autocast():
+            y = given.block.forward(x)
+        return gradients(y, [x, *given.leaves], given.d, given.needs)
+
+
+class ByMean:
+    r"""A gate per channel from the mean, ``y = x g(m)`` with ``m = mean_hw(x)``.
+
+    With d the gradient for y, ``dg = sum_hw(d x)``, and dm and those for the parameters follow from
+    dg through g, which is small and computed again; then ``dx = d g + dm / HW``. Of x only the sum
+    is needed, for which it need not be rebuilt.
+
+    The block says its gate (N, C, 1, 1) of the mean by ``of_mean``.
+    """
+
+    @staticmethod
+    def forward(block: Any, x: Tensor, *, fresh: bool) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """See `Formula`."""
+        mean = x.mean((2, 3), keepdim=True)
+        return multiplied(x, block.of_mean(mean), fresh=fresh), (mean,)
+
+    @staticmethod
+    def backward(given: Backward) -> Gradients:
+        """See `Formula`."""
+        sums, product = given.source.product_sums(given.d, given.kept)
+        mean = given.few[0].detach().requires_grad_()
+        with torch.enable_grad(), given.autocast():
+            gate = given.block.of_mean(mean)
+        (of_mean,), of_parameters = given.through(gate, [mean], sums)
+        if not given.needs[0]:
+            return [None, *of_parameters]
+        torch.mul(given.d, gate.detach(), out=product)
+        product += of_mean / product[0, 0].numel()
+        return [product, *of_parameters]
+
+
+def multiplied(x: Tensor, gate: Tensor, *, fresh: bool) -> Tensor:
+    """``x * gate``, in x's memory if it is fresh and the product has its type."""
+    if fresh and torch.result_type(x, gate) == x.dtype:
+        return x.mul_(gate)
+    return x * gate
+
+
+def gradients(
+    y: Tensor, inputs: Sequence[Tensor], d: Tensor, needs: Sequence[bool], **options: bool
+) -> Gradients:
+    """Those asked for; None for the others, and where y doesn't depend on an input."""
+    asked = [x for x, need in zip(inputs, needs, strict=True) if need]
+    if not asked or not y.requires_grad:
+        return [None] * len(inputs)
+    found = iter(torch.autograd.grad(y, asked, d, allow_unused=True, **options))
+    return [next(found) if need else None for need in needs]

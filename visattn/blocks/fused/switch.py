@@ -1,0 +1,58 @@
+"""The switch between the fused and the plain form of gates."""
+
+import threading
+from types import TracebackType
+from typing import final
+
+
+class _State(threading.local):
+    on = True
+
+
+_STATE = _State()
+
+
+@final
+class fused:  # noqa: N801  # named as torch.no_grad is
+    """Whether gates run in their fused form, in this thread: from now on, or in a context.
+
+    Fused, a gate (``se``, ``ese``, ``eca``, ``cbam``, ``bam``, ``gc``, ``coord``, ``simam``,
+    ``triplet``, ``scse``) keeps for the backward pass what the batch normalisation before it keeps
+    anyway, or its input alone, and rebuilds the rest. The numbers are the same to the last digits.
+    It is the default, and gives way to the plain form by itself wherever something looks inside: a
+    recording, a hook, ``torch.compile``, an export, ``torch.func``, forward-mode gradients.
+
+    Args:
+        enabled: False for the plain form.
+
+    Example:
+        >>> import torch, visattn
+        >>> block = visattn.blocks.CBAM(8)
+        >>> x = torch.randn(2, 8, 5, 5, requires_grad=True)
+        >>> y = block(x)
+        >>> with visattn.fused(False):
+        ...     plain = block(x)
+        >>> torch.equal(y, plain), y.grad_fn.name(), plain.grad_fn.name()
+        (True, 'FusedBackward', 'MulBackward0')
+    """
+
+    def __init__(self, enabled: bool = True) -> None:
+        self.before = _STATE.on
+        _STATE.on = bool(enabled)
+
+    def __enter__(self) -> None:
+        """Nothing: it holds already."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """As it was before."""
+        _STATE.on = self.before
+
+
+def is_fused() -> bool:
+    """Whether the fused form is switched on in this thread."""
+    return _STATE.on

@@ -1,0 +1,1 @@
+"""Published ways to train past a shortcut without groups, held against `LabelFocus`."""
