@@ -117,6 +117,15 @@ def test_blocks_are_listed(capsys):
     assert main(["blocks"]) == 0
     out = capsys.readouterr().out
     assert all(name in out for name in visattn.block_names())
+    assert all(family in out for family in ("channel", "joint", "self_attention"))
+
+
+def test_a_block_is_told_of(capsys):
+    assert main(["blocks", "lcbam"]) == 0
+    out = capsys.readouterr().out
+    assert "variant='light'" in out
+    assert "arXiv:1807.06521" in out
+    assert "Recorded: ``channel``" in out
 
 
 def test_render_writes_scenes(tmp_path):

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from each_block import EACH_BLOCK
 
 from visattn.blocks import block_entry, block_names
 from visattn.testing import check_block, check_compiles, check_onnx, enliven
@@ -7,7 +8,8 @@ from visattn.testing import check_block, check_compiles, check_onnx, enliven
 
 @pytest.mark.parametrize("name", block_names())
 def test_contract(name):
-    check_block(block_entry(name).factory)
+    sizes = ((2, 8, 8), (1, 9, 5), (3, 1, 7), (1, 1, 1))
+    check_block(block_entry(name).factory, channels=(1, 3, 16), sizes=sizes)
 
 
 @pytest.fixture
@@ -20,11 +22,11 @@ def x():
     return torch.randn(2, 16, 20, 18)
 
 
-@pytest.mark.parametrize("name", block_names())
+@pytest.mark.parametrize("name", EACH_BLOCK)
 def test_compile(live, x):
     check_compiles(live, x[:, :, :9, :7])
 
 
-@pytest.mark.parametrize("name", block_names())
+@pytest.mark.parametrize("name", EACH_BLOCK)
 def test_export_and_onnx_with_free_batch_and_size(live, x):
     check_onnx(live, x)

@@ -5,10 +5,11 @@ import pytest
 import timm
 import torch
 import torchvision
+from each_block import EACH_BLOCK
 from PIL import Image
 from torch import nn
 
-from visattn import block_names, class_activation, grad_cam, record, wrap
+from visattn import class_activation, grad_cam, record, wrap
 from visattn.cli import main
 from visattn.commands import overlays
 from visattn.recording.network_maps import layer_table, maps_of
@@ -62,7 +63,7 @@ def test_a_checkpoint_takes_no_weights_of_timm(tmp_path, pictures, capsys):
     assert "leave pretrained out" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("block", block_names())
+@pytest.mark.parametrize("block", EACH_BLOCK)
 def test_every_block_is_drawn_or_says_that_it_knows_nothing_of_places(block, images):
     network = wrapped(block)
     table = layer_table(network, images)

@@ -4,9 +4,10 @@ import inspect
 
 import pytest
 import torch
+from each_block import EACH_BLOCK
 from hypothesis import given, strategies as st
 
-from visattn.blocks import block_entry, block_names
+from visattn.blocks import block_entry
 
 LAYOUTS = ("contiguous", "channels_last", "transposed", "every second", "expanded")
 
@@ -36,7 +37,7 @@ def maps(draw):
     return x
 
 
-@pytest.mark.parametrize("name", block_names())
+@pytest.mark.parametrize("name", EACH_BLOCK)
 @given(x=maps(), training=st.booleans())
 def test_shape_type_values_and_input_are_right(name, x, training):
     torch.manual_seed(0)
@@ -57,7 +58,7 @@ def test_shape_type_values_and_input_are_right(name, x, training):
         torch.testing.assert_close(y / scale, again / scale, atol=tolerance, rtol=0)
 
 
-@pytest.mark.parametrize("name", [name for name in block_names() if offers_identity(name)])
+@pytest.mark.parametrize("name", [param for param in EACH_BLOCK if offers_identity(*param.values)])
 @given(x=maps(), training=st.booleans())
 def test_the_identity_returns_any_map_bit_for_bit(name, x, training):
     block = block_entry(name).factory(x.shape[1], init="identity").to(x.dtype).train(training)

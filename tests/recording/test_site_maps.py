@@ -5,6 +5,7 @@ import gc
 
 import pytest
 import torch
+from each_block import EACH_BLOCK
 from torch import nn
 
 from visattn import block_names, record
@@ -56,7 +57,7 @@ def test_what_is_recorded_has_the_shape_of_its_kind(name, x):
             assert value.shape == ((2, 16, 1, 1) if kind == "channel" else (2, 1, H, W))
 
 
-@pytest.mark.parametrize("name", block_names())
+@pytest.mark.parametrize("name", EACH_BLOCK)
 def test_recording_changes_nothing_and_leaves_no_hook(name, x):
     block = live(name)
     for mode in (False, True):
@@ -75,7 +76,7 @@ def test_recording_changes_nothing_and_leaves_no_hook(name, x):
         assert not any(module._forward_hooks for module in watched.modules())
 
 
-@pytest.mark.parametrize("name", block_names())
+@pytest.mark.parametrize("name", EACH_BLOCK)
 def test_inference_mode_and_autocast(name, x):
     block = live(name)
     with torch.inference_mode(), record(block) as maps:
@@ -92,7 +93,7 @@ def test_inference_mode_and_autocast(name, x):
         torch.testing.assert_close(heat, plain.heat, atol=0.05, rtol=0.1)
 
 
-@pytest.mark.parametrize("name", block_names())
+@pytest.mark.parametrize("name", EACH_BLOCK)
 def test_compiled(name, x):
     block = live(name)
     _, expected = recorded(block, x)
@@ -107,7 +108,7 @@ def test_compiled(name, x):
         assert torch.equal(maps.heats()[key], heat)
 
 
-@pytest.mark.parametrize("name", block_names())
+@pytest.mark.parametrize("name", EACH_BLOCK)
 def test_heat_is_a_map_of_the_image_or_an_error(name, x):
     _, maps = recorded(live(name), x)
     (site,) = maps.values()

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import timm
 import torch
+from each_block import EACH_BLOCK
 from torch import nn
 
 import visattn
@@ -220,7 +221,7 @@ def found_images(found):
     )
 
 
-@pytest.mark.parametrize("block", visattn.block_names())
+@pytest.mark.parametrize("block", EACH_BLOCK)
 def test_every_block_has_a_place_on_the_page(block):
     options = {"num_classes": 3, "channels": (8, 8, 16, 16), "stem_width": 8}
     model = visattn.wrap(timm.create_model("resnet10t", **options), block)

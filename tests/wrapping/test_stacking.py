@@ -5,9 +5,9 @@ import copy
 import pytest
 import timm
 import torch
+from each_block import EACH_BLOCK
 
 import visattn
-from visattn.blocks import block_names
 from visattn.testing import enliven
 
 
@@ -16,7 +16,7 @@ def plain():
     return enliven(timm.create_model("resnet18", num_classes=5)).eval()
 
 
-@pytest.mark.parametrize("name", block_names())
+@pytest.mark.parametrize("name", EACH_BLOCK)
 def test_the_model_s_own_branches_are_found_and_not_the_block_s(plain, name):
     model = visattn.wrap(copy.deepcopy(plain), name)
     sites = visattn.plan(model, "cbam", at="branch").sites

@@ -1,4 +1,4 @@
-"""Batch normalisation that can train on a single value a channel, and layers with it."""
+"""Normalisations that take a single value a channel or group, and layers with them."""
 
 import torch
 import torch.nn.functional as F
@@ -34,6 +34,21 @@ class SafeBatchNorm2d(nn.BatchNorm2d):
     def _trained(self, x: Tensor) -> Tensor:
         """Normalise with the statistics of a batch, and learn them; not in ``torch.jit.script``."""
         return super().forward(x)
+
+
+@leaf_module
+class SafeGroupNorm(nn.GroupNorm):
+    """``nn.GroupNorm`` that also takes a single value a group, which becomes the bias.
+
+    Example:
+        >>> import torch
+        >>> SafeGroupNorm(4, 4)(torch.randn(1, 4, 1, 1)).abs().max().item() < 1e-3
+        True
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise (N, C, ...)."""
+        return torch.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
 
 
 def with_norm(convolution: nn.Conv2d) -> nn.Sequential:

@@ -69,6 +69,13 @@ def zero_(*modules: nn.Module) -> None:
             nn.init.zeros_(parameter)
 
 
+def one_(layer: nn.Conv2d) -> None:
+    """Let a layer with a bias give 1 whatever it sees: what that multiplies starts as it is."""
+    zero_(layer)
+    assert layer.bias is not None
+    nn.init.ones_(layer.bias)
+
+
 def reduced_channels(channels: int, *, reduction: int, rd_divisor: int | None = None) -> int:
     """Hidden width of a gate: ``channels // reduction``, at least 1, or timm's rounding.
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib import import_module
 from typing import Any, Literal
 
@@ -50,36 +51,86 @@ class BlockEntry:
         )
 
     @property
+    def family(self) -> str:
+        """The folder of a block that comes with visattn, such as ``"channel"``, or ``"other"``."""
+        kind = getattr(self.factory, "func", self.factory)
+        home, _, rest = (
+            getattr(kind, "__module__", "").removeprefix("visattn.blocks.").partition(".")
+        )
+        return home if rest and kind.__module__.startswith("visattn.blocks.") else "other"
+
+    @property
     def summary(self) -> str:
-        """First line of the block's docstring."""
-        return (self.factory.__doc__ or "").strip().partition("\n")[0]
+        """First line of the block's docstring, and the options that its name stands for."""
+        kind = getattr(self.factory, "func", self.factory)
+        options = getattr(self.factory, "keywords", {})
+        line = (kind.__doc__ or "").strip().partition("\n")[0]
+        given = ", ".join(f"{name}={value!r}" for name, value in options.items())
+        return f"{line} With {given}." if given else line
 
 
 _OURS = {
     "se": "channel.se.SE",
     "ese": "channel.ese.EffectiveSE",
     "eca": "channel.eca.ECA",
+    "fca": "channel.fca.FrequencyChannelAttention",
+    "gct": "channel.gct.GatedChannels",
+    "ge": "channel.ge.GatherExcite",
+    "nam": "channel.nam.NormAttention",
+    "srm": "channel.srm.StyleRecalibration",
     "cbam": "joint.cbam.CBAM",
     "bam": "joint.bam.BAM",
     "gc": "context.gc.GlobalContext",
     "coord": "joint.coord.CoordinateAttention",
     "simam": "joint.simam.SimAM",
     "triplet": "joint.triplet.TripletAttention",
+    "ela": "joint.ela.EfficientLocalAttention",
+    "caa": "joint.caa.ContextAnchorAttention",
+    "cpca": "joint.cpca.ChannelPriorAttention",
+    "ema": "joint.ema.EfficientMultiScaleAttention",
+    "gam": "joint.gam.GlobalAttention",
+    "mlca": "joint.mlca.MixedLocalChannelAttention",
+    "polarized": "joint.polarized.PolarizedAttention",
+    "sa": "joint.sa.ShuffleAttention",
+    "scsa": "joint.scsa.SynergisticAttention",
+    "sge": "joint.sge.SpatialGroupEnhance",
     "scse": "joint.scse.SCSE",
+    "strip": "joint.strip.StripAttention",
     "nonlocal": "self_attention.nonlocal_.NonLocal",
     "axial": "self_attention.axial.Axial",
     "criss_cross": "self_attention.criss_cross.CrissCross",
+    "danet": "self_attention.danet.DualAttention",
+    "external": "self_attention.external.ExternalAttention",
+    "outlook": "self_attention.outlook.OutlookAttention",
+    "cot": "self_attention.cot.ContextualTransformer",
+    "lambda": "self_attention.lambda_.LambdaLayer",
     "latents": "self_attention.latents.Latents",
     "linear": "self_attention.linear.LinearAttention",
     "mhsa": "self_attention.mhsa.MultiHeadSelfAttention",
     "local": "self_attention.local.LocalSelfAttention",
     "sk": "kernels.sk.SelectiveKernel",
+    "epsa": "kernels.epsa.PyramidSqueezeAttention",
+    "lsk": "kernels.lsk.LargeSelectiveKernel",
+    "lska": "kernels.lska.LargeKernelAttention",
+    "splat": "kernels.splat.SplitAttention",
     "aa": "self_attention.augmented.AugmentedConv",
     "abn": "masks.abn.AttentionBranch",
     "residual_attention": "masks.residual_attention.ResidualAttention",
     "spatial_mask": "masks.spatial_mask.SpatialMask",
 }
 """The blocks that come with visattn, and their classes; imported when they are first asked for."""
+
+_VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "bottleneck": ("mhsa", {"position": "relative"}),
+    "ceca": ("eca", {"padding": "circular"}),
+    "double": ("linear", {"features": "softmax", "reduction": 4}),
+    "ecam": ("eca", {"reduction": 8, "rd_divisor": 8}),
+    "gca": ("gc", {"fuse": "add", "reduction": 8, "eps": 1e-6}),
+    "lcbam": ("cbam", {"variant": "light"}),
+    "lka": ("lska", {"reach": 21, "separable": False}),
+    "scoord": ("coord", {"simple": True, "reduction": 6, "rd_divisor": 8}),
+}
+"""Names that papers and collections have for a block of the above with some of its options."""
 
 _registry: dict[str, BlockEntry] = {}
 
@@ -133,6 +184,7 @@ def unregister_block(name: str) -> None:
     """Forget a block; raise KeyError, with the nearest names, if there is none of that name."""
     del _registry[block_entry(name).name]
     _OURS.pop(name, None)
+    _VARIANTS.pop(name, None)
 
 
 def block_names() -> list[str]:
@@ -142,7 +194,7 @@ def block_names() -> list[str]:
         >>> "cbam" in block_names()
         True
     """
-    return sorted({*_OURS, *_registry})
+    return sorted({*_OURS, *_VARIANTS, *_registry})
 
 
 def block_entry(name: str) -> BlockEntry:
@@ -163,6 +215,10 @@ def block_entry(name: str) -> BlockEntry:
         home, _, kind = _OURS[name].rpartition(".")
         factory = getattr(import_module(f"visattn.blocks.{home}"), kind)
         _registry[name] = BlockEntry.of(name, factory)
+    if name not in _registry and name in _VARIANTS:
+        of, options = _VARIANTS[name]
+        entry = block_entry(of)
+        _registry[name] = replace(entry, name=name, factory=partial(entry.factory, **options))
     if name in _registry:
         return _registry[name]
     hint = did_you_mean(name.lower(), names=block_names())

@@ -21,7 +21,7 @@ from visattn.commands.masks import (
     propose_objects,
     review_proposals,
 )
-from visattn.commands.models import list_blocks, show_plan, write_model
+from visattn.commands.models import gather_blocks, list_blocks, show_plan, write_model
 from visattn.commands.packing import pack_pictures
 from visattn.commands.scenes import compare_on_scenes, render_scenes
 from visattn.commands.sentences import caption_picture, highlight_words, translate_text
@@ -77,6 +77,7 @@ GATHERED: dict[str, Callable[[Sequence[str]], list[str]]] = {
     "report": gather_page,
     "audit": gather_audit,
     "bench": gather_bench,
+    "blocks": gather_blocks,
 }
 """Commands that take any number of words: to the words that the parser takes."""
 

@@ -1,5 +1,6 @@
 """Commands about blocks and models."""
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from rich.console import Console
@@ -36,24 +37,47 @@ def show_plan(
     print(visattn.plan(given.pop("model"), given.pop("block"), **given, **of_block))
 
 
-def list_blocks(*, channels: int = 256) -> None:
-    """List the attention blocks: name, own place, parameters, what they do.
+def list_blocks(name: str | None = None, *, channels: int = 256) -> None:
+    """List the attention blocks: family, own place, parameters, what they do; or say all of one.
 
     Args:
+        name: A block, to print its formula, options, what it records, and its source.
         channels: Width of the map that parameters are counted for.
     """
+    import inspect
+
     import torch
 
     from visattn.blocks import block_entry, block_names
 
-    table = Table("block", "place")
-    table.add_column(f"parameters at C = {channels}", justify="right")
-    table.add_column("what it does")
-    for entry in map(block_entry, block_names()):
-        with torch.device("meta"):
-            parameters = sum(p.numel() for p in entry.factory(channels).parameters())
-        table.add_row(entry.name, entry.at, f"{parameters:,}", entry.summary)
-    Console().print(table)
+    if name is not None:
+        entry = block_entry(name)
+        kind = getattr(entry.factory, "func", entry.factory)
+        print(f"{name}: {entry.summary}\nGoes to {entry.at!r}, stands {entry.stands}.\n")
+        print(inspect.getdoc(kind))
+        return
+    entries = [block_entry(known) for known in block_names()]
+    for family in sorted({entry.family for entry in entries}):
+        table = Table("block", "place", title=family)
+        table.add_column(f"parameters at C = {channels}", justify="right")
+        table.add_column("what it does")
+        for entry in entries:
+            if entry.family == family:
+                with torch.device("meta"):
+                    parameters = sum(p.numel() for p in entry.factory(channels).parameters())
+                table.add_row(entry.name, entry.at, f"{parameters:,}", entry.summary)
+        Console().print(table)
+
+
+def gather_blocks(words: Sequence[str]) -> list[str]:
+    """The words of ``blocks`` as its parser takes them: a first one without dashes is a name.
+
+    Example:
+        >>> gather_blocks(["se"])
+        ['--name=se']
+    """
+    named = bool(words) and not words[0].startswith("-")
+    return [f"--name={words[0]}", *words[1:]] if named else list(words)
 
 
 def write_model(

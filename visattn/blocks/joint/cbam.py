@@ -12,7 +12,7 @@ from visattn.blocks.fused.cbam import ByMeanAndMax
 from visattn.blocks.fused.choice import fusable
 from visattn.blocks.gates import Gate, Init, reduced_channels, zero_
 
-Variant = Literal["official", "timm"]
+Variant = Literal["official", "timm", "light"]
 
 
 @fusable(ByMeanAndMax)
@@ -33,13 +33,16 @@ class CBAM(nn.Module):
     BN momentum        0.01              0.1
     =================  ================  ================
 
-    Weights move between the two by flipping the input planes of the 7x7 kernel.
+    ``"light"`` is timm's ``lcbam``: like ``"timm"``, but half the sum of mean and maximum goes once
+    through the MLP, and as a single plane through the 7x7.
+
+    Weights move between the first two by flipping the input planes of the 7x7 kernel.
 
     Args:
         channels: C of the map.
         reduction: The MLP's hidden layer has ``C // reduction`` units, at least 1.
         kernel_size: Of the spatial convolution, odd.
-        variant: ``"official"`` or ``"timm"``, as in the table.
+        variant: ``"official"``, ``"timm"`` or ``"light"``, as above.
         init: With ``"identity"`` the MLP's last layer and the BN weight start at zero; see `Gate`.
 
     Shapes:
@@ -74,9 +77,7 @@ class CBAM(nn.Module):
     ) -> None:
         super().__init__()
         check_choice("variant", variant, get_args(Variant))
-        self.channel = ChannelGate(
-            channels, reduction=reduction, bias=variant == "official", init=init
-        )
+        self.channel = ChannelGate(channels, reduction=reduction, variant=variant, init=init)
         self.spatial = SpatialGate(kernel_size=kernel_size, variant=variant, init=init)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -88,8 +89,15 @@ class CBAM(nn.Module):
 class ChannelGate(nn.Module):
     """Gate (N, C, 1, 1) from the mean and the maximum of each channel, by one shared MLP."""
 
-    def __init__(self, channels: int, *, reduction: int, bias: bool, init: Init) -> None:
+    __constants__ = ("light",)
+    light = False  # of blocks that were pickled without it
+
+    def __init__(
+        self, channels: int, *, reduction: int, variant: Variant = "official", init: Init
+    ) -> None:
         super().__init__()
+        bias = variant == "official"
+        self.light = variant == "light"
         hidden = reduced_channels(channels, reduction=reduction)
         self.fc1 = nn.Conv2d(channels, hidden, 1, bias=bias)
         self.activation = nn.ReLU(inplace=True)
@@ -104,6 +112,8 @@ class ChannelGate(nn.Module):
 
     def of_pooled(self, mean: Tensor, highest: Tensor) -> Tensor:
         """Gates of means and maxima, all (N, C, 1, 1)."""
+        if self.light:
+            return self.gate(self.fc2(self.activation(self.fc1((mean + highest) / 2))))
         both = self.fc2(self.activation(self.fc1(torch.cat((mean, highest)))))
         of_mean, of_max = both.unflatten(0, (2, mean.shape[0])).unbind()
         return self.gate(of_mean + of_max)
@@ -112,12 +122,17 @@ class ChannelGate(nn.Module):
 class SpatialGate(nn.Module):
     """Gate (N, 1, H, W) from the mean and the maximum over the channels of each place."""
 
+    __constants__ = ("light",)
+    light = False  # of blocks that were pickled without it
+
     def __init__(self, *, kernel_size: int, variant: Variant, init: Init) -> None:
         super().__init__()
         check_odd(kernel_size)
         official = variant == "official"
         self.max_first = official
-        self.conv = nn.Conv2d(2, 1, kernel_size, padding=kernel_size // 2, bias=False)
+        self.light = variant == "light"
+        planes = 1 if self.light else 2
+        self.conv = nn.Conv2d(planes, 1, kernel_size, padding=kernel_size // 2, bias=False)
         self.bn = SafeBatchNorm2d(1, momentum=0.01 if official else 0.1)
         self.gate = Gate("spatial", init=init)
         if official or init == "identity":
@@ -129,5 +144,7 @@ class SpatialGate(nn.Module):
 
     def of_pooled(self, mean: Tensor, highest: Tensor) -> Tensor:
         """Gates of means and maxima, all (N, 1, H, W)."""
+        if self.light:
+            return self.gate(self.bn(self.conv((mean + highest) / 2)))
         planes = (highest, mean) if self.max_first else (mean, highest)
         return self.gate(self.bn(self.conv(torch.cat(planes, 1))))

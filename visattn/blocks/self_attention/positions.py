@@ -142,3 +142,17 @@ def mean_of_windows(x: Tensor, stride: int) -> Tensor:
     more = (0, stride - 1, 0, stride - 1)
     share = F.avg_pool2d(F.pad(torch.ones_like(x[:1, :1]), more), stride)
     return F.avg_pool2d(F.pad(x, more), stride) / share
+
+
+def neighbour(x: Tensor, place: int, *, side: int) -> Tensor:
+    """For each place of (..., H, W), one of the ``side * side`` around it; 0 beyond the map.
+
+    Example:
+        >>> neighbour(torch.tensor([[1, 2], [3, 4]]), 1, side=3)  # the one above
+        tensor([[0, 0],
+                [1, 2]])
+    """
+    reach = side // 2
+    row, column = place // side, place % side
+    padded = F.pad(x, (reach, reach, reach, reach))
+    return padded[..., row : row + x.shape[-2], column : column + x.shape[-1]]
