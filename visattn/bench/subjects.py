@@ -17,6 +17,7 @@ from torch import Tensor, nn
 import visattn
 from visattn.blocks import block_entry, block_names
 from visattn.blocks.attended import strip
+from visattn.blocks.fused.choice import is_fusable
 from visattn.networks.backbone import constructor_at, imported
 from visattn.networks.loading import load_classifier
 from visattn.wrapping.passes import Inputs, count_multiply_adds
@@ -166,9 +167,9 @@ def _forms(words: str) -> Iterator[_Form]:
     theirs = PEERS.get(block) if isinstance(block, str) else None
     peer = f"{block} of timm" if theirs else ""
     yield _Form(words, title, block, options, peer)
-    switch = getattr(visattn, "fused", None)
-    if switch is not None and isinstance(block, str):
-        yield _Form(words, f"{title}, plain form", block, options, peer, partial(switch, False))
+    if isinstance(block, str) and is_fusable(block_entry(block).factory):
+        plain = partial(visattn.fused, False)
+        yield _Form(words, f"{title}, plain form", block, options, peer, plain)
     if isinstance(block, str) and theirs:
         place = {name: value for name, value in options.items() if name in PLACING}
         yield _Form(words, peer, _of_timm(*theirs, beside=block_entry(block).factory), place)

@@ -56,6 +56,11 @@ def fusable(formula: type[Formula] = Again) -> Callable[[M], M]:
     return marked
 
 
+def is_fusable(kind: object) -> bool:
+    """Whether a class of gates has a fused form."""
+    return kind in _FORMULAS
+
+
 def after(base: nn.Module, block: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     """``block(base(...))``, fused where that may be."""
     if not _may_fuse(block, args, kwargs):
