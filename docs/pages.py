@@ -136,16 +136,8 @@ def help_of(*words: str) -> str:
 nav = ["- [Start](index.md)"]
 
 nav += ["- Guides"]
-for title, page in {
-    "Wrap": "wrap",
-    "Fine-tune": "finetune",
-    "Focus": "focus",
-    "Masks": "masks",
-    "Audit": "audit",
-    "See": "see",
-    "Sentences": "sentences",
-}.items():
-    nav += [f"    - [{title}](guides/{page}.md)"]
+for page in ("wrap", "finetune", "focus", "masks", "audit", "see", "sentences"):
+    nav += [f"    - [{page.capitalize()}](guides/{page}.md)"]
 nav += ["    - [Many machines](many_machines.md)", "    - [Glossary](glossary.md)"]
 
 nav += ["- Blocks"]
@@ -168,13 +160,8 @@ for notebook in sorted((ROOT / "notebooks").glob("*.ipynb")):
     nav += [f"    - [{title}](notebooks/{notebook.stem}.md)"]
 
 nav += ["- Evidence"]
-for title, page in {
-    "The contract": "contract",
-    "The matrix": "matrix",
-    "Transformers": "transformers",
-    "Systems": "systems",
-}.items():
-    nav += [f"    - [{title}]({page}.md)"]
+for page in ("contract", "matrix", "transformers", "systems"):
+    nav += [f"    - [{page.capitalize()}]({page}.md)"]
 
 nav += ["- Reference", "    - [Commands](reference/commands.md)"]
 words = [(name,) for name in COMMANDS] + [(g, a) for g, (_, acts) in GROUPS.items() for a in acts]

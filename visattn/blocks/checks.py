@@ -1,10 +1,19 @@
-"""Checks of kernels and heads."""
+"""Checks of kernels, groups and heads."""
 
 
 def check_odd(kernel_size: int) -> None:
     """Raise a ValueError unless a kernel has a middle."""
     if kernel_size < 1 or kernel_size % 2 == 0:
         raise ValueError(f"kernel_size must be odd and at least 1, got {kernel_size}.")
+
+
+def check_groups(block: str, groups: int, *, taken: int, given: int) -> None:
+    """Raise a ValueError unless the groups of a convolution divide what it takes and gives."""
+    if taken % groups or given % groups:
+        raise ValueError(
+            f"{block}: groups={groups} must divide the {taken} channels that a convolution takes"
+            f" and the {given} that it gives."
+        )
 
 
 def head_count(block: str, heads: int | None, *, channels: int) -> int:

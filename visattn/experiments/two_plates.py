@@ -65,7 +65,7 @@ def draw_two_plates(
         mean=data.reading["mean"],
         std=data.reading["std"],
     )
-    return save(figure, out)
+    return save(figure, out, dpi=130)
 
 
 def _in_order(results: Results, split: str) -> Tensor:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from visattn.basics.checks import check_numbers
 from visattn.blocks.batch_norm import with_norm
+from visattn.blocks.checks import check_groups
 from visattn.blocks.gates import reduced_channels
 from visattn.blocks.taps import Tap
 
@@ -98,11 +99,7 @@ class SelectiveKernel(nn.Module):
                 f"SelectiveKernel: split_input needs an even number of channels, got {taken}."
             )
         inputs = taken // 2 if split_input else taken
-        if inputs % groups or channels % groups:
-            raise ValueError(
-                f"SelectiveKernel: groups={groups} must divide the {inputs} channels that a"
-                f" convolution takes and the {channels} that it gives."
-            )
+        check_groups("SelectiveKernel", groups, taken=inputs, given=channels)
         self.split_input = split_input
         self.branches = nn.ModuleList(
             with_norm(

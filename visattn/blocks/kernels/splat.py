@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from visattn.basics.checks import check_numbers
 from visattn.blocks.batch_norm import with_norm
-from visattn.blocks.checks import check_odd
+from visattn.blocks.checks import check_groups, check_odd
 from visattn.blocks.taps import Tap
 
 
@@ -80,11 +80,7 @@ class SplitAttention(nn.Module):
         )  # fmt: skip
         check_odd(kernel_size)
         taken = in_channels or channels
-        if channels % groups or taken % groups:
-            raise ValueError(
-                f"SplitAttention: groups={groups} must divide the {taken} channels that it takes"
-                f" and the {channels} that it gives."
-            )
+        check_groups("SplitAttention", groups, taken=taken, given=channels)
         self.radix, self.groups = radix, groups
         self.conv = with_norm(
             nn.Conv2d(
