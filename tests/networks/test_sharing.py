@@ -129,6 +129,34 @@ def test_a_network_that_would_come_back_otherwise_is_refused(tmp_path):
         visattn.save_pretrained(model, tmp_path, input_size=SIZE)
 
 
+def test_what_drops_in_training_alone_is_not_lost(tmp_path):
+    dropping = {"drop_rate": 0.4, "drop_path_rate": 0.3}
+    model = visattn.wrap(timm.create_model("resnet10t", num_classes=5, **dropping), "se")
+    with pytest.raises(ValueError, match="drops other shares in training"):
+        visattn.save_pretrained(model, tmp_path / "a", input_size=SIZE)
+    assert not (tmp_path / "a" / "config.json").exists()
+    saved = visattn.save_pretrained(
+        model, tmp_path / "b", input_size=SIZE, backbone_options=dropping
+    )
+    assert visattn.from_pretrained(saved).drop_rate == 0.4
+
+
+def test_a_network_without_a_classifier_shares_its_attention(tmp_path):
+    model = visattn.wrap(timm.create_model("resnet10t", num_classes=0), "se")
+    with pytest.raises(ValueError, match="has no classifier"):
+        visattn.save_pretrained(model, tmp_path / "a", input_size=SIZE)
+    saved = visattn.save_pretrained(model, tmp_path / "b", input_size=SIZE, attention_only=True)
+    with pytest.warns(UserWarning, match="other values"):
+        again = visattn.from_pretrained(saved, model=timm.create_model("resnet10t", num_classes=0))
+    assert visattn.attention_parameters(again)
+
+
+def test_a_description_that_an_editor_saved_with_a_mark(folder):
+    config = folder / "config.json"
+    config.write_bytes(b"\xef\xbb\xbf" + config.read_bytes().replace(b"\n", b"\r\n"))
+    visattn.from_pretrained(folder)
+
+
 def test_attention_alone_goes_into_its_backbone_and_says_when_it_is_another(
     model, tmp_path, images
 ):

@@ -59,7 +59,7 @@ def read_config(path: Path, *, source: str) -> dict[str, Any]:
         ValueError: It is none of visattn's, is broken, or of a newer version.
     """
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = json.loads(path.read_text(encoding="utf-8-sig"))
     except ValueError as error:
         raise ValueError(
             f"{CONFIG} of {source} is no JSON ({error}): it is broken, or half written. Save or"

@@ -89,7 +89,8 @@ def save_pretrained(
     Raises:
         FileNotFoundError: ``model`` is a path where no checkpoint is.
         ValueError: The network can't be built again from names and plain values, or not so that
-            it answers the same; it has no attention to be saved alone; a weight is NaN.
+            it answers the same and drops the same in training; it has no attention to be saved
+            alone; a weight is NaN.
     """
     if isinstance(model, (str, Path)):
         saved = classifier_in(model)["hyper_parameters"]
@@ -99,6 +100,11 @@ def save_pretrained(
     else:
         network, facts = _inner(model), getattr(model, "data_facts", {})
     kind = "attention" if attention_only else "model"
+    if kind == "model" and getattr(network, "num_classes", None) == 0:
+        raise ValueError(
+            f"{type(network).__name__} has no classifier (num_classes=0), and from_pretrained"
+            " builds one. Share the attention alone: attention_only=True."
+        )
     plain = strip(copy.deepcopy(network))
     config: dict[str, Any] = {
         "library": "visattn",
@@ -232,11 +238,27 @@ def _again(folder: Path, model: nn.Module | None) -> nn.Module:
         raise ValueError(f"The network can't be shared: {text} {_HOW}") from error
 
 
+def _dropped(network: nn.Module) -> dict[str, float]:
+    """The shares that are dropped in training, by name: no output in evaluation tells them."""
+    return {
+        f"{path}.{name}".lstrip("."): value
+        for path, module in network.named_modules()
+        for name in ("p", "drop_prob", "drop_rate")
+        if isinstance(value := getattr(module, name, None), float) and value
+    }
+
+
 _HOW = "Say with backbone=, backbone_options= and input_size= how it was built and wrapped."
 
 
 def _check_same(network: nn.Module, again: nn.Module, config: Mapping[str, Any]) -> None:
     """Refuse a network that would come back as another one."""
+    unlike = dict(_dropped(network).items() ^ _dropped(again).items())
+    if unlike:
+        raise ValueError(
+            f"The network can't be shared: {config['backbone']['name']}, built anew, drops other"
+            f" shares in training ({', '.join(sorted(unlike)[:3])}). {_HOW}"
+        )
     here = copy.deepcopy(network).cpu().eval().to(memory_format=torch.contiguous_format)
     again = again.cpu().eval().to(memory_format=torch.contiguous_format)
     kind = next((p.dtype for p in here.parameters() if p.is_floating_point()), torch.float32)

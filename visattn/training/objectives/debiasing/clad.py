@@ -25,6 +25,8 @@ class CLAD(Objective):
     with cosines s. Where both objects are of one class, nothing is pushed apart. The paper has a
     queue of further negatives; here there is the one that shows the same background, the hardest.
 
+    Written from the paper's abstract and what others say of its method, not held against its code.
+
     Args:
         label_smoothing: Share of the target that is spread evenly over the classes, in [0, 1).
         contrast_weight: Weight of the contrast beside the cross-entropy.

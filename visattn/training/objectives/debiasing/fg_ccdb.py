@@ -29,6 +29,8 @@ class FGCCDB(Objective):
     expectation, and the cells are counted as the images come by. What is confident enough is
     settled by the images judged so far in a stage.
 
+    Written from the paper's abstract and what others say of its method, not held against its code.
+
     Args:
         label_smoothing: Share of the target that is spread evenly over the classes, in [0, 1).
         bias: Share of the training, in (0, 1), for the biased network, in equal stages.
