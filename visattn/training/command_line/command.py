@@ -83,6 +83,9 @@ class TaskCLI(LightningCLI):
         self._waits = DataWaits()
         self._asked: dict[str, Any] = {}
         self.outcomes: Any = self._task.load_outcomes()()
+        if words[:1] and words[0] in (known := self.subcommands()):
+            only = {words[0]: known[words[0]]}
+            vars(self)["subcommands"] = lambda: only  # parsers of the others take their time
         kwargs = {"exit_on_error": False, "parser_mode": PARSER_MODE}
         data = self._task.load_data()  # whose children are known by their names from here on
         with explained(self._task.load_model()):

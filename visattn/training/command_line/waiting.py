@@ -7,8 +7,8 @@ from typing import final
 from lightning.pytorch.profilers import Profiler
 
 _FETCH, _STEP = "[_TrainingEpochLoop].train_dataloader_next", "run_training_batch"
-MUCH = 0.05
-"""Share of the time above which more workers may help."""
+MUCH, LONG = 0.05, 10.0
+"""Share of the time above which more workers may help, in a training of so many seconds."""
 
 
 @final
@@ -20,7 +20,7 @@ class DataWaits(Profiler):
 
     Example:
         >>> waits = DataWaits()
-        >>> waits.seconds.update({_FETCH: 1.0, _STEP: 3.0})
+        >>> waits.seconds.update({_FETCH: 10.0, _STEP: 30.0})
         >>> waits.sentence(workers=2, cores=8)
         'a step waited for data 25.0 % of the time: try --data.workers 4'
         >>> waits.sentence(workers=2, cores=2)
@@ -53,6 +53,7 @@ class DataWaits(Profiler):
         if share is None:
             return ""
         said = f"a step waited for data {100 * share:.1f} % of the time"
-        if share < MUCH or workers is None or workers >= cores:
+        brief = sum(self.seconds.values()) < LONG  # and so mostly the start of the workers
+        if share < MUCH or brief or workers is None or workers >= cores:
             return said
         return f"{said}: try --data.workers {min(2 * workers or 2, cores)}"
