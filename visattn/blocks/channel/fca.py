@@ -87,26 +87,27 @@ class FrequencyChannelAttention(nn.Module):
 class Frequencies(nn.Module):
     """The share of a frequency in each channel, (N, C, H, W) to (N, C, 1, 1)."""
 
-    waves: Tensor
-
     def __init__(self, count: int, *, grid: int) -> None:
         super().__init__()
-        self.grid = grid
-        pairs = torch.tensor(FREQUENCIES[:count]).T.unsqueeze(2) * (grid // 7)
-        place = (torch.arange(grid) + 0.5) / grid
-        waves = torch.cos(math.pi * pairs * place) * grid**-0.5
-        waves = torch.where(pairs > 0, waves * 2**0.5, waves)  # (2, count, grid)
-        self.register_buffer("waves", waves, persistent=False)
+        self.count, self.grid = count, grid
 
     def forward(self, x: Tensor) -> Tensor:
         """Pooling and transform are one matrix for each axis."""
-        rows, columns = self.waves.to(x.dtype)
+        rows, columns = (self._waves(axis, x) for axis in (0, 1))
         down = rows @ bins(x.shape[2], self.grid, x)
         across = columns @ bins(x.shape[3], self.grid, x)
-        shares = x.unflatten(1, (len(rows), -1))
+        shares = x.unflatten(1, (self.count, -1))
         seen = (shares * down[:, None, :, None] * across[:, None, None]).sum((3, 4))
         return seen.flatten(1).unsqueeze(2).unsqueeze(3)
 
+    def _waves(self, axis: int, like: Tensor) -> Tensor:
+        """(count, grid), the basis along an axis; nothing that a file of weights could lack."""
+        chosen = [pair[axis] * (self.grid // 7) for pair in FREQUENCIES[: self.count]]
+        number = torch.tensor(chosen, device=like.device).unsqueeze(1)
+        place = (torch.arange(self.grid, device=like.device) + 0.5) / self.grid
+        waves = torch.cos(math.pi * number * place) * self.grid**-0.5
+        return torch.where(number > 0, waves * 2**0.5, waves).to(like.dtype)
+
     def extra_repr(self) -> str:
         """Frequencies and grid, for printing."""
-        return f"frequencies={self.waves.shape[1]}, grid={self.grid}"
+        return f"frequencies={self.count}, grid={self.grid}"

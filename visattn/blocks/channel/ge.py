@@ -84,7 +84,7 @@ class GatherExcite(nn.Module):
             self.excite = nn.Sequential(ends[0], nn.ReLU(), ends[1])
         layers = [*self.gather, *self.excite]
         still = init == "identity" and not layers
-        self.strength = nn.Parameter(torch.zeros(())) if still else None
+        self.strength = nn.Parameter(torch.zeros(1)) if still else None
         self.gate = Gate("gate" if extent else "channel", init=init)
         if init == "identity" and layers:
             zero_(layers[-1])
@@ -101,7 +101,7 @@ class GatherExcite(nn.Module):
             seen = x.mean((2, 3), keepdim=True)
         logits = self.excite(seen)
         if self.strength is not None:
-            logits = logits * self.strength
+            logits = logits * self.strength.to(logits.dtype)
         if self.extent:
             logits = F.interpolate(logits, x.shape[2:])
         return x * self.gate(logits)

@@ -65,8 +65,8 @@ class DualAttention(AddedAttention):
         self.query = nn.Conv2d(channels, width, 1)
         self.key = nn.Conv2d(channels, width, 1)
         self.value = nn.Conv2d(channels, channels, 1)
-        self.of_places = nn.Parameter(torch.zeros(()))
-        self.of_channels = nn.Parameter(torch.zeros(()))
+        self.of_places = nn.Parameter(torch.zeros(1))
+        self.of_channels = nn.Parameter(torch.zeros(1))
         self.sign = 1.0 if affinity == "paper" else -1.0
         self.tap = PairwiseTap(scaled_softmax(1.0))
 
@@ -78,4 +78,5 @@ class DualAttention(AddedAttention):
         places = heads_map(even_attention(query, key, value, scale=1.0), size)
         rows = x.flatten(2).unsqueeze(1)
         read = even_attention(rows, rows, rows, scale=self.sign).squeeze(1).unflatten(2, size)
-        return x + self.of_places * places + self.of_channels * read
+        of_places, of_channels = self.of_places.to(x.dtype), self.of_channels.to(x.dtype)
+        return x + of_places * places.to(x.dtype) + of_channels * read
