@@ -2,6 +2,7 @@ import subprocess
 import sys
 
 import pytest
+from jsonargparse import ArgumentParser
 
 import visattn
 from visattn.cli import LIGHTNING, main
@@ -22,6 +23,20 @@ def test_help_names_every_command_and_loads_no_torch():
     assert found.returncode == 0, found.stderr
     for name in (*COMMANDS, *GROUPS, *LIGHTNING):
         assert f"\n    {name} " in found.stdout
+
+
+def test_help_reads_no_arguments_and_a_command_only_its_own(monkeypatch):
+    read, add = [], ArgumentParser.add_function_arguments
+
+    def noted(self, function, **options):
+        read.append(function)
+        return add(self, function, **options)
+
+    monkeypatch.setattr(ArgumentParser, "add_function_arguments", noted)
+    assert main(["--help"]) == 0
+    assert not read
+    assert main(["blocks", "--help"]) == 0
+    assert read == [COMMANDS["blocks"]]
 
 
 def test_fit_loads_no_module_of_the_other_commands():

@@ -69,7 +69,7 @@ def _dispatch(words: list[str]) -> None:
         return
     from visattn.commands import COMMANDS, GATHERED, GROUPS, SHARED, TUNED
 
-    parser = _parser(COMMANDS, GROUPS)
+    parser = _parser(COMMANDS, GROUPS, wanted=words[0] if words else "")
     if not words:
         parser.print_help()
         raise SystemExit(2)
@@ -91,7 +91,10 @@ def _dispatch(words: list[str]) -> None:
 def _parser(
     functions: Mapping[str, Callable[..., None]],
     groups: Mapping[str, tuple[str, Mapping[str, Callable[..., None]]]],
+    *,
+    wanted: str,
 ) -> ArgumentParser:
+    """All commands with what they do; the arguments of the one that is wanted, which take time."""
     parser = ArgumentParser(
         prog="visattn",
         description=(visattn.__doc__ or "").partition("\n")[0]
@@ -104,20 +107,23 @@ def _parser(
     for name, text in LIGHTNING.items():
         commands.add_subcommand(name, ArgumentParser(description=text), help=text)
     for name, function in functions.items():
-        _add_command(commands, name, function)
+        _add_command(commands, name, function, whole=name == wanted)
     for name, (text, actions) in groups.items():
         group = ArgumentParser(description=text, exit_on_error=False, allow_abbrev=False)
         commands.add_subcommand(name, group, help=text)
         inner = group.add_subcommands(dest="subcommand", metavar="ACTION")
         for action, function in actions.items():
-            _add_command(inner, action, function)
+            _add_command(inner, action, function, whole=name == wanted)
     return parser
 
 
-def _add_command(commands: Any, name: str, function: Callable[..., None]) -> None:
+def _add_command(commands: Any, name: str, function: Callable[..., None], *, whole: bool) -> None:
     """A function as a command: its docstring is the help text, its flags take no value."""
     text = (function.__doc__ or "").partition("\n")[0]
     command = ArgumentParser(description=text, exit_on_error=False, allow_abbrev=False)
+    commands.add_subcommand(name, command, help=text)
+    if not whole:
+        return
     parameters = inspect.signature(function).parameters.values()
     flags: set[str | int] = {
         p.name for p in parameters if p.annotation is bool and p.default is False
@@ -127,7 +133,6 @@ def _add_command(commands: Any, name: str, function: Callable[..., None]) -> Non
         if entry.arg_name in flags:
             names = {f"--{entry.arg_name.replace('_', '-')}", f"--{entry.arg_name}"}
             command.add_argument(*sorted(names), action="store_true", help=entry.description)
-    commands.add_subcommand(name, command, help=text)
 
 
 def _underscored(word: str) -> str:

@@ -10,7 +10,7 @@ import sys
 
 from visattn.basics.suggestions import check_name
 
-NAMES = ("audit", "interrupted", "loading", "steady")
+NAMES = ("audit", "interrupted", "loading", "startup", "steady")
 
 if __name__ == "__main__":
     if sys.argv[1:] in ([], ["--help"], ["-h"]):

@@ -1,6 +1,7 @@
 """``visattn fit``, ``validate``, ``test`` and ``predict``: Lightning's command line."""
 
 import json
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -34,6 +35,7 @@ from visattn.training.command_line.runs import CHECKPOINTS, claim_run, resolve_c
 from visattn.training.command_line.settlement import Settlement, data_options, settle
 from visattn.training.command_line.tasks import DEFAULT, Task, task_of
 from visattn.training.command_line.told import what_was_told
+from visattn.training.command_line.waiting import DataWaits
 from visattn.training.command_line.wanted import wanted_by_weights
 from visattn.training.processes import started_processes
 
@@ -78,8 +80,12 @@ class TaskCLI(LightningCLI):
         self._told = what_was_told(words)
         self._settled: Settlement | None = None
         self._claimed: Path | None = None
+        self._waits = DataWaits()
         self._asked: dict[str, Any] = {}
         self.outcomes: Any = self._task.load_outcomes()()
+        if words[:1] and words[0] in (known := self.subcommands()):
+            only = {words[0]: known[words[0]]}
+            vars(self)["subcommands"] = lambda: only  # parsers of the others take their time
         kwargs = {"exit_on_error": False, "parser_mode": PARSER_MODE}
         data = self._task.load_data()  # whose children are known by their names from here on
         with explained(self._task.load_model()):
@@ -188,6 +194,8 @@ class TaskCLI(LightningCLI):
         elif training and not quick and config.get("enable_checkpointing") is not False:
             best = self._task.best if validated(self.datamodule) else None
             callbacks += checkpoints(best=best, others=config.get("callbacks"))
+        if config.get("profiler") is None:
+            kwargs["profiler"] = self._waits
         self.trainer_defaults["callbacks"] = callbacks  # after those of the configuration
         trainer = super().instantiate_trainer(**kwargs)
         write_whole_checkpoints(trainer)
@@ -212,7 +220,11 @@ class TaskCLI(LightningCLI):
             raise
 
     def after_fit(self) -> None:
-        """Say where the run is."""
+        """Say how long steps waited for data, and where the run is."""
+        workers = getattr(self.datamodule, "workers", None)
+        waited = self._waits.sentence(workers=workers, cores=os.cpu_count() or 1)
+        if waited:
+            _say(waited)
         folder = self.trainer.log_dir if self.trainer.loggers else None
         if folder is not None and Path(folder).is_dir():
             _say(f"run in {folder}")
