@@ -7,8 +7,8 @@ from typing import final
 import torch
 from torch import Tensor
 
+from visattn.annotation.mask_models import MasksOf
 from visattn.auditing import variants as v
-from visattn.auditing.opening import MasksOf
 from visattn.auditing.options import AuditOptions, Fit
 from visattn.auditing.pictures import DataModule, Pictures, VariantFiles, find_variants
 from visattn.auditing.scenes import AuditItems, Lenders

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from visattn.auditing import variants as v
 from visattn.auditing.arrangement import Arrangement
+from visattn.auditing.flips import FlipCase
 from visattn.auditing.measuring import NOISE, UNDEFINED, Answers
-from visattn.auditing.results import Audit, FlipCase
+from visattn.auditing.results import Audit
 from visattn.metrics import (
     RESAMPLES,
     WorstGroup,

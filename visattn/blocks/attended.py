@@ -77,9 +77,9 @@ class Attended(Unit):
             self.add_module(inner, base)
         self.add_module(child, attention)
         self.training = base.training
-        self.register_state_dict_post_hook(_note_origin)
-        self.register_load_state_dict_pre_hook(_find_base)
-        self.register_load_state_dict_post_hook(_name_missing)
+        self.register_state_dict_post_hook(_note_origin)  # type: ignore[no-untyped-call]
+        self.register_load_state_dict_pre_hook(_find_base)  # type: ignore[no-untyped-call]
+        self.register_load_state_dict_post_hook(_name_missing)  # type: ignore[no-untyped-call]
         object.__setattr__(
             self, "visattn", Standing(where, site, layout, inner, child, origin or {})
         )
@@ -111,7 +111,7 @@ class Attended(Unit):
         """Move a base that is kept aside along with the rest."""
         if self.visattn.where == "instead" and recurse:
             base_of(self)._apply(fn)
-        return super()._apply(fn, recurse)
+        return super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
 
     def train(self, mode: bool = True) -> Self:
         """Set the mode of a base that is kept aside along with the rest."""
@@ -175,7 +175,7 @@ class Attended(Unit):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take the state of a unit that an earlier version pickled, too."""
-        super().__setstate__(state)
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
         own = vars(self)
         if "visattn" not in own:
             facts = {name: own.pop(name) for name in ("where", "site", "layout", "child", "origin")}

@@ -102,7 +102,7 @@ class RemovedForegrounds:
         return self._kept[index]
 
 
-class BackgroundSwap(A.DualTransform):
+class BackgroundSwap(A.DualTransform):  # type: ignore[misc]  # has no types
     r"""Put the foreground on another background: alpha F + (1 - alpha) B.
 
     The mask given with the picture is alpha: uint8 with 255 for the object, or float in [0, 1];

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from visattn.data.optional import albumentations as A, cv2
 
 
-class Warp(A.DualTransform):
+class Warp(A.DualTransform):  # type: ignore[misc]  # has no types
     """Rotate, magnify and shift at random; what lies beyond the border is mirrored, mask alike.
 
     The same as albumentations' ``Affine`` with ``keep_ratio=True``, linear interpolation of picture

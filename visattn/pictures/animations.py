@@ -130,7 +130,7 @@ def word_frames(
         >>> word_frames(image, ["a", "plate"], np.eye(4)[None].repeat(2, 0), dpi=50).shape[0]
         2
     """
-    if normalise == "image":
+    if normalise == "image":  # type: ignore[comparison-overlap]  # word_strip knows it
         raise ValueError(
             "normalise='image' would give every frame a range of its own: use 'layer', 'none' or a"
             " pair (low, high)"

@@ -197,7 +197,7 @@ def _shortened(text: str, *, kept: int) -> str:
     return f"{text[: (kept + 1) // 2].rstrip()}…{text[len(text) - kept // 2 :].lstrip()}"
 
 
-def _line_style(kind: str) -> dict:
+def _line_style(kind: str) -> dict[str, Any]:
     target = kind == "target"
     colour = TARGET_COLOUR if target else CONTOUR_COLOUR
     width = 0.9

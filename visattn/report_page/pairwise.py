@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -44,7 +45,7 @@ def known_function(function: PairwiseFunction, *, width: int, keys: int) -> Know
         >>> known_function(scaled_softmax(0.5), width=8, keys=4)
         ('softmax', 0.5)
     """
-    options: dict = {}
+    options: dict[str, Any] = {}
     if isinstance(function, partial):
         if function.args or not set(function.keywords) <= {"scale"}:
             return None

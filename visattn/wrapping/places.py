@@ -8,7 +8,8 @@ from typing import Literal
 from torch import nn
 
 from visattn.basics.suggestions import did_you_mean
-from visattn.wrapping.tracing import Layout, Like, Map, Trace
+from visattn.blocks.standing import Layout
+from visattn.wrapping.tracing import Like, Map, Trace
 
 PLACES = ("branch", "conv", "block", "stage", "stem", "image")
 """The named places: before a residual block's addition, after the last spatial convolution of a

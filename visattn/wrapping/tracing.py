@@ -9,7 +9,7 @@ from torch import nn
 
 from visattn.basics.suggestions import did_you_mean
 from visattn.wrapping.anatomy import Block, Passage
-from visattn.wrapping.observing import Layout as Layout, Like as Like, Map as Map, Node, observe
+from visattn.wrapping.observing import Like as Like, Map as Map, Node, observe
 from visattn.wrapping.passes import Example, Inputs
 from visattn.wrapping.stages import (
     Stage,

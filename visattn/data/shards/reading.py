@@ -109,7 +109,7 @@ class Source:
             return stream.read(self.member.size)
 
 
-class PackedPath(_Path):
+class PackedPath(_Path):  # type: ignore[misc]  # the class of this system
     """The path of a file in a shard, ``OUT/train-000000.tar/cat/001.jpg``; it can be opened."""
 
     source: Source

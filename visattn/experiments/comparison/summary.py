@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from visattn.data.generated.sushi.plan import TEST_VARIANTS
+from visattn.data.generated.sushi.parameters import TEST_VARIANTS
 from visattn.experiments.comparison.columns import random_split
 from visattn.experiments.comparison.records import Record
 from visattn.metrics import gap_recovery

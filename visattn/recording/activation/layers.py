@@ -75,7 +75,7 @@ class Passage:
         self.calls[module] += 1
         before = self.grids[-1] if self.grids else []
         grid = grid_of(module, output)
-        after = [*before, grid] if grid and grid != before[-1:] else before
+        after = [*before, grid] if grid and [grid] != before[-1:] else before
         first = inputs[0] if isinstance(inputs, tuple) and inputs else None
         for tensor, grids, enters in ((first, before, True), (output, after, False)):
             shape = tuple(tensor.shape) if isinstance(tensor, Tensor) else ()
