@@ -84,6 +84,13 @@ def axial_weights(query: Tensor, key: Tensor, *, width: int, scale: float) -> Te
 
     Returns:
         (..., T, H * W).
+
+    Example:
+        >>> rows = torch.tensor([[y, x] for y in range(2) for x in range(3)])
+        >>> query = torch.cat((torch.zeros(6, 4), rows), -1)  # nothing is preferred
+        >>> key = torch.cat((torch.zeros(6, 12), rows), -1)
+        >>> axial_weights(query, key, width=4, scale=0.5)[0]
+        tensor([0.1667, 0.1667, 0.1667, 0.1667, 0.1667, 0.1667])
     """
     query, at = query[..., :width], _rows(query)
     size = _size(key)
@@ -151,6 +158,13 @@ def criss_cross_weights(query: Tensor, key: Tensor, *, width: int) -> Tensor:
 
     Returns:
         (..., T, H * W), rows sum to 1.
+
+    Example:
+        >>> rows = torch.tensor([[y, x] for y in range(2) for x in range(3)])
+        >>> places = torch.cat((torch.zeros(6, 4), rows), -1)  # nothing is preferred
+        >>> criss_cross_weights(places, places, width=4)[0].view(2, 3)  # of the first place
+        tensor([[0.2500, 0.2500, 0.2500],
+                [0.2500, 0.0000, 0.0000]])
     """
     size = _size(key)
     row, column = key[..., -2], key[..., -1]

@@ -19,6 +19,13 @@ class Memory(NamedTuple):
         values: (N, S, V), what is read.
         lengths: (N,), how many of the S are there.
         mask: (N, 1, S), the same as a mask; True keeps.
+
+    Example:
+        >>> import torch
+        >>> layer = Attention(DotScore())
+        >>> memory: Memory = layer.remember(torch.randn(2, 5, 8), torch.tensor([5, 3]))
+        >>> memory.mask[1, 0].tolist()
+        [True, True, True, False, False]
     """
 
     keys: Tensor

@@ -83,6 +83,16 @@ def neighbourhood_weights(query: Tensor, key: Tensor, *, side: int, scale: float
 
     Returns:
         (..., T, S).
+
+    Example:
+        >>> rows = torch.tensor([[0, x] for x in range(4)])
+        >>> key = torch.cat((torch.zeros(4, 2), rows), -1)
+        >>> query = torch.cat((torch.zeros(4, 2 + 3 + 3), rows), -1)  # nothing is preferred
+        >>> neighbourhood_weights(query, key, side=3, scale=1.0)
+        tensor([[0.5000, 0.5000, 0.0000, 0.0000],
+                [0.3333, 0.3333, 0.3333, 0.0000],
+                [0.0000, 0.3333, 0.3333, 0.3333],
+                [0.0000, 0.0000, 0.5000, 0.5000]])
     """
     width, reach = key.shape[-1] - 2, side // 2
     plain, of_rows, of_columns, places = query.split((width, side, side, 2), -1)

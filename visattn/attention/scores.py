@@ -84,7 +84,17 @@ def additive_scores(query: Tensor, key: Tensor, vector: Tensor) -> Tensor:
 
 
 class Score(nn.Module, ABC):
-    """What every score offers; ``score(query, key)`` is ``compare(query, keys(key))``."""
+    """What every score offers; ``score(query, key)`` is ``compare(query, keys(key))``.
+
+    Example:
+        >>> class Distance(Score):
+        ...     def keys(self, key):
+        ...         return key
+        ...     def compare(self, query, keys):
+        ...         return -torch.cdist(query, keys)
+        >>> Distance()(torch.zeros(1, 2, 3), torch.ones(1, 4, 3)).shape
+        torch.Size([1, 2, 4])
+    """
 
     @abstractmethod
     def keys(self, key: Tensor) -> Tensor:

@@ -15,6 +15,10 @@ class Window(NamedTuple):
     Attributes:
         mask: Boolean, broadcastable to (..., T, S); True inside of the window.
         bias: Added to the scores, the same shape, or None.
+
+    Example:
+        >>> Window(torch.tensor([[True, True, False]])).bias is None
+        True
     """
 
     mask: Tensor
@@ -61,7 +65,15 @@ def gaussian_bias(centre: Tensor, size: int, *, sigma: float) -> Tensor:
 
 
 class LocalWindow(nn.Module, ABC):
-    """Where each target looks."""
+    """Where each target looks.
+
+    Example:
+        >>> class FirstWords(LocalWindow):
+        ...     def forward(self, query, lengths, size, *, start=0):
+        ...         return Window(torch.arange(size) < 2)
+        >>> FirstWords()(torch.zeros(1, 3, 8), torch.tensor([4]), 4).mask
+        tensor([ True,  True, False, False])
+    """
 
     @abstractmethod
     def forward(self, query: Tensor, lengths: Tensor, size: int, *, start: int = 0) -> Window:

@@ -36,6 +36,12 @@ class FlipCase:
         answers: The two answers.
         probabilities: The probability of each.
         kind: ``"random"`` or ``"worst"``.
+
+    Example:
+        >>> black = np.zeros((4, 4, 3), dtype=np.uint8)
+        >>> case = FlipCase("1.png", "buri", (black, black), ("buri", "ebi"), (0.9, 0.6), "worst")
+        >>> case.flipped
+        True
     """
 
     name: str
@@ -137,6 +143,17 @@ def draw_flips(found: "FoundFlips", *, columns: int = 3, width: float = 7.5) -> 
 
     Raises:
         ValueError: If there is nothing to draw, or too many columns.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> black = np.zeros((4, 4, 3), dtype=np.uint8)
+        >>> case = FlipCase("1.png", "buri", (black, black), ("buri", "ebi"), (0.9, 0.6), "worst")
+        >>> rate = Proportion(value=1.0, low=0.2, high=1.0, count=1, images=1)
+        >>> found = SimpleNamespace(  # as visattn.audit gives it
+        ...     cases=[case], settings={"name": "resnet50", "seed": 0}, estimate=False, flip_rate=rate
+        ... )
+        >>> draw_flips(found, columns=1).get_size_inches()[0]
+        7.5
     """
     if not found.cases:
         raise ValueError("the audit kept no pictures: ask for some with cases")

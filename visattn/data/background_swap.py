@@ -114,6 +114,13 @@ def foreground_colours(
 
     Returns:
         Colours (N, C, H, W), meaningful where alpha is above 0.
+
+    Example:
+        >>> masks = torch.ones(1, 1, 1, 8)
+        >>> masks[..., 6], masks[..., 7] = 0.5, 0.0  # the edge shows half of what is behind
+        >>> images, behind = 0.8 * masks, torch.zeros(1, 1, 1, 8)
+        >>> foreground_colours(images, masks, backgrounds=behind)[0, 0, 0, :7]
+        tensor([0.8000, 0.8000, 0.8000, 0.8000, 0.8000, 0.8000, 0.8000])
     """
     of = _operations(images)
     alpha = of.spread(masks)

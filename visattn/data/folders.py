@@ -81,6 +81,17 @@ class FolderDataset(Dataset[dict[str, Tensor | int]]):
         ValueError: An option out of its range; an unknown split; an empty class folder; a class
             that training does not have; a mask without a picture; a picture without a mask where
             ``masked`` needs one.
+
+    Example:
+        >>> import tempfile
+        >>> from PIL import Image
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     folder = Path(root) / "train" / "images" / "buri"
+        ...     folder.mkdir(parents=True)
+        ...     Image.new("RGB", (40, 30)).save(folder / "1.png")
+        ...     item = FolderDataset(root, split="train", size=16)[0]
+        >>> item["image"].shape, item["label"], bool(item["mask"].isnan().all())
+        (torch.Size([3, 16, 16]), 0, True)
     """
 
     def __init__(
@@ -261,6 +272,14 @@ class PictureDataset(Dataset[dict[str, Tensor | int]]):
 
     Raises:
         FileNotFoundError: The folder is missing or holds no picture.
+
+    Example:
+        >>> import tempfile
+        >>> from PIL import Image
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     Image.new("RGB", (40, 30)).save(Path(root) / "1.png")
+        ...     PictureDataset(root, size=16)[0]["image"].shape
+        torch.Size([3, 16, 16])
     """
 
     def __init__(

@@ -61,6 +61,14 @@ def split_names(root: Path) -> tuple[str, ...]:
 
     Raises:
         FileNotFoundError: ``root`` is missing, or is no folder, or has no split.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     for split in ("train", "test"):
+        ...         (Path(root) / split / "images" / "buri").mkdir(parents=True)
+        ...     split_names(Path(root))
+        ('test', 'train')
     """
     if not root.is_dir():
         found = "a file" if root.exists() else "nothing"

@@ -39,6 +39,14 @@ class PictureBackgrounds:
 
     Raises:
         FileNotFoundError: The folder is missing or holds no picture.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     Image.new("RGB", (40, 30)).save(Path(root) / "table.png")
+        ...     backgrounds = PictureBackgrounds(root)
+        ...     len(backgrounds), backgrounds[0].shape
+        (1, (30, 40, 3))
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -69,6 +77,15 @@ class RemovedForegrounds:
 
     Raises:
         ValueError: No item has a mask.
+
+    Example:
+        >>> picture, alpha = np.full((8, 8, 3), 90, np.uint8), np.zeros((8, 8), np.uint8)
+        >>> picture[3:5, 3:5], alpha[3:5, 3:5] = 255, 255
+        >>> mask_path = Path("1_mask.png")
+        >>> item = Item(path=Path("1.png"), label=0, class_name="buri", mask_path=mask_path)
+        >>> backgrounds = RemovedForegrounds([item], decode=lambda row: Decoded(picture, alpha))
+        >>> int(backgrounds[0].max())
+        90
     """
 
     def __init__(

@@ -140,6 +140,12 @@ def box_hits(
 
     Returns:
         1 or 0 (N, T, overlaps); NaN for an image with an empty mask.
+
+    Example:
+        >>> mask = torch.zeros(1, 1, 4, 4)
+        >>> mask[..., 1:3, 1:3] = 1
+        >>> box_hits(mask[:, 0], mask, overlaps=(0.5,), thresholds=2).flatten().tolist()
+        [1.0, 1.0]
     """
     return _hits(box_overlaps(saliency, mask, thresholds=thresholds), overlaps)
 
@@ -150,6 +156,12 @@ def best_over_thresholds(hits: Tensor, *, overlaps: Sequence[float]) -> BoxAccur
     Args:
         hits: As ``box_hits`` gives them (N, T, overlaps).
         overlaps: The overlaps.
+
+    Example:
+        >>> hits = torch.tensor([[[0.0], [1.0]], [[1.0], [1.0]]])  # two images, two thresholds
+        >>> found = best_over_thresholds(hits, overlaps=(0.5,))
+        >>> found.accuracies, found.thresholds
+        ((1.0,), (0.5,))
     """
     defined = ~hits.isnan().flatten(1).any(1)
     images = int(defined.sum())

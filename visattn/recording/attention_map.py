@@ -18,6 +18,15 @@ class AttentionMap(ABC):
         key_size: (height, width) of the key grid.
         query_prefix: Names of the tokens without a place among the queries, as ``"cls_token"``.
         key_prefix: Names of the tokens without a place among the keys.
+
+    Example:
+        >>> import timm, torch, visattn
+        >>> model = timm.create_model("test_vit", num_classes=3).eval()
+        >>> with visattn.record(model) as maps, torch.no_grad():
+        ...     _ = model(torch.randn(1, 3, 160, 160))
+        >>> found: AttentionMap = maps["blocks.0.attn"].pairwise
+        >>> found.key_prefix, found.key_size
+        (('cls_token',), (10, 10))
     """
 
     query_size: tuple[int, int]

@@ -30,6 +30,13 @@ class PairwiseMap(AttentionMap):
         query_size: (height, width) of the query grid.
         key_size: (height, width) of the key grid.
         function: Maps queries and keys to weights (N, heads, T, S).
+
+    Example:
+        >>> tokens = torch.zeros(1, 1, 6, 4)
+        >>> found = PairwiseMap(tokens, tokens, (2, 3), (2, 3), lambda q, k: (q @ k.mT).softmax(-1))
+        >>> found.query(0, 2)[0]
+        tensor([[0.1667, 0.1667, 0.1667],
+                [0.1667, 0.1667, 0.1667]])
     """
 
     queries: Tensor
@@ -85,6 +92,15 @@ class SiteMaps:
         values: For each tap of the block, by its path inside of the block, what passed it, one
             entry a call.
         kinds: Each tap's kind.
+
+    Example:
+        >>> import timm, visattn
+        >>> model = visattn.wrap(timm.create_model("test_resnet"), "cbam").eval()
+        >>> with visattn.record(model) as maps, torch.no_grad():
+        ...     _ = model(torch.randn(1, 3, 64, 64))
+        >>> site: SiteMaps = maps["layer1.0"]
+        >>> site.channel.shape, site.spatial.shape
+        (torch.Size([1, 32]), torch.Size([1, 16, 16]))
     """
 
     name: str

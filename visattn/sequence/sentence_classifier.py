@@ -15,6 +15,12 @@ class Classified(NamedTuple):
     Attributes:
         logits: (N, classes).
         weights: (N, S), how much each word counted; None without attention.
+
+    Example:
+        >>> model = SentenceClassifier(9, classes=2)
+        >>> found: Classified = model(torch.tensor([[1, 2, 3]]), torch.tensor([3]))
+        >>> found.weights.shape
+        torch.Size([1, 3])
     """
 
     logits: Tensor

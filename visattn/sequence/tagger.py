@@ -24,6 +24,12 @@ class Tagged(NamedTuple):
     Attributes:
         logits: (N, S, tags).
         weights: (N, S, S), where each word looked, the mean over the heads.
+
+    Example:
+        >>> tagger = SelfAttentionTagger(9, tags=4)
+        >>> found: Tagged = tagger(torch.tensor([[1, 2, 3]]), torch.tensor([3]))
+        >>> found.logits.shape, found.weights.shape
+        (torch.Size([1, 3, 4]), torch.Size([1, 3, 3]))
     """
 
     logits: Tensor

@@ -59,6 +59,11 @@ class EncoderDecoder(SequenceModel):
     Args:
         encoder: Words to states.
         decoder: States to words.
+
+    Example:
+        >>> model: EncoderDecoder = build_translator("dot", source_words=9, target_words=7)
+        >>> model.greedy(torch.tensor([[1, 2, 3]]), torch.tensor([3]), max_length=4).tokens.shape
+        torch.Size([1, 4])
     """
 
     def __init__(self, encoder: Encoder, decoder: Decoder) -> None:
@@ -95,6 +100,11 @@ class EncoderOnly(SequenceModel):
             autocorrelation ("dot").
         heads: Number of heads, of the projected kind.
         spare: Places after the last word.
+
+    Example:
+        >>> model: EncoderOnly = build_translator("encoder_dot", source_words=9, target_words=7)
+        >>> model.greedy(torch.tensor([[1, 2, 3]]), torch.tensor([3]), max_length=4).tokens.shape
+        torch.Size([1, 4])
     """
 
     def __init__(

@@ -63,6 +63,10 @@ def check_block(
 
     Raises:
         AssertionError: A promise is broken; the message says which.
+
+    Example:
+        >>> from visattn.blocks import SE
+        >>> check_block(SE, channels=(16,), sizes=((2, 8, 8),))
     """
     case = BlockCase(factory, channels, sizes, learns_at_once, options)
     for promise in BLOCK_PROMISES:

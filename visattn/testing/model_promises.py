@@ -42,6 +42,17 @@ def check_wrapped(
 
     Raises:
         AssertionError: A promise is broken; the message says which.
+
+    Example:
+        >>> import timm
+        >>> class Halving(nn.Module):
+        ...     def __init__(self, channels, init="identity"):
+        ...         super().__init__()
+        ...     def forward(self, x):
+        ...         return x / 2
+        >>> check_wrapped(lambda: timm.create_model("test_resnet"), Halving)
+        Traceback (most recent call last):
+        AssertionError: the model with ... differs at the start, training=False: by ...
     """
     case = ModelCase(enliven(build()), torch.randn(2, 3, *image_size), block, options)
     for promise in MODEL_PROMISES:

@@ -24,6 +24,10 @@ def check_compiles(model: nn.Module, x: Tensor, *, backend: str = "aot_eager") -
 
     Raises:
         AssertionError: The outputs differ, or the compiled model can't be recorded.
+
+    Example:
+        >>> from visattn.blocks import SE
+        >>> check_compiles(SE(8).eval(), torch.randn(1, 8, 4, 4), backend="eager")
     """
     expected = seeded(model, x)
     double = copy.deepcopy(model)
@@ -70,6 +74,10 @@ def check_onnx(model: nn.Module, x: Tensor, *, masks: bool = False) -> None:
     Raises:
         ImportError: onnx, onnxscript or onnxruntime is missing.
         ValueError: The outputs differ.
+
+    Example:
+        >>> from visattn.blocks import SE
+        >>> check_onnx(SE(8).eval(), torch.randn(2, 8, 6, 6))
     """
     with tempfile.TemporaryDirectory() as folder:
         export_model(model, Path(folder) / "model.onnx", images=x, masks=masks)

@@ -22,6 +22,10 @@ class Results:
         splits: By split.
         gap: BG-gap where two splits show the same foregrounds on backgrounds of the same and of
             a random class (``mixed-same`` and ``mixed-rand``, ``test_same`` and ``test_rand``).
+
+    Example:
+        >>> Results().as_dict()
+        {'splits': {}, 'background_gap': None}
     """
 
     splits: Mapping[str, SplitOutcome] = field(default_factory=dict)
@@ -86,6 +90,12 @@ class Outcomes(L.Callback):
 
     Attributes:
         splits: From split to outcome, filled by ``trainer.test``.
+
+    Example:
+        >>> outcomes = Outcomes()
+        >>> trainer = L.Trainer(callbacks=[outcomes], logger=False, enable_checkpointing=False)
+        >>> outcomes.results().splits  # after trainer.test(model, data) one a split
+        {}
     """
 
     def __init__(self) -> None:

@@ -33,6 +33,14 @@ class MetaShiftData(HeldOutData):
     Raises:
         FileNotFoundError: The data set is not in ``root``.
         ValueError: An option out of its range, or a file of groups that holds something else.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     for folder in ("train/cat/cat(indoor)", "train/dog", "test/cat", "test/dog"):
+        ...         (Path(root) / folder).mkdir(parents=True)
+        ...     MetaShiftData(root, size=64).class_names
+        ('cat', 'dog')
     """
 
     def __init__(self, root: str | Path, **options: Any) -> None:

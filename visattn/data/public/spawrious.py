@@ -94,6 +94,13 @@ class SpawriousData(HeldOutData):
     Raises:
         FileNotFoundError: The data set, or a folder that the benchmark needs, is not in ``root``.
         ValueError: An option out of its range, or an unknown benchmark.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     (Path(root) / "spawrious224").mkdir()
+        ...     SpawriousData(root, benchmark="m2m_hard").class_names
+        ('bulldog', 'corgi', 'dachshund', 'labrador')
     """
 
     def __init__(

@@ -30,6 +30,19 @@ class ShardData(ImageData):
     Raises:
         FileNotFoundError: ``root`` holds no shards.
         ValueError: An option out of its range, or a broken index.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from PIL import Image
+        >>> from visattn.data import pack_folder
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     folder = Path(root) / "photos" / "train" / "images" / "buri"
+        ...     folder.mkdir(parents=True)
+        ...     Image.new("RGB", (40, 30)).save(folder / "1.png")
+        ...     _ = pack_folder(f"{root}/photos", f"{root}/shards")
+        ...     ShardData(f"{root}/shards", size=16).class_names
+        ('buri',)
     """
 
     def __init__(

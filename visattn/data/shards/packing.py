@@ -38,6 +38,16 @@ def pack_folder(folder: str | Path, out: str | Path, *, shard_mb: int = 256) -> 
         FileNotFoundError: There is no such folder.
         ValueError: A file is broken, or the folder has other faults.
         ImportError: The extra is missing.
+
+    Example:
+        >>> import tempfile
+        >>> from PIL import Image
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     folder = Path(root) / "photos" / "train" / "images" / "buri"
+        ...     folder.mkdir(parents=True)
+        ...     Image.new("RGB", (40, 30)).save(folder / "1.png")
+        ...     pack_folder(f"{root}/photos", f"{root}/shards").classes
+        ('buri',)
     """
     root, target = Path(folder), Path(out)
     if shard_mb < 1:

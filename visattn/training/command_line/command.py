@@ -62,6 +62,14 @@ class TaskCLI(LightningCLI):
         task: What is trained; what ``arguments`` or the files they name say if None.
         logs: Whether to make a run folder.
         callbacks: Further callbacks.
+
+    Example:
+        >>> words = ["-c", "foreground/plain", "--data.size=32", "--data.train=8"]
+        >>> from unittest.mock import patch
+        >>> with quiet_lightning(), patch("sys.argv", ["visattn"]):
+        ...     cli = TaskCLI(words, run=False, logs=False)
+        >>> type(cli.datamodule).__name__, type(cli.model).__name__
+        ('SushiData', 'ImageClassifier')
     """
 
     def __init__(
@@ -303,6 +311,11 @@ def run_command(arguments: Sequence[str]) -> None:
     Raises:
         ArgumentError: If the words or the configuration are wrong.
         ValueError, TypeError, KeyError, OSError: If the run cannot begin.
+
+    Example:
+        >>> run_command(["fit", "-c", "no/such/recipe"])
+        Traceback (most recent call last):
+        FileNotFoundError: no such configuration: no/such/recipe...
     """
     words = list(arguments)
     if words[:1] == ["predict"]:

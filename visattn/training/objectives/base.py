@@ -31,6 +31,16 @@ class Objective(ABC):
     Attributes:
         needs: What the training data must have; without it the training is refused before its
             first step.
+
+    Example:
+        >>> from torch.nn.functional import cross_entropy
+        >>> class Plain(Objective):
+        ...     def __call__(self, model, batch, progress):
+        ...         loss = cross_entropy(model(batch["image"]), batch["label"])
+        ...         return loss, {"loss": loss.detach()}
+        >>> batch = {"image": torch.zeros(2, 3), "label": torch.tensor([0, 1])}
+        >>> Plain()(nn.Linear(3, 2), batch, 0.0)[0].ndim
+        0
     """
 
     needs: tuple[Need, ...] = ()

@@ -35,6 +35,10 @@ class TastyData(GenericLayout):
 
     Raises:
         ValueError: An option out of its range.
+
+    Example:
+        >>> TastyData(size=48, train=8, val=4, test=4).class_names
+        ('not_tasty', 'tasty')
     """
 
     def __init__(
