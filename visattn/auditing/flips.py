@@ -150,9 +150,12 @@ def draw_flips(found: "FoundFlips", *, columns: int = 3, width: float = 7.5) -> 
         >>> case = FlipCase("1.png", "buri", (black, black), ("buri", "ebi"), (0.9, 0.6), "worst")
         >>> rate = Proportion(value=1.0, low=0.2, high=1.0, count=1, images=1)
         >>> found = SimpleNamespace(  # as visattn.audit gives it
-        ...     cases=[case], settings={"name": "resnet50", "seed": 0}, estimate=False, flip_rate=rate
+        ...     cases=[case],
+        ...     settings={"name": "resnet50", "seed": 0},
+        ...     estimate=False,
+        ...     flip_rate=rate,
         ... )
-        >>> draw_flips(found, columns=1).get_size_inches()[0]
+        >>> float(draw_flips(found, columns=1).get_figwidth())
         7.5
     """
     if not found.cases:
