@@ -22,7 +22,7 @@ DPI = 90
 
 def lessons() -> list[Path]:
     """All lessons, in their order."""
-    return sorted(FOLDER.glob("*.ipynb"))
+    return sorted(FOLDER.glob("*.ipynb"), key=lambda path: int(path.stem.partition("_")[0]))
 
 
 def read_lesson(path: Path) -> dict[str, Any]:
@@ -46,7 +46,7 @@ def run_lesson(lesson: dict[str, Any], *, name: str) -> list[list[dict[str, Any]
     namespace: dict[str, Any] = {"__name__": "__main__"}
     found = []
     for number, cell in enumerate(code_cells(lesson)):
-        source = re.sub(r"^%.*$", "", "".join(cell["source"]), flags=re.MULTILINE)
+        source = re.sub(r"(?m)^( *)%.*$", r"\1pass", "".join(cell["source"]))
         found.append(_run_cell(source, namespace, number=number, name=f"{name}, cell {number + 1}"))
     return found
 
