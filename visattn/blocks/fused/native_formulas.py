@@ -14,7 +14,10 @@ from visattn.blocks.fused.native import native_pass
 class NativeByMean:
     """`ByMean`, whose two passes are PyTorch's, with two for the gradient."""
 
-    forward = staticmethod(ByMean.forward)
+    @staticmethod
+    def forward(block: Any, x: Tensor, *, fresh: bool) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """See `Formula`."""
+        return ByMean.forward(block, x, fresh=fresh)
 
     @staticmethod
     def backward(given: Backward) -> Gradients:
