@@ -12,16 +12,12 @@ from visattn.blocks.fused.native import native_pass
 
 
 class NativeByMean:
-    """`ByMean` in two passes, and two for the gradient."""
+    """`ByMean`, whose two passes are PyTorch's, with two for the gradient."""
 
     @staticmethod
     def forward(block: Any, x: Tensor, *, fresh: bool) -> tuple[Tensor, tuple[Tensor, ...]]:
         """See `Formula`."""
-        (mean,) = _channels(x, 1)
-        native_pass("pool", x, mean, None)
-        z = x if fresh else torch.empty_like(x)
-        native_pass("gate", x, _single(block.of_mean(mean)), None, None, z)
-        return z, (mean,)
+        return ByMean.forward(block, x, fresh=fresh)
 
     @staticmethod
     def backward(given: Backward) -> Gradients:
