@@ -4,7 +4,7 @@ from typing import Any, Final
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from visattn.blocks.fused.cbam import ByMeanAndMax, merged
 from visattn.blocks.fused.formulas import Backward, ByMean, Formula, Gradients
@@ -12,12 +12,15 @@ from visattn.blocks.fused.native import native_pass
 
 
 class NativeByMean:
-    """`ByMean`, whose two passes are PyTorch's, with two for the gradient."""
+    """`ByMean` with one pass for the product, and two for the gradient."""
 
     @staticmethod
     def forward(block: Any, x: Tensor, *, fresh: bool) -> tuple[Tensor, tuple[Tensor, ...]]:
         """See `Formula`."""
-        return ByMean.forward(block, x, fresh=fresh)
+        mean = x.mean((2, 3), keepdim=True)
+        z = x if fresh else torch.empty_like(x)
+        native_pass("gate", x, _single(_of_mean(block, mean)), None, None, z)
+        return z, (mean,)
 
     @staticmethod
     def backward(given: Backward) -> Gradients:
@@ -27,7 +30,7 @@ class NativeByMean:
         native_pass("product", u.contiguous(), a, b, d, sums)
         mean = given.few[0].detach().requires_grad_()
         with torch.enable_grad(), given.autocast():
-            gate = given.block.of_mean(mean)
+            gate = _of_mean(given.block, mean)
         (of_mean,), of_parameters = given.through(gate, [mean], sums)
         dx = torch.empty_like(d)
         native_pass("gate", d, _single(gate), None, _single(of_mean / d[0, 0].numel()), dx)
@@ -42,7 +45,7 @@ class NativeByMeanAndMax:
         """See `Formula`."""
         mean, highest = _channels(x, 2)
         native_pass("pool", x, mean, highest)
-        gate = _single(_channel_gate(block.channel, mean, highest))
+        gate = _single(_of_pooled(block.channel, mean, highest))
         mean_c, highest_c = _places(x, 2)
         native_pass("pool_channels", x, gate, mean_c, highest_c)
         gate_c = _single(block.spatial.of_pooled(mean_c, highest_c))
@@ -57,7 +60,7 @@ class NativeByMeanAndMax:
         u = u.contiguous()
         mean, mean_c, highest = (t.detach().requires_grad_() for t in given.few)
         with torch.enable_grad(), given.autocast():
-            gate = _channel_gate(given.block.channel, mean, highest)
+            gate = _of_pooled(given.block.channel, mean, highest)
         g = _single(gate)
         sums_c, highest_c, count_c = _places(d, 3)
         top, count = _channels(d, 2)
@@ -77,15 +80,41 @@ class NativeByMeanAndMax:
         return [dx, *merged(of_places, of_channels)]
 
 
-def _channel_gate(gate: Any, mean: Tensor, highest: Tensor) -> Tensor:
-    """CBAM's gates (N, C, 1, 1) by matrix products, the hidden units added before the last."""
-    first, second = gate.fc1, gate.fc2
-    pooled = torch.cat((mean, highest)).flatten(1)
-    hidden = gate.activation(F.linear(pooled, first.weight.flatten(1), first.bias))
-    of_mean, of_max = hidden.chunk(2)
-    logits = F.linear(of_mean + of_max, second.weight.flatten(1))
-    logits = logits if second.bias is None else logits + 2 * second.bias
-    return gate.gate(logits[:, :, None, None])
+def _of_mean(block: Any, mean: Tensor) -> Tensor:
+    """The gates of a block `ByMean`, by matrix products where they are those of two layers."""
+    gates: Tensor = _perceptron(block, mean) if _is_perceptron(block) else block.of_mean(mean)
+    return gates
+
+
+def _of_pooled(gate: Any, mean: Tensor, highest: Tensor) -> Tensor:
+    """CBAM's gates (N, C, 1, 1), by matrix products."""
+    if gate.light or not _is_perceptron(gate):
+        gates: Tensor = gate.of_pooled(mean, highest)
+        return gates
+    return _perceptron(gate, mean, highest)
+
+
+def _is_perceptron(block: Any) -> bool:
+    """Whether a block's ``fc1`` and ``fc2`` are there, and matrices."""
+    layers = getattr(block, "fc1", None), getattr(block, "fc2", None)
+    return all(
+        type(layer) is nn.Conv2d
+        and layer.kernel_size == (1, 1)
+        and layer.groups == 1
+        and layer.padding == (0, 0)
+        for layer in layers
+    )
+
+
+def _perceptron(block: Any, *pooled: Tensor) -> Tensor:
+    """Gates (N, C, 1, 1) of the sum of what two layers give of each; hidden units are added."""
+    first, second = block.fc1, block.fc2
+    hidden = F.linear(torch.cat(pooled).flatten(1), first.weight.flatten(1), first.bias)
+    hidden = block.activation(hidden).unflatten(0, (len(pooled), -1)).sum(0)
+    logits = F.linear(hidden, second.weight.flatten(1))
+    logits = logits if second.bias is None else logits + len(pooled) * second.bias
+    gates: Tensor = block.gate(logits[:, :, None, None])
+    return gates
 
 
 def _channels(x: Tensor, count: int) -> tuple[Tensor, ...]:
