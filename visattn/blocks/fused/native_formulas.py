@@ -3,24 +3,26 @@
 from typing import Any, Final
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from visattn.blocks.fused.cbam import ByMeanAndMax, merged
 from visattn.blocks.fused.formulas import Backward, ByMean, Formula, Gradients
 from visattn.blocks.fused.native import native_pass
+from visattn.blocks.fused.perceptrons import (
+    gates_and_gradients,
+    is_perceptron,
+    is_plain,
+    perceptron,
+)
 
 
 class NativeByMean:
-    """`ByMean` with one pass for the product, and two for the gradient."""
+    """`ByMean`, whose two passes are PyTorch's, with two for the gradient."""
 
     @staticmethod
     def forward(block: Any, x: Tensor, *, fresh: bool) -> tuple[Tensor, tuple[Tensor, ...]]:
         """See `Formula`."""
-        mean = x.mean((2, 3), keepdim=True)
-        z = x if fresh else torch.empty_like(x)
-        native_pass("gate", x, _single(_of_mean(block, mean)), None, None, z)
-        return z, (mean,)
+        return ByMean.forward(block, x, fresh=fresh)
 
     @staticmethod
     def backward(given: Backward) -> Gradients:
@@ -28,10 +30,13 @@ class NativeByMean:
         d, (u, a, b) = given.d.contiguous(), given.source.parts(given.kept)
         (sums,) = _channels(d, 1)
         native_pass("product", u.contiguous(), a, b, d, sums)
-        mean = given.few[0].detach().requires_grad_()
-        with torch.enable_grad(), given.autocast():
-            gate = _of_mean(given.block, mean)
-        (of_mean,), of_parameters = given.through(gate, [mean], sums)
+        mean = given.few[0].detach()
+        if is_plain(given):
+            gate, of_mean, of_parameters = gates_and_gradients(given, mean, sums)
+        else:
+            with torch.enable_grad(), given.autocast():
+                gate = given.block.of_mean(mean.requires_grad_())
+            (of_mean,), of_parameters = given.through(gate, [mean], sums)
         dx = torch.empty_like(d)
         native_pass("gate", d, _single(gate), None, _single(of_mean / d[0, 0].numel()), dx)
         return [dx, *of_parameters]
@@ -80,41 +85,12 @@ class NativeByMeanAndMax:
         return [dx, *merged(of_places, of_channels)]
 
 
-def _of_mean(block: Any, mean: Tensor) -> Tensor:
-    """The gates of a block `ByMean`, by matrix products where they are those of two layers."""
-    gates: Tensor = _perceptron(block, mean) if _is_perceptron(block) else block.of_mean(mean)
-    return gates
-
-
 def _of_pooled(gate: Any, mean: Tensor, highest: Tensor) -> Tensor:
     """CBAM's gates (N, C, 1, 1), by matrix products."""
-    if gate.light or not _is_perceptron(gate):
+    if gate.light or not is_perceptron(gate):
         gates: Tensor = gate.of_pooled(mean, highest)
         return gates
-    return _perceptron(gate, mean, highest)
-
-
-def _is_perceptron(block: Any) -> bool:
-    """Whether a block's ``fc1`` and ``fc2`` are there, and matrices."""
-    layers = getattr(block, "fc1", None), getattr(block, "fc2", None)
-    return all(
-        type(layer) is nn.Conv2d
-        and layer.kernel_size == (1, 1)
-        and layer.groups == 1
-        and layer.padding == (0, 0)
-        for layer in layers
-    )
-
-
-def _perceptron(block: Any, *pooled: Tensor) -> Tensor:
-    """Gates (N, C, 1, 1) of the sum of what two layers give of each; hidden units are added."""
-    first, second = block.fc1, block.fc2
-    hidden = F.linear(torch.cat(pooled).flatten(1), first.weight.flatten(1), first.bias)
-    hidden = block.activation(hidden).unflatten(0, (len(pooled), -1)).sum(0)
-    logits = F.linear(hidden, second.weight.flatten(1))
-    logits = logits if second.bias is None else logits + len(pooled) * second.bias
-    gates: Tensor = block.gate(logits[:, :, None, None])
-    return gates
+    return perceptron(gate, mean, highest)
 
 
 def _channels(x: Tensor, count: int) -> tuple[Tensor, ...]:
