@@ -123,8 +123,7 @@ def _may_fuse(block: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) 
         and not torch._C._are_functorch_transforms_active()
         and torch.autograd.forward_ad._current_level < 0
         and not torch_module._has_any_global_hook()
-        and all(_is_bare(module) and _is_known(module) for module in block.modules())
-        and all(_is_plain(parameter) for parameter in block.parameters())
+        and _is_simple(block)
     )
 
 
@@ -144,9 +143,15 @@ def _is_bare(module: nn.Module) -> bool:
     )
 
 
-def _is_known(module: nn.Module) -> bool:
-    kind = type(module)
-    return kind in _PARTS or kind.__module__.startswith("visattn.blocks.")
+def _is_simple(module: nn.Module) -> bool:
+    """Whether a module and all in it are bare, of kinds that a gate may have, and plain tensors."""
+    kind, own = type(module), vars(module)
+    return (
+        (kind in _PARTS or kind.__module__.startswith("visattn.blocks."))
+        and _is_bare(module)
+        and all(t is None or _is_plain(t) for t in own["_parameters"].values())
+        and all(part is None or _is_simple(part) for part in own["_modules"].values())
+    )
 
 
 def _is_tracked(block: nn.Module, x: Tensor) -> bool:
