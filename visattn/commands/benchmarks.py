@@ -49,7 +49,7 @@ def measure_costs(
         batch: Images in a batch, for a model.
         size: Side of the images, for a model.
         precision: float32, bf16 or float32,bf16; float32 on a CPU and both on a GPU if not given.
-        layout: contiguous, channels_last or both.
+        layout: contiguous, channels_last or contiguous,channels_last for both.
         compile: Measure everything under torch.compile too.
         rounds: How often each is timed; 0 measures memory alone.
         threads: Of PyTorch; its own choice if not given.

@@ -8,9 +8,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 from quick import slow_but
+from timm.layers import ConvNormAct
 from torch import nn
 from torch.autograd import gradcheck, gradgradcheck
 from torch.utils.checkpoint import checkpoint
+from torchvision.ops.misc import Conv2dNormActivation
 
 import visattn
 from visattn import record
@@ -85,6 +87,23 @@ def test_next_to_nothing_is_kept(name):
     assert Stepper(module.get_submodule("attention"), x).kept_bytes() <= x.nbytes * (1.02 + 2 * few)
     with visattn.fused(False):
         assert Stepper(module, x).kept_bytes() > plain * 1.2
+
+
+@pytest.mark.parametrize(
+    "base",
+    [Conv2dNormActivation(6, 6, activation_layer=None), ConvNormAct(6, 6, apply_act=False)],
+    ids=["torchvision", "timm"],
+)
+def test_a_convolution_with_its_normalisation(base, u):
+    module = unit("se", base)
+    same(module, u, rtol=1e-5)
+    same(copy.deepcopy(module).eval(), u, rtol=1e-5)
+    x = torch.randn(2, 6, 24, 24, requires_grad=True)
+    assert Stepper(module, x).kept_bytes() <= 1.02 * Stepper(base, x).kept_bytes()
+    seen = []
+    next(iter(base.children())).register_forward_hook(lambda *_: seen.append(1))
+    module(u)
+    assert seen == [1]
 
 
 def test_a_convolution_and_a_zero_start(u):

@@ -9,5 +9,6 @@ gate's ``forward`` is its plain form. Both give the same numbers, module tree an
 - `sources`: the map that a gate reads, rebuilt from what is kept of it;
 - `doubles`: a block as it was in the forward pass, to run again;
 - `formulas`, `cbam`: how a gate and its gradient are computed in few passes;
+- `native`, `native_formulas`, `perceptrons`: the same by passes in C, where a compiler is at hand;
 - `triton_gates`, `triton_kernels`: the same with the normalisation, for a GPU with Triton.
 """

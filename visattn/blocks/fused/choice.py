@@ -66,20 +66,26 @@ def after(base: nn.Module, block: nn.Module, args: Sequence[Any], kwargs: Mappin
     if not _may_fuse(block, args, kwargs):
         return block(base(*args, **kwargs))
     (u,) = args
-    if not _normalises(base, u):
+    before, norm = _parts(base)
+    if not _normalises(norm):
         x = base(u)
         if not _is_plain(x) or x.ndim != 4:
             return block(x)
         return _fused(block, x, fresh=type(base) in _FRESH and _is_bare(base))
+    for module in before:
+        u = module(u)
+    if not (_is_plain(u) and u.ndim == 4 and u.numel() > u.shape[1] == norm.num_features):
+        return block(norm(u))
     formula = _FORMULAS[type(block)]
     if _on_gpu(u):
         from visattn.blocks.fused.triton_gates import gate_after_norm, serves  # needs Triton
 
         if serves(formula, block, u):
-            return gate_after_norm(base, block, u, formula)
-    x, source, kept = normalised(base, u)
-    if not _is_tracked(block, x):
+            return gate_after_norm(norm, block, u, formula)
+    if not (_is_tracked(block, u) or _is_tracked(norm, u)):
+        x = norm(u)
         return _formula(block, x).forward(block, x, fresh=True)[0]
+    x, source, kept = normalised(norm, u)
     return kept_apart(block, _formula(block, x), x, source, kept)
 
 
@@ -117,8 +123,7 @@ def _may_fuse(block: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) 
         and not torch._C._are_functorch_transforms_active()
         and torch.autograd.forward_ad._current_level < 0
         and not torch_module._has_any_global_hook()
-        and all(_is_bare(module) and _is_known(module) for module in block.modules())
-        and all(_is_plain(parameter) for parameter in block.parameters())
+        and _is_simple(block)
     )
 
 
@@ -138,9 +143,15 @@ def _is_bare(module: nn.Module) -> bool:
     )
 
 
-def _is_known(module: nn.Module) -> bool:
-    kind = type(module)
-    return kind in _PARTS or kind.__module__.startswith("visattn.blocks.")
+def _is_simple(module: nn.Module) -> bool:
+    """Whether a module and all in it are bare, of kinds that a gate may have, and plain tensors."""
+    kind, own = type(module), vars(module)
+    return (
+        (kind in _PARTS or kind.__module__.startswith("visattn.blocks."))
+        and _is_bare(module)
+        and all(t is None or _is_plain(t) for t in own["_parameters"].values())
+        and all(part is None or _is_simple(part) for part in own["_modules"].values())
+    )
 
 
 def _is_tracked(block: nn.Module, x: Tensor) -> bool:
@@ -150,8 +161,27 @@ def _is_tracked(block: nn.Module, x: Tensor) -> bool:
     )
 
 
-def _normalises(base: nn.Module, u: Tensor) -> TypeGuard[nn.BatchNorm2d]:
-    """Whether a module is a batch normalisation and no more, and can normalise the map.
+def _parts(base: nn.Module) -> tuple[list[nn.Module], nn.Module]:
+    """The modules that a base calls one after another and does no more: all but the last, the last.
+
+    torchvision's ``Conv2dNormActivation`` and timm's ``ConvNormAct`` are such bases.
+    """
+    kind = type(base)
+    one_by_one = kind.forward is nn.Sequential.forward or (
+        kind.__name__ == "ConvNormAct" and kind.__module__.startswith("timm.")
+    )
+    parts = [part for part in base._modules.values() if part is not None]
+    while one_by_one and len(parts) > 1 and _is_identity(parts[-1]):
+        del parts[-1]
+    return (parts[:-1], parts[-1]) if one_by_one and parts and _is_bare(base) else ([], base)
+
+
+def _is_identity(module: nn.Module) -> bool:
+    return type(module) is nn.Identity and _is_bare(module)
+
+
+def _normalises(base: nn.Module) -> TypeGuard[nn.BatchNorm2d]:
+    """Whether a module is a batch normalisation and no more.
 
     timm's ``BatchNormAct2d`` is one where its activation is the identity.
     """
@@ -159,13 +189,10 @@ def _normalises(base: nn.Module, u: Tensor) -> TypeGuard[nn.BatchNorm2d]:
     bare = kind is nn.BatchNorm2d or (
         kind.__name__ == "BatchNormAct2d"
         and kind.__module__.startswith("timm.")
-        and all(type(child) is nn.Identity and _is_bare(child) for child in base.children())
+        and all(map(_is_identity, base.children()))
     )
     return (
         bare
         and _is_bare(base)
-        and all(t is None or _is_plain(t) for t in (*base._parameters.values(), u))
-        and u.ndim == 4
-        and u.numel() > u.shape[1] > 0
-        and u.shape[1] == base.num_features
+        and all(t is None or _is_plain(t) for t in base._parameters.values())
     )

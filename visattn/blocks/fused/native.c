@@ -39,7 +39,7 @@ typedef long Size;
 #define CHANNELS for (Size c = 0; c < C; c++)
 #define BLOCKS for (Size start = 0; start < P; start += BLOCK)
 
-/* The mean and the maximum of each channel; highest may be null. */
+/* The mean and the maximum of each channel. */
 void pool(Size first, Size last, Size C, Size P, In u, Out mean, Out highest) {
   IMAGES CHANNELS {
     const float *row = u + (n * C + c) * P;
@@ -62,7 +62,7 @@ void pool(Size first, Size last, Size C, Size P, In u, Out mean, Out highest) {
     }
     for (int i = 0; i < LANES; i++) rest = most[i] > rest ? most[i] : rest;
     mean[n * C + c] = (float)(total / P);
-    if (highest) highest[n * C + c] = rest;
+    highest[n * C + c] = rest;
   }
 }
 

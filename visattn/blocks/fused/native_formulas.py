@@ -3,25 +3,26 @@
 from typing import Any, Final
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from visattn.blocks.fused.cbam import ByMeanAndMax, merged
 from visattn.blocks.fused.formulas import Backward, ByMean, Formula, Gradients
 from visattn.blocks.fused.native import native_pass
+from visattn.blocks.fused.perceptrons import (
+    gates_and_gradients,
+    is_perceptron,
+    is_plain,
+    perceptron,
+)
 
 
 class NativeByMean:
-    """`ByMean` in two passes, and two for the gradient."""
+    """`ByMean`, whose two passes are PyTorch's, with two for the gradient."""
 
     @staticmethod
     def forward(block: Any, x: Tensor, *, fresh: bool) -> tuple[Tensor, tuple[Tensor, ...]]:
         """See `Formula`."""
-        (mean,) = _channels(x, 1)
-        native_pass("pool", x, mean, None)
-        z = x if fresh else torch.empty_like(x)
-        native_pass("gate", x, _single(block.of_mean(mean)), None, None, z)
-        return z, (mean,)
+        return ByMean.forward(block, x, fresh=fresh)
 
     @staticmethod
     def backward(given: Backward) -> Gradients:
@@ -29,10 +30,13 @@ class NativeByMean:
         d, (u, a, b) = given.d.contiguous(), given.source.parts(given.kept)
         (sums,) = _channels(d, 1)
         native_pass("product", u.contiguous(), a, b, d, sums)
-        mean = given.few[0].detach().requires_grad_()
-        with torch.enable_grad(), given.autocast():
-            gate = given.block.of_mean(mean)
-        (of_mean,), of_parameters = given.through(gate, [mean], sums)
+        mean = given.few[0].detach()
+        if is_plain(given):
+            gate, of_mean, of_parameters = gates_and_gradients(given, mean, sums)
+        else:
+            with torch.enable_grad(), given.autocast():
+                gate = given.block.of_mean(mean.requires_grad_())
+            (of_mean,), of_parameters = given.through(gate, [mean], sums)
         dx = torch.empty_like(d)
         native_pass("gate", d, _single(gate), None, _single(of_mean / d[0, 0].numel()), dx)
         return [dx, *of_parameters]
@@ -46,7 +50,7 @@ class NativeByMeanAndMax:
         """See `Formula`."""
         mean, highest = _channels(x, 2)
         native_pass("pool", x, mean, highest)
-        gate = _single(_channel_gate(block.channel, mean, highest))
+        gate = _single(_of_pooled(block.channel, mean, highest))
         mean_c, highest_c = _places(x, 2)
         native_pass("pool_channels", x, gate, mean_c, highest_c)
         gate_c = _single(block.spatial.of_pooled(mean_c, highest_c))
@@ -61,7 +65,7 @@ class NativeByMeanAndMax:
         u = u.contiguous()
         mean, mean_c, highest = (t.detach().requires_grad_() for t in given.few)
         with torch.enable_grad(), given.autocast():
-            gate = _channel_gate(given.block.channel, mean, highest)
+            gate = _of_pooled(given.block.channel, mean, highest)
         g = _single(gate)
         sums_c, highest_c, count_c = _places(d, 3)
         top, count = _channels(d, 2)
@@ -81,15 +85,12 @@ class NativeByMeanAndMax:
         return [dx, *merged(of_places, of_channels)]
 
 
-def _channel_gate(gate: Any, mean: Tensor, highest: Tensor) -> Tensor:
-    """CBAM's gates (N, C, 1, 1) by matrix products, the hidden units added before the last."""
-    first, second = gate.fc1, gate.fc2
-    pooled = torch.cat((mean, highest)).flatten(1)
-    hidden = gate.activation(F.linear(pooled, first.weight.flatten(1), first.bias))
-    of_mean, of_max = hidden.chunk(2)
-    logits = F.linear(of_mean + of_max, second.weight.flatten(1))
-    logits = logits if second.bias is None else logits + 2 * second.bias
-    return gate.gate(logits[:, :, None, None])
+def _of_pooled(gate: Any, mean: Tensor, highest: Tensor) -> Tensor:
+    """CBAM's gates (N, C, 1, 1), by matrix products."""
+    if gate.light or not is_perceptron(gate):
+        gates: Tensor = gate.of_pooled(mean, highest)
+        return gates
+    return perceptron(gate, mean, highest)
 
 
 def _channels(x: Tensor, count: int) -> tuple[Tensor, ...]:
