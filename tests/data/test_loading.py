@@ -1,0 +1,31 @@
+"""Processes that load: who may end them."""
+
+import signal
+import subprocess
+import time
+
+import pytest
+import torch
+
+from visattn.data.loading.loaders import training_loader
+
+
+class Rows(torch.utils.data.Dataset):
+    def __getitem__(self, row):
+        time.sleep(0.02)
+        return row[0]
+
+
+@pytest.mark.skipif(not hasattr(signal, "sigwaitinfo"), reason="needs to know who sent it")
+def test_workers_outlive_a_signal_to_all_processes_but_not_their_parents():
+    loader = training_loader(Rows(), count=12, batch_size=1, workers=2, seed=0)
+    batches = iter(loader)
+    seen = [next(batches)]
+    workers = loader._iterator._workers
+    subprocess.run(["kill", *(str(worker.pid) for worker in workers)], check=True)
+    seen += batches
+    assert sorted(torch.cat(seen).tolist()) == list(range(12))
+    for worker in workers:
+        worker.terminate()
+        worker.join(10)
+        assert worker.exitcode == 0
