@@ -57,6 +57,18 @@ YAML = {
     ),
     "a callback that is none": ("trainer: {callbacks: [{class_path: Foo}]}\n", 2, "callbacks"),
     "a logger that is none": ("trainer: {logger: {class_path: Foo}}\n", 2, "logger"),
+    "an option of a logger": (
+        "trainer: {logger: {class_path: CSVLogger, init_args: {save_dirr: x}}}\n",
+        *(2, "CSVLogger has no option 'save_dirr'; did you mean save_dir?"),
+    ),
+    "a logger without what it needs": (
+        "trainer: {logger: {class_path: CometLogger}}\n",
+        *(1, "Requirement 'comet-ml"),
+    ),
+    "a value of a callback": (
+        "trainer: {callbacks: [{class_path: ModelCheckpoint, init_args: {save_top_k: -7}}]}\n",
+        *(1, "Invalid value for save_top_k=-7"),
+    ),
     "a task that is none": ("task: clasification\n", 1, "did you mean classification?"),
     "a backbone that is none": ("model: {backbone: resnt18}\n", 1, "did you mean resnet18"),
     "a block that is none": ("model: {attention: cban}\n", 1, "Did you mean 'cbam'"),
@@ -82,7 +94,8 @@ def test_a_wrong_configuration_is_one_message(command, tmp_path, kind):
     text, code, *parts = YAML[kind]
     file = tmp_path / "wrong.yaml"
     file.write_bytes(text if isinstance(text, bytes) else text.encode())
-    fails(command("fit", "-c", file), *parts, code=code)
+    fails(found := command("fit", "-c", file), *parts, code=code)
+    assert "Union subtypes" not in found[1]
     assert not list(tmp_path.glob("runs/*/*"))
 
 
