@@ -54,6 +54,8 @@ def explained(model: type) -> Iterator[None]:
     except ArgumentError as error:
         raise ArgumentError(None, explain(str(error), model=model)) from error
     except ValueError as error:
+        if error.__cause__ is not None and str(error).startswith("Call to compute_fn"):
+            raise error.__cause__ from error  # what the model asks of the data
         if _BASE.search(str(error)) is None:
             raise
         raise ValueError(explain(str(error), model=model)) from error
