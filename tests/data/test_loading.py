@@ -7,7 +7,7 @@ import time
 import pytest
 import torch
 
-from visattn.data.loading.loaders import training_loader
+from visattn.data.loading.loaders import evaluation_loader, training_loader
 
 
 class Rows(torch.utils.data.Dataset):
@@ -16,9 +16,19 @@ class Rows(torch.utils.data.Dataset):
         return row[0]
 
 
+def training():
+    return training_loader(Rows(), count=12, batch_size=1, workers=2, seed=0)
+
+
+def evaluation():
+    pairs = [(row, 0) for row in range(12)]
+    return evaluation_loader(Rows(), batch_size=1, workers=2, rows=pairs)
+
+
+@pytest.mark.parametrize("make", [training, evaluation])
 @pytest.mark.skipif(not hasattr(signal, "sigwaitinfo"), reason="needs to know who sent it")
-def test_workers_outlive_a_signal_to_all_processes_but_not_their_parents():
-    loader = training_loader(Rows(), count=12, batch_size=1, workers=2, seed=0)
+def test_workers_outlive_a_signal_to_all_processes_but_not_their_parents(make):
+    loader = make()
     batches = iter(loader)
     seen = [next(batches)]
     workers = loader._iterator._workers

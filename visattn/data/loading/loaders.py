@@ -6,7 +6,7 @@ from typing import Any, final
 from torch.utils.data import DataLoader, Dataset
 
 from visattn.data.loading.samplers import EpochSampler, EveryRow
-from visattn.data.loading.workers import worker_options
+from visattn.data.loading.workers import sigterm_blocked, worker_options
 
 
 @final
@@ -21,7 +21,9 @@ class ResumableLoader(DataLoader[Any]):
 
     def __iter__(self) -> Any:
         self.given = 0
-        for batch in super().__iter__():
+        with sigterm_blocked():
+            batches = super().__iter__()
+        for batch in batches:
             self.given += 1
             yield batch
 
@@ -50,6 +52,15 @@ class ResumableLoader(DataLoader[Any]):
         of: Any = self.sampler
         found = {"batch_size": self.batch_size or 1, "processes": of.num_replicas}
         return {**found, "rows": of.count, "seed": of.seed}
+
+
+@final
+class _EvaluationLoader(DataLoader[Any]):
+    """Goes through all its rows, always."""
+
+    def __iter__(self) -> Any:
+        with sigterm_blocked():
+            return super().__iter__()
 
 
 def share_of(trainer: Any) -> dict[str, int]:
@@ -101,4 +112,5 @@ def evaluation_loader(
     """
     chosen = range(len(dataset)) if rows is None else rows  # type: ignore[arg-type]
     sampler = EveryRow(chosen, **(share or {}))
-    return DataLoader(dataset, batch_size=batch_size, sampler=sampler, **worker_options(workers))
+    options = worker_options(workers)
+    return _EvaluationLoader(dataset, batch_size=batch_size, sampler=sampler, **options)

@@ -2,6 +2,8 @@
 
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from threading import Thread
 from typing import Any
 
@@ -20,23 +22,37 @@ def worker_options(workers: int) -> dict[str, Any]:
     }
 
 
+@contextmanager
+def sigterm_blocked() -> Iterator[None]:
+    """Processes that are started here don't end at a SIGTERM, unless it is their parent's.
+
+    A scheduler or ``timeout`` sends it to all processes of a training at once, and the training
+    still needs its workers to end at a batch, with a checkpoint.
+    """
+    if not _KNOWS_SENDER:
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+_KNOWS_SENDER = hasattr(signal, "sigwaitinfo")
+
+
 def _prepare_worker(worker: int) -> None:
-    """One thread a worker: the processes are the parallelism. It ends when its parent says so."""
+    """One thread a worker: the processes are the parallelism."""
+    if _KNOWS_SENDER:
+        Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
     from visattn.data.optional import cv2
 
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
-    if hasattr(signal, "sigwaitinfo"):
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
 
 
 def _end_with_parent(parent: int) -> None:
-    """End at the parent's SIGTERM alone.
-
-    A scheduler, ``timeout`` or a terminal sends it to all processes of a training at once, and the
-    training still needs its workers to end at a batch, with a checkpoint.
-    """
     while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
         pass
     os._exit(0)
