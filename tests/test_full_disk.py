@@ -14,6 +14,7 @@ from PIL import Image
 from torch import nn
 
 from visattn.basics.files import whole_file, write_whole
+from visattn.data import pack_folder
 from visattn.data.generated.sushi import render_sushi
 from visattn.experiments.comparison.records import REQUIRED, Record, add_records
 from visattn.exporting import export_model
@@ -104,3 +105,10 @@ def test_rendered_scenes_are_finished_once_there_is_room(tmp_path):
     pictures = list((tmp_path / "scenes").rglob("images/*/*.png"))
     assert len(pictures) >= 8
     assert all(Image.open(path).convert("RGB").size == (32, 32) for path in pictures)
+
+
+def test_a_folder_is_packed_whole_or_not_at_all(tiny_folder, tmp_path):
+    said = on_a_full_disk(lambda: pack_folder(tiny_folder, tmp_path / "packed"))
+    assert said.startswith("OSError")
+    assert str(tmp_path / "packed") in said
+    assert not list(tmp_path.iterdir())

@@ -24,6 +24,7 @@ _ALIKE = {
     "blocks.kernels": "blocks.sk",
     "blocks.masks": "blocks.abn blocks.residual_attention blocks.spatial_mask",
     "data.generated": "data.sushi data.tasty",
+    "data.loading": "data.loaders",
     "networks": "training.backbone training.mask_pass training.weight_files",
     "training.losses": "training.attribution_losses training.box_losses training.group_losses",
 }

@@ -13,7 +13,7 @@ from PIL import Image
 
 from visattn.data import Augmentation, Augmenter, FolderData, MaskValues, SushiData
 from visattn.data.decoding import Decoded
-from visattn.data.loaders import EpochSampler
+from visattn.data.loading.samplers import EpochSampler
 from visattn.data.optional import albumentations as A
 from visattn.data.warp import Warp
 

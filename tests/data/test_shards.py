@@ -18,7 +18,8 @@ from torch import nn
 
 from visattn.cli import main
 from visattn.data import FolderData, ShardData, pack_folder
-from visattn.data.loaders import EpochSampler, training_loader
+from visattn.data.loading.loaders import training_loader
+from visattn.data.loading.samplers import EpochSampler
 from visattn.training.classifier import ImageClassifier
 from visattn.training.command_line.interruptions import Moments
 from visattn.training.command_line.quiet import quiet_lightning

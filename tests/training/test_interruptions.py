@@ -13,7 +13,8 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import nn
 
 from visattn.cli import main
-from visattn.data.loaders import DrawnOrder, EpochSampler, ResumableLoader
+from visattn.data.loading.loaders import ResumableLoader
+from visattn.data.loading.samplers import DrawnOrder, EpochSampler
 from visattn.data.modules import FolderData
 from visattn.tasks.copying.data import CopyingData
 from visattn.tasks.copying.module import CopyingModule

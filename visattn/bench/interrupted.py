@@ -67,10 +67,7 @@ def stopped(
         time.sleep(0.0005)
     running = process.is_alive()
     if running and process.pid is not None:
-        if way is signal.SIGKILL:
-            os.killpg(process.pid, way)  # its loaders too
-        else:
-            os.kill(process.pid, way)
+        os.killpg(process.pid, way)  # its loaders too
     process.join()
     return running
 

@@ -17,7 +17,7 @@ from visattn.data.folders import (
     check_data_sets,
 )
 from visattn.data.layout import Item
-from visattn.data.loaders import evaluation_loader, share_of, training_loader
+from visattn.data.loading.loaders import evaluation_loader, share_of, training_loader
 from visattn.data.mask_share import keep_masks
 from visattn.data.masks import SOFT, MaskValues
 from visattn.data.optional import lightning as L

@@ -14,6 +14,7 @@ from visattn.data.files.masks import (
 
 # A soft mask whose largest value lies below this is almost surely a label map (0 and 1, say).
 _LEAST_SOFT_MAXIMUM = 8
+_LABELS = 8  # so few values, all below the middle, are those of a label map
 _NAMING = (
     "such as MaskValues(foreground=(1,)), on the command line --mask_values "
     "'{\"foreground\": [1]}' (--data.mask_values in a training)"
@@ -172,7 +173,8 @@ def _softly(pixels: MaskPixels, *, known: npt.NDArray[np.bool_]) -> npt.NDArray[
     brightest = float(pixels.shown[known].max(initial=0))
     largest = int(numbers[known].max(initial=0))
     few = top < 255 and largest < min(_LEAST_SOFT_MAXIMUM, top)
-    if brightest > 0 and (brightest < _LEAST_SOFT_MAXIMUM or few):
+    dim = brightest < 128 and len(np.unique(numbers[known])) <= _LABELS
+    if brightest > 0 and (brightest < _LEAST_SOFT_MAXIMUM or few or dim):
         raise ValueError(
             f"the largest value is {largest} of {top}, so as a soft mask it would be almost "
             f"empty; if its values are labels, name them, {_NAMING}; if all above 0 is the object, "

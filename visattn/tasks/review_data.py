@@ -6,7 +6,7 @@ from typing import Any, final
 
 from torch.utils.data import DataLoader
 
-from visattn.data.loaders import share_of
+from visattn.data.loading.loaders import share_of
 from visattn.sequence import (
     TAGS,
     collate_reviews,

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from visattn.data.loaders import DrawnOrder, EveryRow, ResumableLoader
+from visattn.data.loading.loaders import ResumableLoader
+from visattn.data.loading.samplers import DrawnOrder, EveryRow
 from visattn.training.checks import check_in
 
 Batch = dict[str, Tensor]
@@ -84,7 +85,7 @@ def dealing_loader(
     Args:
         things: A dataset.
         shuffle: In a new order each epoch, as many for each process.
-        share: Of how many processes this is which, see `visattn.data.loaders.share_of`.
+        share: Of how many processes this is which, see `visattn.data.loading.loaders.share_of`.
         rows: What is asked of the dataset, where it isn't each of its rows.
         draw: Gives the new order of these, see `DrawnOrder`.
         options: The loader's.

@@ -50,6 +50,6 @@ def training_steps(trainer: L.Trainer) -> int:
     if not math.isfinite(steps) or steps < 1:
         raise ValueError(
             f"the schedule needs to know the length of the training, which is {steps} steps: "
-            "set trainer.max_epochs (or max_steps) to at least 1"
+            "set trainer.max_epochs (or max_steps) and trainer.limit_train_batches to at least 1"
         )
     return int(steps)

@@ -55,6 +55,7 @@ def test_what_was_not_told_is_as_in_the_checkpoint(command, last, tiny_folder, t
     code, said = command("fit", *words, "--ckpt_path=last", "--trainer.max_epochs=2", recipe=False)
     assert code == 0
     assert "other than in the checkpoint" not in said
+    assert "as in its training: model.backbone resnet10t, " in said
     config = config_of(newest(tmp_path))
     assert config["model"]["backbone"] == "resnet10t"
     assert config["model"]["learning_rate"] == 0.003

@@ -65,13 +65,19 @@ def pack_folder(folder: str | Path, out: str | Path, *, shard_mb: int = 256) -> 
     partial = target.with_name(f"{target.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    packed = {
-        split: _packed(items, partial, prefix=split, most=shard_mb * 1_000_000)
-        for split, items in found.items()
-    }
-    index = Index(classes, packed)
-    write_whole(partial / INDEX_FILE, as_text(index))
-    partial.rename(target)
+    try:
+        packed = {
+            split: _packed(items, partial, prefix=split, most=shard_mb * 1_000_000)
+            for split, items in found.items()
+        }
+        index = Index(classes, packed)
+        write_whole(partial / INDEX_FILE, as_text(index))
+        partial.rename(target)
+    except OSError as error:
+        error.filename = error.filename or str(target)  # the disk is full, say
+        raise
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
     return index
 
 

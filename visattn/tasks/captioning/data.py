@@ -8,7 +8,7 @@ from torch.utils.data import DataLoader, StackDataset, default_collate
 
 from visattn.data.generated.sushi import KINDS
 from visattn.data.generated.sushi.two_dishes import RELATIONS, TwoDishes, render_two_dishes
-from visattn.data.loaders import share_of
+from visattn.data.loading.loaders import share_of
 from visattn.sequence import END, PAD, Vocabulary
 from visattn.tasks.split_data import Batch, SplitData, dealing_loader
 from visattn.training.checks import check_in

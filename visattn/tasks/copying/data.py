@@ -5,7 +5,7 @@ from typing import Any, final
 import torch
 from torch.utils.data import DataLoader
 
-from visattn.data.loaders import share_of
+from visattn.data.loading.loaders import share_of
 from visattn.sequence import copying_batch
 from visattn.tasks.split_data import SplitData, dealing_loader
 from visattn.training.checks import check_in

@@ -12,7 +12,7 @@ from visattn.data.generated.tasty.arrays import SceneArrays, cached_arrays, join
 from visattn.data.generated.tasty.palette import check_colours
 from visattn.data.generated.tasty.parameters import SceneSet
 from visattn.data.generated.tasty.plan import GROUP
-from visattn.data.loaders import share_of
+from visattn.data.loading.loaders import share_of
 from visattn.tasks.split_data import Batch, SplitData, dealing_loader
 from visattn.training.checks import check_in
 

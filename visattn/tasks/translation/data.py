@@ -7,7 +7,7 @@ from typing import Any, final
 
 from torch.utils.data import DataLoader
 
-from visattn.data.loaders import share_of
+from visattn.data.loading.loaders import share_of
 from visattn.sequence import QUESTION, clause_vocabularies, collate_pairs, random_pairs
 from visattn.tasks.split_data import SplitData, batch_loader
 

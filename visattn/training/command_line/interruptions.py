@@ -13,7 +13,7 @@ from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from visattn.basics.files import whole_stream
-from visattn.data.loaders import ResumableLoader
+from visattn.data.loading.loaders import ResumableLoader
 
 MOMENT = "visattn_moment"
 """Where a checkpoint holds what else the next step follows from."""
@@ -98,7 +98,7 @@ class StoppedCheckpoint(L.Callback):
         """Write it."""
         within = 0 < trainer.fit_loop.batch_idx + 1 < trainer.num_training_batches
         if isinstance(exception, SIGTERMException) and within:
-            trainer.save_checkpoint(self._last.format_checkpoint_name({}))
+            trainer.save_checkpoint(self._last.format_checkpoint_name({}), weights_only=False)
 
 
 @final

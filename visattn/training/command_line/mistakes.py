@@ -18,11 +18,12 @@ from visattn.basics.suggestions import nearest
 
 _AROUND = re.compile(
     r"Parser key .*:|Problem with given class_path .*:|Does not validate against .*|Subtypes: .*|"
-    r"Errors:|Given value.*|Expected a <class 'NoneType'>|Expected a path but .*"
+    r"Errors:|Given value.*|Expected a <class 'NoneType'>|Expected a path but .*|"
+    r"Not a valid subclass of \w+|Subclass types expect one of:|a class path \(str\)|a dict with.*"
 )
 _PLACE = re.compile(r'Parser key "([^"]+)"')
 _OWNER = re.compile(r"class_path '([\w.]+)':")
-_BASE = re.compile(r"Subtypes: \[<class '([\w.]+)'>")
+_BASE = re.compile(r"Subtypes: \[(?:list\[[\w.]+\], )?<class '([\w.]+)'>")
 _OPTION = re.compile(
     r"unrecognized arguments: (?:--)?([\w.]+)|does not accept option '(?:\w+::)?([\w.]+)'|"
     r"Option '([^']+)' is not accepted"
@@ -53,6 +54,8 @@ def explained(model: type) -> Iterator[None]:
     except ArgumentError as error:
         raise ArgumentError(None, explain(str(error), model=model)) from error
     except ValueError as error:
+        if error.__cause__ is not None and str(error).startswith("Call to compute_fn"):
+            raise error.__cause__ from error  # what the model asks of the data
         if _BASE.search(str(error)) is None:
             raise
         raise ValueError(explain(str(error), model=model)) from error
@@ -71,7 +74,7 @@ def explain(message: str, *, model: type) -> str:
         'unknown option model.lerning_rate; did you mean model.learning_rate?'
     """
     lines = (line.strip().removeprefix("- ") for line in message.splitlines())
-    causes = [line for line in lines if line and not _AROUND.fullmatch(line)]
+    causes = list(dict.fromkeys(line for line in lines if line and not _AROUND.fullmatch(line)))
     place = ".".join(dict.fromkeys(_PLACE.findall(message)))
     at = f"{place}: " if place else ""
     kinds = [kind for cause in causes if (kind := _KIND.fullmatch(cause))]
@@ -82,15 +85,16 @@ def explain(message: str, *, model: type) -> str:
         return (
             f"{'.'.join(_PLACE.findall(message))}: expected one of {literal[1]}, got {literal[2]}"
         )
-    if len(causes) != 1:
+    told = [cause for cause in causes if not _KIND.fullmatch(cause)] or causes
+    owners, bases = _OWNER.findall(message), _BASE.findall(message)
+    if len(told) != 1 and len(set(owners)) != 1:
         return message
-    (cause,) = causes
+    cause = " ".join(told)  # of one class, whose own message may have several lines
     if _NO_DATA.search(cause):
         return (
             "which data? Give the recipe that names them, -c RECIPE (a run's config.yaml is one), "
             "or --data FolderData --data.root FOLDER for pictures of your own"
         )
-    owners, bases = _OWNER.findall(message), _BASE.findall(message)
     if option := _OPTION.search(cause):
         name = next(filter(None, option.groups()))
         if not owners:

@@ -43,6 +43,7 @@ class Settlement:
         told: Options that were told otherwise: the checkpoint's value, and the one that counts.
         resuming: Whether the training goes on.
         passed: Options of files that give way, with the file's value.
+        kept: Options of the model that a training goes on with, and that nobody told.
     """
 
     path: Path
@@ -52,6 +53,7 @@ class Settlement:
     told: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)
     resuming: bool = False
     passed: Mapping[str, Any] = field(default_factory=dict)
+    kept: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def class_names(self) -> list[str]:
@@ -71,11 +73,10 @@ class Settlement:
 
     def lines(self) -> Iterator[str]:
         """What a user must know of it."""
-        if self.data and not self.resuming:
-            shown = ", ".join(f"{name} {_short(value)}" for name, value in self.data.items())
-            yield f"as in its training: {shown}"
+        if as_before := self.kept if self.resuming else self.data:
+            yield f"as in its training: {_listed(as_before)}"
         if self.passed:
-            left = ", ".join(f"{name} {_short(value)}" for name, value in self.passed.items())
+            left = _listed(self.passed)
             yield f"not as in the configuration: {left}; a word on the command line counts"
         if self.told:
             yield f"other than in the checkpoint: {self._changes}"
@@ -125,7 +126,9 @@ class Settlement:
     @property
     def _changes(self) -> str:
         return ", ".join(
-            f"{n} {_short(new)} ({_short(old)})" for n, (old, new) in self.told.items()
+            f"{name} {_short(new)} ({_short(old)})"
+            for told, pair in self.told.items()
+            for name, old, new in _differing(told, *map(_plain, pair))
         )
 
 
@@ -152,6 +155,7 @@ def settle(
     data: dict[str, Any] = {}
     changed: dict[str, tuple[Any, Any]] = {}
     passed: dict[str, Any] = {}
+    kept: dict[str, Any] = {}
     asked = {"model": config.get("model") or {}, "data": data_options(config.get("data"))}
     earlier = {"lr_scheduler": None} if "lr_scheduler" in asked["model"] else {}
     known = {
@@ -166,8 +170,10 @@ def settle(
             name, now = f"{group}.{key}", _plain(asked[group].get(key))
             if not said(name):
                 taken[key] = value
-                if told.anywhere(name) and now != _plain(value):
+                if now != _plain(value) and told.anywhere(name):
                     passed[name] = now
+                elif now != _plain(value) and group == "model":
+                    kept[name] = value
             elif now != _plain(value):
                 changed[name] = value, now
     for key in _FIXED:
@@ -182,7 +188,7 @@ def settle(
 
         check_named(model["backbone"], path=path)
     model |= standing_alone(asked["model"])
-    return Settlement(path, saved, model, data, changed, resuming, passed)
+    return Settlement(path, saved, model, data, changed, resuming, passed, kept)
 
 
 def read_checkpoint(path: Path, *, task: Task) -> dict[str, Any]:
@@ -249,6 +255,28 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _plain(entry) for key, entry in value.items()}
     return [_plain(entry) for entry in value] if isinstance(value, (list, tuple)) else value
+
+
+def _differing(name: str, old: Any, new: Any) -> Iterator[tuple[str, Any, Any]]:
+    """What differs between two values of an option: options of a class, where it is the same.
+
+    Example:
+        >>> old, new = ({"class_path": "A", "init_args": {"rim": 1, "bank": n}} for n in (8, 9))
+        >>> list(_differing("model.objective", old, new))
+        [('model.objective.bank', 8, 9)]
+    """
+    classes = [value.get("class_path") if isinstance(value, dict) else None for value in (old, new)]
+    if classes[0] is None or classes[0] != classes[1]:
+        yield name, old, new
+        return
+    was, now = (value.get("init_args") or {} for value in (old, new))
+    for key in sorted({*was, *now}):
+        if was.get(key) != now.get(key):
+            yield f"{name}.{key}", was.get(key), now.get(key)
+
+
+def _listed(options: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {_short(value)}" for name, value in options.items())
 
 
 def _short(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""Loaders whose order and augmentation depend on the seed and the epoch alone.
+"""Samplers whose order depends on the seed and the epoch alone.
 
 They share their rows among the processes of a training, and one that is stopped within an epoch
 goes on where it was.
@@ -11,7 +11,7 @@ from typing import Any, TypeVar, final
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch.utils.data import DataLoader, Dataset, DistributedSampler, RandomSampler
+from torch.utils.data import DistributedSampler, RandomSampler
 
 from visattn.basics.processes import from_all
 
@@ -246,124 +246,9 @@ class DrawnOrder(SharedSampler[Row]):
         return order, state is not None
 
 
-@final
-class ResumableLoader(DataLoader[Any]):
-    """A loader that goes on within an epoch, at the next batch, when a training is resumed.
-
-    Its sampler is a `SharedSampler`. Nothing is drawn or loaded before the first batch is asked
-    for, so that a resumed training can set its random states before.
-    """
-
-    given = 0
-
-    def __iter__(self) -> Any:
-        self.given = 0
-        for batch in super().__iter__():
-            self.given += 1
-            yield batch
-
-    def state_dict(self) -> dict[str, Any]:
-        """The epoch, and how many of its batches were given; Lightning puts it in a checkpoint."""
-        sampler: Any = self.sampler
-        before = sampler.skipped // (self.batch_size or 1)
-        given = before + self.given
-        return {"epoch": sampler.epoch_state(), "batches": given, "dealt": self._dealt()}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Begin the epoch of ``state`` where it was left."""
-        sampler: Any = self.sampler
-        now = self._dealt()
-        unlike = ", ".join(
-            f"{name} {now[name]} ({was})"
-            for name, was in state.get("dealt", {}).items()
-            if was != now[name]
-        )
-        if state["batches"] < len(self):  # else the next one is to begin
-            rows = state["batches"] * (self.batch_size or 1)
-            sampler.resume(state["epoch"], rows=rows, unlike=unlike)
-
-    def _dealt(self) -> dict[str, int]:
-        """What the place of a row in the epoch follows from."""
-        of: Any = self.sampler
-        found = {"batch_size": self.batch_size or 1, "processes": of.num_replicas}
-        return {**found, "rows": of.count, "seed": of.seed}
-
-
 def _near(
     rows: npt.NDArray[np.int64], shards: npt.NDArray[np.int64], *, draw: np.random.Generator
 ) -> npt.NDArray[np.int64]:
     """Shuffled rows, brought together by their shards, `_MIXED` of which are mixed at a time."""
     place = draw.permutation(int(shards.max()) + 1) // _MIXED
     return rows[np.argsort(place[shards], kind="stable")]
-
-
-def share_of(trainer: Any) -> dict[str, int]:
-    """Among how many processes a trainer deals its data, and which one this is.
-
-    Args:
-        trainer: Lightning's; None for none.
-    """
-    found = getattr(trainer, "distributed_sampler_kwargs", None) or {}
-    return {"processes": found.get("num_replicas", 1), "process": found.get("rank", 0)}
-
-
-def training_loader(
-    dataset: Dataset[Any],
-    *,
-    count: int,
-    batch_size: int,
-    workers: int,
-    seed: int,
-    groups: Sequence[Hashable] | None = None,
-    shards: Sequence[int] | None = None,
-    share: Mapping[str, int] | None = None,
-) -> DataLoader[Any]:
-    """A shuffling loader over ``count`` rows; a last, smaller batch is left out (batch norm).
-
-    With fewer rows than a batch holds, all of them are the one batch.
-    """
-    sampler = EpochSampler(count, seed=seed, groups=groups, shards=shards, **(share or {}))
-    return ResumableLoader(
-        dataset,
-        batch_size=batch_size,
-        sampler=sampler,
-        drop_last=len(sampler) >= batch_size,
-        **_worker_options(workers),
-    )
-
-
-def evaluation_loader(
-    dataset: Dataset[Any],
-    *,
-    batch_size: int,
-    workers: int,
-    share: Mapping[str, int] | None = None,
-    rows: Sequence[tuple[int, int]] | None = None,
-) -> DataLoader[Any]:
-    """A loader of every row in its order, each once, however many processes there are.
-
-    With ``rows``, pairs of a row and the number of its augmentation, of these.
-    """
-    chosen = range(len(dataset)) if rows is None else rows  # type: ignore[arg-type]
-    sampler = EveryRow(chosen, **(share or {}))
-    return DataLoader(dataset, batch_size=batch_size, sampler=sampler, **_worker_options(workers))
-
-
-def _worker_options(workers: int) -> dict[str, Any]:
-    """Those of a loader that draws once from PyTorch's generator, now, and not in every epoch."""
-    drawn = int(torch.empty((), dtype=torch.int64).random_().item())
-    return {
-        "generator": torch.Generator().manual_seed(drawn),
-        "num_workers": workers,
-        "persistent_workers": workers > 0,
-        "worker_init_fn": _prepare_worker if workers > 0 else None,
-        "pin_memory": torch.cuda.is_available(),
-    }
-
-
-def _prepare_worker(worker: int) -> None:
-    """One thread a worker: the processes are the parallelism."""
-    from visattn.data.optional import cv2
-
-    cv2.setNumThreads(0)
-    torch.set_num_threads(1)

@@ -1,0 +1,116 @@
+"""Loaders whose order follows from the seed and the epoch, and that go on within one."""
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any, final
+
+from torch.utils.data import DataLoader, Dataset
+
+from visattn.data.loading.samplers import EpochSampler, EveryRow
+from visattn.data.loading.workers import sigterm_blocked, worker_options
+
+
+@final
+class ResumableLoader(DataLoader[Any]):
+    """A loader that goes on within an epoch, at the next batch, when a training is resumed.
+
+    Its sampler is a `SharedSampler`. Nothing is drawn or loaded before the first batch is asked
+    for, so that a resumed training can set its random states before.
+    """
+
+    given = 0
+
+    def __iter__(self) -> Any:
+        self.given = 0
+        with sigterm_blocked():
+            batches = super().__iter__()
+        for batch in batches:
+            self.given += 1
+            yield batch
+
+    def state_dict(self) -> dict[str, Any]:
+        """The epoch, and how many of its batches were given; Lightning puts it in a checkpoint."""
+        sampler: Any = self.sampler
+        before = sampler.skipped // (self.batch_size or 1)
+        given = before + self.given
+        return {"epoch": sampler.epoch_state(), "batches": given, "dealt": self._dealt()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Begin the epoch of ``state`` where it was left."""
+        sampler: Any = self.sampler
+        now = self._dealt()
+        unlike = ", ".join(
+            f"{name} {now[name]} ({was})"
+            for name, was in state.get("dealt", {}).items()
+            if was != now[name]
+        )
+        if state["batches"] < len(self):  # else the next one is to begin
+            rows = state["batches"] * (self.batch_size or 1)
+            sampler.resume(state["epoch"], rows=rows, unlike=unlike)
+
+    def _dealt(self) -> dict[str, int]:
+        """What the place of a row in the epoch follows from."""
+        of: Any = self.sampler
+        found = {"batch_size": self.batch_size or 1, "processes": of.num_replicas}
+        return {**found, "rows": of.count, "seed": of.seed}
+
+
+@final
+class _EvaluationLoader(DataLoader[Any]):
+    """Goes through all its rows, always."""
+
+    def __iter__(self) -> Any:
+        with sigterm_blocked():
+            return super().__iter__()
+
+
+def share_of(trainer: Any) -> dict[str, int]:
+    """Among how many processes a trainer deals its data, and which one this is.
+
+    Args:
+        trainer: Lightning's; None for none.
+    """
+    found = getattr(trainer, "distributed_sampler_kwargs", None) or {}
+    return {"processes": found.get("num_replicas", 1), "process": found.get("rank", 0)}
+
+
+def training_loader(
+    dataset: Dataset[Any],
+    *,
+    count: int,
+    batch_size: int,
+    workers: int,
+    seed: int,
+    groups: Sequence[Hashable] | None = None,
+    shards: Sequence[int] | None = None,
+    share: Mapping[str, int] | None = None,
+) -> DataLoader[Any]:
+    """A shuffling loader over ``count`` rows; a last, smaller batch is left out (batch norm).
+
+    With fewer rows than a batch holds, all of them are the one batch.
+    """
+    sampler = EpochSampler(count, seed=seed, groups=groups, shards=shards, **(share or {}))
+    return ResumableLoader(
+        dataset,
+        batch_size=batch_size,
+        sampler=sampler,
+        drop_last=len(sampler) >= batch_size,
+        **worker_options(workers),
+    )
+
+
+def evaluation_loader(
+    dataset: Dataset[Any],
+    *,
+    batch_size: int,
+    workers: int,
+    share: Mapping[str, int] | None = None,
+    rows: Sequence[tuple[int, int]] | None = None,
+) -> DataLoader[Any]:
+    """A loader of every row in its order, each once, however many processes there are.
+
+    With ``rows``, pairs of a row and the number of its augmentation, of these.
+    """
+    chosen = range(len(dataset)) if rows is None else rows  # type: ignore[arg-type]
+    sampler = EveryRow(chosen, **(share or {}))
+    options = worker_options(workers)
+    return _EvaluationLoader(dataset, batch_size=batch_size, sampler=sampler, **options)
