@@ -16,6 +16,7 @@ from visattn.data import (
     remove_foreground,
     swap_backgrounds,
 )
+from visattn.data.background_swap import moved_aside
 from visattn.data.decoding import Decoded
 from visattn.data.optional import albumentations as A, cv2
 
@@ -278,6 +279,20 @@ def test_batch_flips_and_shifts_only_the_background():
         seen.add((float(row[0]), float(steps.median())))
     assert {sign for _, sign in seen} == {1.0, -1.0}
     assert len({start for start, _ in seen}) > 6
+
+
+def test_what_was_in_the_middle_is_moved_aside():
+    dots = torch.zeros(40, 1, 21, 21)
+    dots[..., 10, 10] = 1
+    moved = moved_aside(dots, shift=(0.3, 0.4), generator=torch.Generator().manual_seed(0))
+    assert moved.sum((1, 2, 3)).eq(1).all()
+    rows, columns = moved[:, 0].nonzero()[:, 1:].T - 10
+    way = (rows.square() + columns.square()).float().sqrt() / 21
+    assert way.min() > 0.3 - 0.04
+    assert way.max() < 0.4 + 0.04
+    assert {(int(r), int(c)) for r, c in zip(rows.sign(), columns.sign(), strict=True)} >= {
+        *((r, c) for r in (-1, 1) for c in (-1, 1))
+    }
 
 
 def test_batch_refuses_what_does_not_fit():

@@ -148,7 +148,42 @@ def test_no_checkerboard_at_the_edge_of_a_trained_mask():
     assert max(map(abs, ours)) < 0.05
 
 
+@pytest.mark.parametrize("position", [False, True])
+def test_position_says_where_a_place_is(position):
+    torch.manual_seed(0)
+    block = mask_of(masked("resnet", init="paper", position=position)).eval()
+    seen = []
+    hooks = [
+        layer.register_forward_pre_hook(lambda _, x: seen.append(x[0]))
+        for layer in block.branch.lateral
+    ]
+    block.logits(torch.full((1, 3, 64, 48), 0.3))
+    for hook in hooks:
+        hook.remove()
+    for layer, level in zip(reversed(block.branch.lateral), seen, strict=True):
+        height, width = level.shape[2:]
+        down = (2 * torch.arange(height) + 1) / height - 1
+        right = (2 * torch.arange(width) + 1) / width - 1
+        far = (down[:, None] ** 2 + right**2) / 2
+        planes = (down[:, None].expand(height, width), right.expand(height, width), far)
+        assert torch.allclose(level[0, -3:], torch.stack(planes), atol=1e-6) == position
+        assert layer.in_channels == level.shape[1]
+
+
+def test_position_in_a_program_of_any_size():
+    block = mask_of(masked("resnet", init="paper", position=True)).eval()
+    height, width = torch.export.Dim("height", min=2), torch.export.Dim("width", min=2)
+    free = {2: 32 * height, 3: 32 * width}
+    program = torch.export.export(
+        block, (torch.randn(2, 3, 64, 96),), dynamic_shapes=(free,), strict=False
+    )
+    wide = torch.randn(2, 3, 96, 160)
+    torch.testing.assert_close(program.module()(wide), block(wide), rtol=1e-4, atol=1e-5)
+
+
 def test_refusals():
+    with pytest.raises(ValueError, match='position=True is for branch="features"'):
+        SpatialMask(3, position=True)
     with pytest.raises(ValueError, match=r"branch='features'.* encoder|needs an encoder"):
         SpatialMask(3, branch="features")
     with pytest.raises(ValueError, match="use at='image'"):

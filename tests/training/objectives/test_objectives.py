@@ -64,6 +64,37 @@ def parameters_with_gradient(module):
     }
 
 
+class Seen(nn.Module):
+    """A mask's network that keeps what it was shown."""
+
+    def __init__(self):
+        super().__init__()
+        self.mask = SpatialMask(3, width=8, depth=2, detach=True)
+        self.shown = []
+
+    def forward(self, images):
+        self.shown.append(images)
+        return self.mask(images).mean((2, 3))
+
+
+@pytest.mark.parametrize("neighbours", [0.0, 1.0])
+def test_neighbours_are_objects_beside_the_one_that_is_meant(neighbours):
+    torch.manual_seed(0)
+    images, masks = torch.zeros(6, 3, 32, 32), torch.zeros(6, 1, 32, 32)
+    masks[..., 14:18, 14:18] = 1
+    images += masks  # white squares on black
+    batch = {"image": images, "mask": masks, "index": torch.arange(6)}
+    batch["label"] = torch.tensor([0, 1, 2, 0, 1, 2])
+    model = Seen()
+    MaskedFocus(labelled=6, swap=0.0, neighbours=neighbours)(model, batch, 0.5)
+    labelled = model.shown[0]
+    beside = (labelled * (1 - masks)).sum((1, 2, 3))
+    assert torch.equal(labelled[:3], images[:3])
+    assert beside[:3].eq(0).all()
+    assert (beside[3:] > 10).all() == bool(neighbours)
+    torch.testing.assert_close(labelled * masks, images)
+
+
 def test_cross_entropy_is_the_loss_of_the_images_as_they_are():
     batch, model = scenes(8, follow=1.0), Head()
     logits = model(batch["image"])

@@ -17,6 +17,9 @@ class FeatureBranch(nn.Module):
     edges are as fine as the image, and becomes logits by a 3x3 and a 1x1 convolution. All
     enlarging is bilinear: nothing has a period that could show as a checkerboard.
 
+    With ``position``, each level is told where in the image each of its places is (CoordConv, Liu
+    et al., arXiv:1807.03247): it tells the object in the middle from others like it at the side.
+
     The encoder's parameters become buffers, and it stays in evaluation mode: no optimiser and no
     loss ever changes it.
 
@@ -25,17 +28,26 @@ class FeatureBranch(nn.Module):
         encoder: From an image to its maps, finest first, as a sequence or a mapping.
         widths: Channels of these maps.
         width: Channels of the pyramid.
+        position: Whether the 1x1 convolutions see `coordinates` beside the maps.
 
     Shape:
         (N, C, H, W) to (N, 1, H, W).
     """
 
     def __init__(
-        self, channels: int, *, encoder: nn.Module, widths: Sequence[int], width: int = 48
+        self,
+        channels: int,
+        *,
+        encoder: nn.Module,
+        widths: Sequence[int],
+        width: int = 48,
+        position: bool = False,
     ) -> None:
         super().__init__()
         self.encoder = _frozen(encoder)
-        self.lateral = nn.ModuleList(nn.Conv2d(given, width, 1) for given in widths)
+        self.position = position
+        more = 3 if position else 0
+        self.lateral = nn.ModuleList(nn.Conv2d(given + more, width, 1) for given in widths)
         self.smooth = nn.ModuleList(nn.Sequential(*convolution(width, width)) for _ in widths)
         self.edge = nn.Sequential(*convolution(channels, width // 3))
         self.head = nn.Sequential(
@@ -50,7 +62,7 @@ class FeatureBranch(nn.Module):
         features: Tensor | None = None
         layers = zip(levels, self.lateral, self.smooth, strict=True)
         for level, lateral, smooth in reversed(list(layers)):
-            here = lateral(level)
+            here = lateral(torch.cat([level, coordinates(level)], 1) if self.position else level)
             features = smooth(here if features is None else here + _resized(features, level))
         assert features is not None
         return self.head(torch.cat([_resized(features, x), self.edge(x)], 1))
@@ -60,6 +72,25 @@ class FeatureBranch(nn.Module):
         super().train(mode)
         self.encoder.eval()
         return self
+
+
+def coordinates(x: Tensor) -> Tensor:
+    """Where each place of a map (N, C, H, W) is: (N, 3, H, W).
+
+    Down and right, of the place's middle, from -1 at one border of the map to 1 at the other, and
+    the mean of their squares.
+
+    Example:
+        >>> coordinates(torch.zeros(1, 8, 1, 2)).flatten(2)
+        tensor([[[ 0.0000,  0.0000],
+                 [-0.5000,  0.5000],
+                 [ 0.1250,  0.1250]]])
+    """
+    # counted, not given by arange: an exported program then takes any size
+    ones = torch.ones_like(x[:, :1])
+    down = (2 * ones.cumsum(2) - 1) / x.shape[2] - 1
+    right = (2 * ones.cumsum(3) - 1) / x.shape[3] - 1
+    return torch.cat([down, right, (down * down + right * right) / 2], 1)
 
 
 def convolution(inputs: int, outputs: int, *, stride: int = 1) -> tuple[nn.Module, ...]:

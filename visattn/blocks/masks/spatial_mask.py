@@ -72,6 +72,8 @@ class SpatialMask(nn.Module):
         encoder: For a branch on features, a module from the image to its maps, finest first;
             `wrap` gives the stages of the model that it wraps.
         encoder_widths: Channels of these maps.
+        position: Tell a branch on features where in the image each place is: where the object is in
+            the middle, and others like it at the side are none.
 
     Shape:
         (N, C, H, W) to (N, C, H, W), for any N, H, W >= 1.
@@ -108,6 +110,7 @@ class SpatialMask(nn.Module):
         depth: int = 4,
         encoder: nn.Module | None = None,
         encoder_widths: Sequence[int] = (),
+        position: bool = False,
     ) -> None:
         super().__init__()
         _check_choice("init", init, ("paper", "identity"))
@@ -123,6 +126,11 @@ class SpatialMask(nn.Module):
         self.detach = detach
         self.erode = erode
         self.branch: nn.Module
+        if branch == "small" and position:
+            raise ValueError(
+                'SpatialMask: position=True is for branch="features"; a small branch has no need of'
+                " it: leave it out."
+            )
         if branch == "small":
             self.branch = _EncoderDecoder(channels, width=width, depth=depth)
         elif encoder is None:
@@ -133,7 +141,11 @@ class SpatialMask(nn.Module):
             )
         else:
             self.branch = FeatureBranch(
-                channels, encoder=encoder, widths=encoder_widths, width=width
+                channels,
+                encoder=encoder,
+                widths=encoder_widths,
+                width=width,
+                position=position,
             )
         self.spatial_logits = Tap("spatial_logits")
         self.spatial = Tap("spatial")

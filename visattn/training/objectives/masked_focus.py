@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from visattn.basics.processes import all_agree
-from visattn.data.background_swap import composite, remove_foreground
+from visattn.data.background_swap import composite, moved_aside, remove_foreground
 from visattn.networks.mask_pass import predict_mask
 from visattn.training.checks import check_in
 from visattn.training.losses.mask_losses import mask_loss
@@ -41,6 +41,9 @@ class MaskedFocus(Objective):
     classifier judges whole images, in training and afterwards (self-training).
 
     Args:
+        neighbours: How likely, in [0, 1], a background that a labelled image is put on in step 1
+            keeps its own object, moved aside. For an object in the middle with others like it
+            around: nothing but the place then says which one is meant.
         options: Those of `visattn.training.objectives.focus_step.FocusStep`: ``label_smoothing``,
             ``warmup``, ``swap``, ``mask_weight``, ``predicted_weight``, ``labelled`` (at least 2),
             ``bank``, ``rim``, ``shift``, ``anneal``, ``site``, ``consistency_weight``.
@@ -52,9 +55,11 @@ class MaskedFocus(Objective):
 
     needs = ("mask",)
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, *, neighbours: float = 0.0, **options: Any) -> None:
         self.step = FocusStep(**options)
         check_in("[2, inf)", labelled=self.step.labelled)
+        check_in("[0, 1]", neighbours=neighbours)
+        self.neighbours = neighbours
         self.supply = LabelledSupply(
             "MaskedFocus",
             labelled=self.step.labelled,
@@ -93,6 +98,9 @@ class MaskedFocus(Objective):
         backgrounds = remove_foreground(
             pool[lent], pool_masks[lent].nan_to_num(0), rim=self.step.rim + 1
         )
+        if self.neighbours:
+            kept = torch.rand(len(lent), device=pool.device) < self.neighbours
+            backgrounds = torch.where(kept.view(-1, 1, 1, 1), moved_aside(pool[lent]), backgrounds)
         swapped = composite(views[half:], known, backgrounds, rim=self.step.rim)
         logits = predict_mask(model, torch.cat([views[:half], swapped]), site=self.step.site)
         return mask_loss(logits, averaged(targets, logits.shape[-2:]))
