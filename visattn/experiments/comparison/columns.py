@@ -2,6 +2,7 @@
 
 from collections.abc import Container
 
+from visattn.tasks.split_means import MeasuredResults
 from visattn.training.results import Results
 
 RANDOM = ("mixed_rand", "rand")
@@ -21,6 +22,25 @@ def split_name(name: str) -> str:
         'mixed_rand'
     """
     return name.removeprefix("test_") or name
+
+
+def shares_of(results: MeasuredResults, *, best: str) -> dict[str, float]:
+    """Columns ``accuracy/SPLIT`` of another task: what its validation is judged by.
+
+    Args:
+        results: Of one test.
+        best: What is logged of the validation split, such as ``val/correct``.
+
+    Example:
+        >>> shares_of(MeasuredResults({"test": {"correct": 0.5}}), best="val/correct")
+        {'accuracy/test': 0.5}
+    """
+    measure = best.rpartition("/")[2]
+    return {
+        f"accuracy/{split_name(name)}": found[measure]
+        for name, found in results.splits.items()
+        if measure in found
+    }
 
 
 def numbers_of(results: Results, *, classes: int) -> tuple[dict[str, float], dict[str, str]]:
