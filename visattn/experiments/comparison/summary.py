@@ -123,10 +123,8 @@ def _section(options: str, records: Sequence[Record], *, baseline: str, oracle: 
     main = split or (splits or [""])[0]
     rows = []
     for recipe, seeds in runs.items():
-        low, high = (
-            {} if name == recipe else runs.get(name, {})
-            for name in (baseline, oracle if split else "")
-        )
+        others = {name: found for name, found in runs.items() if name != recipe}
+        low, high = others.get(baseline, {}), others.get(oracle, {}) if split else {}
         rows.append(_row(recipe, seeds, column=f"accuracy/{main}", plain=low, oracle=high))
     first = f"accuracy/{main}"
     rows.sort(key=lambda row: -row.measures[first].mean if first in row.measures else 1.0)
