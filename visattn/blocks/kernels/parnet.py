@@ -1,4 +1,4 @@
-"""The block of ParNet: a 1x1 and a 3x3 convolution, and a gated skip, side by side."""
+"""ParNet's block: a 1x1 and a 3x3 convolution, and a gated skip, side by side."""
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -10,7 +10,7 @@ from visattn.blocks.self_attention.positions import mean_of_windows
 
 
 class ParNetBlock(nn.Module):
-    r"""The block of ParNet: a 1x1 and a 3x3 convolution, and a gated skip, side by side.
+    r"""ParNet's block: a 1x1 and a 3x3 convolution, and a gated skip, side by side.
 
     ``y = silu(BN(conv3x3(x)) + BN(conv1x1(x)) + u * sigmoid(W mean_hw(u)))`` with ``u = BN(x)``:
     the last is skip squeeze-and-excitation, a channel gate of one layer. Where the map changes its

@@ -21,7 +21,7 @@ Branch = Literal["small", "features"]
 
 @unscriptable("a spatial mask")
 class SpatialMask(nn.Module):
-    r"""Multiply a map, or the image itself, by a mask that a small branch estimates from it.
+    r"""Spatial mask: a map, or the image itself, times what a small branch estimates from it.
 
     The branch gives logits z, and m = sigmoid(z) is the mask. A *small* branch is an
     encoder-decoder, trained from scratch: ``depth`` halvings, a global mean at the bottom (so every
