@@ -136,7 +136,7 @@ def help_of(*words: str) -> str:
 nav = ["- [Start](index.md)"]
 
 nav += ["- Guides"]
-for page in ("wrap", "finetune", "focus", "masks", "audit", "see", "sentences"):
+for page in ("wrap", "detect", "finetune", "focus", "masks", "audit", "see", "sentences"):
     nav += [f"    - [{page.capitalize()}](guides/{page}.md)"]
 nav += ["    - [Many machines](many_machines.md)", "    - [Glossary](glossary.md)"]
 
