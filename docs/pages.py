@@ -140,7 +140,7 @@ for page in ("wrap", "detect", "finetune", "focus", "masks", "audit", "see", "se
     nav += [f"    - [{page.capitalize()}](guides/{page}.md)"]
 nav += ["    - [Many machines](many_machines.md)", "    - [Glossary](glossary.md)"]
 
-nav += ["- Blocks"]
+nav += ["- Blocks", "    - [What others call them](names.md)"]
 for family, title in FAMILIES.items():
     nav += [f"    - {title}"]
     for name in block_names():

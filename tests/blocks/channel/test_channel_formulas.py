@@ -165,3 +165,8 @@ def test_what_is_recorded(recorded_shapes):
     kinds = (FrequencyChannelAttention, GatedChannels, GaussianContext, LinearContextTransform)
     for kind in (*kinds, StyleRecalibration):
         assert recorded_shapes(kind(16)) == {"channel": (2, 16, 1, 1)}
+
+
+@pytest.mark.parametrize(("channels", "units"), [(3, 4), (64, 4), (256, 16)])
+def test_frequencies_never_hang_on_a_single_unit(channels, units):
+    assert FrequencyChannelAttention(channels).fc1.out_channels == units
