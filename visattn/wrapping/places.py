@@ -90,17 +90,13 @@ def _shortened(paths: Iterable[str]) -> str:
 
 def _unseen(traced: Trace, name: str) -> str:
     """A sentence about a module that is there, such as in a detector's neck, but wasn't run."""
-    found = next((path for path in traced.modules if fnmatch.fnmatchcase(path, name)), None)
-    if found is None or any(fnmatch.fnmatchcase(path, name) for path in traced.outputs):
-        return ""
+    found = next((path for path in traced.modules if fnmatch.fnmatchcase(path, name)), "")
     part, _, rest = found.partition(".")
+    if not rest or any(fnmatch.fnmatchcase(path, name) for path in traced.outputs):
+        return ""
     return (
-        (
-            f" {found!r} is there, but gave no map in the pass that was tried; what stands in a part"
-            f" that runs alone can be named from there: wrap(model.{part}, ..., at={rest!r})."
-        )
-        if rest
-        else ""
+        f" {found!r} is there, but gave no map in the pass that was tried; what stands in a part that"
+        f" runs alone can be named from there: wrap(model.{part}, ..., at={rest!r})."
     )
 
 
