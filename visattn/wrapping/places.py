@@ -95,8 +95,8 @@ def _unseen(traced: Trace, name: str) -> str:
     if not rest or any(fnmatch.fnmatchcase(path, name) for path in traced.outputs):
         return ""
     return (
-        f" {found!r} is there, but gave no map in the pass that was tried; what stands in a part that"
-        f" runs alone can be named from there: wrap(model.{part}, ..., at={rest!r})."
+        f" {found!r} is there, but gave no map in the pass that was tried; what stands in a part"
+        f" that runs alone can be named from there: wrap(model.{part}, ..., at={rest!r})."
     )
 
 
