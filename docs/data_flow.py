@@ -14,9 +14,12 @@ from visattn.blocks.taps import PairwiseTap, Tap
 
 MOST = 26
 """Boxes of a picture; a block with more is drawn with its parts as boxes."""
-SHAPES = frozenset(
-    ["flatten", "unflatten", "unsqueeze", "squeeze", "transpose", "permute", "contiguous", "expand", "expand_as", "view", "reshape", "to", "unbind", "split", "chunk", "narrow", "zeros_like", "ones_like", "getitem", "getattr", "floordiv", "T", "dim", "size", "map_heads", "heads_map", "spread", "detach"]
-)
+SHAPES = frozenset({
+    "flatten", "unflatten", "unsqueeze", "squeeze", "transpose", "permute", "contiguous",
+    "expand", "expand_as", "view", "reshape", "to", "unbind", "split", "chunk", "narrow",
+    "zeros_like", "ones_like", "getitem", "getattr", "floordiv", "T", "dim", "size", "map_heads",
+    "heads_map", "spread", "detach",
+})  # fmt: skip
 """Steps that only arrange values: drawn as lines."""
 NAMES = {
     "mul": "×", "add": "+", "sub": "−", "truediv": "÷", "iadd": "+", "neg": "−", "rsqrt": "1 / √",
