@@ -174,7 +174,8 @@ def write_tables(
     page = write_page(sections, pictures=[path.name for path in pictures])
     written = write_whole(table.with_suffix(".md"), page)
     if readme is not None:
-        fill_readme(readme, tables_text(sections, folder=Path(readme).parent))
+        text = tables_text(sections, folder=Path(readme).parent)
+        fill_readme(readme, text, name=table.stem)
     return [table, written, *pictures]
 
 
