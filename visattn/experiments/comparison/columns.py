@@ -1,8 +1,7 @@
 """From what a test found to the columns of a comparison."""
 
-from collections.abc import Container
+from collections.abc import Container, Mapping
 
-from visattn.tasks.split_means import MeasuredResults
 from visattn.training.results import Results
 
 RANDOM = ("mixed_rand", "rand")
@@ -24,21 +23,21 @@ def split_name(name: str) -> str:
     return name.removeprefix("test_") or name
 
 
-def shares_of(results: MeasuredResults, *, best: str) -> dict[str, float]:
+def shares_of(splits: Mapping[str, Mapping[str, float]], *, best: str) -> dict[str, float]:
     """Columns ``accuracy/SPLIT`` of another task: what its validation is judged by.
 
     Args:
-        results: Of one test.
+        splits: The measures of one test, by split.
         best: What is logged of the validation split, such as ``val/correct``.
 
     Example:
-        >>> shares_of(MeasuredResults({"test": {"correct": 0.5}}), best="val/correct")
+        >>> shares_of({"test": {"correct": 0.5}}, best="val/correct")
         {'accuracy/test': 0.5}
     """
     measure = best.rpartition("/")[2]
     return {
         f"accuracy/{split_name(name)}": found[measure]
-        for name, found in results.splits.items()
+        for name, found in splits.items()
         if measure in found
     }
 

@@ -63,7 +63,7 @@ def train_and_test(fit: list[str], test: list[str]) -> dict[str, Any]:
             energy, layers = energy_inside(tested.model, tested.datamodule)
             numbers, facts = {**numbers, **measured, **energy}, {**facts, **layers}
         else:
-            numbers, facts = {**numbers, **shares_of(results, best=task_of(fit).best)}, {}
+            numbers, facts = {**numbers, **shares_of(results.splits, best=task_of(fit).best)}, {}
     facts = {
         **facts,
         "torch": str(torch.__version__),
