@@ -73,8 +73,9 @@ class SpatialMask(nn.Module):
             `wrap` gives the stages of the model that it wraps.
         encoder_widths: Channels of these maps.
 
-    Shape:
-        (N, C, H, W) to (N, C, H, W), for any N, H, W >= 1.
+    Shapes:
+        (N, C, H, W) to (N, C, H, W), for any N, H, W >= 1. Recorded: ``spatial`` (N, H, W), m, in
+        [0, 1], and ``spatial_logits``, z.
 
     Raises:
         ValueError: If an argument is out of its range, or the input has another shape.
