@@ -57,7 +57,9 @@ def test_the_tables_of_the_readme_are_those_of_the_results(folder):
     assert table.strip() == tables_text(sections_of(folder), folder=readme.parent).strip()
 
 
-@pytest.mark.parametrize("name", ["kinds", "smile", "finetune"])
+@pytest.mark.parametrize(
+    "name", sorted(path.stem for path in (recipe_folder() / "blocks").glob("*.csv"))
+)
 def test_the_tables_of_the_blocks_are_those_of_the_results(name):
     readme = recipe_folder() / "blocks" / "README.md"
     found = readme.read_text().partition(f"<!-- table {name} -->\n")[2].partition("<!-- end -->")[0]
