@@ -8,6 +8,7 @@ import json
 import os
 import posixpath
 import re
+import sys
 from importlib import import_module
 from pathlib import Path
 
@@ -16,8 +17,12 @@ import mkdocs_gen_files
 from visattn.blocks.registry import block_entry, block_names
 from visattn.cli import main
 from visattn.commands import COMMANDS, GROUPS
+from visattn.commands.block_facts import block_facts
 
 ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "docs"))
+from data_flow import data_flow  # noqa: E402
+
 REFERENCE = {
     "visattn": "The verbs",
     "visattn.blocks": "Blocks and their registry",
@@ -111,17 +116,24 @@ def public(package: str) -> list[str]:
 
 
 def block_page(name: str) -> str:
-    """A block: what it is, what it costs, and its class."""
+    """A block: what it is, what it costs, its data flow, and its class."""
     entry = block_entry(name)
-    kind = entry.factory
     stages = "all stages" if entry.stages is None else f"stages {entry.stages}"
     place = f"`at={entry.at!r}`, {stages}" + ("" if entry.every == 1 else f", every {entry.every}")
-    size = sum(parameter.numel() for parameter in kind(256).parameters())
+    facts = block_facts(entry, channels=256, side=14)
+    kind = f"{entry.kind.__module__}.{entry.kind.__qualname__}"
+    owner = next(n for n in block_names() if block_entry(n).factory is entry.kind)
+    about = f"::: {kind}" if owner == name else f"That of [{owner}]({owner}.md), with options."
     return (
         f"# {name}\n\n{entry.summary}\n\n"
         f'```python\nvisattn.wrap(model, "{name}")\n```\n\n'
-        f"Goes to {place}, stands {entry.stands} the module there. On 256 channels it has {size:,}"
-        f" parameters.\n\n::: {kind.__module__}.{kind.__qualname__}\n"
+        f"Goes to {place}, stands {entry.stands} the module there. On a map of 256 x 14 x 14 it has"
+        f" {facts.parameters:,} parameters, takes {facts.multiply_adds:,} multiply-adds and, in its"
+        f" plain form, keeps {facts.kept:.3g} maps of that size for the backward pass."
+        f" {entry.source}\n\n## Data flow\n\n"
+        f"{data_flow(entry.factory(32).eval(), title=f'The data flow of {name}')}\n\n"
+        "Drawn from a trace of the block: boxes in orange can be recorded, and steps that only"
+        f" arrange values have none.\n\n## The class\n\n{about}\n"
     )
 
 
@@ -136,15 +148,15 @@ def help_of(*words: str) -> str:
 nav = ["- [Start](index.md)"]
 
 nav += ["- Guides"]
-for page in ("wrap", "finetune", "focus", "masks", "audit", "see", "sentences"):
+for page in ("wrap", "detect", "finetune", "focus", "masks", "audit", "see", "sentences"):
     nav += [f"    - [{page.capitalize()}](guides/{page}.md)"]
 nav += ["    - [Many machines](many_machines.md)", "    - [Glossary](glossary.md)"]
 
-nav += ["- Blocks"]
+nav += ["- Blocks", "    - [What others call them](names.md)"]
 for family, title in FAMILIES.items():
     nav += [f"    - {title}"]
     for name in block_names():
-        if block_entry(name).factory.__module__.startswith(f"visattn.blocks.{family}."):
+        if block_entry(name).family == family:
             write(f"blocks/{name}.md", block_page(name))
             nav += [f"        - [{name}](blocks/{name}.md)"]
 

@@ -130,19 +130,32 @@ def test_plan_prints_the_table(capsys):
     assert capsys.readouterr().out.strip() == str(visattn.plan("resnet18", "se", stages=[4]))
 
 
-def test_blocks_are_listed(capsys):
-    assert main(["blocks"]) == 0
-    out = capsys.readouterr().out
-    assert all(name in out for name in visattn.block_names())
-    assert all(family in out for family in ("channel", "joint", "self_attention"))
+def test_blocks_are_listed(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["blocks", "--channels=16", "--size=4"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    rows = {line.split()[0]: line.split() for line in lines if line[:1].isalpha()}
+    assert set(visattn.block_names()) <= rows.keys()
+    assert {"channel", "joint", "self_attention"} <= rows.keys()
+    assert max(map(len, lines)) <= 80
+    # 16 weights twice and 17 biases; the map is kept, and a few values more.
+    assert rows["se"] == ["se", "Squeeze-and-excitation", "2017", "1709.01507", "49", "32", "1.1"]
+    assert rows["double"][1:5] == ["Double", "attention", "2018", "1810.11579"]
+    assert rows["gaussian"][3:6] == ["2021", "CVPR", "2021"]
 
 
 def test_a_block_is_told_of(capsys):
     assert main(["blocks", "lcbam"]) == 0
-    out = capsys.readouterr().out
-    assert "variant='light'" in out
-    assert "arXiv:1807.06521" in out
-    assert "Recorded: ``channel``" in out
+    out = " ".join(capsys.readouterr().out.split())
+    for said in (
+        "variant='light'",
+        "arXiv:1807.06521",
+        "Recorded: ``channel``",
+        "8,243 parameters; on a map of 256 x 14 x 14",
+        "The same class under other names: cbam.",
+        "Goes to 'branch', stands after.",
+    ):
+        assert said in out
 
 
 def test_render_writes_scenes(tmp_path):

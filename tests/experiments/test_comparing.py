@@ -131,10 +131,10 @@ def test_a_run_that_fails_stops_no_other(folder, started, capsys):
     ("text", "message"),
     [
         ("data: {class_path: FolderData, init_args: {root: nowhere}}", "nowhere"),
-        ("task: copying", "the task is copying"),
+        ("task: copyng", "did you mean copying"),
         ("model: {backbne: resnet10t}", "backbne"),
     ],
-    ids=["no data", "other task", "unknown option"],
+    ids=["no data", "unknown task", "unknown option"],
 )
 def test_what_cannot_run_is_told_before_anything_is_trained(folder, started, capsys, text, message):
     (folder / "wrong.yaml").write_text(text)

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+import yaml
 
 from visattn.experiments.comparison import plan
 from visattn.experiments.comparison.plan import (
@@ -10,7 +11,9 @@ from visattn.experiments.comparison.plan import (
     code_hash,
     find_recipes,
     plan_runs,
+    with_blocks,
 )
+from visattn.experiments.comparison.processes import Machine, Place, words_of
 
 TEXT = "# About a minute.\nname: one\ndata:\n  class_path: SushiData\n  init_args: {size: 32}\n"
 
@@ -118,3 +121,45 @@ def test_no_seed_is_an_error(folder):
 
 def test_the_code_has_a_hash():
     assert re.fullmatch(r"[0-9a-f]{12}", code_hash())
+
+
+def test_blocks_take_the_place_of_the_recipes_own(tmp_path):
+    path = tmp_path / "kinds.yaml"
+    path.write_text(
+        "model: {backbone: resnet10t, attention: {block: se, at: stage}, "
+        "attention_learning_rate: 1}"
+    )
+    recipes = with_blocks(find_recipes([str(path)]), ["cb*", "nonlocal"], baseline="plain")
+    said = {recipe.name: yaml.safe_load(recipe.text)["model"] for recipe in recipes}
+    assert said["plain"] == {"backbone": "resnet10t"}
+    assert said["cbam"] == {
+        "backbone": "resnet10t",
+        "attention": {"block": "cbam", "at": "stage"},
+        "attention_learning_rate": 1,
+    }
+    assert list(said) == ["plain", "cbam", "nonlocal"]
+    assert len({recipe.hash for recipe in recipes}) == 3
+    assert len(with_blocks(find_recipes([str(path)]), ["all"], baseline="x")) > 50
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "message"),
+    [
+        ("model: {backbone: resnet10t}", ["se"], "a mapping with a block"),
+        ("model: {attention: {block: se}}", ["cban"], "no block is called 'cban'.*cbam"),
+    ],
+)
+def test_blocks_that_cannot_be_put_in(tmp_path, text, words, message):
+    path = tmp_path / "kinds.yaml"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=message):
+        with_blocks(find_recipes([str(path)]), words, baseline="plain")
+
+
+def test_another_task_has_no_seed_of_its_data(tmp_path):
+    path = tmp_path / "smile.yaml"
+    path.write_text("task: smiles")
+    (run,) = plan_runs(find_recipes([str(path)]), seeds=1)
+    fit, _ = words_of(run, place=Place(tmp_path), machine=Machine.of(jobs=2, threads=1))
+    assert "--seed_everything=0" in fit
+    assert not [word for word in fit if word.startswith("--data")]

@@ -110,3 +110,14 @@ def test_a_readme_without_a_place_stays_as_it_is(tmp_path, text):
     with pytest.raises(ValueError, match="must have one line"):
         fill_readme(readme, "new")
     assert readme.read_text() == text
+
+
+def test_a_readme_may_have_several_tables(tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text("".join(f"<!-- table {name} -->\nold\n<!-- end -->\n" for name in "ab"))
+    fill_readme(readme, "new", name="b")
+    assert readme.read_text() == (
+        "<!-- table a -->\nold\n<!-- end -->\n<!-- table b -->\nnew\n<!-- end -->\n"
+    )
+    with pytest.raises(ValueError, match="<!-- table c --> of several"):
+        fill_readme(readme, "new", name="c")

@@ -15,8 +15,8 @@ COLUMNS = {"BG-gap": "background_gap", "mask IoU": "mask_iou/mixed_rand"}
 NUMBER = re.compile(r"(original|(?:mixed|only)_\w+|BG-gap|mask IoU) (-?\d+\.\d+)(?: ± (\d+\.\d+))?")
 
 
-def sections_of(folder):
-    return summarise_records(read_records(recipe_folder() / folder / "results.csv"))
+def sections_of(folder, name="results"):
+    return summarise_records(read_records(recipe_folder() / folder / f"{name}.csv"))
 
 
 def expectation(name):
@@ -55,3 +55,13 @@ def test_the_tables_of_the_readme_are_those_of_the_results(folder):
     readme = recipe_folder() / folder / "README.md"
     table = readme.read_text().partition("<!-- table -->\n")[2].partition("<!-- end -->")[0]
     assert table.strip() == tables_text(sections_of(folder), folder=readme.parent).strip()
+
+
+@pytest.mark.parametrize(
+    "name", sorted(path.stem for path in (recipe_folder() / "blocks").glob("*.csv"))
+)
+def test_the_tables_of_the_blocks_are_those_of_the_results(name):
+    readme = recipe_folder() / "blocks" / "README.md"
+    found = readme.read_text().partition(f"<!-- table {name} -->\n")[2].partition("<!-- end -->")[0]
+    expected = tables_text(sections_of("blocks", name), folder=readme.parent)
+    assert found.strip() == expected.strip()

@@ -54,20 +54,7 @@ class Stepper:
 
     def kept_bytes(self) -> int:
         """Bytes that autograd keeps for the backward pass, parameters left out, storages once."""
-        self.module.train()
-        parameters = {p.untyped_storage().data_ptr() for p in self.module.parameters()}
-        storages: dict[int, int] = {}
-
-        def keep(tensor: Tensor) -> Tensor:
-            storage = tensor.untyped_storage()
-            if storage.data_ptr() not in parameters:
-                storages[storage.data_ptr()] = storage.nbytes()
-            return tensor
-
-        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-            outputs = self._outputs()
-        del outputs
-        return sum(storages.values())
+        return kept_bytes(self._outputs, module=self.module.train())
 
     def peak_bytes(self) -> int:
         """Bytes at the peak of a training step above what is there without gradients."""
@@ -89,6 +76,29 @@ class Stepper:
         if not self._gradients:
             self._gradients = [torch.full_like(output, 1e-3) for output in outputs]
         torch.autograd.backward(outputs, self._gradients)
+
+
+def kept_bytes(run: Callable[[], object], *, module: nn.Module) -> int:
+    """Bytes that autograd keeps of a run, the module's parameters left out, storages once.
+
+    Example:
+        >>> x = torch.ones(10, requires_grad=True)
+        >>> kept_bytes(lambda: x.exp(), module=nn.Identity())
+        40
+    """
+    parameters = {p.untyped_storage().data_ptr() for p in module.parameters()}
+    storages: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in parameters:
+            storages[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        outputs = run()
+    del outputs
+    return sum(storages.values())
 
 
 def peak_bytes(run: Callable[[], object], *, device: torch.device) -> int:

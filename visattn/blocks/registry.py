@@ -1,5 +1,7 @@
 """The registry of blocks: from a name to a block and its own place."""
 
+import inspect
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -27,6 +29,8 @@ class BlockEntry:
         stands: How it stands to the module at its place: ``"after"`` it, ``"around"`` it (called
             with its input and its output), or ``"instead"`` of it, a convolution.
         brings_norm: It stands instead of the normalisation after the convolution, too.
+        called: What it is, if the name stands for something else than the factory's docstring.
+        published: Where, likewise.
     """
 
     name: str
@@ -36,6 +40,8 @@ class BlockEntry:
     every: int = 1
     stands: Literal["after", "around", "instead"] = "after"
     brings_norm: bool = False
+    called: str = ""
+    published: str = ""
 
     @classmethod
     def of(cls, name: str, factory: BlockFactory) -> "BlockEntry":
@@ -51,9 +57,40 @@ class BlockEntry:
         )
 
     @property
+    def kind(self) -> BlockFactory:
+        """The factory without the options that its name stands for."""
+        kind: BlockFactory = getattr(self.factory, "func", self.factory)
+        return kind
+
+    @property
+    def source(self) -> str:
+        """The paper, as far as it is known, and its code."""
+        said = inspect.getdoc(self.kind) or ""
+        return self.published or " ".join(said.partition("Source:")[2].split())
+
+    @property
+    def paper(self) -> str:
+        """Its number at arXiv, its conference, or its first author."""
+        found = re.search(r"arXiv:(\d+\.\d+)", self.source)
+        found = found or re.search(r"([A-Z]{4} \d{4})", self.source)
+        found = found or re.search(r"^(\S+ et al\.)", self.source)
+        return found[1] if found else ""
+
+    @property
+    def title(self) -> str:
+        """What it is, in a few words."""
+        return self.called or re.split(r"[:.,]", self.summary)[0]
+
+    @property
+    def year(self) -> str:
+        """Of the paper, or nothing."""
+        found = re.search(r"arXiv:(\d\d)\d\d\.|\b20(\d\d)\b", self.source)
+        return f"20{found[1] or found[2]}" if found else ""
+
+    @property
     def family(self) -> str:
         """The folder of a block that comes with visattn, such as ``"channel"``, or ``"other"``."""
-        kind = getattr(self.factory, "func", self.factory)
+        kind = self.kind
         home, _, rest = (
             getattr(kind, "__module__", "").removeprefix("visattn.blocks.").partition(".")
         )
@@ -62,7 +99,7 @@ class BlockEntry:
     @property
     def summary(self) -> str:
         """First line of the block's docstring, and the options that its name stands for."""
-        kind = getattr(self.factory, "func", self.factory)
+        kind = self.kind
         options = getattr(self.factory, "keywords", {})
         line = (kind.__doc__ or "").strip().partition("\n")[0]
         given = ", ".join(f"{name}={value!r}" for name, value in options.items())
@@ -74,8 +111,10 @@ _OURS = {
     "ese": "channel.ese.EffectiveSE",
     "eca": "channel.eca.ECA",
     "fca": "channel.fca.FrequencyChannelAttention",
+    "gaussian": "channel.gaussian.GaussianContext",
     "gct": "channel.gct.GatedChannels",
     "ge": "channel.ge.GatherExcite",
+    "lct": "channel.lct.LinearContextTransform",
     "nam": "channel.nam.NormAttention",
     "srm": "channel.srm.StyleRecalibration",
     "cbam": "joint.cbam.CBAM",
@@ -112,6 +151,7 @@ _OURS = {
     "epsa": "kernels.epsa.PyramidSqueezeAttention",
     "lsk": "kernels.lsk.LargeSelectiveKernel",
     "lska": "kernels.lska.LargeKernelAttention",
+    "parnet": "kernels.parnet.ParNetBlock",
     "splat": "kernels.splat.SplitAttention",
     "aa": "self_attention.augmented.AugmentedConv",
     "abn": "masks.abn.AttentionBranch",
@@ -119,6 +159,19 @@ _OURS = {
     "spatial_mask": "masks.spatial_mask.SpatialMask",
 }
 """The blocks that come with visattn, and their classes; imported when they are first asked for."""
+
+_PAPERS = {
+    "bottleneck": (
+        "Bottleneck attention",
+        "Srinivas et al., Bottleneck Transformers for Visual Recognition, arXiv:2101.11605.",
+    ),
+    "double": (
+        "Double attention",
+        "Chen et al., A2-Nets: Double Attention Networks, arXiv:1810.11579.",
+    ),
+    "lka": ("Large kernel attention", "Guo et al., Visual Attention Network, arXiv:2202.09741."),
+}
+"""What variants are called that have a paper of their own, and that paper."""
 
 _VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "bottleneck": ("mhsa", {"position": "relative"}),
@@ -218,7 +271,11 @@ def block_entry(name: str) -> BlockEntry:
     if name not in _registry and name in _VARIANTS:
         of, options = _VARIANTS[name]
         entry = block_entry(of)
-        _registry[name] = replace(entry, name=name, factory=partial(entry.factory, **options))
+        factory = partial(entry.factory, **options)
+        called, published = _PAPERS.get(name, ("", ""))
+        _registry[name] = replace(
+            entry, name=name, factory=factory, called=called, published=published
+        )
     if name in _registry:
         return _registry[name]
     hint = did_you_mean(name.lower(), names=block_names())

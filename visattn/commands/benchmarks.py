@@ -109,7 +109,7 @@ def measure_costs(
         console.print(write_csv(results, Path(out, "bench.csv"), where=where), soft_wrap=True)
         console.print(draw(results, Path(out, "bench.png")), soft_wrap=True)
     if readme is not None:
-        fill_readme(readme, markdown(results, where=where))
+        fill_readme(readme, markdown(results, where=where), name="bench")
 
 
 def gather_bench(words: Sequence[str]) -> list[str]:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from rich.console import Console
-from rich.table import Table
 
 import visattn
 
@@ -37,36 +36,59 @@ def show_plan(
     print(visattn.plan(given.pop("model"), given.pop("block"), **given, **of_block))
 
 
-def list_blocks(name: str | None = None, *, channels: int = 256) -> None:
-    """List the attention blocks: family, own place, parameters, what they do; or say all of one.
+def list_blocks(name: str | None = None, *, channels: int = 256, size: int = 14) -> None:
+    """List the attention blocks by family, with their papers and costs; or say all of one.
 
     Args:
-        name: A block, to print its formula, options, what it records, and its source.
-        channels: Width of the map that parameters are counted for.
+        name: A block, to print its formula, options, what it records, its costs and its source.
+        channels: Width of the map that costs are counted for.
+        size: Side of that map.
     """
     import inspect
 
-    import torch
-
+    from visattn.basics.checks import check_numbers
+    from visattn.basics.terminal_table import terminal_table
     from visattn.blocks import block_entry, block_names
+    from visattn.commands.block_facts import block_facts, short
 
+    check_numbers("visattn blocks", channels=channels, size=size)
+    entries = [block_entry(known) for known in block_names()]
+    on = f"on a map of {channels} x {size} x {size}"
+    console = Console(highlight=False)
     if name is not None:
         entry = block_entry(name)
-        kind = getattr(entry.factory, "func", entry.factory)
-        print(f"{name}: {entry.summary}\nGoes to {entry.at!r}, stands {entry.stands}.\n")
-        print(inspect.getdoc(kind))
+        facts = block_facts(entry, channels=channels, side=size)
+        given = getattr(entry.factory, "keywords", {})
+        options = "".join(f", {option}={value!r}" for option, value in given.items())
+        others = [e.name for e in entries if e.kind is entry.kind and e.name != name]
+        lines = [
+            f"{name}: {entry.title}{options}",
+            f"Goes to {entry.at!r}, stands {entry.stands}.",
+            f"{facts.parameters:,} parameters; {on} {facts.multiply_adds:,} multiply-adds, and"
+            f" {facts.kept:.3g} maps of that size kept for the backward pass.",
+            f"Paper: {entry.source or 'none'}",
+            *([f"The same class under other names: {', '.join(others)}."] if others else []),
+            "",
+            inspect.getdoc(entry.kind) or "",
+        ]
+        console.print("\n".join(lines), markup=False)
         return
-    entries = [block_entry(known) for known in block_names()]
     for family in sorted({entry.family for entry in entries}):
-        table = Table("block", "place", title=family)
-        table.add_column(f"parameters at C = {channels}", justify="right")
-        table.add_column("what it does")
+        costs = ("params", "mult-adds", "kept")
+        table = terminal_table(
+            title=family, words=["block", "what it is", "year", "paper"], numbers=costs
+        )
         for entry in entries:
             if entry.family == family:
-                with torch.device("meta"):
-                    parameters = sum(p.numel() for p in entry.factory(channels).parameters())
-                table.add_row(entry.name, entry.at, f"{parameters:,}", entry.summary)
-        Console().print(table)
+                facts = block_facts(entry, channels=channels, side=size)
+                counts = (short(facts.parameters), short(facts.multiply_adds), f"{facts.kept:.1f}")
+                table.add_row(entry.name, entry.title, entry.year, entry.paper, *counts)
+        console.print(table)
+        console.print()
+    console.print(
+        f"Costs {on}; kept: for the backward pass, in maps of that size, by the block's plain"
+        " form. visattn blocks NAME says where it goes, its formula and what it records."
+    )
 
 
 def gather_blocks(words: Sequence[str]) -> list[str]:

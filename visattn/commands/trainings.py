@@ -91,6 +91,7 @@ def compare_recipes(
     *,
     recipes: list[str] | None = None,
     seeds: int = 5,
+    blocks: list[str] | str | None = None,
     out: str = "runs/compare",
     results: str | None = None,
     jobs: int = 1,
@@ -105,6 +106,9 @@ def compare_recipes(
 ) -> None:
     """Train and test recipes with several seeds: visattn compare recipes/foreground/*.yaml.
 
+    With --blocks all, or names such as 'se,cbam,sk', there is one recipe, which is trained without
+    attention and with each block in turn: visattn compare blocks/kinds --blocks all.
+
     All words without dashes are recipes, and options that begin with --trainer, --model or --data
     go to all runs: visattn compare foreground/plain foreground/mask --data.rho 1.0. Finished runs
     are not run again.
@@ -112,6 +116,7 @@ def compare_recipes(
     Args:
         recipes: Files, globs or names; simply the words without dashes.
         seeds: How many seeds: 0, 1, 2, ...
+        blocks: Blocks of attention to put into the recipe in turn, names or globs, or all.
         out: Folder for runs, logs and tables.
         results: The CSV file, which may have rows already; the Markdown and the plot go beside it;
             results.csv in the folder for everything if not given.
@@ -137,7 +142,8 @@ def compare_recipes(
         return
     if not recipes:
         raise ValueError("name the recipes: visattn compare recipes/foreground/*.yaml")
-    given |= {"skip": _listed(skip), "words": given.pop("options") or []}
+    given |= {"skip": _listed(skip), "blocks": _listed(blocks)}
+    given["words"] = given.pop("options") or []
     compare(given.pop("recipes"), **given)
 
 

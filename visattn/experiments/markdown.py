@@ -21,12 +21,13 @@ def table_text(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
-def fill_readme(path: str | Path, text: str) -> None:
+def fill_readme(path: str | Path, text: str, *, name: str = "") -> None:
     """Put a text between the lines ``<!-- table -->`` and ``<!-- end -->`` of a file.
 
     Args:
         path: The file.
         text: What shall stand there.
+        name: Of the table, if a file has several: ``<!-- table NAME -->``.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -35,14 +36,16 @@ def fill_readme(path: str | Path, text: str) -> None:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no file {path}: expected one with the lines {BEGIN} and {END}")
-    before, *rest = path.read_text(encoding="utf-8").split(f"{BEGIN}\n")
-    if len(rest) != 1 or rest[0].count(f"{END}\n") != 1:
+    page, own = path.read_text(encoding="utf-8"), BEGIN.replace("table", f"table {name}")
+    begin = own if f"{own}\n" in page else BEGIN
+    before, *rest = page.split(f"{begin}\n")
+    if len(rest) != 1 or (begin == BEGIN and rest[0].count(f"{END}\n") != 1) or END not in rest[0]:
         raise ValueError(
-            f"{path} must have one line {BEGIN} and after it one line {END}: what is between them "
-            "is replaced"
+            f"{path} must have one line {BEGIN}, or {own} of several, and after it a line {END}:"
+            " what is between them is replaced"
         )
     after = rest[0].partition(f"{END}\n")[2]
-    write_whole(path, f"{before}{BEGIN}\n{text.strip()}\n{END}\n{after}")
+    write_whole(path, f"{before}{begin}\n{text.strip()}\n{END}\n{after}")
 
 
 def recipe_link(name: str, *, folder: Path) -> str:

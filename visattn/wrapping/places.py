@@ -62,13 +62,13 @@ def named_sites(traced: Trace, name: str) -> list[Site]:
             return [site_after(traced, path) for path in paths]
         raise ValueError(
             f"No module that gives a map (N, C, H, W) matches {name!r}. Modules that do:"
-            f" {_shortened(traced.outputs)}."
+            f" {_shortened(traced.outputs)}.{_unseen(traced, name)}"
         )
     if name not in traced.outputs:
         hint = did_you_mean(name, names=[*PLACES, *traced.outputs], cutoff=0.6)
         raise ValueError(
             f"at={name!r} is neither a place ({', '.join(PLACES)}) nor a module that gives a map"
-            f" (N, C, H, W).{hint}"
+            f" (N, C, H, W).{hint}{_unseen(traced, name)}"
         )
     return [site_after(traced, name)]
 
@@ -87,6 +87,18 @@ def site_after(traced: Trace, path: str) -> Site:
 def _shortened(paths: Iterable[str]) -> str:
     shown = list(paths)
     return ", ".join(shown[:8]) + (f" and {len(shown) - 8} more" if len(shown) > 8 else "")
+
+
+def _unseen(traced: Trace, name: str) -> str:
+    """A sentence about a module that is there, such as in a detector's neck, but wasn't run."""
+    found = next((path for path in traced.modules if fnmatch.fnmatchcase(path, name)), "")
+    part, _, rest = found.partition(".")
+    if not rest or any(fnmatch.fnmatchcase(path, name) for path in traced.outputs):
+        return ""
+    return (
+        f" {found!r} is there, but gave no map in the pass that was tried; what stands in a part"
+        f" that runs alone can be named from there: wrap(model.{part}, ..., at={rest!r})."
+    )
 
 
 def lacking(traced: Trace, place: str) -> str:

@@ -11,6 +11,8 @@ from visattn.blocks import (
     FrequencyChannelAttention,
     GatedChannels,
     GatherExcite,
+    GaussianContext,
+    LinearContextTransform,
     NormAttention,
     StyleRecalibration,
     block_entry,
@@ -107,6 +109,27 @@ def test_weights_of_a_bn():
     torch.testing.assert_close(block(x), x * torch.sigmoid(z))
 
 
+def test_a_mean_among_those_of_its_group():
+    block, x = enliven(LinearContextTransform(12, groups=3)), torch.randn(2, 12, 4, 6)
+    expected = torch.empty_like(x)
+    for c in range(12):
+        group = slice(c // 4 * 4, c // 4 * 4 + 4)
+        means = x[:, group].mean((2, 3))
+        z = (means[:, c % 4] - means.mean(1)) / (means.var(1, unbiased=False) + 1e-5).sqrt()
+        logit = block.norm.weight[c] * z + block.norm.bias[c]
+        expected[:, c] = x[:, c] * torch.sigmoid(logit)[:, None, None]
+    torch.testing.assert_close(block(x), expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("width", [2.0, 0.5])
+def test_a_gaussian_of_the_distance_to_the_mean_of_all(width):
+    block, x = GaussianContext(5, width=width), torch.randn(3, 5, 4, 6)
+    z = x.mean((2, 3))
+    v = (z - z.mean(1, keepdim=True)) / (z.var(1, unbiased=False, keepdim=True) + 1e-5).sqrt()
+    gate = torch.exp(-(v**2) / (2 * width**2))
+    torch.testing.assert_close(block(x), x * gate[:, :, None, None], atol=1e-4, rtol=1e-4)
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -128,6 +151,7 @@ def test_variants_keep_the_contract(options):
         (GatherExcite, {"gather": "max"}, "gather must be"),
         (FrequencyChannelAttention, {"frequencies": 17}, "at most 16"),
         (FrequencyChannelAttention, {"grid": 8}, "a multiple of 7"),
+        (GaussianContext, {"width": 0.0}, "width must be above 0"),
         (StyleRecalibration, {"init": "zero"}, "init must be"),
     ],
 )
@@ -138,5 +162,11 @@ def test_errors(block, options, message):
 
 def test_what_is_recorded(recorded_shapes):
     assert recorded_shapes(GatherExcite(16)) == {"gate": (2, 16, 9, 7)}
-    for kind in (FrequencyChannelAttention, GatedChannels, StyleRecalibration):
+    kinds = (FrequencyChannelAttention, GatedChannels, GaussianContext, LinearContextTransform)
+    for kind in (*kinds, StyleRecalibration):
         assert recorded_shapes(kind(16)) == {"channel": (2, 16, 1, 1)}
+
+
+@pytest.mark.parametrize(("channels", "units"), [(3, 4), (64, 4), (256, 16)])
+def test_frequencies_never_hang_on_a_single_unit(channels, units):
+    assert FrequencyChannelAttention(channels).fc1.out_channels == units

@@ -9,6 +9,7 @@ from torch import nn
 from visattn.blocks import (
     LargeKernelAttention,
     LargeSelectiveKernel,
+    ParNetBlock,
     PyramidSqueezeAttention,
     SplitAttention,
 )
@@ -82,6 +83,25 @@ def test_a_pyramid_and_its_shares():
     torch.testing.assert_close(block(x), torch.cat(expected, 1))
 
 
+@pytest.mark.parametrize("stride", [1, 2])
+def test_two_convolutions_and_a_gated_skip(stride):
+    block, x = enliven(ParNetBlock(6, stride=stride)).eval(), torch.randn(2, 6, 8, 10)
+
+    def normalised(z, bn):
+        z = (z - bn.running_mean[:, None, None]) / (bn.running_var + bn.eps).sqrt()[:, None, None]
+        return z * bn.weight[:, None, None] + bn.bias[:, None, None]
+
+    u = normalised(x, block.norm)
+    logits = F.linear(u.mean((2, 3)), block.fc.weight.flatten(1), block.fc.bias)
+    gate = torch.sigmoid(logits)[:, :, None, None]
+    near = normalised(F.conv2d(x, block.near.weight, stride=stride, padding=1), block.norm_near)
+    pooled = F.avg_pool2d(x, stride)
+    place = torch.einsum("oi,nihw->nohw", block.place.weight.flatten(1), pooled)
+    z = near + normalised(place, block.norm_place)
+    z = z + u * gate if stride == 1 else z * gate
+    torch.testing.assert_close(block(x), z / (1 + torch.exp(-z)), atol=1e-4, rtol=1e-4)
+
+
 def test_errors():
     with pytest.raises(ValueError, match="reach must be one of 7, 11, 21"):
         LargeKernelAttention(8, reach=9)
@@ -99,4 +119,5 @@ def test_what_is_recorded(recorded_shapes):
     assert recorded_shapes(LargeKernelAttention(16)) == {"gate": gate}
     assert recorded_shapes(LargeSelectiveKernel(16)) == {"spatial": (2, 1, 9, 7), "gate": gate}
     assert recorded_shapes(PyramidSqueezeAttention(16)) == {"channel": channel}
+    assert recorded_shapes(ParNetBlock(16)) == {"channel": channel}
     assert recorded_shapes(SplitAttention(16)) == {"channel": channel}

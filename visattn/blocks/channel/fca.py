@@ -34,7 +34,8 @@ class FrequencyChannelAttention(nn.Module):
 
     Args:
         channels: C of the map.
-        reduction: The hidden layer has ``C // reduction`` units, at least 1.
+        reduction: The hidden layer has ``C // reduction`` units, at least the 4 of the paper's
+            narrowest map: without biases a single one may never open.
         frequencies: How many of the best 16; fewer if they don't divide C.
         grid: As above, a multiple of 7.
         init: With ``"identity"`` the last layer starts at zero; see `Gate`.
@@ -69,7 +70,7 @@ class FrequencyChannelAttention(nn.Module):
                 f"frequencies must be at most {len(FREQUENCIES)} and grid a multiple of 7, got"
                 f" {frequencies} and {grid}."
             )
-        hidden = reduced_channels(channels, reduction=reduction)
+        hidden = max(4, reduced_channels(channels, reduction=reduction))
         self.squeeze = Frequencies(math.gcd(frequencies, channels), grid=grid)
         self.fc1 = nn.Conv2d(channels, hidden, 1, bias=False)
         self.activation = nn.ReLU(inplace=True)

@@ -21,7 +21,7 @@ Branch = Literal["small", "features"]
 
 @unscriptable("a spatial mask")
 class SpatialMask(nn.Module):
-    r"""Multiply a map, or the image itself, by a mask that a small branch estimates from it.
+    r"""Spatial mask: a map, or the image itself, times what a small branch estimates from it.
 
     The branch gives logits z, and m = sigmoid(z) is the mask. A *small* branch is an
     encoder-decoder, trained from scratch: ``depth`` halvings, a global mean at the bottom (so every
@@ -75,8 +75,9 @@ class SpatialMask(nn.Module):
         position: Tell a branch on features where in the image each place is: where the object is in
             the middle, and others like it at the side are none.
 
-    Shape:
-        (N, C, H, W) to (N, C, H, W), for any N, H, W >= 1.
+    Shapes:
+        (N, C, H, W) to (N, C, H, W), for any N, H, W >= 1. Recorded: ``spatial`` (N, H, W), m, in
+        [0, 1], and ``spatial_logits``, z.
 
     Raises:
         ValueError: If an argument is out of its range, or the input has another shape.

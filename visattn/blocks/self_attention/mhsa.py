@@ -19,7 +19,7 @@ from visattn.blocks.taps import PairwiseTap
 
 
 class MultiHeadSelfAttention(nn.Module):
-    r"""Multi-head self-attention over the places of a map, in place of a convolution.
+    r"""Multi-head self-attention: places of a map read from all, in place of a convolution.
 
     ``y_i = sum_j softmax_j((q_i . k_j + q_i . r_ij) / sqrt(D)) v_j`` in each head of D channels,
     heads side by side; q, k and v come from one 1x1 convolution without bias. There is no layer

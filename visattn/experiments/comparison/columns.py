@@ -1,6 +1,6 @@
 """From what a test found to the columns of a comparison."""
 
-from collections.abc import Container
+from collections.abc import Container, Mapping
 
 from visattn.training.results import Results
 
@@ -21,6 +21,25 @@ def split_name(name: str) -> str:
         'mixed_rand'
     """
     return name.removeprefix("test_") or name
+
+
+def shares_of(splits: Mapping[str, Mapping[str, float]], *, best: str) -> dict[str, float]:
+    """Columns ``accuracy/SPLIT`` of another task: what its validation is judged by.
+
+    Args:
+        splits: The measures of one test, by split.
+        best: What is logged of the validation split, such as ``val/correct``.
+
+    Example:
+        >>> shares_of({"test": {"correct": 0.5}}, best="val/correct")
+        {'accuracy/test': 0.5}
+    """
+    measure = best.rpartition("/")[2]
+    return {
+        f"accuracy/{split_name(name)}": found[measure]
+        for name, found in splits.items()
+        if measure in found
+    }
 
 
 def numbers_of(results: Results, *, classes: int) -> tuple[dict[str, float], dict[str, str]]:

@@ -19,6 +19,7 @@ from visattn.experiments.comparison.plan import (
     find_recipes,
     plan_runs,
     recipe_paths,
+    with_blocks,
 )
 from visattn.experiments.comparison.processes import Machine, Place, finished, run_all
 from visattn.experiments.comparison.records import Record, add_records, read_records
@@ -30,6 +31,7 @@ def compare(
     recipes: Sequence[str],
     *,
     seeds: int = 5,
+    blocks: Sequence[str] = (),
     words: Sequence[str] = (),
     out: str | Path = "runs/compare",
     results: str | Path | None = None,
@@ -49,6 +51,7 @@ def compare(
     Args:
         recipes: YAML files, globs, or names of recipes that come with visattn.
         seeds: How many seeds.
+        blocks: Blocks to put into the one recipe in turn, see `with_blocks`.
         words: Options for all runs, as ``--KEY=VALUE``.
         out: Folder for run folders, logs and, unless ``results`` says otherwise, the tables.
         results: The CSV file, to which rows are added; Markdown and plot go beside it.
@@ -72,13 +75,16 @@ def compare(
     table = place.out / "results.csv" if results is None else Path(results)
     if table.suffix != ".csv":
         raise ValueError(f"results must be a .csv file, got {table}")
-    runs = plan_runs(find_recipes(recipes, skip=skip), seeds=seeds, words=words)
+    chosen = find_recipes(recipes, skip=skip)
+    if blocks:
+        chosen = with_blocks(chosen, blocks, baseline=baseline)
+    runs = plan_runs(chosen, seeds=seeds, words=words)
     records = {record.key: record for record in read_records(table)}
     ended = [finished(run, place=place, machine=machine) for run in runs]
     new = [record for record in ended if record is not None and record.key not in records]
     records |= {record.key: record for record in new}
     known = [run for run in runs if run.key in records]
-    other = [run for run in known if records[run.key].fact("code") != code_hash()]
+    other = [run for run in known if records[run.key].fact("code") != code_hash(run.recipe.task)]
     missing = [run for run in runs if run not in known or (same_code and run in other)]
     say(
         f"Runs: {len(runs)}, finished earlier: {len(runs) - len(missing)}; "
@@ -168,7 +174,8 @@ def write_tables(
     page = write_page(sections, pictures=[path.name for path in pictures])
     written = write_whole(table.with_suffix(".md"), page)
     if readme is not None:
-        fill_readme(readme, tables_text(sections, folder=Path(readme).parent))
+        text = tables_text(sections, folder=Path(readme).parent)
+        fill_readme(readme, text, name=table.stem)
     return [table, written, *pictures]
 
 

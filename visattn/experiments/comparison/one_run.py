@@ -37,10 +37,12 @@ def train_and_test(fit: list[str], test: list[str]) -> dict[str, Any]:
     import torch
 
     from visattn.experiments.comparison.clock import RunClock
-    from visattn.experiments.comparison.columns import numbers_of
+    from visattn.experiments.comparison.columns import numbers_of, shares_of
     from visattn.experiments.comparison.grad_cam_energy import energy_inside
     from visattn.training.command_line.command import TaskCLI
     from visattn.training.command_line.quiet import quiet_lightning
+    from visattn.training.command_line.tasks import task_of
+    from visattn.training.results import Results
 
     clock = RunClock()
     with quiet_lightning():
@@ -55,18 +57,20 @@ def train_and_test(fit: list[str], test: list[str]) -> dict[str, Any]:
             "parameters": float(sum(p.numel() for p in trained.model.parameters())),
         }
         tested = TaskCLI([*test, f"--ckpt_path={last}"])
-        measured, facts = numbers_of(
-            tested.outcomes.results(), classes=tested.datamodule.num_classes
-        )
-        energy, layers = energy_inside(tested.model, tested.datamodule)
+        results = tested.outcomes.results()
+        if isinstance(results, Results):
+            measured, facts = numbers_of(results, classes=tested.datamodule.num_classes)
+            energy, layers = energy_inside(tested.model, tested.datamodule)
+            numbers, facts = {**numbers, **measured, **energy}, {**facts, **layers}
+        else:
+            numbers, facts = {**numbers, **shares_of(results.splits, best=task_of(fit).best)}, {}
     facts = {
         **facts,
-        **layers,
         "torch": str(torch.__version__),
         "threads": str(torch.get_num_threads()),
         "device": str(trained.trainer.strategy.root_device.type),
     }
-    return {"facts": facts, "numbers": {**numbers, **measured, **energy}, "run": folder}
+    return {"facts": facts, "numbers": numbers, "run": folder}
 
 
 if __name__ == "__main__":

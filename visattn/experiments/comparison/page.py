@@ -78,6 +78,9 @@ def command_of(section: Section) -> str:
     named = sorted({record.fact("source") or record.recipe for record in section.records})
     seeds = max(record.seed for record in section.records) + 1
     words = [*map(shlex.quote, named), f"--seeds {seeds}"]
+    blocks = {r.recipe for r in section.records if Path(r.fact("source")).stem != r.recipe}
+    if any(record.fact("source") for record in section.records) and blocks:
+        words.append(f"--blocks {','.join(sorted(blocks - {section.baseline}))}")
     words += [shlex.quote(word) for word in _split(section.options)]
     return " ".join(["visattn compare", *words])
 
@@ -152,7 +155,7 @@ def _accuracies(section: Section, *, link: Callable[[str], str]) -> str:
 
 
 def _measures(section: Section, *, link: Callable[[str], str]) -> list[str]:
-    split = section.random_split or ""
+    split = section.main_split
     usual = _agreed(record.fact("energy_layer") or None for record in section.records)
     fine = _agreed(record.fact("fine_energy_layer") or None for record in section.records)
     columns: list[tuple[str, str, Callable[[Statistic], str]]] = [
@@ -181,7 +184,7 @@ def _measures(section: Section, *, link: Callable[[str], str]) -> list[str]:
 
 
 def _notes(section: Section, *, known: set[str]) -> str:
-    split = section.random_split or ""
+    split = section.main_split
     notes = []
     for name in filter(is_adversarial, section.splits):
         count = _agreed(_means(section, f"images/{name}"))

@@ -15,6 +15,7 @@ import yaml
 
 from visattn.basics.fingerprint import source_fingerprint
 from visattn.basics.suggestions import nearest
+from visattn.blocks import block_names
 from visattn.training.checks import check_in
 from visattn.training.command_line.recipes import find_recipe, recipe_folder, recipe_names
 from visattn.training.command_line.tasks import DEFAULT, TASKS
@@ -36,6 +37,7 @@ class Recipe:
         source: What to call it on a command line: ``foreground/plain``, or a path.
         text: The file's content.
         hash: Of what the content says; comments, order and layout don't count.
+        task: What is trained, see `visattn.training.command_line.tasks`.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Recipe:
     source: str
     text: str
     hash: str
+    task: str = DEFAULT
 
 
 @dataclass(frozen=True)
@@ -119,6 +122,42 @@ def find_recipes(words: Sequence[str], *, skip: Sequence[str] = ()) -> list[Reci
     return list(found.values())
 
 
+def with_blocks(recipes: Sequence[Recipe], blocks: Sequence[str], *, baseline: str) -> list[Recipe]:
+    """A recipe without its attention, under the baseline's name, and with each of some blocks.
+
+    What else the recipe says of its attention, such as ``at`` and ``init``, holds for each.
+
+    Args:
+        recipes: One, with ``model.attention``.
+        blocks: Names of registered blocks, or globs of them; ``all`` is ``*``.
+        baseline: Name of the recipe without attention.
+
+    Raises:
+        ValueError: There are several recipes, or one without a single block, or no such block.
+    """
+    if len(recipes) != 1:
+        raise ValueError(f"blocks are compared in one recipe, got {len(recipes)}")
+    (recipe,) = recipes
+    content = yaml.safe_load(recipe.text)
+    model = content.get("model") or {}
+    attention = model.get("attention")
+    if not isinstance(attention, dict):
+        raise ValueError(f"{recipe.path}: model.attention must be a mapping with a block")
+    names = block_names()
+    found: dict[str, None] = {}
+    for word in blocks:
+        fitting = fnmatch.filter(names, "*" if word == "all" else word)
+        if not fitting:
+            raise ValueError(f"no block is called {word!r}{nearest(word, names=names)}")
+        found |= dict.fromkeys(fitting)
+    bare = {key: value for key, value in model.items() if not key.startswith("attention")}
+    chosen = {name: model | {"attention": attention | {"block": name}} for name in found}
+    return [
+        _recipe(name, recipe.path, {**content, "model": settings})
+        for name, settings in {baseline: bare, **chosen}.items()
+    ]
+
+
 def plan_runs(recipes: Sequence[Recipe], *, seeds: int, words: Sequence[str] = ()) -> list[Run]:
     """All runs, seed by seed, so that an early table compares all recipes.
 
@@ -177,9 +216,9 @@ def canonical(words: Sequence[str]) -> str:
 
 
 @cache
-def code_hash() -> str:
-    """Of the Python files of visattn that a number may depend on."""
-    task = TASKS[DEFAULT]
+def code_hash(task_name: str = DEFAULT) -> str:
+    """Of the Python files of visattn that a number of this task may depend on."""
+    task = TASKS[task_name]
     run = (f"{__package__}.processes", f"{__package__}.one_run")
     return source_fingerprint(*run, task.model, task.data, task.outcomes, "visattn.blocks")
 
@@ -213,8 +252,13 @@ def _read(path: Path) -> Recipe:
         raise ValueError(f"{path} is no valid YAML: {error}") from error
     if not isinstance(content, dict):
         raise ValueError(f"{path} is no recipe: a mapping was expected")
-    said = json.dumps(content, sort_keys=True, default=str)
-    return Recipe(path.stem, path, _source(path), text, _digest(said))
+    return _recipe(path.stem, path, content, text)
+
+
+def _recipe(name: str, path: Path, content: dict[str, Any], text: str | None = None) -> Recipe:
+    said = _digest(json.dumps(content, sort_keys=True, default=str))
+    text = yaml.safe_dump(content, sort_keys=False) if text is None else text
+    return Recipe(name, path, _source(path), text, said, str(content.get("task", DEFAULT)))
 
 
 def _source(path: Path) -> str:

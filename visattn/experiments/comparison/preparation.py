@@ -1,6 +1,8 @@
 """Everything that can be wrong with a recipe or an option, found before anything is trained."""
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from jsonargparse import ArgumentError
@@ -8,7 +10,7 @@ from jsonargparse import ArgumentError
 from visattn.experiments.comparison.plan import Recipe
 from visattn.training.command_line.command import TaskCLI
 from visattn.training.command_line.quiet import quiet_lightning
-from visattn.training.command_line.tasks import DEFAULT, task_of
+from visattn.training.command_line.tasks import find_task
 
 
 def prepare(recipes: Iterable[Recipe], *, words: Sequence[str]) -> None:
@@ -28,7 +30,8 @@ def prepare(recipes: Iterable[Recipe], *, words: Sequence[str]) -> None:
             found.append(_data(recipe, words=words))
         except (ArgumentError, ValueError, TypeError, KeyError, OSError, ImportError) as error:
             text = error.message if isinstance(error, ArgumentError) else f"{error}"
-            wrong.append(f"{recipe.path}: {text}")
+            name = "" if recipe.name == recipe.path.stem else f" with {recipe.name}"
+            wrong.append(f"{recipe.path}{name}: {text}")
     if wrong:
         raise ValueError(
             "nothing was trained, since these recipes cannot run as they are; leave them out with "
@@ -40,9 +43,8 @@ def prepare(recipes: Iterable[Recipe], *, words: Sequence[str]) -> None:
 
 def _data(recipe: Recipe, *, words: Sequence[str]) -> Any:
     """The data module of a recipe."""
-    given = [f"--config={recipe.path}", *words]
-    task = task_of(["--config", str(recipe.path)])
-    if task.name != DEFAULT:
-        raise ValueError(f"the task is {task.name}; only {DEFAULT} of images can be compared")
-    with quiet_lightning():
-        return TaskCLI(given, run=False, logs=False, task=task).datamodule
+    with TemporaryDirectory() as folder, quiet_lightning():
+        path = Path(folder) / "recipe.yaml"
+        path.write_text(recipe.text, encoding="utf-8")
+        given = [f"--config={path}", *words]
+        return TaskCLI(given, run=False, logs=False, task=find_task(recipe.task)).datamodule

@@ -17,6 +17,7 @@ from pathlib import Path
 from visattn.experiments.comparison.plan import Run, code_hash
 from visattn.experiments.comparison.records import Record
 from visattn.training.checks import check_in
+from visattn.training.command_line.tasks import DEFAULT
 
 _POLL = 0.2
 _PATIENCE = 5.0
@@ -92,11 +93,11 @@ def words_of(run: Run, *, place: Place, machine: Machine) -> tuple[list[str], li
         f"--runs={place.runs}",
         f"--name={run.name}",
         f"--seed_everything={seed}",
-        f"--data.seed={seed}",
-        f"--data.mask_seed={seed}",
     ]
-    if machine.jobs > 1 and "--data.workers" not in given:
-        words.append("--data.workers=0")
+    if run.recipe.task == DEFAULT:
+        words += [f"--data.seed={seed}", f"--data.mask_seed={seed}"]
+        if machine.jobs > 1 and "--data.workers" not in given:
+            words.append("--data.workers=0")
     if "--trainer.enable_progress_bar" not in given:
         words.append("--trainer.enable_progress_bar=false")
     words[1:1] = [word for word in run.words if word.startswith("--data=")]
@@ -184,7 +185,7 @@ def _start(run: Run, *, place: Place, machine: Machine) -> _Child:
         "test": test,
         "result": str(place.result(run)),
         "about": {
-            "code": code_hash(),
+            "code": code_hash(run.recipe.task),
             "jobs": machine.jobs,
             "date": datetime.now().astimezone().isoformat(timespec="seconds"),
         },

@@ -59,6 +59,11 @@ class Section:
         """The split with random backgrounds, if there is one."""
         return random_split(self.splits)
 
+    @property
+    def main_split(self) -> str:
+        """That one, or else the first."""
+        return self.random_split or (self.splits or ("",))[0]
+
 
 def summarise_records(
     records: Sequence[Record], *, baseline: str = BASELINE, oracle: str = ORACLE
@@ -115,11 +120,13 @@ def _section(options: str, records: Sequence[Record], *, baseline: str, oracle: 
             "The recipes trained for different numbers of epochs, and more of them help some more "
             "than others: --trainer.max_epochs N gives all the same."
         )
+    main = split or (splits or [""])[0]
     rows = []
     for recipe, seeds in runs.items():
-        low, high = ({} if name == recipe else runs.get(name, {}) for name in (baseline, oracle))
-        rows.append(_row(recipe, seeds, column=f"accuracy/{split}", plain=low, oracle=high))
-    first = f"accuracy/{split or (splits or [''])[0]}"
+        others = {name: found for name, found in runs.items() if name != recipe}
+        low, high = others.get(baseline, {}), others.get(oracle, {}) if split else {}
+        rows.append(_row(recipe, seeds, column=f"accuracy/{main}", plain=low, oracle=high))
+    first = f"accuracy/{main}"
     rows.sort(key=lambda row: -row.measures[first].mean if first in row.measures else 1.0)
     return Section(options, tuple(splits), tuple(rows), tuple(remarks), baseline, oracle)
 
