@@ -57,7 +57,7 @@ dist: .venv/ready  ## Build the wheel and the source distribution into dist/
 	rm -rf dist
 	$(BIN)/uv build --quiet --out-dir dist
 
-matrix: .venv/ready  ## Try attention on all of timm and torchvision, write docs/ (an hour; goes on where it was)
+matrix: .venv/ready  ## Try attention and class activation on all of timm and torchvision, write docs/ (hours; goes on where it was)
 	PYTHONPATH=tests $(BIN)/python -m matrix
 
 clean:  ## Remove .venv and the results of runs

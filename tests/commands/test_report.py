@@ -90,7 +90,7 @@ def test_two_checkpoints_stand_side_by_side(folder, tmp_path, capsys):
         paths.append(str(path))
     out = tmp_path / "page.html"
     words = ["report", paths[0], f"--compare=[{paths[1]}]", f"--data={folder}", f"--out={out}"]
-    assert main([*words, "--images=2"]) == 0
+    assert main([*words, "--limit=2"]) == 0
     assert capsys.readouterr().out.startswith(f"{out}: 2 pictures, 0.")
     found = report_on(paths, data=folder, count=2, curves=False).contents
     assert [model.name for model in found.models] == ["plain", "mask"]
@@ -114,7 +114,8 @@ def test_two_checkpoints_stand_side_by_side(folder, tmp_path, capsys):
         (["resnet10t", "--data=nowhere"], "expected pictures at nowhere"),
         (["resnet10t", "--data=FOLDER", "--split=tset"], "did you mean test"),
         (["resnet10t", "--data=FOLDER/train/images/a", "--split=test"], "has no splits"),
-        (["resnet10t", "--data=FOLDER", "--images=0"], "at least 1 picture"),
+        (["resnet10t", "--data=FOLDER", "--limit=0"], "at least 1 picture"),
+        (["resnet10t", "--data=FOLDER", "--images", "0"], "at least 1 picture"),  # its first name
     ],
 )
 def test_mistakes(words, message, folder, capsys, tmp_path, monkeypatch):

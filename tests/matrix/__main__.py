@@ -12,6 +12,7 @@ import torch
 from rich.progress import track
 
 import matrix
+from matrix.activation import activation_page, check_activation
 from matrix.architectures import architectures
 from matrix.contract import contract_page, keep, pairs
 from matrix.page import MADE, document
@@ -22,6 +23,8 @@ from matrix.verification import verify
 
 QUICK = ("inception_v4", "sknet", "torchvision.squeezenet", "xception")
 """Families of the quick matrix."""
+
+PAGES = ("families", "activation", "contract", "transformers")
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -47,7 +50,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=matrix.__doc__)
     parser.add_argument("--quick", action="store_true", help=f"only {', '.join(QUICK)}")
     parser.add_argument("--first", action="store_true", help="the first by name of each family")
-    parser.add_argument("--only", choices=["families", "contract", "transformers"], help="one page")
+    parser.add_argument("--only", choices=PAGES, help="one page")
     parser.add_argument("--out", type=Path, default=Path("docs/matrix.md"))
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     parser.add_argument(
@@ -57,14 +60,19 @@ def main() -> None:
         help="folder of results so far: an interrupted run goes on where it was",
     )
     given = parser.parse_args()
+    known = architectures(QUICK if given.quick else ())
+    if given.first:
+        known = list({entry.family: entry for entry in reversed(known)}.values())[::-1]
     if given.only in (None, "families"):
-        known = architectures(QUICK if given.quick else ())
-        if given.first:
-            known = list({entry.family: entry for entry in reversed(known)}.values())[::-1]
         surveyed = _all(survey, known, given.jobs, "planning", given.kept)
         verified = _all(verify, examples(surveyed), given.jobs, "comparing", given.kept)
         given.out.write_text(document(surveyed, verified))
         print(f"Wrote {given.out}.")
+    if given.only in (None, "activation"):
+        layers = _all(check_activation, known, given.jobs, "class activation", given.kept)
+        activation = given.out.with_name("activation.md")
+        activation.write_text(activation_page(layers, head=MADE))
+        print(f"Wrote {activation}.")
     if given.only in (None, "contract"):
         chosen = [pair for pair in pairs() if pair.block == "se" or not given.quick]
         promises = _all(keep, chosen, given.jobs, "promises", given.kept)

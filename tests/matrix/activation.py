@@ -1,14 +1,86 @@
 """Whether class activation chooses a right layer by itself."""
 
 import copy
+import gc
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from unittest.mock import patch
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional as F
 
+from matrix.architectures import Architecture
+from matrix.survey import resolutions
 from visattn.recording.activation.layers import chosen_layer, maps_and_outputs
 from visattn.wrapping.tracing import Trace, default_input_size, trace
 
 SMALL = 32
+_NOISE = 1_000_003
+
+
+@dataclass(frozen=True)
+class Activation:
+    """The layers that class activation chooses in one architecture.
+
+    Attributes:
+        architecture: Which.
+        own: What is wrong with the layer for images of its own size, see `check_cam_layer`.
+        small: The same for images of 32 pixels.
+        convolutional: Whether convolutions give maps of two or more resolutions; others aren't
+            checked.
+    """
+
+    architecture: Architecture
+    own: str | None = None
+    small: str | None = None
+    convolutional: bool = True
+
+
+def check_activation(architecture: Architecture) -> Activation:
+    """Check the layers of one architecture, without memory for its weights."""
+    gc.collect()
+    model = architecture.build_without_memory()
+    traced = trace(model)
+    if resolutions(model, traced) < 2:
+        return Activation(architecture, convolutional=False)
+    return Activation(architecture, check_cam_layer(model, traced), check_cam_layer(model))
+
+
+def activation_page(found: Sequence[Activation], *, head: str) -> str:
+    """The whole page."""
+    checked = [entry for entry in found if entry.convolutional]
+    sizes = ("of their own size", f"of {SMALL} pixels")
+    lines = [
+        "# Which layer class activation takes",
+        "",
+        f"{head} Of every architecture whose convolutions give maps of two or more resolutions, the"
+        " layer that `visattn.class_activation` chooses by itself (`visattn.recording.cam_layer`),"
+        f" for images of the network's own size and for images of {SMALL} pixels where these leave"
+        " more than one place. It is right if its maps have more than one place in the ratio of the"
+        " image, none of a later stage is left out, and nothing leads around it from the image to"
+        " the logits.",
+        "",
+    ]
+    for index, images in enumerate(sizes):
+        faults = _faults(checked, index)
+        right = list(faults.values()).count("")
+        lines.append(f"- Images {images}: right in {right} of {len(faults)} architectures.")
+        lines += [f"    - {name}: {fault}" for name, fault in faults.items() if fault]
+    lines += ["", f"| family | architectures | {sizes[0]} | {sizes[1]} |", "| --- |" + " --- |" * 3]
+    for family in dict.fromkeys(entry.architecture.family for entry in checked):
+        inside = [entry for entry in checked if entry.architecture.family == family]
+        shares = [list(_faults(inside, index).values()) for index in range(2)]
+        cells = [f"{share.count('')} of {len(share)}" if share else "" for share in shares]
+        lines.append(f"| {family} | {len(inside)} | {cells[0]} | {cells[1]} |")
+    return "\n".join(lines) + "\n"
+
+
+def _faults(found: Sequence[Activation], index: int) -> dict[str, str]:
+    """What is wrong in each architecture that leaves more than one place; empty if nothing is."""
+    faults = {entry.architecture: (entry.own, entry.small)[index] for entry in found}
+    return {own.title: fault for own, fault in faults.items() if fault is not None}
 
 
 def check_cam_layer(model: nn.Module, traced: Trace | None = None) -> str | None:
@@ -39,8 +111,9 @@ def check_cam_layer(model: nn.Module, traced: Trace | None = None) -> str | None
     device = next(model.parameters()).device
     images = torch.zeros(1, *size, device=device)
     try:
-        layer = chosen_layer(model.eval(), images, score=lambda logits: logits.sum(1))
-        maps, _ = maps_and_outputs(model, images, layer)
+        with _plain_norms():
+            layer = chosen_layer(model.eval(), images, score=lambda logits: logits.sum(1))
+            maps, _ = maps_and_outputs(model, images, layer)
         height, width = layer.reshape(maps).shape[2:]
     except Exception as error:
         return f"{type(error).__name__}: {error}"[:200]
@@ -59,20 +132,35 @@ def check_cam_layer(model: nn.Module, traced: Trace | None = None) -> str | None
     return ""
 
 
+@contextmanager
+def _plain_norms() -> Iterator[None]:
+    """Without memory, a batch norm as a factor a channel: torch's takes 5 ms a call there."""
+    whole = F.batch_norm
+
+    def norm(images: Tensor, mean: Tensor, var: Tensor, *args: object, **options: object) -> Tensor:
+        if images.is_meta:
+            return images * torch.ones(images.shape[1], *[1] * (images.ndim - 2), device="meta")
+        found: Tensor = whole(images, mean, var, *args, **options)  # type: ignore[arg-type]
+        return found
+
+    with patch.object(F, "batch_norm", norm):
+        yield
+
+
 def _nothing_around(model: nn.Module, name: str, shape: torch.Size) -> bool:
     """Whether an image gets the answer to another one whose map it is given at a layer."""
-    real = copy.deepcopy(model).to_empty(device="cpu").double()
+    real = copy.deepcopy(model).to_empty(device="cpu")
     generator = torch.Generator().manual_seed(0)
+    noise = torch.randn(_NOISE, generator=generator)
     with torch.no_grad():
         for parameter in real.parameters():  # so that the signal neither grows nor fades
-            if parameter.ndim > 1:
-                parameter.normal_(std=parameter[0].numel() ** -0.5, generator=generator)
-            else:
-                parameter.normal_(1, 0.1, generator=generator)
+            spread, centre = (parameter[0].numel() ** -0.5, 0) if parameter.ndim > 1 else (0.1, 1)
+            values = noise.repeat(parameter.numel() // _NOISE + 1)[: parameter.numel()]
+            parameter.copy_(values.mul_(spread).add_(centre).view_as(parameter))
         for buffer in real.buffers():
             buffer.fill_(1)
         layer = real.get_submodule(name)
-        images = torch.randn(2, *shape[1:], generator=generator, dtype=torch.double)
+        images = torch.randn(2, *shape[1:], generator=generator)
         kept: list[torch.Tensor] = []
         hook = layer.register_forward_hook(lambda _, given, output: kept.append(output.clone()))
         expected = real(images[:1])

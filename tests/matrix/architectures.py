@@ -23,6 +23,12 @@ class Architecture:
     family: str
     name: str
 
+    @property
+    def title(self) -> str:
+        """Its name, with the library's before it where that isn't timm."""
+        library, dot, _ = self.family.partition(".")
+        return f"{library} {self.name}" if dot else self.name
+
     def build(self) -> nn.Module:
         """The model with fresh weights."""
         with warnings.catch_warnings():
@@ -30,6 +36,14 @@ class Architecture:
             if self.family.startswith("torchvision."):
                 return torchvision.models.get_model(self.name)
             return timm.create_model(self.name)
+
+    def build_without_memory(self) -> nn.Module:
+        """The model without memory for its weights, where it doesn't compute with them."""
+        try:
+            with torch.device("meta"):
+                return self.build()
+        except NotImplementedError:  # it computes its widths with tensors
+            return self.build()
 
 
 def architectures(families: Sequence[str] = ()) -> list[Architecture]:

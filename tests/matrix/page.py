@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from matrix.activation import SMALL
 from matrix.architectures import VERSIONS
 from matrix.survey import Surveyed, examples
 from matrix.verification import Verified
@@ -84,7 +83,6 @@ def document(surveyed: Sequence[Surveyed], verified: Sequence[Verified]) -> str:
         f" plain model's outputs bit for bit: {sound} of {len(verified)} do.",
         "",
         *shares,
-        *_cams(surveyed),
         "",
         *table_head(
             *("family", "architectures", "with stages", "take attention", "places", "stages"),
@@ -97,26 +95,6 @@ def document(surveyed: Sequence[Surveyed], verified: Sequence[Verified]) -> str:
         *_reasons(surveyed),
     ]
     return "\n".join(lines).rstrip() + "\n"
-
-
-def _cams(surveyed: Sequence[Surveyed]) -> list[str]:
-    """How often the layer of class activation is right, and where it isn't."""
-    lines = []
-    for index, images in enumerate(("images of their own size", f"images of {SMALL} pixels")):
-        checked = [
-            (entry.architecture.name, entry.cams[index])
-            for entry in surveyed
-            if len(entry.cams) > index and entry.cams[index] is not None
-        ]
-        faults = "; ".join(f"{name}: {fault}" for name, fault in checked if fault)
-        right = sum(not fault for _, fault in checked)
-        if checked:
-            lines.append(
-                f"- Class activation, {images} that leave more than one place: the layer that it"
-                f" chooses is right in {right} of {len(checked)} architectures."
-                + (f" Not in {faults}." if faults else "")
-            )
-    return lines
 
 
 def _reasons(surveyed: Sequence[Surveyed]) -> list[str]:

@@ -6,10 +6,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import nn
 
-from matrix.activation import check_cam_layer
 from matrix.architectures import Architecture
 from visattn.blocks import block_entry
 from visattn.wrapping.building import builds
@@ -29,8 +27,6 @@ class Surveyed:
         sites: Number of sites of each place.
         own: The place that attention goes to by itself; None if there is none.
         reason: Why there is none.
-        cams: Whether the layer of class activation is right for images of its own size, and of 32
-            pixels (`check_cam_layer`); empty where no convolutions give maps.
     """
 
     architecture: Architecture
@@ -40,7 +36,6 @@ class Surveyed:
     sites: dict[str, int]
     own: str | None
     reason: str = ""
-    cams: tuple[str | None, ...] = ()
 
     @property
     def convolutional(self) -> bool:
@@ -51,19 +46,9 @@ class Surveyed:
 def survey(architecture: Architecture) -> Surveyed:
     """Trace and plan one architecture without memory for its weights."""
     gc.collect()
-    try:
-        with torch.device("meta"):
-            model = architecture.build()
-    except NotImplementedError:  # it computes its widths with tensors
-        model = architecture.build()
+    model = architecture.build_without_memory()
     parameters = sum(p.numel() for p in model.parameters())
     traced = trace(model)
-    modules = dict(model.named_modules())
-    resolutions = {
-        given.size
-        for path, given in traced.outputs.items()
-        if isinstance(modules[path], nn.Conv2d) and given.size != (1, 1)
-    }
     sites = site_counts(traced)
     own, reason = None, ""
     try:
@@ -73,8 +58,19 @@ def survey(architecture: Architecture) -> Surveyed:
     except ValueError as error:
         own, reason = None, str(error)
     count = len(traced.stages)
-    cams = (check_cam_layer(model, traced), check_cam_layer(model)) if len(resolutions) > 1 else ()
-    return Surveyed(architecture, parameters, len(resolutions), count, sites, own, reason, cams)
+    return Surveyed(architecture, parameters, resolutions(model, traced), count, sites, own, reason)
+
+
+def resolutions(model: nn.Module, traced: Trace) -> int:
+    """Number of the sizes of the maps that convolutions give."""
+    modules = dict(model.named_modules())
+    return len(
+        {
+            given.size
+            for path, given in traced.outputs.items()
+            if isinstance(modules[path], nn.Conv2d) and given.size != (1, 1)
+        }
+    )
 
 
 def site_counts(traced: Trace) -> dict[str, int]:

@@ -8,6 +8,7 @@ from quick import slow_but
 from torch import nn
 
 from matrix import activation
+from matrix.activation import Activation, activation_page, check_activation
 from matrix.architectures import VERSIONS, Architecture, architectures
 from matrix.contract import BACKBONES, Kept, Pair, contract_page, keep
 from matrix.page import document, table
@@ -35,8 +36,9 @@ def test_an_architecture_is_surveyed_and_gives_the_plain_outputs(family, name):
     entry = survey(Architecture(family, name))
     assert (entry.own, entry.stages) == SMALL[family, name]
     assert entry.convolutional
-    assert entry.cams[0] == ""
-    assert entry.cams[1] in ("", None)
+    layers = check_activation(Architecture(family, name))
+    assert layers.own == ""
+    assert layers.small in ("", None)
     checked = verify(entry)
     assert checked.fault == ""
     assert checked.places == tuple(entry.sites)
@@ -84,12 +86,18 @@ def test_a_finer_layer_after_the_last_stage_is_right():
 
 @pytest.mark.slow
 def test_the_page_says_where_class_activation_is_wrong():
-    entry = survey(Architecture("convnext", "test_convnext"))
-    assert "is right in 1 of 1" in document([entry], [])
-    wrong = replace(entry, cams=("a, 1 x 1", None))
-    assert "is right in 0 of 1 architectures. Not in test_convnext: a, 1 x 1." in document(
-        [wrong], []
-    )
+    own = Architecture("convnext", "test_convnext")
+    found = [Activation(own, "", None), Activation(replace(own, name="other"), "a, 1 x 1", "")]
+    said = activation_page(found, head="Made.")
+    assert "of their own size: right in 1 of 2 architectures.\n    - other: a, 1 x 1\n" in said
+    assert "of 32 pixels: right in 1 of 1 architectures.\n" in said
+    assert "| convnext | 2 | 1 of 2 | 1 of 1 |" in said
+
+
+def test_what_has_no_maps_of_convolutions_is_not_checked():
+    found = check_activation(Architecture("vision_transformer", "test_vit"))
+    assert not found.convolutional
+    assert "| vision_transformer" not in activation_page([found], head="Made.")
 
 
 def test_a_fault_is_told_and_not_raised():

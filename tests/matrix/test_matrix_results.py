@@ -1,7 +1,7 @@
 import pytest
 
 from matrix import results
-from matrix.results import fingerprint, kept
+from matrix.results import TRIED, fingerprint, kept
 from visattn.basics.fingerprint import files_below
 
 CALLS = []
@@ -40,18 +40,28 @@ def test_an_error_is_raised_and_not_kept(tmp_path):
 
 def test_other_code_counts_for_nothing(tmp_path, monkeypatch):
     kept(double, 3, folder=tmp_path)
-    monkeypatch.setattr(results, "fingerprint", lambda: "other")
+    monkeypatch.setattr(results, "fingerprint", lambda module: "other")
     kept(double, 3, folder=tmp_path)
     assert CALLS == [3, 3]
 
 
-def test_the_fingerprint_is_of_the_code_that_is_tried(monkeypatch):
+@pytest.mark.parametrize("module", TRIED)
+def test_the_fingerprint_is_of_the_code_that_is_tried(module, monkeypatch):
     below = []
-    monkeypatch.setattr(results, "source_fingerprint", lambda *names: below.extend(names) or "x")
+
+    def noted(*names, package=None):
+        below.extend(files_below(*names, **({"package": package} if package else {})))
+        return "x"
+
+    monkeypatch.setattr(results, "source_fingerprint", noted)
     fingerprint.cache_clear()
-    assert fingerprint().endswith(" x")
-    monkeypatch.undo()
+    assert fingerprint(module or "matrix.survey").endswith(" x x")
     fingerprint.cache_clear()
-    files = {"/".join(path.parts[-2:]) for path in files_below(*below)}
-    assert {"visattn/__init__.py", "wrapping/insertion.py", "joint/cbam.py"} <= files
-    assert not {"data/folders.py", "training/classifier.py"} & files
+    files = {"/".join(path.parts[-2:]) for path in below}
+    assert {"visattn/__init__.py", "matrix/architectures.py", "wrapping/tracing.py"} <= files
+    assert not {"data/folders.py", "training/classifier.py", "matrix/page.py"} & files
+    if module:
+        assert "activation/layers.py" in files
+        assert "joint/cbam.py" not in files
+    else:
+        assert {"wrapping/insertion.py", "joint/cbam.py"} <= files

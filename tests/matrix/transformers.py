@@ -22,6 +22,19 @@ BESIDE = (Architecture("mobilevit", "mobilevitv2_050"),)
 """Tried beside the smallest of each family: transformers of another kind than that one."""
 
 
+NOTES = (
+    "CoaT's factorised attention is `q (softmax(k)ᵀ v)`: its softmax goes over the places of each"
+    " channel of the keys, and that summary is mixed by the channels of a query. Multiplied out,"
+    " `q softmax(k)ᵀ` has a number for each pair of places, but with random weights half of them"
+    " are negative, they don't add up to 1, and nothing in the network normalises them: drawn as"
+    " attention they would be a map that isn't there.",
+    "",
+    "MobileViTv2 has separable attention: one softmax over all patches, and each patch is"
+    " multiplied by the same summary. No patch has a row of its own.",
+)
+"""What stands at the end of the page."""
+
+
 @dataclass(frozen=True)
 class Recorded:
     """What a recording of one architecture gave.
@@ -186,7 +199,7 @@ def page(recorded: Sequence[Recorded], *, head: str) -> str:
     for entry in recorded:
         for reason, count in entry.refused.items():
             lines.append(f"- {entry.architecture.name} ({count}): {reason}.")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, "", *NOTES]) + "\n"
 
 
 def _some_rows(weights: Tensor) -> Tensor:

@@ -143,3 +143,14 @@ def test_a_box_is_its_best_overlap():
     best = max((i for i in range(9) if labels[i] == 1), key=lambda i: float(covered[i]))
     assert float(covered[best]) >= 0.1
     assert found.item() == scores[best].item()
+
+
+def test_targets_in_plain_python_are_taken_or_refused_by_name(picture):
+    model = Sums([[1.0, 0.0], [0.0, 1.0]]).eval()
+    assert places(class_activation(model, picture, target=label_score([False, True]))) == [(3, 3)]
+    with pytest.raises(ValueError, match=r"labels must be .* class_score takes a label's number"):
+        label_score(1)
+    with pytest.raises(ValueError, match=r"boxes must be \(N, 4\)"):
+        box_score([0.0, 0.0, 2.0, 2.0], 1)
+    with pytest.raises(ValueError, match="region must be truth values"):
+        region_score(1, [[0, 1]])

@@ -1,5 +1,6 @@
 """Commands that show and measure where a network looks."""
 
+import re
 from collections.abc import Sequence
 from typing import Literal
 
@@ -62,7 +63,7 @@ def write_report(
     compare: list[str] | None = None,
     data: str | list[str] = "sushi",
     split: str | None = None,
-    images: int = 24,
+    limit: int = 24,
     out: str = "report.html",
     seed: int = 0,
     size: int | None = None,
@@ -77,7 +78,7 @@ def write_report(
         data: A folder SPLIT/images/CLASS/ID.jpg, with masks in SPLIT/masks/CLASS/ID.png where
             there are some; a folder of pictures, or pictures; or sushi, for rendered scenes.
         split: Which split; the last that begins with test, or test_mixed_rand of the scenes.
-        images: How many pictures, drawn at random.
+        limit: How many pictures, drawn at random; --images says the same.
         out: The file to write.
         seed: Which pictures.
         size: Side to which the pictures are scaled; that of the training if not given.
@@ -90,7 +91,7 @@ def write_report(
         [checkpoint, *(compare or ())],
         data=data,
         split=split,
-        count=images,
+        count=limit,
         seed=seed,
         size=size,
         title=title,
@@ -101,7 +102,11 @@ def write_report(
 
 
 def gather_page(words: Sequence[str]) -> list[str]:
-    """The words of ``report`` as its parser takes them: pictures after ``--data`` in one."""
+    """The words of ``report`` as its parser takes them: pictures after ``--data`` in one.
+
+    ``--images``, as ``--limit`` was called first, goes on to be understood.
+    """
+    words = [re.sub(r"^--images(?==|$)", "--limit", word) for word in words]
     return joined(words, option="data", positional=1)
 
 

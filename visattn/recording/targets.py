@@ -63,17 +63,18 @@ def class_score(classes: Classes) -> Target:
     return score
 
 
-def label_score(labels: Tensor) -> Target:
+def label_score(labels: Tensor | Sequence[bool]) -> Target:
     """The sum of the logits of several labels: truth values (K,) for all images, or (N, K).
 
     Example:
         >>> label_score(torch.tensor([True, False, True]))(torch.tensor([[1.0, 2.0, 4.0]]))
         tensor([5.])
     """
+    labels = torch.as_tensor(labels)
     if labels.dtype != torch.bool or labels.ndim not in (1, 2):
         raise ValueError(
             "labels must be truth values (K,) or (N, K), which labels of each image to sum, not "
-            f"{labels.dtype} of shape {tuple(labels.shape)}"
+            f"{labels.dtype} of shape {tuple(labels.shape)}; class_score takes a label's number"
         )
 
     def score(outputs: Any) -> Tensor:
@@ -109,7 +110,7 @@ def output_value(index: int = 0) -> Target:
     return score
 
 
-def region_score(label: int, region: Tensor) -> Target:
+def region_score(label: int, region: Tensor | Sequence[Any]) -> Target:
     """A class over a region: the sum of its logits there, of a segmentation (N, K, h, w).
 
     Of a single logit a place class 1 has it, class 0 its negative.
@@ -124,6 +125,7 @@ def region_score(label: int, region: Tensor) -> Target:
         >>> region_score(1, torch.tensor([[False, True]]))(logits)
         tensor([4.])
     """
+    region = torch.as_tensor(region)
     if region.dtype != torch.bool or region.ndim not in (2, 3):
         raise ValueError(
             "region must be truth values (N, h, w) or (h, w), such as `predicted == label`, not "
@@ -150,7 +152,9 @@ def region_score(label: int, region: Tensor) -> Target:
     return score
 
 
-def box_score(boxes: Tensor, labels: Classes, *, overlap: float = 0.5) -> Target:
+def box_score(
+    boxes: Tensor | Sequence[Sequence[float]], labels: Classes, *, overlap: float = 0.5
+) -> Target:
     """The score of a detection: of the box of a label that covers a given one best.
 
     It takes what torchvision's detectors give, a dictionary an image with ``boxes``, ``labels`` and
@@ -167,6 +171,7 @@ def box_score(boxes: Tensor, labels: Classes, *, overlap: float = 0.5) -> Target
         >>> box_score(box, 3)([found])
         tensor([0.9000])
     """
+    boxes = torch.as_tensor(boxes)
     if boxes.ndim != 2 or boxes.shape[1] != 4:
         raise ValueError(f"boxes must be (N, 4), a box an image, not {tuple(boxes.shape)}")
     wanted = torch.as_tensor(labels).expand(len(boxes))

@@ -23,6 +23,7 @@ from visattn.recording.tokens.scores import Scores, fused, permuted, pointwise, 
 
 _UNPLACED = Unknown("no picture leads to it by operations that keep places")
 _CHANNELS = Unknown("its weights are between channels, not between places")
+_OTHER = "its softmax is of something else than products of queries and keys"
 
 
 @final
@@ -99,9 +100,7 @@ class Watch(TorchFunctionMode):
                 found = self._followed(name, func, args, kwargs, out)
                 if name == "softmax" and found is not None:
                     self._say(
-                        found.reason
-                        if isinstance(found, Unknown)
-                        else "its softmax is of something else than products of queries and keys"
+                        found.reason if isinstance(found, Unknown) else _other(found, args, kwargs)
                     )
             self._note(out, found)
 
@@ -270,6 +269,16 @@ class Watch(TorchFunctionMode):
                 return self._names[owner]
             frame = frame.f_back  # type: ignore[assignment]
         return None
+
+
+def _other(places: Places, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
+    """Why a softmax of something else than scores gives no rows."""
+    axis = kwargs.get("dim", args[1] if len(args) > 1 else None)
+    if axis is None or is_even(places.ids, axis):
+        return _OTHER
+    return (
+        f"{_OTHER}: it sums up all places once, the same for all queries, none of which has a row"
+    )
 
 
 _OPENED = FunctionType(
