@@ -88,6 +88,18 @@ def test_every_option_and_layer_gives_what_the_plain_form_gives(name, options):
 
 
 @compiled
+def test_a_backward_pass_within_autocast_is_no_less_exact():
+    gate, x = block_entry("se").factory(32), torch.randn(2, 32, 47, 45)
+    gate(x).sin().sum().backward()
+    expected = gate.fc2.weight.grad.clone()
+    gate.zero_grad()
+    loss = gate(x).sin().sum()
+    with torch.autocast("cpu", torch.bfloat16):
+        loss.backward()
+    torch.testing.assert_close(gate.fc2.weight.grad, expected)
+
+
+@compiled
 def test_starts_as_exactly_the_identity():
     x = torch.randn(2, 32, 47, 45)
     for name in ("se", "cbam"):
