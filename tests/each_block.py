@@ -1,6 +1,6 @@
 """All blocks, for what is tried with each: one of each kind in the quick tests, the rest in all."""
 
-import pytest
+from quick import slow_but
 
 from visattn.blocks import block_names
 
@@ -10,10 +10,4 @@ QUICK = {
 }  # fmt: skip
 """Gates of each shape, both ways to be added, each standing, each family, with and without init."""
 
-
-def marks(name):
-    """The marks of a test with this block."""
-    return () if name in QUICK else (pytest.mark.slow,)
-
-
-EACH_BLOCK = [pytest.param(name, marks=marks(name)) for name in block_names()]
+EACH_BLOCK = slow_but(block_names(), QUICK)

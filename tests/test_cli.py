@@ -3,6 +3,7 @@ import sys
 
 import pytest
 from jsonargparse import ArgumentParser
+from quick import slow_but
 
 import visattn
 from visattn.cli import LIGHTNING, main
@@ -39,6 +40,7 @@ def test_help_reads_no_arguments_and_a_command_only_its_own(monkeypatch):
     assert read == [COMMANDS["blocks"]]
 
 
+@pytest.mark.slow
 def test_fit_loads_no_module_of_the_other_commands():
     code = (
         "import sys; from visattn.cli import main; code = main(['fit', '--help'])\n"
@@ -152,7 +154,9 @@ def test_render_writes_scenes(tmp_path):
     assert len(list((tmp_path / "many" / "test_adversarial").glob("images/*/*.png"))) == 64
 
 
-@pytest.mark.parametrize("package", ["lightning", "torchmetrics", "albumentations"])
+@pytest.mark.parametrize(
+    "package", slow_but(["lightning", "torchmetrics", "albumentations"], ["lightning"])
+)
 def test_a_missing_extra_is_named(package):
     code = (
         f"import sys; sys.modules[{package!r}] = None\n"

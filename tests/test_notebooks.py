@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from quick import slow_but
 
 FOLDER = Path(__file__).parent.parent / "notebooks"
 HOW = runpy.run_path(str(FOLDER / "execute.py"))
@@ -21,7 +22,11 @@ def test_there_are_lessons_in_an_order():
         assert f"]({path.name})" in index
 
 
-@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    slow_but(LESSONS, [path for path in LESSONS if path.stem[0] in "238"]),
+    ids=lambda path: path.stem,
+)
 def test_a_lesson_runs_and_shows_what_it_keeps(path):
     """What is claimed stands in the cells as assertions."""
     lesson = HOW["read_lesson"](path)

@@ -161,6 +161,7 @@ def test_rembg_is_asked_for_its_mask(photos, disc, monkeypatch):
         open_rembg("u2net")
 
 
+@pytest.mark.slow
 def test_deeplab_from_a_file_of_weights(photos, tmp_path):
     from torchvision.models.segmentation import deeplabv3_mobilenet_v3_large
 

@@ -5,6 +5,7 @@ from contextlib import nullcontext
 
 import pytest
 import torch
+from quick import slow_but
 from torch import nn
 
 from visattn.bench.measuring import Condition, measure
@@ -68,7 +69,7 @@ def test_ours_holds_no_weights_of_all_places_by_all_places():
     assert (ours.peer, ours.parameters) == (timms.name, timms.parameters)
 
 
-@pytest.mark.parametrize("precision", ["float32", "bf16"])
+@pytest.mark.parametrize("precision", slow_but(["float32", "bf16"], ["float32"]))
 def test_ratios_of_a_model_with_each_block_at_its_sites(precision):
     subjects = models_with("resnet10t", ["se", "bam:stages=[1]"], size=(3, 32, 32))
     names = {s.name: s.sites for s in subjects if "plain form" not in s.name}
@@ -102,6 +103,7 @@ def test_a_subject_that_cannot_run_is_named():
         next(measure(subjects, torch.ones(1, 3, 4, 4), CONTIGUOUS, rounds=1))
 
 
+@pytest.mark.slow
 def test_models_and_blocks_of_others(users_own, tmp_path, capsys):
     blocks = ["users_own.scale:at=0", "torchvision.ops.SqueezeExcitation:squeeze_channels=4,at=0"]
     alone = ["--block", "timm.layers.EcaModule", "eca", "--shape", "1,8,6,6", "--block=simam"]

@@ -1,6 +1,7 @@
 import pytest
 import torch
 from each_block import EACH_BLOCK
+from quick import slow_but
 
 from visattn.blocks import block_entry, block_names
 from visattn.testing import check_block, check_compiles, check_onnx, enliven
@@ -27,6 +28,6 @@ def test_compile(live, x):
     check_compiles(live, x[:, :, :9, :7])
 
 
-@pytest.mark.parametrize("name", EACH_BLOCK)
+@pytest.mark.parametrize("name", slow_but(block_names(), ["cbam", "nonlocal", "se"]))
 def test_export_and_onnx_with_free_batch_and_size(live, x):
     check_onnx(live, x)

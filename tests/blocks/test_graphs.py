@@ -6,6 +6,7 @@ import io
 import pytest
 import torch
 from each_block import EACH_BLOCK
+from quick import slow_but
 from torch import fx, nn
 from torch.ao import quantization
 from torchvision.models import resnet18
@@ -122,7 +123,9 @@ def test_hooks_run_when_the_graph_runs_and_not_before(x):
 
 @pytest.mark.filterwarnings("ignore:torch.ao.quantization is:DeprecationWarning")
 @pytest.mark.filterwarnings("ignore:.*quant_min:UserWarning")
-@pytest.mark.parametrize("name", ["cbam", "nonlocal", "mhsa", "residual_attention"])
+@pytest.mark.parametrize(
+    "name", slow_but(["cbam", "nonlocal", "mhsa", "residual_attention"], ["nonlocal"])
+)
 def test_quantisation_is_prepared_with_the_attention(name, wrapped):
     images = torch.randn(1, 3, 64, 64)
     check_prepared(wrapped, images)

@@ -396,6 +396,7 @@ def test_tables_name_no_file_outside_of_their_folder(tmp_path, name):
         pet_items(tmp_path, split="trainval")
 
 
+@pytest.mark.slow
 def test_a_large_picture_is_a_warning_of_pillows_alone(tmp_path):
     """Above its limit Pillow warns, above twice it refuses."""
     with warnings.catch_warnings():

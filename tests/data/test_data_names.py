@@ -57,6 +57,7 @@ def test_a_wrong_option_in_python_is_an_error():
         visattn.data.SushiData(batchsize=3)
 
 
+@pytest.mark.slow
 def test_data_modules_load_nothing_that_draws():
     code = (
         "import sys, visattn.data.modules; "

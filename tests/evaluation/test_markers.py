@@ -60,6 +60,7 @@ def test_every_method_has_a_title():
     assert len(set(MARKERS.values())) == len(MARKERS) == 9
 
 
+@pytest.mark.slow
 def test_several_draws_in_tables_and_json(tiny_folder, tmp_path, capsys, monkeypatch):
     network, _ = small("vit_tiny_patch16_224")
     monkeypatch.setattr(map_scores, "load_classifier", lambda model, weights=None: (network, {}))
@@ -83,6 +84,7 @@ def test_several_draws_in_tables_and_json(tiny_folder, tmp_path, capsys, monkeyp
     assert "draws must be at least 1" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_every_draw_of_scenes_is_of_other_scenes(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("VISATTN_CACHE", str(tmp_path))
     network, _ = small("vit_tiny_patch16_224")

@@ -97,6 +97,7 @@ def test_what_is_finished_is_not_run_again(folder, started, capsys):
     assert (out / "results_2.png").is_file()
 
 
+@pytest.mark.slow
 def test_rows_kept_elsewhere_are_not_measured_again(folder, started):
     assert compare(folder, seeds=1) == 0
     kept = folder / "kept" / "table.csv"

@@ -81,6 +81,7 @@ def test_it_leaves_a_run_of_each_network(demo):
         assert (run / "checkpoints" / "last.ckpt").is_file()
 
 
+@pytest.mark.slow
 def test_scenes_are_rendered_once(demo, monkeypatch, capsys):
     monkeypatch.setenv("VISATTN_CACHE", str(demo.root / "cache"))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")

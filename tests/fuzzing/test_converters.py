@@ -57,6 +57,7 @@ def test_a_name_that_fits_nothing_is_named(name, kind, seed):
         assert torch.equal(value, before[key]), f"a refused file changes {key}"
 
 
+@pytest.mark.slow
 @given(st.permutations(list(WRAPPED.state_dict())))
 def test_a_backbone_goes_out_and_in_by_its_names(names):
     model = enliven(copy.deepcopy(WRAPPED))

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 import torchvision
+from quick import slow_but
 from torch import nn
 
 from matrix import activation
@@ -29,7 +30,7 @@ SMALL = {
 }
 
 
-@pytest.mark.parametrize(("family", "name"), SMALL)
+@pytest.mark.parametrize(("family", "name"), slow_but(SMALL, list(SMALL)[:3]))
 def test_an_architecture_is_surveyed_and_gives_the_plain_outputs(family, name):
     entry = survey(Architecture(family, name))
     assert (entry.own, entry.stages) == SMALL[family, name]
@@ -81,6 +82,7 @@ def test_a_finer_layer_after_the_last_stage_is_right():
     assert activation.check_cam_layer(model) == ""
 
 
+@pytest.mark.slow
 def test_the_page_says_where_class_activation_is_wrong():
     entry = survey(Architecture("convnext", "test_convnext"))
     assert "is right in 1 of 1" in document([entry], [])

@@ -32,6 +32,7 @@ def words(tiny_folder, tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_a_trained_network_fetches_nothing(words, tiny_folder, tmp_path, fetched, capsys):
     assert main(["fit", *words]) == 0, capsys.readouterr().err
     assert fetched == ["ResNet"]  # the training itself began with them

@@ -2,6 +2,7 @@
 
 import pytest
 import yaml
+from quick import slow_but
 
 from visattn.cli import main
 from visattn.training.command_line.recipes import find_recipe, recipe_names
@@ -22,9 +23,7 @@ def test_only_the_method_differs_from_plain(name):
     assert content == plain
 
 
-@pytest.mark.parametrize(
-    "name", [NAMES[0], *(pytest.param(name, marks=pytest.mark.slow) for name in NAMES[1:])]
-)
+@pytest.mark.parametrize("name", slow_but(NAMES, NAMES[:1]))
 def test_the_command_trains_one_step(name, tiny_folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     words = ["--data=FolderData", f"--data.root={tiny_folder}", "--data.mask_share=1"]

@@ -128,6 +128,7 @@ def test_torchcam_gives_the_same(name, layer):
     torch.testing.assert_close(found / top, expected / top, rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 @PEERS
 def test_pytorch_grad_cam_gives_the_same(name, layer):
     """It returns maps that are scaled to [0, 1] and enlarged; ours get the same treatment."""
@@ -241,6 +242,7 @@ def test_training_mode_gives_what_evaluation_gives(resnet):
     torch.testing.assert_close(grad_cam(model, images()), grad_cam(resnet, images()))
 
 
+@pytest.mark.slow
 def test_a_compiled_model_gives_the_same(resnet):
     compiled = torch.compile(resnet, backend="eager")
     compiled(images())

@@ -64,6 +64,7 @@ def test_works_in_inference_mode_and_under_autocast(model, images):
     assert maps["layer4.0"].channel.dtype is torch.bfloat16
 
 
+@pytest.mark.slow
 def test_works_on_a_compiled_model(model, images):
     expected = model(images)
     compiled = torch.compile(model, backend="eager")

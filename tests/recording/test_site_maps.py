@@ -253,6 +253,7 @@ def test_several_masks_of_a_site_are_named_by_their_taps(x):
         _ = site.heat
 
 
+@pytest.mark.slow
 def test_a_thousand_images_leave_nothing_behind():
     model = nn.Sequential(
         nn.Conv2d(3, 8, 3), enliven(CBAM(8)), enliven(NonLocal(8)), enliven(CoordinateAttention(8))

@@ -9,6 +9,7 @@ from itertools import count
 import numpy as np
 import pytest
 import torch
+from quick import slow_but
 
 import visattn
 from visattn.attention import scaled_softmax
@@ -80,7 +81,7 @@ def expected_row(models, scenes, *, picture, y, x):
     return maps["layer2.0"].query(y, x)[picture].double().numpy()
 
 
-@pytest.mark.parametrize(("y", "x"), [(0, 0), (3, 9), (13, 13)])
+@pytest.mark.parametrize(("y", "x"), slow_but([(0, 0), (3, 9), (13, 13)], [(3, 9)]))
 def test_hovering_shows_the_row_of_the_place(visit, page, models, scenes, y, x):
     view = visit(page)
     choose(view, 2)
@@ -302,7 +303,8 @@ def test_in_a_frame_of_a_notebook(browser, page, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("width", "scheme"), [(1400, "light"), (1400, "dark"), (390, "light"), (390, "dark")]
+    ("width", "scheme"),
+    slow_but([(1400, "light"), (1400, "dark"), (390, "light"), (390, "dark")], [(390, "light")]),
 )
 def test_no_serious_fault_in_accessibility(visit, page, width, scheme):
     axe = pytest.importorskip(
@@ -355,6 +357,7 @@ def test_everything_can_be_reached_with_the_tab_key(visit, page):
     } <= reached
 
 
+@pytest.mark.slow
 def test_time_to_open_and_to_answer(visit, page, record_property):
     """Measured and reported, not asserted."""
     begun = time.perf_counter()

@@ -302,6 +302,7 @@ def test_a_recipe_begins_with_command_time_and_result(name):
         assert word in comment
 
 
+@pytest.mark.slow
 def test_recipes_are_compared_at_equal_parameters_on_the_same_data():
     for prefix in ("", "dense_"):
         counts, data, local = {}, [], []

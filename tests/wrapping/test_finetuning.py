@@ -246,6 +246,7 @@ def test_distributed_data_parallel(model, images, tmp_path):
         torch.distributed.destroy_process_group()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", ["freeze", "compile"])
 def test_compiled_models(model, images, first):
     before = snapshot(model)

@@ -3,6 +3,7 @@
 import pytest
 import timm
 import torch
+from quick import slow_but
 from timm.utils import reparameterize_model
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -22,7 +23,7 @@ def build(name):
 
 
 @pytest.mark.parametrize("place", [None, "conv", "stage"])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", slow_but(NAMES, ["repvgg_a0", "shvit_s1", "repghostnet_050"]))
 def test_reparameterised_models_keep_attention_or_are_refused(name, place):
     size = 64 if "efficientvit" not in name else 224
     images = torch.randn(1, 3, size, size)

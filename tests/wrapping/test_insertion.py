@@ -4,6 +4,7 @@ import pytest
 import timm
 import torch
 import torchvision
+from quick import slow_but
 from torch import nn
 
 import visattn
@@ -30,12 +31,7 @@ BACKBONES = {  # the first has basic blocks and a bottleneck, the second maps wi
 }
 
 
-QUICK = ("cbam", "nonlocal", "sk", "spatial_mask")
-
-
-@pytest.mark.parametrize(
-    "block", [pytest.param(b, marks=() if b in QUICK else pytest.mark.slow) for b in block_names()]
-)
+@pytest.mark.parametrize("block", slow_but(block_names(), ["cbam", "nonlocal"]))
 def test_contract_at_the_blocks_own_place(block):
     check_wrapped(BACKBONES["timm resnet"], block)
 

@@ -3,13 +3,17 @@
 import pytest
 import torch
 from own_models import MODELS, Around, NestedUNet, SegNet, UNet, adapted, detector, smp, with_hook
+from quick import slow_but
 from torch import nn
 
 from visattn import plan, record, unwrap, wrap
 from visattn.blocks.attended import attended
 from visattn.wrapping.tracing import trace
 
-LARGE = ("Keypoint R-CNN", "Mask R-CNN", "RetinaNet", "Faster R-CNN, ResNet")
+LARGE = {
+    *("FCOS", "Faster R-CNN, ResNet", "Keypoint R-CNN", "Mask R-CNN", "RetinaNet"),
+    "smp U-Net, VGG",
+}
 
 
 def flat(value):
@@ -23,9 +27,7 @@ def flat(value):
 @pytest.mark.filterwarnings("ignore:.*Lazy modules.*:UserWarning")
 @pytest.mark.filterwarnings("ignore:.*torch.jit.*:FutureWarning")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-@pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=pytest.mark.slow if n in LARGE else ()) for n in MODELS]
-)
+@pytest.mark.parametrize("name", slow_but(MODELS, MODELS.keys() - LARGE))
 def test_it_wraps_and_is_equal_at_the_start(name):
     build, call, options = MODELS[name]
     torch.manual_seed(0)

@@ -5,9 +5,10 @@ import copy
 import pytest
 import timm
 import torch
-from each_block import EACH_BLOCK
+from quick import slow_but
 
 import visattn
+from visattn.blocks import block_names
 from visattn.testing import enliven
 
 
@@ -16,7 +17,7 @@ def plain():
     return enliven(timm.create_model("resnet18", num_classes=5)).eval()
 
 
-@pytest.mark.parametrize("name", EACH_BLOCK)
+@pytest.mark.parametrize("name", slow_but(block_names(), ["se", "nonlocal", "spatial_mask"]))
 def test_the_model_s_own_branches_are_found_and_not_the_block_s(plain, name):
     model = visattn.wrap(copy.deepcopy(plain), name)
     sites = visattn.plan(model, "cbam", at="branch").sites

@@ -7,6 +7,7 @@ import warnings
 import pytest
 import torch
 import torch.nn.functional as F
+from quick import slow_but
 from torch import nn
 from torch.autograd import gradcheck, gradgradcheck
 from torch.utils.checkpoint import checkpoint
@@ -193,7 +194,7 @@ def test_a_loss_on_recorded_maps(u):
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.*")
-@pytest.mark.parametrize("name", ["se", "cbam", "coord"])
+@pytest.mark.parametrize("name", slow_but(["se", "cbam", "coord"], ["coord"]))
 def test_programs_follow_the_plain_form(name, u):
     module = unit(name)
     whole = torch.compile(copy.deepcopy(module), backend="aot_eager", fullgraph=True)

@@ -227,6 +227,7 @@ def test_exports_with_dynamic_batch_and_size(options):
         torch.testing.assert_close(program.module()(x), block(x))
 
 
+@pytest.mark.slow
 def test_compiles():
     block, x = SpatialMask(3, hard=True, erode=1), torch.randn(2, 3, 17, 24)
     compiled = torch.compile(block, backend="aot_eager", fullgraph=True)

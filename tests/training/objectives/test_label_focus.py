@@ -72,6 +72,7 @@ def _iou(model: nn.Module, scenes: dict[str, Tensor]) -> float:
     return float((overlap / union.clamp_min(1)).mean())
 
 
+@pytest.mark.slow
 def test_label_focus_finds_the_object_without_any_mask() -> None:
     torch.manual_seed(0)
     scenes = _scenes(240, rho=0.9)
