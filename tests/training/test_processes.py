@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from tiny_pictures import write_folder
 pytestmark = pytest.mark.slow
 
 HERE = Path(__file__).parent
+PATHS = str(HERE), *filter(None, sys.path)
 
 
 @pytest.fixture(scope="module")
@@ -125,3 +127,22 @@ def test_every_objective_trains(outs):
     assert "train/mask" in found["mask"]
     assert "train/contradicted" in found["labels"]
     assert "train/refit" in found["last_layer"]
+
+
+def test_a_signal_to_one_stops_both_after_the_same_step(tmp_path):
+    data = write_folder(tmp_path / "data", splits={"train": 8, "val": 4})
+    words = ["fit", "-c", "foreground/mask", "--data", "FolderData", "--data.root", str(data)]
+    words += ["--data.size", "32", "--data.batch_size", "2", "--data.workers", "0"]
+    words += ["--data.mask_share", "0.5", "--trainer.accelerator", "cpu", "--trainer.devices", "2"]
+    words += ["--trainer.callbacks+=work_together.Stop", "--runs", str(tmp_path)]
+    done = subprocess.run(
+        [sys.executable, "-m", "visattn", *words],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(PATHS)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 128 + signal.SIGTERM, done.stderr
+    (path,) = tmp_path.rglob("last.ckpt")
+    assert torch.load(path, weights_only=True)["global_step"] == 3

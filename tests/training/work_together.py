@@ -1,6 +1,8 @@
 """What one process does, or several that torchrun started: work_together.py DATA OUT."""
 
 import json
+import os
+import signal
 import sys
 from pathlib import Path
 
@@ -119,6 +121,14 @@ def run(data, out):
     assert main(["test", *where]) == 0
     assert main(["predict", *where, "--data.predict_folder", f"{data}/test_same/images"]) == 0
     return found
+
+
+class Stop(L.Callback):
+    """Sends the first process SIGTERM within its third step."""
+
+    def on_before_backward(self, trainer, *_):
+        if trainer.global_rank == 0 and trainer.global_step == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
 
 
 OBJECTIVES = {

@@ -2,6 +2,8 @@
 
 import random
 from collections.abc import Mapping
+from functools import partial
+from types import FrameType
 from typing import Any, final
 
 import lightning as L
@@ -72,7 +74,8 @@ class StoppedCheckpoint(L.Callback):
     """Writes the last checkpoint when the system ends a training with SIGTERM within an epoch.
 
     At the end of an epoch it is written anyway. A validation that has begun is finished first: half
-    of one could not be taken up again.
+    of one could not be taken up again. Several processes stop after the same step, once one of them
+    is told to.
 
     Args:
         last: What keeps it.
@@ -80,7 +83,25 @@ class StoppedCheckpoint(L.Callback):
 
     def __init__(self, last: ModelCheckpoint) -> None:
         self._last = last
-        self._stopped = False
+        self._stopped = self._signalled = False
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Take note of the signal among several processes: Lightning waits for them within it."""
+        if stage == "fit" and trainer.world_size > 1:
+            connector: Any = trainer._signal_connector
+            connector._sigterm_notifier_fn = partial(self._take_note, trainer)
+            self._signalled = False
+
+    def _take_note(self, trainer: L.Trainer, signum: int, frame: FrameType | None) -> None:
+        if trainer.strategy.launcher is not None and not self._signalled:
+            trainer.strategy.launcher.kill(signum)  # the processes that this one started
+        self._signalled = True
+
+    def on_train_batch_end(self, trainer: L.Trainer, *_: Any, **__: Any) -> None:
+        """Agree whether to stop now."""
+        if trainer.world_size > 1:
+            told = trainer.strategy.reduce_boolean_decision(self._signalled, all=False)
+            trainer._signal_connector.received_sigterm = told
 
     def on_validation_batch_end(self, trainer: L.Trainer, *_: Any, **__: Any) -> None:
         """Put the end off."""
