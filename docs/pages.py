@@ -172,7 +172,7 @@ for notebook in sorted((ROOT / "notebooks").glob("*.ipynb")):
     nav += [f"    - [{title}](notebooks/{notebook.stem}.md)"]
 
 nav += ["- Evidence"]
-for page in ("contract", "matrix", "transformers", "systems"):
+for page in ("contract", "matrix", "activation", "transformers", "systems"):
     nav += [f"    - [{page.capitalize()}]({page}.md)"]
 
 nav += ["- Reference", "    - [Commands](reference/commands.md)"]
