@@ -63,7 +63,7 @@ def class_score(classes: Classes) -> Target:
     return score
 
 
-def label_score(labels: Tensor | Sequence[bool]) -> Target:
+def label_score(labels: Tensor) -> Target:
     """The sum of the logits of several labels: truth values (K,) for all images, or (N, K).
 
     Example:
@@ -110,7 +110,7 @@ def output_value(index: int = 0) -> Target:
     return score
 
 
-def region_score(label: int, region: Tensor | Sequence[Any]) -> Target:
+def region_score(label: int, region: Tensor) -> Target:
     """A class over a region: the sum of its logits there, of a segmentation (N, K, h, w).
 
     Of a single logit a place class 1 has it, class 0 its negative.
@@ -152,9 +152,7 @@ def region_score(label: int, region: Tensor | Sequence[Any]) -> Target:
     return score
 
 
-def box_score(
-    boxes: Tensor | Sequence[Sequence[float]], labels: Classes, *, overlap: float = 0.5
-) -> Target:
+def box_score(boxes: Tensor, labels: Classes, *, overlap: float = 0.5) -> Target:
     """The score of a detection: of the box of a label that covers a given one best.
 
     It takes what torchvision's detectors give, a dictionary an image with ``boxes``, ``labels`` and
