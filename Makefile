@@ -45,7 +45,7 @@ demo: .venv/ready  ## Render sushi, train with and without a mask, compare (5 to
 	$(BIN)/visattn demo
 
 docs: .venv/ready  ## Build the documentation as a site, offline: runs/site/index.html
-	DISABLE_MKDOCS_2_WARNING=true $(BIN)/mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 DISABLE_MKDOCS_2_WARNING=true $(BIN)/mkdocs build --quiet
 	@echo "make: look at it with python3 -m http.server --directory runs/site"
 
 bench: .venv/ready  ## What attention costs on this machine, into recipes/benchmarks (15 minutes)

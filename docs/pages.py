@@ -166,7 +166,8 @@ for page in sorted((ROOT / "recipes").glob("*/*.md")):
     nav += [f"    - [{title}](recipes/{page.parent.name}/{page.name})"]
 
 nav += ["- Lessons", "    - [All](notebooks/README.md)"]
-for notebook in sorted((ROOT / "notebooks").glob("*.ipynb")):
+lessons = (ROOT / "notebooks").glob("*.ipynb")
+for notebook in sorted(lessons, key=lambda path: int(path.stem.partition("_")[0])):
     write(f"notebooks/{notebook.stem}.md", lesson(notebook))
     title = notebook.stem.partition("_")[2].replace("_", " ").capitalize()
     nav += [f"    - [{title}](notebooks/{notebook.stem}.md)"]

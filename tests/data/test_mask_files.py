@@ -288,6 +288,29 @@ def test_masks_that_cover_nothing_or_everything_are_counted_and_told(tmp_path, c
     assert "4 of 4 masks cover nothing of their picture" in caplog.text
 
 
+@pytest.mark.parametrize("black_is_the_object", [True, False])
+def test_masks_with_the_background_in_white_are_told(tmp_path, caplog, black_is_the_object):
+    for number in range(3):
+        for kind in ("images", "masks"):
+            (tmp_path / "train" / kind / "a").mkdir(parents=True, exist_ok=True)
+        Image.fromarray(photo(32, 32)).save(tmp_path / f"train/images/a/{number}.jpg")
+        mask = np.zeros((32, 32), dtype=np.uint8)
+        mask[8:20, 8:20] = 255
+        inverted = black_is_the_object and number > 0
+        Image.fromarray(255 - mask if inverted else mask).save(
+            tmp_path / f"train/masks/a/{number}.png"
+        )
+    with caplog.at_level(logging.WARNING):
+        FolderDataset(tmp_path, split="train", size=32).check()
+    told = "2 of 3 masks cover the whole border of their picture: if black is the object" in (
+        caplog.text
+    )
+    assert told == black_is_the_object
+    found = FolderDataset(tmp_path, split="train", size=32, mask_values={"foreground": [0]})
+    share = found[1]["mask"].mean()
+    assert abs(share - (144 / 1024 if black_is_the_object else 1 - 144 / 1024)) < 1e-6
+
+
 @pytest.mark.parametrize("suffix", [".tif", ".png"])
 @pytest.mark.parametrize("orientation", sorted(TURNS))
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16, bool])

@@ -66,7 +66,7 @@ def prepare(facts: Mapping[str, Any], data: object, options: AuditOptions) -> Pr
     read = {name: getattr(decoder, name) for name in READ if hasattr(decoder, name)}
     if isinstance(facts.get("mask_values"), Mapping):
         # Those of the training; scenes that are rendered have soft ones.
-        learned = SOFT if str(data) == SUSHI else MaskValues(**facts["mask_values"])
+        learned = SOFT if str(data) == SUSHI else MaskValues.of(facts["mask_values"])
         facts = {**facts, "mask_values": learned}
     names = [field.name for field in fields(Preparation)]
     given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}

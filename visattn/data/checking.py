@@ -24,12 +24,14 @@ class Finding(NamedTuple):
         sideways: Its mask says no orientation (EXIF), its picture does, and no size tells which.
         empty: Its mask covers nothing of a picture that has a class.
         full: Its mask covers everything.
+        around: Its mask covers the whole border of the picture, and not everything.
     """
 
     problems: tuple[str, ...] = ()
     sideways: bool = False
     empty: bool = False
     full: bool = False
+    around: bool = False
 
 
 def check_items(items: Iterable[Item], *, mask_values: MaskValues = SOFT) -> list[str]:
@@ -117,8 +119,11 @@ def _look_at(item: Item, *, mask_values: MaskValues) -> Finding:
     known = mask.alpha[~mask.unknown]
     if item.label < 0 or not known.size:
         return Finding(sideways=sideways)
-    inside = known >= 0.5
-    return Finding(sideways=sideways, empty=not inside.any(), full=bool(inside.all()))
+    inside = mask.alpha >= 0.5
+    edges = (inside[0], inside[-1], inside[:, 0], inside[:, -1])
+    empty, full = not (known >= 0.5).any(), bool((known >= 0.5).all())
+    around = not full and all(edge.all() for edge in edges)
+    return Finding(sideways=sideways, empty=empty, full=full, around=around)
 
 
 def _line(error: UnreadableFileError) -> str:
@@ -132,12 +137,17 @@ def _tell(items: Sequence[Item], findings: Sequence[Finding]) -> None:
         ("empty", "cover nothing of their picture"),
         ("full", "cover all of their picture"),
         (
+            "around",
+            "cover the whole border of their picture: if black is the object in them, say so with "
+            "MaskValues(foreground=(0,)), --data.mask_values '{\"foreground\": [0]}'",
+        ),
+        (
             "sideways",
             "say no orientation (EXIF) beside a picture that does, and are taken to be upright, "
             "as the picture is seen",
         ),
     ):
         which = [i for i, found in zip(items, findings, strict=True) if getattr(found, name)]
-        if which:
+        if which and (name != "around" or 2 * len(which) > masks):  # a few objects may be so large
             first = shown(which[0].mask_path or "")
             _log.warning("%d of %d masks %s, such as %s", len(which), masks, text, first)

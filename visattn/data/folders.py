@@ -117,7 +117,7 @@ class FolderDataset(Dataset[dict[str, Tensor | int]]):
         skip_broken: bool = False,
     ) -> None:
         self.root, self.split = Path(root), split
-        self.decoder = Decoder(size, fit=fit, mask_values=mask_values)
+        self.decoder = Decoder(size, fit=fit, mask_values=MaskValues.of(mask_values))
         if class_names is None:
             if items is not None:
                 raise ValueError("items came without class_names, the classes by label")
@@ -131,7 +131,9 @@ class FolderDataset(Dataset[dict[str, Tensor | int]]):
         )
         self.items = keep_masks(found, share=mask_share, seed=mask_seed)
         if skip_broken:
-            self.items = readable_items(self.items, mask_values=mask_values, where=self.where)
+            self.items = readable_items(
+                self.items, mask_values=self.decoder.mask_values, where=self.where
+            )
         self.skipped = len(found) - len(self.items)
         self.masks_found = sum(item.mask_path is not None for item in found)
         if mask_form not in ("mask", "box"):

@@ -134,7 +134,7 @@ class ImageData(L.LightningDataModule, ABC):
         self.group_balanced = group_balanced
         self.skip_broken = skip_broken
         self.reading: dict[str, Any] = {"size": size, "fit": fit, "mean": mean, "std": std}
-        self.mask_values = mask_values
+        self.mask_values = MaskValues.of(mask_values)
         self._sets: dict[str, FolderDataset] = {}
         self._predict_set: PictureDataset | None = None
 

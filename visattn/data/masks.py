@@ -1,5 +1,6 @@
 """What the values in a mask file mean."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,6 +92,16 @@ class MaskValues:
                 f"background={self.background} came without foreground: say which values stand "
                 "for the object"
             )
+
+    @classmethod
+    def of(cls, given: "MaskValues | Mapping[str, Any]") -> "MaskValues":
+        """The same, or those of a mapping, as YAML has them.
+
+        Example:
+            >>> MaskValues.of({"foreground": [1]}).foreground
+            (1,)
+        """
+        return given if isinstance(given, MaskValues) else cls(**given)
 
     def read(
         self, values: MaskPixels | npt.NDArray[Any]

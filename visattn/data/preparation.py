@@ -34,8 +34,7 @@ def learned_mask_values(facts: Mapping[str, Any], *, scenes: bool = False) -> Ma
     given = facts.get("mask_values")
     if scenes or not isinstance(given, Mapping):
         return SOFT
-    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
-    return MaskValues(**values)
+    return MaskValues.of(given)
 
 
 def preparation_line(facts: Mapping[str, Any], prepared: Mapping[str, Any]) -> str:
