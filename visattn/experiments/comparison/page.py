@@ -165,8 +165,10 @@ def _measures(section: Section, *, link: Callable[[str], str]) -> list[str]:
         (f"new {_MINUS} rand", "new_minus_rand", _POINTS),
         (f"only-bg {_MINUS} chance", "only_bg_minus_chance", _POINTS),
         ("worst group", f"worst_group/{split}", _PERCENT),
-        (f"mask IoU, {split}", f"mask_iou/{split}", Statistic.text),
-        ("mask IoU, original", "mask_iou/original", Statistic.text),
+        *(
+            (f"mask IoU, {name}", f"mask_iou/{name}", Statistic.text)
+            for name in dict.fromkeys((split, "original"))
+        ),
         (f"energy inside, {usual or 'last maps'}", "energy_inside", Statistic.text),
         (f"energy inside, {fine or '7 × 7 or finer'}", "fine_energy_inside", Statistic.text),
         ("training, minutes", "minutes", _median),
