@@ -2,6 +2,7 @@
 
 import math
 import statistics
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -237,3 +238,17 @@ def test_the_dots_stand_at_the_means(table, monkeypatch):
     (segment,) = panel.containers[1].lines[2][0].get_segments()
     sd = 100 * statistics.stdev([0.84, 0.85, 0.86])
     np.testing.assert_allclose(segment[:, 0], [85 - sd, 85 + sd])
+
+
+def test_the_caption_of_a_narrow_figure_has_lines(table, monkeypatch):
+    from visattn.experiments.comparison import figure
+
+    drawn = {}
+    monkeypatch.setattr(figure, "save", lambda picture, path: drawn.update(picture=picture) or path)
+    section, _ = rows_of(table)
+    figure.draw_section(replace(section, splits=section.splits[:1]), table.with_suffix(".png"))
+    picture = drawn["picture"]
+    picture.canvas.draw()
+    box = picture._supxlabel.get_window_extent()
+    assert 0 <= box.x0 < box.x1 <= picture.bbox.width
+    assert picture._supxlabel.get_text().endswith("chance")

@@ -1,5 +1,6 @@
 """The comparison as a plot: a panel a variant, a line a recipe."""
 
+import textwrap
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -11,6 +12,7 @@ from visattn.pictures import save
 _DARK, _BLUE, _ORANGE = "#222222", "#0072b2", "#d55e00"
 _LINE = 0.24
 _PANEL = 1.0
+_LETTERS = 17  # an inch, at the size of the caption
 
 
 def draw_section(section: Section, path: Path) -> Path:
@@ -28,23 +30,35 @@ def draw_section(section: Section, path: Path) -> Path:
     """
     names = [row.recipe for row in section.rows]
     width = 0.35 + 0.07 * max(map(len, names)) + _PANEL * len(section.splits)
-    figure = Figure(figsize=(max(width, 4.5), 1.15 + _LINE * len(names)), layout="constrained")
+    width = max(width, 4.5)
+    chances = {r.measures["chance"].mean for r in section.rows if "chance" in r.measures}
+    chance = chances.pop() if len(chances) == 1 else None
+    caption = textwrap.fill(_caption(section, chance=chance), int(_LETTERS * width))
+    height = 1.15 + _LINE * len(names) + 0.14 * caption.count("\n")
+    figure = Figure(figsize=(width, height), layout="constrained")
     panels = figure.subplots(1, len(section.splits), sharey=True, squeeze=False)[0]
     for axes, split in zip(panels, section.splits, strict=True):
         main = split == section.random_split
         _draw_panel(axes, section, split=split, colour=_ORANGE if main else _BLUE)
+        if chance is not None:
+            axes.axvline(100 * chance, color=_DARK, lw=0.8, ls=":", zorder=1)
         axes.set_title(split.replace("_", "-"), fontsize=8.5, fontweight="bold" if main else None)
     panels[0].set_yticks(range(len(names)), names, fontsize=8)
     panels[0].set_ylim(len(names) - 0.4, -0.6)
+    figure.supxlabel(caption, fontsize=8)
+    return save(figure, path)
+
+
+def _caption(section: Section, *, chance: float | None) -> str:
     counts = sorted({len(row.records) for row in section.rows})
     seeds = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    marks = f"; dashed: {section.baseline}" if section.baseline in names else ""
-    figure.supxlabel(
+    names = [row.recipe for row in section.rows]
+    return (
         f"accuracy, %: mean and standard deviation over {seeds} training "
-        f"{'seed' if counts == [1] else 'seeds'}, each seed a faint dot{marks}; dotted: chance",
-        fontsize=8,
+        f"{'seed' if counts == [1] else 'seeds'}, each seed a faint dot"
+        + (f"; dashed: {section.baseline}" if section.baseline in names else "")
+        + ("" if chance is None else "; dotted: chance")
     )
-    return save(figure, path)
 
 
 def _draw_panel(axes: Axes, section: Section, *, split: str, colour: str) -> None:
@@ -75,9 +89,6 @@ def _draw_panel(axes: Axes, section: Section, *, split: str, colour: str) -> Non
             capsize=2,
             zorder=3,
         )
-    chances = [r.measures["chance"].mean for r in section.rows if "chance" in r.measures]
-    if chances and len(set(chances)) == 1:
-        axes.axvline(100 * chances[0], color=_DARK, lw=0.8, ls=":", zorder=1)
     axes.set_xlim(-4, 104)
     axes.set_xticks([0, 50, 100])
     axes.tick_params(axis="x", labelsize=7.5)
