@@ -16,8 +16,8 @@ from visattn.data import (
     remove_foreground,
     swap_backgrounds,
 )
-from visattn.data.background_swap import moved_aside
 from visattn.data.decoding import Decoded
+from visattn.data.moving import moved_aside
 from visattn.data.optional import albumentations as A, cv2
 
 RED = np.array([1.0, 0.0, 0.0])

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from visattn.basics.processes import all_agree
-from visattn.data.background_swap import composite, moved_aside, remove_foreground
+from visattn.data.background_swap import composite, remove_foreground
+from visattn.data.moving import moved_aside
 from visattn.networks.mask_pass import predict_mask
 from visattn.training.checks import check_in
 from visattn.training.losses.mask_losses import mask_loss
