@@ -1,6 +1,6 @@
 """The passes of gates in C, where a compiler is at hand: an extra that nothing needs.
 
-`native.c` is compiled when a large map first comes, for this processor, in about a second, and kept
+`native.c` is compiled when a map of some size first comes, for this processor, in about a second, and kept
 in the user's cache. Without a compiler, or with ``VISATTN_NATIVE=0`` in the environment, the passes
 are those of PyTorch. Images are shared out among as many threads as PyTorch uses.
 """
@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 SOURCE = Path(__file__).with_name("native.c")
-LEAST = 2**17
+LEAST = 2**14
 """Values of a map from which it pays."""
 
 

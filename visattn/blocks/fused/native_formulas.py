@@ -95,12 +95,12 @@ def _of_pooled(gate: Any, mean: Tensor, highest: Tensor) -> Tensor:
 
 def _channels(x: Tensor, count: int) -> tuple[Tensor, ...]:
     """Room for some numbers per channel, (N, C, 1, 1) each."""
-    return x.new_empty(count, *x.shape[:2], 1, 1).unbind()
+    return tuple(x.new_empty(*x.shape[:2], 1, 1) for _ in range(count))
 
 
 def _places(x: Tensor, count: int) -> tuple[Tensor, ...]:
     """Room for some numbers per place, (N, 1, H, W) each."""
-    return x.new_empty(count, x.shape[0], 1, *x.shape[2:]).unbind()
+    return tuple(x.new_empty(x.shape[0], 1, *x.shape[2:]) for _ in range(count))
 
 
 def _single(x: Tensor) -> Tensor:
