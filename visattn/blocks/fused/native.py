@@ -30,17 +30,18 @@ def is_native(x: Tensor) -> bool:
         x.device.type == "cpu"
         and x.dtype is torch.float32
         and x.numel() >= LEAST
-        and x.is_contiguous()
-        and _library() is not None
+        and (x.is_contiguous() or x.is_contiguous(memory_format=torch.channels_last))
+        and _library(last=not x.is_contiguous()) is not None
     )
 
 
 def native_pass(name: str, x: Tensor, *tensors: Tensor | None) -> None:
     """Run a function of `native.c` over all images of a map x (N, C, H, W), which comes first.
 
-    Tensors are contiguous and of single precision; None is a null.
+    Tensors are of single precision, and maps among them in the layout of x, which is contiguous or
+    channels_last; None is a null.
     """
-    library = _library()
+    library = _library(last=not x.is_contiguous())
     assert library is not None
     count, channels, height, width = x.shape
     of_map = (ctypes.c_long(channels), ctypes.c_long(height * width))
@@ -68,20 +69,21 @@ if hasattr(os, "register_at_fork"):
 
 
 @cache
-def _library() -> ctypes.CDLL | None:
-    """The compiled passes; None where they can't be had."""
+def _library(*, last: bool = False) -> ctypes.CDLL | None:
+    """The compiled passes, for channels before or behind the places; None if they can't be had."""
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     if os.environ.get("VISATTN_NATIVE") == "0" or compiler is None:
         return None
     try:
-        return ctypes.CDLL(str(_compiled(compiler)))
+        return ctypes.CDLL(str(_compiled(compiler, last=last)))
     except (OSError, subprocess.SubprocessError):
         return None
 
 
-def _compiled(compiler: str) -> Path:
+def _compiled(compiler: str, *, last: bool) -> Path:
     """The library for this source and processor, compiled unless it is there."""
     words = ["-O3", "-march=native", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
+    words.append(f"-DLAST={last:d}")
     made_of = (SOURCE.read_bytes(), " ".join(words).encode(), _processor().encode())
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "visattn"
     library = folder / f"gates-{hashlib.sha256(b'|'.join(made_of)).hexdigest()[:16]}.so"

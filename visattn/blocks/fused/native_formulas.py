@@ -27,9 +27,9 @@ class NativeByMean:
     @staticmethod
     def backward(given: Backward) -> Gradients:
         """See `Formula`."""
-        d, (u, a, b) = given.d.contiguous(), given.source.parts(given.kept)
+        u, a, b, d = _like_the_map(given)
         (sums,) = _channels(d, 1)
-        native_pass("product", u.contiguous(), a, b, d, sums)
+        native_pass("product", u, a, b, d, sums)
         mean = given.few[0].detach()
         if is_plain(given):
             gate, of_mean, of_parameters = gates_and_gradients(given, mean, sums)
@@ -61,8 +61,7 @@ class NativeByMeanAndMax:
     @staticmethod
     def backward(given: Backward) -> Gradients:
         """See `Formula`."""
-        d, (u, a, b) = given.d.contiguous(), given.source.parts(given.kept)
-        u = u.contiguous()
+        u, a, b, d = _like_the_map(given)
         mean, mean_c, highest = (t.detach().requires_grad_() for t in given.few)
         with torch.enable_grad(), given.autocast():
             gate = _of_pooled(given.block.channel, mean, highest)
@@ -91,6 +90,14 @@ def _of_pooled(gate: Any, mean: Tensor, highest: Tensor) -> Tensor:
         gates: Tensor = gate.of_pooled(mean, highest)
         return gates
     return perceptron(gate, mean, highest)
+
+
+def _like_the_map(given: Backward) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor]:
+    """What x follows from, and the gradient in the same layout."""
+    u, a, b = given.source.parts(given.kept)
+    last = u.is_contiguous(memory_format=torch.channels_last) and not u.is_contiguous()
+    layout = torch.channels_last if last else torch.contiguous_format
+    return u.contiguous(memory_format=layout), a, b, given.d.contiguous(memory_format=layout)
 
 
 def _channels(x: Tensor, count: int) -> tuple[Tensor, ...]:
