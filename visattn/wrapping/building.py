@@ -164,7 +164,7 @@ def _facts(
     if "next_stage" in known:
         path = following_stage(traced, site)
         facts["next_stage"] = strip(copy.deepcopy(model.get_submodule(path))) if path else None
-    if "encoder" in known and options.get("branch") == "features":
+    if "encoder" in known and "encoder" not in options and options.get("branch") == "features":
         facts |= encoder_facts(model, traced, site)
     return {
         name: value

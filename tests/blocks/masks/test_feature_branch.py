@@ -8,6 +8,7 @@ import timm
 import torch
 import torchvision
 from quick import slow_but
+from torch import nn
 from torch.nn import functional as F
 
 from visattn import attention_parameters, load_attention, save_attention, wrap
@@ -179,6 +180,48 @@ def test_position_in_a_program_of_any_size():
     )
     wide = torch.randn(2, 3, 96, 160)
     torch.testing.assert_close(program.module()(wide), block(wide), rtol=1e-4, atol=1e-5)
+
+
+class Branching(nn.Module):
+    """A network whose forward pass asks for a value, which torch.fx can't follow."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 3, stride=2, padding=1)
+        self.stage = nn.Sequential(nn.Conv2d(8, 12, 3, stride=2, padding=1), nn.ReLU())
+        self.fc = nn.Linear(12, 3)
+
+    def maps(self, x):
+        first = self.stem(x)
+        return first, self.stage(first if x.sum() > -1e9 else -first)
+
+    def forward(self, x):
+        return self.fc(self.maps(x)[1].mean((2, 3)))
+
+
+class Maps(nn.Module):
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, x):
+        return self.model.maps(x)
+
+
+def test_an_encoder_of_ones_own(images):
+    model = Branching()
+    with pytest.raises(ValueError, match="give encoder= and encoder_widths= yourself"):
+        wrap(model, "spatial_mask", **OPTIONS)
+    with pytest.raises(ValueError, match="encoder_widths"):
+        wrap(model, "spatial_mask", encoder=Maps(model), **OPTIONS)
+    expected, count = model(images), len(list(model.parameters()))
+    given = {"encoder": Maps(model), "encoder_widths": [8, 12]}
+    wrap(model, "spatial_mask", **given, **OPTIONS)
+    assert torch.equal(model(images), expected)
+    ours = {id(p) for p in attention_parameters(model)}
+    assert len([p for p in model.parameters() if id(p) not in ours]) == count
+    mask_of(model).logits(images).mean().backward()
+    assert all(p.grad is not None for p in mask_of(model).branch.parameters())
 
 
 def test_refusals():

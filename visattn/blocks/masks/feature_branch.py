@@ -1,5 +1,6 @@
 """From the features of a trained network to the logits of a mask as fine as the image."""
 
+import copy
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -20,8 +21,8 @@ class FeatureBranch(nn.Module):
     With ``position``, each level is told where in the image each of its places is (CoordConv, Liu
     et al., arXiv:1807.03247): it tells the object in the middle from others like it at the side.
 
-    The encoder's parameters become buffers, and it stays in evaluation mode: no optimiser and no
-    loss ever changes it.
+    The encoder is copied, its parameters become buffers, and it stays in evaluation mode: no
+    optimiser and no loss ever changes it.
 
     Args:
         channels: C of the image.
@@ -112,7 +113,8 @@ def _resized(features: Tensor, like: Tensor) -> Tensor:
 
 
 def _frozen(encoder: nn.Module) -> nn.Module:
-    """Make buffers of the parameters, in place."""
+    """A copy with buffers for parameters: those of the model that it may be part of stay."""
+    encoder = copy.deepcopy(encoder)
     for module in encoder.modules():
         for name, parameter in list(module.named_parameters(recurse=False)):
             delattr(module, name)

@@ -70,7 +70,7 @@ class SpatialMask(nn.Module):
             and four times as many; 16 if None), of one on features throughout (48 if None).
         depth: Number of halvings of a small branch.
         encoder: For a branch on features, a module from the image to its maps, finest first;
-            `wrap` gives the stages of the model that it wraps.
+            `wrap` gives the stages of the model that it wraps. A copy of it is taken.
         encoder_widths: Channels of these maps.
         position: Tell a branch on features where in the image each place is: where the object is in
             the middle, and others like it at the side are none.
@@ -134,9 +134,10 @@ class SpatialMask(nn.Module):
             )
         if branch == "small":
             self.branch = _EncoderDecoder(channels, width=width, depth=depth)
-        elif encoder is None:
+        elif encoder is None or not encoder_widths:
             raise ValueError(
-                'SpatialMask: branch="features" needs an encoder. wrap gives it for a mask on the'
+                'SpatialMask: branch="features" needs an encoder, and with it encoder_widths, the'
+                " channels of the maps that it gives. wrap gives both for a mask on the"
                 ' image of a model with stages: visattn.wrap(model, "spatial_mask", at="image",'
                 ' branch="features").'
             )
