@@ -145,7 +145,7 @@ def test_blocks_are_listed(capsys, monkeypatch):
         "Kernels",
         "Masks",
     } <= rows.keys()
-    assert rows["scoord"][1:4] == ["Simple", "coordinate", "attention"]
+    assert rows["scoord"][1:3] == ["Simple", "coordinate"]
     assert max(map(len, lines)) <= 80
     # 16 weights twice and 17 biases; the map is kept, and a few values more.
     assert rows["se"] == ["se", "Squeeze-and-excitation", "2017", "1709.01507", "49", "32", "1.1"]

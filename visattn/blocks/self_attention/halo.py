@@ -92,8 +92,9 @@ class HaloAttention(nn.Module):
         self.kv = nn.Conv2d(taken, 2 * channels, 1, bias=False)
         for layer in (self.q, self.kv):
             nn.init.normal_(layer.weight, std=taken**-0.5)
-        rows, columns = torch.randn(2, 2 * (side + 2 * halo) - 1, width) * self.scale
-        self.rows, self.columns = nn.Parameter(rows), nn.Parameter(columns)
+        distances = 2 * (side + 2 * halo) - 1
+        self.rows = nn.Parameter(torch.randn(distances, width) * self.scale)
+        self.columns = nn.Parameter(torch.randn(distances, width) * self.scale)
         weights = partial(halo_weights, side=side, scale=self.scale, beyond=beyond)
         self.tap = PairwiseTap(weights)
 
