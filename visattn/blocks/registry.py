@@ -175,7 +175,7 @@ _OURS = {
 
 _PAPERS = {
     "bottleneck": (
-        "Bottleneck attention",
+        "Bottleneck transformer's attention",
         "Srinivas et al., Bottleneck Transformers for Visual Recognition, arXiv:2101.11605.",
     ),
     "double": (

@@ -34,8 +34,9 @@ class BilinearTransform(AddedAttention):
         channels: C of the map.
         parts: Bands of rows, and of columns.
         groups: Each has a P and a Q of its own; a divisor of h's channels.
-        reduction: h has ``channels / reduction`` channels, rounded to a multiple of
-        rd_divisor: this number; of ``groups`` if None. timm's is 8.
+        reduction: h has ``channels / reduction`` channels, to the nearest multiple of
+            ``rd_divisor``.
+        rd_divisor: ``groups`` if None; 8 in timm.
         drop: Share of the channels that are dropped in training, at least 0 and below 1.
 
     Shapes:
