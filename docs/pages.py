@@ -14,7 +14,7 @@ from pathlib import Path
 
 import mkdocs_gen_files
 
-from visattn.blocks.registry import block_entry, block_names
+from visattn.blocks.registry import FAMILIES, block_entry, block_names
 from visattn.cli import main
 from visattn.commands import COMMANDS, GROUPS
 from visattn.commands.block_facts import block_facts
@@ -38,14 +38,6 @@ REFERENCE = {
     "visattn.training": "Training",
     "visattn.sequence": "Sentences",
     "visattn.testing": "Checks for blocks and models of your own",
-}
-FAMILIES = {
-    "channel": "Gates for channels",
-    "joint": "Gates for places, and for both",
-    "context": "Context of the whole map",
-    "self_attention": "Self-attention",
-    "kernels": "Kernels chosen by attention",
-    "masks": "Masks",
 }
 
 

@@ -136,7 +136,16 @@ def test_blocks_are_listed(capsys, monkeypatch):
     lines = capsys.readouterr().out.splitlines()
     rows = {line.split()[0]: line.split() for line in lines if line[:1].isalpha()}
     assert set(visattn.block_names()) <= rows.keys()
-    assert {"channel", "joint", "self_attention"} <= rows.keys()
+    assert {
+        "Channel:",
+        "Place:",
+        "Both:",
+        "Context",
+        "Self-attention",
+        "Kernels",
+        "Masks",
+    } <= rows.keys()
+    assert rows["scoord"][1:3] == ["Simple", "coordinate"]
     assert max(map(len, lines)) <= 80
     # 16 weights twice and 17 biases; the map is kept, and a few values more.
     assert rows["se"] == ["se", "Squeeze-and-excitation", "2017", "1709.01507", "49", "32", "1.1"]

@@ -23,6 +23,7 @@ _ALIKE = {
     " blocks.linear blocks.local blocks.mhsa blocks.nonlocal_ blocks.positions blocks.readout",
     "blocks.kernels": "blocks.sk",
     "blocks.masks": "blocks.abn blocks.residual_attention blocks.spatial_mask",
+    "blocks.place": "blocks.joint.sge",
     "data.generated": "data.sushi data.tasty",
     "data.loading": "data.loaders",
     "networks": "training.backbone training.mask_pass training.weight_files",

@@ -81,6 +81,12 @@ class LeavesHook(Block):
         return self.conv(x)
 
 
+class SharesMemory(Block):
+    def __init__(self, channels, *, init="paper"):
+        super().__init__(channels, init=init)
+        self.scale, self.shift = map(nn.Parameter, torch.zeros(2, channels))
+
+
 class NotCopied(Block):
     def __deepcopy__(self, memo):
         return type(self)(self.conv.in_channels)
@@ -97,6 +103,7 @@ BROKEN = [
     (OverflowsInHalf, "not finite under autocast"),
     (LeavesHook, "a hook is left"),
     (NotCopied, "copy.deepcopy changes the output"),
+    (SharesMemory, "scale is a part of a larger tensor"),
 ]
 
 

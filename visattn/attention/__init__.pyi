@@ -12,6 +12,10 @@ from .core import (
     attention_weights as attention_weights,
     weighted_sum as weighted_sum,
 )
+from .halo import (
+    halo_attention as halo_attention,
+    halo_weights as halo_weights,
+)
 from .heads import (
     MultiHeadAttention as MultiHeadAttention,
     merge_heads as merge_heads,

@@ -3,11 +3,9 @@
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from visattn.attention.pairwise import even_attention
-from visattn.attention.positions import beside
+from visattn.attention.tiles import tiled_attention
 from visattn.basics.leaves import leaf_function
 
 TILE = 8
@@ -48,27 +46,14 @@ def neighbourhood_attention(
     Source: Ramachandran et al., Stand-Alone Self-Attention in Vision Models, arXiv:1906.05909;
     tiles with rims: Vaswani et al., arXiv:2103.12731.
     """
-    height, width = query.shape[-2:]
     side = len(rows)
-    around = TILE + side - 1
-    device = query.device
-    distance = torch.arange(around, device=device) - torch.arange(TILE, device=device)[:, None]
-    near = (distance >= 0) & (distance < side)  # (TILE, around), for each axis alike
+    around = torch.arange(TILE + side - 1, device=query.device)
+    distance = around - torch.arange(TILE, device=query.device)[:, None]
+    near = (distance >= 0) & (distance < side)
     index = distance.clamp(0, side - 1)
-    asked = _tiles(query, 0).unflatten(2, (TILE, TILE))
-    of_rows = torch.einsum("ntyxd,yad->ntyxa", asked, rows[index].to(asked.dtype))
-    of_columns = torch.einsum("ntyxd,xad->ntyxa", asked, columns[index].to(asked.dtype))
-    asked = torch.cat((asked, of_rows, of_columns), -1).flatten(2, 3)
-    held, told = _tiles(key, side // 2), _tiles(value, side // 2)
-    one = torch.eye(around, device=key.device, dtype=held.dtype)
-    places = beside(one, one).flatten(0, 1)
-    held = torch.cat((held, places.expand(*held.shape[:2], -1, -1)), -1)
-    on_the_map = _in_both(*(_on_the_map(n, side // 2, device) for n in (height, width)))
-    mask = _in_both(near, near) & on_the_map.unsqueeze(1)
-    read = even_attention(asked, held, told, scale=scale, mask=mask)
-    grid = ((height + TILE - 1) // TILE, (width + TILE - 1) // TILE)
-    read = read.unflatten(2, (TILE, TILE)).unflatten(1, grid).permute(0, 5, 1, 3, 2, 4)
-    return read.flatten(4, 5).flatten(2, 3)[..., :height, :width]
+    return tiled_attention(
+        query, key, value, rows=rows[index], columns=columns[index], scale=scale, near=near
+    )
 
 
 def neighbourhood_weights(query: Tensor, key: Tensor, *, side: int, scale: float) -> Tensor:
@@ -104,30 +89,3 @@ def neighbourhood_weights(query: Tensor, key: Tensor, *, side: int, scale: float
         index = (distance.clamp(-reach, reach) + reach).long()
         scores = scores + terms.gather(-1, index.expand_as(scores))
     return (scores * scale).masked_fill(~near, -math.inf).softmax(-1)
-
-
-def _tiles(x: Tensor, rim: int) -> Tensor:
-    """(N, C, H, W) to (N, tiles, places of a tile with its rim, C); 0 beyond the map."""
-    around = TILE + 2 * rim
-    padded = F.pad(x, (rim, rim + TILE - 1, rim, rim + TILE - 1))
-    for axis in (2, 3):
-        padded = padded.index_select(axis, _starts(x.shape[axis], around, x.device).flatten())
-    tiles = padded.unflatten(3, (-1, around)).unflatten(2, (-1, around))
-    return tiles.permute(0, 2, 4, 3, 5, 1).flatten(3, 4).flatten(1, 2)
-
-
-def _on_the_map(length: int, rim: int, device: torch.device) -> Tensor:
-    """(tiles, places of a tile with its rim) along an axis: which of them are."""
-    places = _starts(length, TILE + 2 * rim, device) - rim
-    return (places >= 0) & (places < length)
-
-
-def _in_both(rows: Tensor, columns: Tensor) -> Tensor:
-    """Two masks of the axes, (A, S) and (B, T), as one of the places, (A * B, S * T)."""
-    return (rows[:, None, :, None] & columns[:, None]).flatten(2).flatten(0, 1)
-
-
-def _starts(length: int, around: int, device: torch.device) -> Tensor:
-    """(tiles, around): the places of each tile along an axis, counted from its rim's edge."""
-    first = torch.arange(0, length, TILE, device=device)
-    return first.unsqueeze(1) + torch.arange(around, device=device)

@@ -12,6 +12,17 @@ from torch import nn
 
 from visattn.basics.suggestions import did_you_mean
 
+FAMILIES = {
+    "channel": "Channel: gates for channels",
+    "place": "Place: gates for places",
+    "joint": "Both: gates for channels and places",
+    "context": "Context of the whole map",
+    "self_attention": "Self-attention",
+    "kernels": "Kernels chosen by attention",
+    "masks": "Masks",
+}
+"""Families of the blocks that come with visattn, by their folders, and what they are called."""
+
 BlockFactory = Callable[..., nn.Module]
 """Called as ``factory(channels, **options)``; a block class is one."""
 
@@ -132,11 +143,12 @@ _OURS = {
     "polarized": "joint.polarized.PolarizedAttention",
     "sa": "joint.sa.ShuffleAttention",
     "scsa": "joint.scsa.SynergisticAttention",
-    "sge": "joint.sge.SpatialGroupEnhance",
+    "sge": "place.sge.SpatialGroupEnhance",
     "scse": "joint.scse.SCSE",
     "strip": "joint.strip.StripAttention",
     "nonlocal": "self_attention.nonlocal_.NonLocal",
     "axial": "self_attention.axial.Axial",
+    "bat": "self_attention.bat.BilinearTransform",
     "criss_cross": "self_attention.criss_cross.CrissCross",
     "danet": "self_attention.danet.DualAttention",
     "external": "self_attention.external.ExternalAttention",
@@ -145,6 +157,7 @@ _OURS = {
     "lambda": "self_attention.lambda_.LambdaLayer",
     "latents": "self_attention.latents.Latents",
     "linear": "self_attention.linear.LinearAttention",
+    "halo": "self_attention.halo.HaloAttention",
     "mhsa": "self_attention.mhsa.MultiHeadSelfAttention",
     "local": "self_attention.local.LocalSelfAttention",
     "sk": "kernels.sk.SelectiveKernel",
@@ -162,16 +175,21 @@ _OURS = {
 
 _PAPERS = {
     "bottleneck": (
-        "Bottleneck attention",
+        "Bottleneck transformer's attention",
         "Srinivas et al., Bottleneck Transformers for Visual Recognition, arXiv:2101.11605.",
     ),
     "double": (
         "Double attention",
         "Chen et al., A2-Nets: Double Attention Networks, arXiv:1810.11579.",
     ),
+    "ceca": ("Circular ECA", ""),
+    "ecam": ("ECA with a perceptron", ""),
+    "gca": ("Global context, added", ""),
+    "lcbam": ("Light CBAM", ""),
+    "scoord": ("Simple coordinate attention", ""),
     "lka": ("Large kernel attention", "Guo et al., Visual Attention Network, arXiv:2202.09741."),
 }
-"""What variants are called that have a paper of their own, and that paper."""
+"""What variants are called, and their paper if it is their own."""
 
 _VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "bottleneck": ("mhsa", {"position": "relative"}),

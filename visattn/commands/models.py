@@ -49,6 +49,7 @@ def list_blocks(name: str | None = None, *, channels: int = 256, size: int = 14)
     from visattn.basics.checks import check_numbers
     from visattn.basics.terminal_table import terminal_table
     from visattn.blocks import block_entry, block_names
+    from visattn.blocks.registry import FAMILIES
     from visattn.commands.block_facts import block_facts, short
 
     check_numbers("visattn blocks", channels=channels, size=size)
@@ -73,16 +74,18 @@ def list_blocks(name: str | None = None, *, channels: int = 256, size: int = 14)
         ]
         console.print("\n".join(lines), markup=False)
         return
-    for family in sorted({entry.family for entry in entries}):
+    for family, title in {**FAMILIES, "other": "Others"}.items():
+        members = [entry for entry in entries if entry.family == family]
+        if not members:
+            continue
         costs = ("params", "mult-adds", "kept")
         table = terminal_table(
-            title=family, words=["block", "what it is", "year", "paper"], numbers=costs
+            title=title, words=["block", "what it is", "year", "paper"], numbers=costs
         )
-        for entry in entries:
-            if entry.family == family:
-                facts = block_facts(entry, channels=channels, side=size)
-                counts = (short(facts.parameters), short(facts.multiply_adds), f"{facts.kept:.1f}")
-                table.add_row(entry.name, entry.title, entry.year, entry.paper, *counts)
+        for entry in members:
+            facts = block_facts(entry, channels=channels, side=size)
+            counts = (short(facts.parameters), short(facts.multiply_adds), f"{facts.kept:.1f}")
+            table.add_row(entry.name, entry.title, entry.year, entry.paper, *counts)
         console.print(table)
         console.print()
     console.print(

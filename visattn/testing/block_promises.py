@@ -119,8 +119,12 @@ def learns_from_the_identity(case: BlockCase) -> None:
 
 
 def survives_copies(case: BlockCase) -> None:
-    """``copy.deepcopy`` and ``torch.save`` give a block with the same outputs."""
-    check_copies(*case.live())
+    """``copy.deepcopy`` and ``torch.save`` keep the outputs; no tensor is a part of another."""
+    block, x = case.live()
+    check_copies(block, x)
+    for name, value in block.state_dict().items():
+        whole = value.untyped_storage().nbytes() == value.nbytes
+        assert whole, f"{name} is a part of a larger tensor, which safetensors doesn't save"
 
 
 def treats_each_image_alone(case: BlockCase) -> None:

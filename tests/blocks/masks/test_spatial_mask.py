@@ -3,10 +3,11 @@ import pickle
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from visattn.blocks.masks.spatial_mask import SpatialMask
-from visattn.testing import check_block
+from visattn.testing import check_block, enliven
 
 FORMS = ["product", "residual", "annealed"]
 
@@ -69,6 +70,41 @@ def test_forms_as_published(form, expected):
     assert ((mask > 0) & (mask < 1)).all()
     torch.testing.assert_close(mask, torch.sigmoid(block.logits(x)))
     torch.testing.assert_close(block(x), expected(x, mask))
+
+
+@pytest.mark.parametrize("size", [(16, 24), (13, 9)])
+def test_its_network_written_out(size):
+    block, x = enliven(SpatialMask(3, width=4, depth=3)), torch.randn(2, 3, *size)
+    net = block.branch
+
+    def layers(levels, z):
+        for conv, norm in zip(levels[::3], levels[1::3], strict=True):
+            stride = 2 if conv is levels[0] and levels in list(net.down) else 1
+            z = F.conv2d(z, conv.weight, stride=stride, padding=1)
+            groups = z.unflatten(1, (norm.num_groups, -1))
+            mean = groups.mean((2, 3, 4), keepdim=True)
+            std = (groups.var((2, 3, 4), unbiased=False, keepdim=True) + 1e-5).sqrt()
+            z = ((groups - mean) / std).flatten(1, 2)
+            z = (z * norm.weight[:, None, None] + norm.bias[:, None, None]).relu()
+        return z
+
+    half = layers(net.down[0], x)
+    quarter = layers(net.down[1], half)
+    eighth = layers(net.down[2], quarter)
+    context = F.linear(eighth.mean((2, 3)), net.context.weight, net.context.bias)
+    z = eighth + context[:, :, None, None]
+    for lateral, up, fine in ((1, 1, quarter), (0, 0, half)):
+        z = torch.einsum("oi,nihw->nohw", net.lateral[lateral].weight.flatten(1), z)
+        z = z + net.lateral[lateral].bias[:, None, None]
+        z = layers(net.up[up], fine + F.interpolate(z, fine.shape[2:], mode="bilinear"))
+    four = F.conv2d(z, net.head.weight, net.head.bias, padding=1)
+    logits = torch.empty(2, 1, *size)
+    for row in range(size[0]):
+        for column in range(size[1]):
+            part = 2 * (row % 2) + column % 2
+            logits[:, 0, row, column] = four[:, part, row // 2, column // 2]
+    torch.testing.assert_close(block.logits(x), logits, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(block(x), x / (1 + torch.exp(-logits)), atol=1e-5, rtol=1e-4)
 
 
 def test_annealed_form_goes_from_identity_to_product():

@@ -7,7 +7,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from visattn.blocks import (
     AugmentedConv,
     Axial,
+    BilinearTransform,
     CrissCross,
+    HaloAttention,
     Latents,
     LinearAttention,
     LocalSelfAttention,
@@ -34,6 +36,8 @@ BLOCKS = {
     "axial with positions": Axial(16, position="learned", size=(6, 6)),
     "criss_cross": CrissCross(16),
     "local": LocalSelfAttention(16, heads=2),
+    "halo": HaloAttention(16, heads=2),
+    "bat": BilinearTransform(16),
     "linear": LinearAttention(16),
     "latents": Latents(16),
 }
