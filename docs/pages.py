@@ -81,7 +81,7 @@ def lesson(source: Path) -> str:
     """A notebook as a page, with what its cells printed and drew."""
     parts = []
     for number, cell in enumerate(json.loads(source.read_text(encoding="utf-8"))["cells"]):
-        text = "".join(cell["source"])
+        text = re.sub(r"\[!\[(Open in Colab)\]\(.*?\)\]", r"[\1]", "".join(cell["source"]))
         if cell["cell_type"] == "markdown":
             parts.append(relinked(text, source))
             continue

@@ -1,5 +1,8 @@
 """Run the lessons and keep what they print and draw: python notebooks/execute.py [LESSON.ipynb].
 
+With --badges nothing runs, and each gets the line that opens it on Colab, by the address of the
+repository in pyproject.toml.
+
 No Jupyter is needed. Cells run in their order in one namespace; kept are what they print, and what
 their last expression is: a figure as a PNG, anything else as text.
 """
@@ -11,6 +14,7 @@ import io
 import json
 import re
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +66,37 @@ def write_lesson(path: Path) -> None:
     cells = zip(code_cells(lesson), run_lesson(lesson, name=path.name), strict=True)
     for number, (cell, outputs) in enumerate(cells, 1):
         cell["execution_count"], cell["outputs"] = number, outputs
+    _write(path, lesson)
+
+
+def badge(path: Path, *, project: Path = FOLDER.parent / "pyproject.toml") -> str:
+    """The line that opens a lesson on Colab; empty while no repository is named.
+
+    Args:
+        path: The lesson.
+        project: The file whose ``[project.urls]`` may name a ``Repository`` on GitHub.
+    """
+    settings = tomllib.loads(project.read_text(encoding="utf-8"))["project"]
+    address = settings.get("urls", {}).get("Repository", "").rstrip("/")
+    if not address:
+        return ""
+    place = f"{address.removeprefix('https://github.com/')}/blob/main/notebooks/{path.name}"
+    return f"[![Open in Colab]({_COLAB}/assets/colab-badge.svg)]({_COLAB}/github/{place})"
+
+
+_COLAB = "https://colab.research.google.com"
+
+
+def with_badge(lesson: dict[str, Any], line: str) -> dict[str, Any]:
+    """A lesson whose title has that line under it, and no other of its kind."""
+    title, *text = lesson["cells"][0]["source"]
+    kept = "".join(part for part in text if _COLAB not in part).strip("\n")
+    parts = [part for part in (title.rstrip("\n"), line, kept) if part]
+    first = {**lesson["cells"][0], "source": "\n\n".join(parts).splitlines(keepends=True)}
+    return {**lesson, "cells": [first, *lesson["cells"][1:]]}
+
+
+def _write(path: Path, lesson: dict[str, Any]) -> None:
     path.write_text(json.dumps(lesson, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
@@ -112,6 +147,9 @@ def _without_numbers(outputs: list[list[dict[str, Any]]]) -> list[list[tuple[str
 
 
 if __name__ == "__main__":
-    for chosen in [Path(word) for word in sys.argv[1:]] or lessons():
-        write_lesson(chosen)
+    for chosen in [Path(word) for word in sys.argv[1:] if word != "--badges"] or lessons():
+        if "--badges" in sys.argv:
+            _write(chosen, with_badge(read_lesson(chosen), badge(chosen)))
+        else:
+            write_lesson(chosen)
         print(chosen)

@@ -43,7 +43,7 @@ def browser():
     found = map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))
     chromium = next(filter(None, found), None)
     if chromium is None:
-        pytest.skip("the browser tests need chromium (Debian: apt-get install chromium)")
+        pytest.skip("the browser tests need chromium: .ci/chromium installs it")
     with playwright.sync_playwright() as started:
         running = started.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         yield running

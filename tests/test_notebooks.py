@@ -51,3 +51,25 @@ def test_what_differs_in_more_than_numbers_is_seen():
     assert HOW["alike"](said("loss 0.25 at 10"), said("loss 1e-05 at 9"))
     assert not HOW["alike"](said("loss 0.25"), said("error 0.25"))
     assert not HOW["alike"](said("loss 0.25"), [[]])
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+def test_a_lesson_has_the_badge_of_the_repository_and_installs_itself(path):
+    lesson = HOW["read_lesson"](path)
+    assert lesson == HOW["with_badge"](lesson, HOW["badge"](path)), "notebooks/execute.py --badges"
+    assert "%pip install" in "".join(HOW["code_cells"](lesson)[0]["source"])
+
+
+def test_a_badge_comes_from_the_address_in_the_project(tmp_path):
+    file = tmp_path / "pyproject.toml"
+    file.write_text('[project]\nurls = {Repository = "https://github.com/us/visattn"}\n')
+    line = HOW["badge"](LESSONS[0], project=file)
+    assert line.endswith(
+        "(https://colab.research.google.com/github/us/visattn/blob/main/notebooks/"
+        "1_query_key_value.ipynb)"
+    )
+    plain = HOW["read_lesson"](LESSONS[0])
+    marked = HOW["with_badge"](plain, line)
+    assert marked["cells"][0]["source"][2] == line + "\n"
+    assert HOW["with_badge"](marked, line) == marked
+    assert HOW["with_badge"](marked, "") == plain

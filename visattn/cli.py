@@ -1,17 +1,12 @@
 """The command line: words to calls, no logic. Only a command that needs PyTorch imports it."""
 
-import inspect
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-import docstring_parser
 from jsonargparse import ArgumentError, ArgumentParser
 from rich.console import Console
-
-import visattn
 
 DEBUG = "VISATTN_DEBUG"
 LIGHTNING = {
@@ -68,8 +63,10 @@ def _dispatch(words: list[str]) -> None:
         run_command(words)
         return
     from visattn.commands import COMMANDS, GATHERED, GROUPS, SHARED, TUNED
+    from visattn.commands.parser import command_parser
 
-    parser = _parser(COMMANDS, GROUPS, wanted=words[0] if words else "")
+    lightning = {name: ArgumentParser(description=text) for name, text in LIGHTNING.items()}
+    parser = command_parser(lightning, COMMANDS, GROUPS, wanted=words[0] if words else "")
     if not words:
         parser.print_help()
         raise SystemExit(2)
@@ -86,53 +83,6 @@ def _dispatch(words: list[str]) -> None:
         _, functions = GROUPS[given.subcommand]
         given, options = options, options[options.subcommand]
     functions[given.subcommand](**options.as_dict())
-
-
-def _parser(
-    functions: Mapping[str, Callable[..., None]],
-    groups: Mapping[str, tuple[str, Mapping[str, Callable[..., None]]]],
-    *,
-    wanted: str,
-) -> ArgumentParser:
-    """All commands with what they do; the arguments of the one that is wanted, which take time."""
-    parser = ArgumentParser(
-        prog="visattn",
-        description=(visattn.__doc__ or "").partition("\n")[0]
-        + " A mistake is told in one sentence; --debug shows where it came up.",
-        version=visattn.__version__,
-        exit_on_error=False,
-        allow_abbrev=False,
-    )
-    commands = parser.add_subcommands(dest="subcommand", metavar="COMMAND")
-    for name, text in LIGHTNING.items():
-        commands.add_subcommand(name, ArgumentParser(description=text), help=text)
-    for name, function in functions.items():
-        _add_command(commands, name, function, whole=name == wanted)
-    for name, (text, actions) in groups.items():
-        group = ArgumentParser(description=text, exit_on_error=False, allow_abbrev=False)
-        commands.add_subcommand(name, group, help=text)
-        inner = group.add_subcommands(dest="subcommand", metavar="ACTION")
-        for action, function in actions.items():
-            _add_command(inner, action, function, whole=name == wanted)
-    return parser
-
-
-def _add_command(commands: Any, name: str, function: Callable[..., None], *, whole: bool) -> None:
-    """A function as a command: its docstring is the help text, its flags take no value."""
-    text = (function.__doc__ or "").partition("\n")[0]
-    command = ArgumentParser(description=text, exit_on_error=False, allow_abbrev=False)
-    commands.add_subcommand(name, command, help=text)
-    if not whole:
-        return
-    parameters = inspect.signature(function).parameters.values()
-    flags: set[str | int] = {
-        p.name for p in parameters if p.annotation is bool and p.default is False
-    }
-    command.add_function_arguments(function, as_group=False, as_positional=True, skip=flags)
-    for entry in docstring_parser.parse(function.__doc__ or "").params:
-        if entry.arg_name in flags:
-            names = {f"--{entry.arg_name.replace('_', '-')}", f"--{entry.arg_name}"}
-            command.add_argument(*sorted(names), action="store_true", help=entry.description)
 
 
 def _underscored(word: str) -> str:

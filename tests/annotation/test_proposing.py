@@ -4,11 +4,9 @@ import sys
 from types import SimpleNamespace
 
 import numpy as np
-import onnx
 import pytest
 import timm
 import torch
-from onnx import TensorProto, helper
 from PIL import Image
 
 import visattn
@@ -120,12 +118,14 @@ def test_a_measurement_writes_nothing(photos, disc, capsys):
 
 def onnx_file(path, *, channels=1):
     """A network whose mask is red less green, of any size."""
+    onnx = pytest.importorskip("onnx")
+    helper, number = onnx.helper, onnx.TensorProto.FLOAT
     weight = np.zeros((channels, 3, 1, 1), dtype=np.float32)
     weight[:, 0], weight[:, 1] = 1, -1
-    given = helper.make_tensor_value_info("in", TensorProto.FLOAT, [1, 3, 32, 32])
-    gives = helper.make_tensor_value_info("out", TensorProto.FLOAT, [1, channels, 32, 32])
+    given = helper.make_tensor_value_info("in", number, [1, 3, 32, 32])
+    gives = helper.make_tensor_value_info("out", number, [1, channels, 32, 32])
     node = helper.make_node("Conv", ["in", "w"], ["out"])
-    kernel = helper.make_tensor("w", TensorProto.FLOAT, weight.shape, weight.ravel())
+    kernel = helper.make_tensor("w", number, weight.shape, weight.ravel())
     graph = helper.make_graph([node], "g", [given], [gives], [kernel])
     opset = helper.make_opsetid("", 17)
     onnx.save(helper.make_model(graph, opset_imports=[opset], ir_version=9), path)

@@ -10,6 +10,7 @@ import pytest
 import torch
 from jsonargparse import ArgumentParser
 from PIL import Image
+from tiny_pictures import write_folder
 
 from visattn.data import Augmentation, Augmenter, FolderData, MaskValues, SushiData
 from visattn.data.decoding import Decoded
@@ -522,9 +523,9 @@ def test_sushi_options_fail_at_once(small_sushi):
         SushiData(**small_sushi, rho=1.5)
 
 
-@pytest.mark.skipif(not PHOTOS, reason="VISATTN_TEST_PHOTOS names no folder of photos")
-def test_real_photos():
-    data = FolderData(PHOTOS, size=64, workers=0, mask_share=0.05)
+def test_real_photos_or_a_written_folder(tmp_path):
+    folder = PHOTOS or write_folder(tmp_path, splits={"train": 40, "val": 2, "test": 2})
+    data = FolderData(folder, size=64, workers=0, mask_share=0.05)
     data.prepare_data()
     data.setup("fit")
     data.setup("test")

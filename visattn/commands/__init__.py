@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from visattn.commands.auditing import audit_classifier, gather_audit
 from visattn.commands.benchmarks import gather_bench, measure_costs
+from visattn.commands.completion import print_completion
 from visattn.commands.maps import (
     draw_overlay,
     gather_page,
@@ -56,6 +57,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "audit": audit_classifier,
     "bench": measure_costs,
     "compare": compare_recipes,
+    "completion": print_completion,
 }
 
 GROUPS: dict[str, tuple[str, dict[str, Callable[..., None]]]] = {

@@ -38,7 +38,7 @@ def test_a_checkpoint_callback_of_ones_own_goes_beside(command, tmp_path):
 def test_last_finds_the_runs_of_any_logger(command, tmp_path, logger):
     names = logger.strip("[]").split(", ")
     if "TensorBoardLogger" in names:
-        pytest.importorskip("tensorboard")
+        pytest.importorskip("tensorboard", reason="needs TensorBoard: pip install tensorboard")
     entries = [{"class_path": name, "init_args": {"save_dir": "logs"}} for name in names]
     file = tmp_path / "logger.yaml"
     given = False if logger == "false" else entries if len(names) > 1 else entries[0]
