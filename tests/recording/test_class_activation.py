@@ -261,6 +261,53 @@ def test_tokens_before_the_patches_are_left_out(tokens):
     torch.testing.assert_close(found, told, rtol=0, atol=0)
 
 
+class Sequence(nn.Module):
+    """An encoder over 16 tokens that a function makes of 16 x 16 maps, and one behind them."""
+
+    def __init__(self, tokens, channels, *, mixer=None):
+        super().__init__()
+        torch.manual_seed(0)
+        self.maps, self.tokens = nn.Conv2d(3, 4, 4, 4), tokens
+        self.embed, self.behind = nn.Linear(channels, 16), nn.Parameter(torch.randn(1, 1, 16))
+        self.mixer = mixer or nn.TransformerEncoderLayer(16, 2, 16, batch_first=True)
+        self.norm, self.head = nn.LayerNorm(16), nn.Linear(16, 5)
+
+    def forward(self, x):
+        x = self.embed(self.tokens(self.maps(x)))
+        x = self.mixer(torch.cat([x, self.behind.expand(len(x), -1, -1)], 1))
+        return self.head(self.norm(x if isinstance(x, torch.Tensor) else x[0]).mean(1))
+
+
+ORDER = torch.randperm(16, generator=torch.Generator().manual_seed(0))
+ROWS = (lambda maps: maps.permute(0, 2, 1, 3).flatten(2), 64)
+COLUMNS = (lambda maps: maps.permute(0, 3, 1, 2).flatten(2), 64)
+MIXED = (lambda maps: nn.functional.avg_pool2d(maps, 4).flatten(2).mT[:, ORDER], 4)
+
+
+@pytest.mark.parametrize(
+    ("made", "size", "order"),
+    [(ROWS, (16, 1), None), (COLUMNS, (1, 16), None), (MIXED, (4, 4), ORDER.argsort())],
+    ids=["rows", "columns", "patches in another order"],
+)
+def test_tokens_lie_where_the_picture_went(made, size, order):
+    model, batch = Sequence(*made).eval(), images((64, 64))
+    order = torch.arange(16) if order is None else order
+    look = functools.partial(class_activation, model, batch, target=1, method="layercam")
+    told = look(layer="norm", reshape=lambda output: output[:, order].mT.unflatten(2, size))
+    assert cam_layer(model, batch) == "norm"
+    assert float(told.max()) > 0
+    for layer in (None, "norm"):
+        torch.testing.assert_close(look(layer=layer), told, rtol=0, atol=0)
+
+
+def test_a_number_of_tokens_alone_says_nothing_of_places():
+    recurrent = nn.LSTM(16, 16, batch_first=True)  # through which no place can be followed
+    model, batch = Sequence(*ROWS, mixer=recurrent).eval(), images((64, 64))
+    assert cam_layer(model, batch) == "embed"  # of a row each
+    with pytest.raises(ValueError, match=r"'norm' gives \(2, 17, 16\)"):
+        class_activation(model, batch, layer="norm")
+
+
 def test_a_layer_whose_places_are_not_read_is_refused():
     with pytest.raises(ValueError, match="zero at this layer by construction"):
         class_activation(build("vit"), images(), method="hirescam")

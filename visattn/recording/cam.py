@@ -16,6 +16,7 @@ from visattn.recording.activation.layers import (
     Layer,
     chosen_layer,
     first_of,
+    followed_tokens,
     grids_before,
     maps_and_outputs,
     named_layer,
@@ -223,7 +224,14 @@ def _reading(
     grids = grids_before(model, inputs, layer) if maps.ndim == 3 else ()
     found = None
     if len(maps) == len(images_of(inputs)):
-        found = reshape_of(model, inputs, layer, tuple(maps.shape), grids)
+        found = reshape_of(
+            model,
+            inputs,
+            layer,
+            tuple(maps.shape),
+            grids,
+            traced=followed_tokens(model, inputs),
+        )
     if found is None:
         raise ValueError(
             f"{layer.title!r} gives {tuple(maps.shape)} for images "

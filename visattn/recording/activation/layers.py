@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 
 import torch
@@ -24,10 +25,13 @@ from visattn.recording.activation.inputs import (
 )
 from visattn.recording.activation.places import Reshape, Size, arrangement, grid_of
 from visattn.recording.targets import main_output
+from visattn.recording.tokens.grids import Call, token_grids
 
 _PASSED_OVER = (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, nn.Identity)
 Score = Callable[[Any], Tensor]
 """From what a model gives to the score whose maps are wanted, one an image (N,)."""
+Tokens = Callable[[], Mapping[Call, Reshape | None]]
+"""Gives how a model's tokens lie on the picture, see `token_grids`."""
 
 
 @dataclass(frozen=True)
@@ -107,9 +111,9 @@ def chosen_layer(model: nn.Module, inputs: Inputs, *, score: Score, least: int =
     """
     names = {module: name for name, module in model.named_modules() if name}
     images = images_of(inputs)
-    silent = None
+    silent, traced = None, followed_tokens(model, inputs)
     for layer, shape, grids in _candidates(model, inputs, names, score):
-        reshape = reshape_of(model, inputs, layer, shape, grids)
+        reshape = reshape_of(model, inputs, layer, shape, grids, traced=traced)
         if reshape is None:
             continue
         size = reshape(torch.empty(shape, device="meta")).shape[2:]
@@ -158,8 +162,8 @@ def _candidates(
             continue
         if len(shape) not in (3, 4) or shape[0] != len(images):
             continue
-        if answer is not None and answer.ndim == 4 and shape[1] == answer.shape[1]:
-            continue  # a map a class is the answer itself
+        if answer is not None and _answers(shape, tuple(answer.shape)):
+            continue
         number = None if call == passage.calls[module] else call
         layer = Layer(module, names[module], number, enters=enters)
         if value in shared:
@@ -167,6 +171,13 @@ def _candidates(
         elif not enters:
             part.append((layer, shape, grids))
     return [*whole[::-1], *part[::-1]]
+
+
+def _answers(shape: Sequence[int], answer: Sequence[int]) -> bool:
+    """Whether a map a class is the answer itself, of whatever size, or tokens are."""
+    if len(shape) == 4:
+        return len(answer) == 4 and shape[1] == answer[1]
+    return tuple(shape) == tuple(answer)
 
 
 def _speaks(model: nn.Module, inputs: Inputs, layer: Layer, score: Score) -> bool | None:
@@ -181,10 +192,32 @@ def _speaks(model: nn.Module, inputs: Inputs, layer: Layer, score: Score) -> boo
     return slopes.is_meta or bool(layer.reshape(slopes).any()) or not bool(slopes.any())
 
 
+def followed_tokens(model: nn.Module, inputs: Inputs) -> Tokens:
+    """How a model's tokens lie on the picture, by one pass when that is first asked."""
+    first = first_of(inputs)
+    return cache(lambda: token_grids(model, lambda: run(model, first)))
+
+
 def reshape_of(
-    model: nn.Module, inputs: Inputs, layer: Layer, shape: Sequence[int], grids: Sequence[Size]
+    model: nn.Module,
+    inputs: Inputs,
+    layer: Layer,
+    shape: Sequence[int],
+    grids: Sequence[Size],
+    *,
+    traced: Tokens,
 ) -> Reshape | None:
-    """How the output of a layer is laid out, asking the model about a wider image in doubt."""
+    """How the output of a layer is laid out, asking the model about a wider image in doubt.
+
+    Tokens are put where the picture's places were followed to: 16 of them may be 4 x 4 patches, in
+    whatever order, or 16 rows. Where they couldn't be followed, their number and the maps before
+    have to say it.
+    """
+    if len(shape) == 3:
+        calls = [n for m, n, enters in traced() if m is layer.module and enters == layer.enters]
+        call = (layer.module, layer.call or max(calls, default=0), layer.enters)
+        if call in traced():
+            return traced()[call]
     height, width = images_of(inputs).shape[2:]
 
     def wider() -> Sequence[int] | None:

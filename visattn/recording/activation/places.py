@@ -27,9 +27,9 @@ def arrangement(
     """How to bring a layer's output to maps (N, C, h, w).
 
     Of four axes those are places whose ratio is the image's; where two readings fit, those that
-    grow with the image. Three are tokens (N, T, C), of which the last h x w are patches; the ones
-    before them, such as a class token, are left out. Where the model takes a wider image, there
-    must be more of them: the queries of a decoder are no places.
+    grow with the image. Three are tokens (N, T, C), of which the last h x w are patches, as many as
+    a map before has places; the ones before them, such as a class token, are left out. Where the
+    model takes a wider image, there must be more of them: the queries of a decoder are no places.
 
     Args:
         shape: The output's shape.
@@ -116,29 +116,15 @@ def _of_tokens(
 
 
 def _grid(tokens: int, *, image: Size, grids: Sequence[Size]) -> Size | None:
-    """Rows and columns of the patches among some tokens; None if there are none.
-
-    The largest grid that leaves few tokens to stand before the patches: of a map before, or of one
-    whose cells were merged; without such a map, of square patches of the image.
-    """
-    known = [grid for grid in grids if _strain(grid, image=image) < _CLOSE]
-    sides = range(1, min(image) + 1)
-    for candidates in (known, [_merged(grid, side) for grid in known or [image] for side in sides]):
-        fitting = [
-            grid
-            for grid in candidates
-            if grid and grid[0] * grid[1] > 1 and 0 <= tokens - grid[0] * grid[1] <= _PREFIX
-        ]
-        if fitting:
-            return max(fitting, key=lambda grid: grid[0] * grid[1])
-    return None
-
-
-def _merged(grid: Size, side: int) -> Size | None:
-    """A grid of which so many cells a side become one; None if they don't come out even."""
-    if grid[0] % side or grid[1] % side:
-        return None
-    return (grid[0] // side, grid[1] // side)
+    """Of the maps before, the largest that leaves few tokens to stand before the patches."""
+    fitting = [
+        grid
+        for grid in grids
+        if _strain(grid, image=image) < _CLOSE
+        and grid[0] * grid[1] > 1
+        and 0 <= tokens - grid[0] * grid[1] <= _PREFIX
+    ]
+    return max(fitting, key=lambda grid: grid[0] * grid[1], default=None)
 
 
 def _is_grid(count: int, grids: Sequence[Size]) -> bool:

@@ -12,6 +12,7 @@ from visattn.recording.tokens.places import (
     Places,
     Unknown,
     averaged,
+    home,
     is_even,
     mixed,
     nowhere,
@@ -142,8 +143,9 @@ def _kept(known: Sequence[tuple[Tensor, Places | Unknown]], out: Tensor) -> Plac
     places = max(known, key=rank)[1]
     if isinstance(places, Unknown):
         return places
-    if places.ids.device != out.device:
-        places = Places(places.ids.to(out.device), places.table.to(out.device), places.pictured)
+    device = home(out.device)
+    if places.ids.device != device:
+        places = Places(places.ids.to(device), places.table.to(device), places.pictured)
     return places if places.ids.shape == out.shape else places.broadcast(out.shape)
 
 

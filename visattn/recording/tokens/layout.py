@@ -86,14 +86,14 @@ def _placed(scores: Scores, names: Sequence[str]) -> Layout:
     asking, asked = (_flat(part, scores.shape) for part in (scores.asking, scores.asked))
     order, first = _order(asking, asked)
     queries, keys = (_rows(part, first) for part in (asking, asked))
-    found = _side(keys, names, once=False)
+    found = side_of(keys, names, once=False)
     try:
-        side = _side(queries, names, once=True)
+        side = side_of(queries, names, once=True)
     except NoLayoutError:
         # What asks may be computed elsewhere; what it reads goes back to the keys' places.
         if queries.shape != keys.shape:
             raise
-        side = _side(keys, names, once=True)
+        side = side_of(keys, names, once=True)
     return Layout(order, side, found)
 
 
@@ -147,8 +147,12 @@ def _rows(places: Places, first: Tensor) -> Tensor:
     return rows[0]
 
 
-def _side(rows: Tensor, names: Sequence[str], *, once: bool) -> Side:
-    """Numbers for tokens with the table's rows (windows, T, 3)."""
+def side_of(rows: Tensor, names: Sequence[str], *, once: bool) -> Side:
+    """Numbers for tokens with the table's rows (windows, T, 3).
+
+    Raises:
+        NoLayoutError: They fill no grid; with ``once``, if a token stands there several times.
+    """
     image, y, x = rows.unbind(-1)
     placed, learned = image >= 0, image < 0
     lines, line = y[placed].mul(10**_DECIMALS).round().unique(return_inverse=True)

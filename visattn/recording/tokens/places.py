@@ -78,7 +78,7 @@ def numbered(rows: Tensor, *, pictured: bool = True) -> Places:
 
 def nowhere(tensor: Tensor) -> Tensor:
     """Numbers for a tensor of which no place is known."""
-    return torch.zeros((), dtype=torch.int32, device=tensor.device).expand(tensor.shape)
+    return torch.zeros((), dtype=torch.int32, device=home(tensor.device)).expand(tensor.shape)
 
 
 def one_table(parts: Sequence[Places]) -> tuple[list[Tensor], Tensor]:
@@ -171,4 +171,9 @@ def _evenly(line: Tensor, *, axis: int, count: int) -> Tensor | None:
 def _counted(count: int, device: torch.device) -> Tensor:
     """Numbers from 0, in double precision where the device has it."""
     wide = torch.float32 if device.type == "mps" else torch.float64
-    return torch.arange(count, dtype=wide, device=device)
+    return torch.arange(count, dtype=wide, device=home(device))
+
+
+def home(device: torch.device) -> torch.device:
+    """Where numbers lie: beside the tensors; on the CPU if these have no memory."""
+    return torch.device("cpu") if device.type == "meta" else device

@@ -62,7 +62,7 @@ class Watch(TorchFunctionMode):
                 self._pictures[given] = True
 
     def _followed(self, name: str, func: Any, args: Any, kwargs: Any, out: Any) -> Any:
-        return followed(name, func, args, kwargs, out, self._places, self._pictures)
+        return followed(name, func, args, kwargs, out, self.places, self._pictures)
 
     def __torch_function__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None
@@ -119,7 +119,8 @@ class Watch(TorchFunctionMode):
         note = self._notes.get(tensor)
         return note if isinstance(note, Scores) else None
 
-    def _places(self, tensor: Tensor) -> Places | Unknown | None:
+    def places(self, tensor: Tensor) -> Places | Unknown | None:
+        """Where a tensor's numbers come from; None of one to which no picture leads."""
         note = self._notes.get(tensor)
         if note is None and id(tensor) in self._parameters:
             note = self._notes[tensor] = learned(tensor, number=self._parameters[id(tensor)])
@@ -133,8 +134,8 @@ class Watch(TorchFunctionMode):
         if scores is not None:
             self._note(target, replace(scores, lost=True))
             return
-        before = self._places(target)
-        given = self._places(value) if isinstance(value, Tensor) else None
+        before = self.places(target)
+        given = self.places(value) if isinstance(value, Tensor) else None
         for known in (before, given):
             if isinstance(known, Unknown):
                 self._note(target, known)
@@ -156,7 +157,7 @@ class Watch(TorchFunctionMode):
         first, second = args[-2:] if name == "baddbmm" else args
         if name == "rmatmul":
             first, second = second, first
-        found = self._pairs(first, second, self._places(first), self._places(second))
+        found = self._pairs(first, second, self.places(first), self.places(second))
         if name == "baddbmm" and isinstance(found, Scores):
             return pointwise(
                 torch.add,
@@ -190,7 +191,7 @@ class Watch(TorchFunctionMode):
         query, key = map(Tensor.permute, tensors, sum_of.orders)
         asking, asked = (
             places.moved(places.ids.permute(order)) if isinstance(places, Places) else places
-            for places, order in zip(map(self._places, tensors), sum_of.orders, strict=True)
+            for places, order in zip(map(self.places, tensors), sum_of.orders, strict=True)
         )
         found = self._pairs(query, key, asking, asked)
         return permuted(found, sum_of.back) if isinstance(found, Scores) else found
@@ -208,7 +209,7 @@ class Watch(TorchFunctionMode):
         enable_gqa: bool = False,
     ) -> Any:
         """Report the weights of the fused kernel, and say where its output belongs."""
-        asking, asked = self._places(query), self._places(key)
+        asking, asked = self.places(query), self.places(key)
         if isinstance(asking, Places) and not is_even(asking.ids, -1):
             self._say(_CHANNELS.reason)
             return Unknown(_CHANNELS.reason)
