@@ -1,8 +1,9 @@
 """The passes of gates in C, where a compiler is at hand: an extra that nothing needs.
 
-`native.c` is compiled when a map of some size first comes, for this processor, in about a second, and
-kept in the user's cache. Without a compiler, or with ``VISATTN_NATIVE=0`` in the environment, the
-passes are those of PyTorch. Images are shared out among as many threads as PyTorch uses.
+`native.c` is compiled when a map of some size first comes, for this processor and each layout,
+in about a second, and kept in the user's cache. Without a compiler, or with ``VISATTN_NATIVE=0`` in
+the environment, the passes are those of PyTorch. Images are shared out among as many threads as
+PyTorch uses.
 """
 
 import ctypes
