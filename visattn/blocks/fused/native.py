@@ -1,8 +1,9 @@
 """The passes of gates in C, where a compiler is at hand: an extra that nothing needs.
 
-`native.c` is compiled when a map of some size first comes, for this processor, in about a second, and
-kept in the user's cache. Without a compiler, or with ``VISATTN_NATIVE=0`` in the environment, the
-passes are those of PyTorch. Images are shared out among as many threads as PyTorch uses.
+`native.c` is compiled when a map of some size first comes, for this processor and each layout,
+in about a second, and kept in the user's cache. Without a compiler, or with ``VISATTN_NATIVE=0`` in
+the environment, the passes are those of PyTorch. Images are shared out among as many threads as
+PyTorch uses.
 """
 
 import ctypes
@@ -22,6 +23,8 @@ from torch import Tensor
 SOURCE = Path(__file__).with_name("native.c")
 LEAST = 2**14
 """Values of a map from which it pays."""
+_GRAIN = 2**17
+"""Values for which another thread pays."""
 
 
 def is_native(x: Tensor) -> bool:
@@ -51,7 +54,7 @@ def native_pass(name: str, x: Tensor, *tensors: Tensor | None) -> None:
     def run(first: int, last: int) -> None:
         function(ctypes.c_long(first), ctypes.c_long(last), *of_map, *pointers)
 
-    parts = min(torch.get_num_threads(), count)
+    parts = max(1, min(torch.get_num_threads(), count, x.numel() // _GRAIN))
     if parts == 1:
         run(0, count)
         return
