@@ -179,7 +179,7 @@ def label_of(module: nn.Module) -> str:
 
 def _has_more_axes(node: fx.Node) -> bool:
     """Whether an axis of the map was cut in two before, so that its numbers mean others."""
-    through = ("mul", operator.mul, "mean")
+    through = ("mul", operator.mul, operator.getitem, "mean")
     return any(
         before.target in ("unflatten", "unsqueeze")
         or (before.target in through and _has_more_axes(before))
