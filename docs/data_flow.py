@@ -1,5 +1,6 @@
 """The data flow of a block as a picture, drawn from a trace of the block itself."""
 
+import operator
 import re
 from html import escape
 
@@ -21,7 +22,8 @@ SHAPES = frozenset({
 NAMES = {
     "mul": "×", "add": "+", "sub": "−", "truediv": "÷", "iadd": "+", "neg": "−", "rsqrt": "1 / √",
     "matmul": "matrix product", "einsum": "sum of products", "cat": "join", "stack": "join",
-    "even_attention": "attention", "neighbourhood_attention": "attention nearby",
+    "even_attention": "attention", "_reads": "shares",
+    "_maxima": "max of parts", "neighbourhood_attention": "attention nearby",
     "product_attention": "q (k v)", "efficient_features": "softmax", "kernel_features": "elu + 1",
     "vector_norm": "L2 norm", "linalg_vector_norm": "L2 norm", "mean_of_windows": "mean of windows",
     "avg_pool2d": "mean of windows", "max_pool2d": "max of windows", "interpolate": "resize",
@@ -175,6 +177,16 @@ def label_of(module: nn.Module) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
 
 
+def _has_more_axes(node: fx.Node) -> bool:
+    """Whether an axis of the map was cut in two before, so that its numbers mean others."""
+    through = ("mul", operator.mul, operator.getitem, "mean")
+    return any(
+        before.target in ("unflatten", "unsqueeze")
+        or (before.target in through and _has_more_axes(before))
+        for before in node.all_input_nodes
+    )
+
+
 def step(name: str, node: fx.Node) -> str:
     """What a function does."""
     name = NAMES.get(name, name)
@@ -182,6 +194,8 @@ def step(name: str, node: fx.Node) -> str:
         said = {"amax": "max"}.get(name, name)
         dims = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim", ())
         dims = tuple(dims) if isinstance(dims, (tuple, list)) else (dims,)
+        if _has_more_axes(node):
+            return said
         if dims == (2, 3):
             return f"{said} over places"
         if len(dims) == 1 and dims[0] in AXES and name != "softmax":

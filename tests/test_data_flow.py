@@ -55,6 +55,13 @@ def test_squeeze_and_excitation():
     assert [box.label for box in boxes[-2].before] == ["input", "sigmoid gate: channel"]
 
 
+@pytest.mark.parametrize("name", ["sge", "splat"])
+def test_an_axis_that_was_cut_in_two_is_not_named(name):
+    labels = [box.label for box in boxes_of(block_entry(name).factory(32).eval(), parts=False)]
+    assert "sum" in labels
+    assert not {"sum over rows", "sum over channels"} & set(labels)
+
+
 def test_convolutions_side_by_side_are_one_box():
     boxes = boxes_of(block_entry("scsa").factory(32).eval(), parts=False)
     side_by_side = [box for box in boxes if box.label == "conv 3, 5, 7, 9 depthwise"]
