@@ -30,4 +30,5 @@ def test_compile(live, x):
 
 @pytest.mark.parametrize("name", slow_but(block_names(), ["cbam", "nonlocal", "se"]))
 def test_export_and_onnx_with_free_batch_and_size(live, x):
+    pytest.importorskip("onnxruntime", reason="needs the extra 'export'")
     check_onnx(live, x)

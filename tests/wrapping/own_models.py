@@ -4,6 +4,7 @@ import itertools
 import threading
 
 import lightning as L
+import pytest
 import timm
 import torch
 import torchvision
@@ -351,10 +352,10 @@ def after_a_pass():
 
 
 def adapted():
-    from peft import LoraConfig, get_peft_model
+    peft = pytest.importorskip("peft")
 
     model = torchvision.models.resnet18(num_classes=3)
-    return get_peft_model(model, LoraConfig(target_modules=["conv1", "conv2"], r=2))
+    return peft.get_peft_model(model, peft.LoraConfig(target_modules=["conv1", "conv2"], r=2))
 
 
 def smp(kind, encoder):

@@ -1,6 +1,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from timm.layers.coord_attn import CoordAttn
 
 from visattn.blocks import CoordinateAttention
 from visattn.recording import record
@@ -11,8 +12,8 @@ TIMM = {"reduction": 24, "rd_divisor": 8, "bias": False}
 
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("channels", [16, 96, 320, 1000])
-def test_parity_with_timm(timm_coord, training, channels):
-    theirs = enliven(timm_coord.CoordAttn(channels)).train(training)
+def test_parity_with_timm(training, channels):
+    theirs = enliven(CoordAttn(channels)).train(training)
     ours = CoordinateAttention(channels, **TIMM).train(training)
     ours.load_state_dict(theirs.state_dict())
     x = torch.randn(3, channels, 6, 9)
@@ -21,8 +22,8 @@ def test_parity_with_timm(timm_coord, training, channels):
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_parity_with_timms_module_of_the_official_sizes(timm_coord, training):
-    theirs = enliven(timm_coord.CoordAttn(320, rd_channels=10, bias=True)).train(training)
+def test_parity_with_timms_module_of_the_official_sizes(training):
+    theirs = enliven(CoordAttn(320, rd_channels=10, bias=True)).train(training)
     ours = CoordinateAttention(320).train(training)
     ours.load_state_dict(theirs.state_dict())
     x = torch.randn(3, 320, 5, 8)

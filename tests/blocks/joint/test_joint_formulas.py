@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from timm.layers.cbam import LightCbamModule
+from timm.layers.coord_attn import EfficientLocalAttn, SimpleCoordAttn, StripAttn
 from torch import nn
 
 from visattn.blocks import (
@@ -55,8 +56,8 @@ def test_the_light_cbam_is_timms(training):
 
 
 @pytest.mark.parametrize("channels", [48, 256])
-def test_simple_coordinate_attention_is_timms(timm_coord, channels):
-    theirs = enliven(timm_coord.SimpleCoordAttn(channels))
+def test_simple_coordinate_attention_is_timms(channels):
+    theirs = enliven(SimpleCoordAttn(channels))
     ours = block_entry("scoord").factory(channels)
     names = {"fc1": "conv1", "fc_h": "conv_h", "fc_w": "conv_w"}
     state = {names[k.partition(".")[0]] + "." + k.partition(".")[2]: v
@@ -67,8 +68,8 @@ def test_simple_coordinate_attention_is_timms(timm_coord, channels):
     torch.testing.assert_close(ours(x), theirs(x))
 
 
-def test_local_attention_is_timms_with_the_papers_layers(timm_coord):
-    theirs = timm_coord.EfficientLocalAttn(
+def test_local_attention_is_timms_with_the_papers_layers():
+    theirs = EfficientLocalAttn(
         32, act_layer=nn.Identity, norm_layer=lambda c, **_: nn.GroupNorm(16, c)
     )
     ours = enliven(EfficientLocalAttention(32))
@@ -80,8 +81,8 @@ def test_local_attention_is_timms_with_the_papers_layers(timm_coord):
     torch.testing.assert_close(ours(x), theirs(x))
 
 
-def test_strips_are_timms(timm_coord):
-    theirs = timm_coord.StripAttn(8)
+def test_strips_are_timms():
+    theirs = StripAttn(8)
     ours = StripAttention(8)
     ours.load_state_dict(theirs.state_dict())
     x = torch.randn(2, 8, 6, 9)
