@@ -11,18 +11,20 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from visattn.basics.suggestions import nearest
+from visattn.recording.activation.at_layer import (
+    Layer,
+    maps_and_outputs,
+    named_layer,
+    slopes_at,
+    undisturbed,
+)
 from visattn.recording.activation.inputs import Inputs, detached, images_of
 from visattn.recording.activation.layers import (
-    Layer,
     chosen_layer,
     first_of,
     followed_tokens,
     grids_before,
-    maps_and_outputs,
-    named_layer,
     reshape_of,
-    slopes_at,
-    undisturbed,
 )
 from visattn.recording.activation.methods import BY_SLOPES, TITLES, eigen_cam_map
 from visattn.recording.activation.score_cam import score_cam_map
