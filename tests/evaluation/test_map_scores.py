@@ -67,6 +67,16 @@ def test_options_reach_the_evaluation(checkpoint, tiny_folder, tmp_path, capsys)
     assert found["deletion_baseline"] == "blur"
     assert [name for name in found["maps"] if "CAM" in name] == ["Grad-CAM, layer1"]
     assert "On blur for deletion" in capsys.readouterr().out
+    assert (
+        main(["evaluate-maps", str(checkpoint), f"--data={tiny_folder}", *words, "--multilabel"])
+        == 0
+    )
+    labels = json.loads(out.read_text())
+    assert (found["multilabel"], labels["multilabel"]) == (False, True)
+    values = [
+        each["maps"]["centre"]["faithfulness"]["deletion"]["value"] for each in (found, labels)
+    ]
+    assert values[0] != values[1]  # softmax and sigmoid
 
 
 def test_mistakes_are_one_message(checkpoint, tiny_folder, tmp_path, capsys):

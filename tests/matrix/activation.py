@@ -13,7 +13,8 @@ from torch.nn import functional as F
 
 from matrix.architectures import Architecture
 from matrix.survey import resolutions
-from visattn.recording.activation.layers import chosen_layer, maps_and_outputs
+from visattn.recording.activation.at_layer import maps_and_outputs
+from visattn.recording.activation.layers import chosen_layer
 from visattn.wrapping.tracing import Trace, default_input_size, trace
 
 SMALL = 32

@@ -15,7 +15,8 @@ from matrix.page import document, table
 from matrix.survey import Surveyed, examples, survey
 from matrix.verification import Verified, verify
 from visattn.blocks import block_names
-from visattn.recording.activation.layers import Layer, chosen_layer
+from visattn.recording.activation.at_layer import Layer
+from visattn.recording.activation.layers import chosen_layer
 
 PAGE = Path(__file__).parents[2] / "docs" / "matrix.md"
 SMALL = {

@@ -87,6 +87,27 @@ def test_what_is_no_logits_is_refused(case):
         deletion(lambda images: images, *case)
 
 
+class Answering(nn.Module):
+    def __init__(self, answer):
+        super().__init__()
+        self.forward = answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (lambda images: {"out": images}, "dict"),
+        (lambda images: [{"boxes": part} for part in images], "list"),
+        (lambda images: images, r"\(1, 3, 4, 4\)"),
+    ],
+)
+def test_maps_of_what_gives_no_logits_are_not_measured(answer, said):
+    images = torch.rand(2, 3, 4, 4)
+    batch = {"image": images, "mask": images[:, 0].round(), "label": torch.tensor([0, 1])}
+    with pytest.raises(TypeError, match=rf"logits \(N, K\), it returned {said}; a segmentation or"):
+        evaluate_maps(Answering(answer).eval(), [batch], batch_size=1)
+
+
 def test_probabilities():
     logits = torch.tensor([[-800.0], [0.5]])
     expected = torch.stack([1 - logits[:, 0].sigmoid(), logits[:, 0].sigmoid()], 1)

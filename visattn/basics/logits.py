@@ -1,20 +1,31 @@
 """What logits say of classes, a single one included."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 
-def class_logits(logits: Tensor) -> Tensor:
+def class_logits(logits: Any) -> Tensor:
     """Logits (N, K) of at least two classes: of a single one, (N, 1) or (N,), of no and yes.
 
     These are -z and z, so the larger is the predicted class's.
+
+    Raises:
+        TypeError: If a model gave something else, such as a segmentation or boxes.
 
     Example:
         >>> class_logits(torch.tensor([[2.0], [-1.0]])).tolist()
         [[-2.0, 2.0], [1.0, -1.0]]
     """
+    if not isinstance(logits, Tensor) or logits.ndim not in (1, 2):
+        came = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        raise TypeError(
+            f"the model must return logits (N, K), it returned {came}; a segmentation or a detector"
+            " is asked about by a target of visattn.class_activation"
+        )
     single = logits[:, None] if logits.ndim == 1 else logits
-    return torch.cat([-single, single], 1) if single.ndim == 2 and single.shape[1] == 1 else logits
+    return torch.cat([-single, single], 1) if single.shape[1] == 1 else logits
 
 
 def class_probabilities(logits: Tensor, *, multilabel: bool = False) -> Tensor:

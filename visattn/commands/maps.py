@@ -138,6 +138,7 @@ def measure_maps(
     steps: int = 10,
     deletion_baseline: Literal["zero", "mean", "blur"] = "zero",
     insertion_baseline: Literal["zero", "mean", "blur"] = "blur",
+    multilabel: bool = False,
     seed: int = 0,
     out: str | None = None,
     skip_broken: bool = False,
@@ -163,6 +164,8 @@ def measure_maps(
         steps: Steps of deletion and insertion.
         deletion_baseline: What stands in the place of a deleted pixel: zero, mean or blur.
         insertion_baseline: On what pixels are revealed: zero, mean or blur.
+        multilabel: The logits are labels that hold each by itself, not classes: their sigmoids are
+            measured, of each image that of its surest label.
         seed: Of the drawing, the random map and the randomised weights.
         out: A JSON file to write the numbers to, or a Markdown file (.md) for the tables.
         skip_broken: Go on without pictures of which a file is broken; how many is told.

@@ -43,6 +43,7 @@ def measure_maps(
     steps: int = 10,
     deletion_baseline: Baseline = "zero",
     insertion_baseline: Baseline = "blur",
+    multilabel: bool = False,
     seed: int = 0,
     out: str | Path | None = None,
     skip_broken: bool = False,
@@ -99,7 +100,7 @@ def measure_maps(
     console = Console(highlight=False, quiet=not leads())
     console.print(preparation_line(facts, prepared), soft_wrap=True, markup=False)
     baselines = ("deletion_baseline", "insertion_baseline")
-    options = {name: given[name] for name in ("tolerance", "steps", *baselines)}
+    options = {name: given[name] for name in ("tolerance", "steps", "multilabel", *baselines)}
     options["cams"] = cams or ("gradcam",)
     found = []
     for draw in range(seed, seed + draws):

@@ -11,18 +11,20 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from visattn.basics.suggestions import nearest
+from visattn.recording.activation.at_layer import (
+    Layer,
+    maps_and_outputs,
+    named_layer,
+    slopes_at,
+    undisturbed,
+)
 from visattn.recording.activation.inputs import Inputs, detached, images_of
 from visattn.recording.activation.layers import (
-    Layer,
     chosen_layer,
     first_of,
     followed_tokens,
     grids_before,
-    maps_and_outputs,
-    named_layer,
     reshape_of,
-    slopes_at,
-    undisturbed,
 )
 from visattn.recording.activation.methods import BY_SLOPES, TITLES, eigen_cam_map
 from visattn.recording.activation.score_cam import score_cam_map
@@ -80,7 +82,8 @@ def class_activation(
             output that gives a score an image (N,), such as those of `visattn.recording.targets`
             for labels, regression, segmentation and detection.
         reshape: From the layer's output to maps (N, C, h, w), if its layout isn't seen by itself:
-            (N, C, h, w), (N, h, w, C), or tokens (N, T, C) that end with the patches of the grid.
+            (N, C, h, w), (N, h, w, C), or tokens (N, T, C), put where the picture's places were
+            followed to: patches in any order, T rows (T, 1) or T columns (1, T).
         size: Height and width to which the maps are brought, bilinear, for instance
             ``images.shape[-2:]``; the layer's own if None.
         batch_size: Images a call of the model, for Score-CAM.
