@@ -44,9 +44,9 @@ OPTIONS = (
     ("triplet", {"spatial": False}),
 )
 UNSCRIPTABLE = {
-    *("aa", "axial", "bottleneck", "cot", "criss_cross", "danet", "double", "fca", "lambda"),
-    *("latents", "linear", "local", "mhsa", "mlca", "nonlocal", "outlook", "residual_attention"),
-    *("scsa", "spatial_mask"),
+    *("aa", "axial", "bat", "bottleneck", "cot", "criss_cross", "danet", "double", "fca", "halo"),
+    *("lambda", "latents", "linear", "local", "mhsa", "mlca", "nonlocal", "outlook"),
+    *("residual_attention", "scsa", "spatial_mask"),
 }
 
 

@@ -137,12 +137,17 @@ def trains_attention_alone(case: ModelCase) -> None:
         return
     for parameter in kept:
         parameter.requires_grad_(False)
+    for draw in range(2, 7):
+        model(case.images).square().mean().backward()
+        gradients = [parameter.grad for parameter in added if parameter.grad is not None]
+        largest = max((float(gradient.abs().max()) for gradient in gradients), default=0.0)
+        if largest > 0:
+            break
+        for unit in attended(model):  # a few ReLUs may all be dead by the numbers drawn
+            enliven(unit.get_submodule("attention"), seed=draw)
+    assert largest > 0, "no attention learns"
     before = {name: value.clone() for name, value in model.state_dict().items()}
     optimiser = torch.optim.SGD(added, lr=0.1)
-    model(case.images).square().mean().backward()
-    gradients = [parameter.grad for parameter in added if parameter.grad is not None]
-    largest = max((float(gradient.abs().max()) for gradient in gradients), default=0.0)
-    assert largest > 0, "no attention learns"
     for gradient in gradients:  # a small one would be lost beside the weights
         gradient.div_(largest)
     optimiser.step()

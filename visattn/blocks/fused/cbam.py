@@ -29,7 +29,7 @@ class ByMeanAndMax:
         y = multiplied(x, block.channel.of_pooled(mean, highest), fresh=fresh)
         mean_c, highest_c = y.mean(1, keepdim=True), y.amax(1, keepdim=True)
         z = multiplied(y, block.spatial.of_pooled(mean_c, highest_c), fresh=True)
-        return z, (mean, mean_c) if fresh else (mean, mean_c, highest, highest_c)
+        return z, (mean, mean_c, highest) if fresh else (mean, mean_c, highest, highest_c)
 
     @staticmethod
     def backward(given: Backward) -> Gradients:

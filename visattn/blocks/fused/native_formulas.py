@@ -15,6 +15,9 @@ from visattn.blocks.fused.perceptrons import (
     perceptron,
 )
 
+_LARGE = 2**17
+"""Values of a map from which a forward pass in C pays."""
+
 
 class NativeByMean:
     """`ByMean`, whose two passes are PyTorch's, with two for the gradient."""
@@ -47,7 +50,9 @@ class NativeByMeanAndMax:
 
     @staticmethod
     def forward(block: Any, x: Tensor, *, fresh: bool) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """See `Formula`."""
+        """See `Formula`; where x is small, by PyTorch's passes, to the plain form's last bit."""
+        if x.numel() < _LARGE:
+            return ByMeanAndMax.forward(block, x, fresh=fresh)
         mean, highest = _channels(x, 2)
         native_pass("pool", x, mean, highest)
         gate = _single(_of_pooled(block.channel, mean, highest))
@@ -62,7 +67,7 @@ class NativeByMeanAndMax:
     def backward(given: Backward) -> Gradients:
         """See `Formula`."""
         u, a, b, d = _like_the_map(given)
-        mean, mean_c, highest = (t.detach().requires_grad_() for t in given.few)
+        mean, mean_c, highest = (t.detach().requires_grad_() for t in given.few[:3])
         with torch.enable_grad(), given.autocast():
             gate = _of_pooled(given.block.channel, mean, highest)
         g = _single(gate)
