@@ -143,6 +143,7 @@ def _reads(logits: Tensor, length: int) -> Tensor:
     parts = logits.shape[3]
     thick = (length + parts - 1) // parts
     place = torch.arange(length, device=logits.device)
-    band, depth = place // thick, place % thick
+    band = place // thick
+    depth = place - band * thick
     scores = F.logsigmoid(logits)[..., band, :][..., band]
     return scores.masked_fill(depth != depth[:, None], -torch.inf).softmax(3)
