@@ -167,6 +167,14 @@ def test_a_block_is_told_of(capsys):
         assert said in out
 
 
+def test_a_blocks_paragraphs_fill_the_terminal_and_its_table_stays(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "300")
+    assert main(["blocks", "cbam"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("Paper, official code") and line.endswith(":") for line in lines)
+    assert "BN weight          starts at 0       starts at 1" in [line.rstrip() for line in lines]
+
+
 def test_render_writes_scenes(tmp_path):
     words = ["--size=32", "--train=8", "--val=0", "--test=0", "--workers=1"]
     assert main(["render", str(tmp_path / "scenes"), *words]) == 0

@@ -70,7 +70,7 @@ def list_blocks(name: str | None = None, *, channels: int = 256, size: int = 14)
             f"Paper: {entry.source or 'none'}",
             *([f"The same class under other names: {', '.join(others)}."] if others else []),
             "",
-            inspect.getdoc(entry.kind) or "",
+            _flowing(inspect.getdoc(entry.kind) or ""),
         ]
         console.print("\n".join(lines), markup=False)
         return
@@ -92,6 +92,16 @@ def list_blocks(name: str | None = None, *, channels: int = 256, size: int = 14)
         f"Costs {on}; kept: for the backward pass, in maps of that size, by the block's plain"
         " form. visattn blocks NAME says where it goes, its formula and what it records."
     )
+
+
+def _flowing(text: str) -> str:
+    """A docstring whose paragraphs are lines of any length; lists, tables and code stay."""
+    import re
+
+    parts = text.split("\n\n")
+    plain = (not re.search(r"^(\s|[=*-])", part, re.MULTILINE) for part in parts)
+    flows = zip(parts, plain, strict=True)
+    return "\n\n".join(part.replace("\n", " ") if flow else part for part, flow in flows)
 
 
 def gather_blocks(words: Sequence[str]) -> list[str]:
