@@ -171,7 +171,7 @@ def test_a_blocks_paragraphs_fill_the_terminal_and_its_table_stays(capsys, monke
     monkeypatch.setenv("COLUMNS", "300")
     assert main(["blocks", "cbam"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert any(line.startswith("Paper, official code") and line.endswith(":") for line in lines)
+    assert any(line.startswith('``"light"``') and line.endswith("the 7x7.") for line in lines)
     assert "BN weight          starts at 0       starts at 1" in [line.rstrip() for line in lines]
 
 
