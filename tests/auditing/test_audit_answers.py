@@ -28,7 +28,7 @@ def test_logits_that_are_no_numbers_are_no_answers(toy, reads_object, value):
 
 def test_scenes_of_sushi_are_rendered_on_many_backgrounds_when_asked(tmp_path, monkeypatch):
     monkeypatch.setenv("VISATTN_CACHE", str(tmp_path))
-    monkeypatch.setattr(rendering, "_processors", lambda: 1)
+    monkeypatch.setattr(rendering, "core_count", lambda: 1)
 
     def model(images):
         """Takes everything for buri, the first class."""

@@ -206,6 +206,24 @@ def test_backgrounds_are_read_as_pictures_are(tmp_path):
         )
 
 
+def test_interpolation_is_pillow_s_and_the_mask_follows(tmp_path):
+    Image.fromarray(photo(90, 60)).save(tmp_path / "p.png")
+    plane = np.zeros((90, 60), np.uint8)
+    plane[20:70, 15:45] = 255
+    Image.fromarray(plane).save(tmp_path / "m.png")
+    item = Item(tmp_path / "p.png", tmp_path / "m.png")
+    seen = {}
+    for name, way in (("bilinear", Image.BILINEAR), ("bicubic", Image.BICUBIC)):
+        seen[name] = Decoder(32, fit="stretch", interpolation=name)(item)
+        picture = Image.open(item.path).resize((32, 32), way)
+        assert (seen[name].image == np.array(picture)).all()
+        mask = np.array(Image.fromarray(plane.astype(np.float32)).resize((32, 32), way))
+        assert np.abs(seen[name].alpha - mask.clip(0, 255)).max() <= 0.5001
+    assert (seen["bilinear"].image != seen["bicubic"].image).any()
+    with pytest.raises(ValueError, match="interpolation must be 'bilinear' or 'bicubic'"):
+        Decoder(32, interpolation="cubic")
+
+
 def test_one_page_or_an_error(tmp_path):
     pages = [Image.fromarray(photo(seed=seed)) for seed in (0, 1, 2)]
     pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
 import torch
 from torch import Tensor
 
 from visattn.annotation.mask_models import MasksOf
 from visattn.auditing import variants as v
-from visattn.auditing.options import AuditOptions, Fit
+from visattn.auditing.options import AuditOptions
 from visattn.auditing.pictures import DataModule, Pictures, VariantFiles, find_variants
 from visattn.auditing.scenes import AuditItems, Lenders
 from visattn.basics.suggestions import nearest
@@ -70,10 +70,10 @@ def arrange(
     *,
     module: DataModule | None,
     masks_of: MasksOf | None,
-    fit: Fit,
+    reading: Mapping[str, Any],
     options: AuditOptions,
 ) -> Arrangement:
-    """Find out what can be asked of these pictures; ``fit`` is how backgrounds are read.
+    """Find out what can be asked of these pictures; ``reading`` is how backgrounds are read.
 
     Raises:
         ValueError: There is no mask, nobody who could lend a background, or no such column; or
@@ -112,7 +112,7 @@ def arrange(
         composed.append(v.MIXED_NEW)
         side = pictures.decoded(rows[0]).image.shape[0]
         behind = PictureDataset(
-            options.backgrounds, size=side, fit=fit, skip_broken=options.skip_broken
+            options.backgrounds, size=side, **reading, skip_broken=options.skip_broken
         )
     items = AuditItems(
         pictures,

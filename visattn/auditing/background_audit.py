@@ -121,7 +121,8 @@ def audit(
     pictures, module = open_pictures(dataset, asked, prepared=prepared)
     prepared = prepare(opened.facts, pictures, asked)
     masks_of, masks = open_mask_model(asked.mask_model, masks=asked.masks)
-    arranged = arrange(pictures, module=module, masks_of=masks_of, fit=prepared.fit, options=asked)
+    reading = {"fit": prepared.fit, "interpolation": prepared.interpolation}
+    arranged = arrange(pictures, module=module, masks_of=masks_of, reading=reading, options=asked)
     subject = Subject(opened.model, prepared=prepared)
     known = opened.facts.get("class_names")
     with evaluating(opened.model):
@@ -144,7 +145,7 @@ def audit(
         "name": short_name(opened.name),
         "weights": opened.weights,
         "images": len(arranged.items),
-        **_fit_and_mask_values(pictures),
+        **_reading_of(pictures),
         "mean": list(prepared.mean),
         "std": list(prepared.std),
         "class_map": None if asked.class_map is None else _plain_map(asked.class_map),
@@ -157,12 +158,13 @@ def audit(
     return sum_up(answers, arranged, settings=settings, notes=notes, cases=cases)
 
 
-def _fit_and_mask_values(pictures: Pictures) -> dict[str, Any]:
-    """The fit and the mask values that pictures are read with; None where a data set won't say."""
+def _reading_of(pictures: Pictures) -> dict[str, Any]:
+    """How pictures and masks are read; None where a data set won't say."""
     decoder = getattr(pictures, "decoder", None)
     values = getattr(decoder, "mask_values", None)
     meant = json.loads(json.dumps(asdict(values))) if isinstance(values, MaskValues) else None
-    return {"fit": getattr(decoder, "fit", None), "mask_values": meant}
+    known = {name: getattr(decoder, name, None) for name in ("fit", "interpolation")}
+    return {**known, "mask_values": meant}
 
 
 def _plain_map(class_map: ClassMap) -> dict[str, int | list[int]]:

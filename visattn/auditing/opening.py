@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from visattn.annotation.mask_models import MasksOf, masks_of_network, one_by_one, open_onnx
-from visattn.auditing.options import AuditOptions, Fit, Masks
+from visattn.auditing.options import AuditOptions, Masks
+from visattn.basics.squares import Fit, Interpolation, reading_of_config
 from visattn.data import IMAGENET_MEAN, IMAGENET_STD, MaskValues
 from visattn.data.masks import SOFT
 from visattn.data.sources import SUSHI
@@ -19,7 +20,7 @@ MaskModel = str | Path | nn.Module | MasksOf
 """A checkpoint or network with a spatial mask, or a function of pictures in [0, 1] to masks."""
 
 _FILES = (".ckpt", ".pth", ".pt", ".safetensors", ".onnx")
-READ = ("size", "fit", "mask_values")
+READ = ("size", "fit", "interpolation", "mask_values")
 """What says how files become pictures and masks."""
 
 
@@ -34,6 +35,7 @@ class Preparation:
 
     size: int = 224
     fit: Fit = "crop"
+    interpolation: Interpolation = "bilinear"
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
     mask_values: MaskValues = SOFT
@@ -191,7 +193,7 @@ def _data_facts(model: object) -> dict[str, Any]:
 def _timm_facts(model: object) -> dict[str, Any]:
     """What timm says of a model of its own."""
     config = getattr(model, "pretrained_cfg", None) or {}
-    facts = {name: config[name] for name in ("mean", "std") if config.get(name)}
+    facts = reading_of_config(config)
     if config.get("input_size"):
         facts["size"] = int(config["input_size"][-1])
     if config.get("num_classes") == getattr(model, "num_classes", None) == 1000:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar,
 
 import docstring_parser
 
+from visattn.basics.squares import Fit, Interpolation
 from visattn.basics.suggestions import nearest
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ M = TypeVar("M")
 D = TypeVar("D")
 R = TypeVar("R")
 
-Fit = Literal["crop", "stretch"]
 Masks = Literal["given", "grabcut"]
 ClassMap = Mapping[str, int | Sequence[int]] | Mapping[int, int]
 """From the name of a class folder to the logits that mean it, such as ``{"dog": [151, 152]}``; or,
@@ -54,6 +54,7 @@ class AuditOptions:
         backgrounds: A folder of pictures without objects, for mixed-new.
         size: Side to which the pictures are scaled; that of the training if not given.
         fit: crop or stretch; as in training if not given.
+        interpolation: bilinear or bicubic; as in training if not given.
         mean: By which pictures are normalised; as in training if not given.
         std: The same.
         mask_values: What the values of the mask files mean; if None what they meant in the
@@ -85,6 +86,7 @@ class AuditOptions:
     backgrounds: str | Path | None = None
     size: int | None = None
     fit: Fit | None = None
+    interpolation: Interpolation | None = None
     mean: Sequence[float] | None = None
     std: Sequence[float] | None = None
     mask_values: "MaskValues | None" = None

@@ -74,8 +74,7 @@ def open_pictures(
     if isinstance(data, list) and all(isinstance(word, (str, Path)) for word in data):
         return _of_folder(data, options, prepared=prepared), None
     if isinstance(data, (str, Path)):
-        given: dict[str, Any] = {"size": prepared.size, "fit": prepared.fit}
-        given["skip_broken"] = options.skip_broken
+        given = {**_decoding(prepared), "skip_broken": options.skip_broken}
         module = None if str(data) == SUSHI else published_data(Path(data), **given)
         if module is None:
             return _of_folder(data, options, prepared=prepared), None
@@ -115,9 +114,14 @@ def _of_folder(
         items = pictures_at(root)
         plain: dict[str, Any] = {"split": "", "class_names": (), "items": items}
         plain["skip_broken"] = options.skip_broken
-        return FolderDataset(folder_of(root, items), size=prepared.size, fit=prepared.fit, **plain)
-    read = {name: getattr(prepared, name) for name in READ}
+        return FolderDataset(folder_of(root, items), **_decoding(prepared), **plain)
+    read = {**_decoding(prepared), "mask_values": prepared.mask_values}
     return FolderDataset(Path(str(root)), split=split, skip_broken=options.skip_broken, **read)
+
+
+def _decoding(prepared: Preparation) -> dict[str, Any]:
+    """How files become squares."""
+    return {name: getattr(prepared, name) for name in ("size", "fit", "interpolation")}
 
 
 def _is_module(data: Any) -> TypeGuard[DataModule]:

@@ -12,7 +12,7 @@ from visattn.auditing.options import declare_options
 from visattn.commands.mask_values import mask_values_of
 from visattn.commands.word_lists import joined
 
-_READING = ("size", "fit", "mean", "std")
+_READING = ("size", "fit", "interpolation", "mean", "std")
 
 
 def audit_classifier(

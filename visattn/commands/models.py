@@ -141,13 +141,15 @@ def write_model(
         dynamic: What may differ from the example: all (batch, height and width), batch or none.
         opset: Of ONNX; PyTorch's default if not given.
     """
+    from visattn.basics.squares import reading_of_config
+    from visattn.data.preparation import preparation
     from visattn.networks.loading import load_classifier
 
     network, known = load_classifier(model, pretrained=pretrained)
     settings = getattr(network, "pretrained_cfg", None) or {}
-    facts = {name: settings[name] for name in ("mean", "std") if settings.get(name)}
-    names = {"class_names": "classes", "mean": "mean", "std": "std", "size": "size", "fit": "fit"}
-    facts |= {new: known[old] for old, new in names.items() if old in known}
+    facts = reading_of_config(settings)
+    facts |= {name: known[name] for name in preparation(known) if name in known}
+    facts |= {"classes": known["class_names"]} if "class_names" in known else {}
     if block is not None:
         visattn.wrap(network, block)
     print(

@@ -4,13 +4,15 @@ import mmap
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image
 
+from visattn.basics.checks import check_choice
+from visattn.basics.squares import Fit, Interpolation
 from visattn.data.background_swap import fill
 from visattn.data.files.masks import read_mask_file
 from visattn.data.files.names import shown
@@ -19,6 +21,7 @@ from visattn.data.layout import Item
 from visattn.data.masks import SOFT, MaskValues
 
 Bytes = npt.NDArray[np.uint8]
+_FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 
 class Decoded(NamedTuple):
@@ -42,7 +45,7 @@ class Decoder:
 
     ``fit="crop"`` scales the short side to ``size`` and cuts out the centre; ``fit="stretch"``
     scales both sides to ``size``, whatever the shape. Picture and mask are resampled alike, with a
-    triangle filter that widens when shrinking (no aliasing), so that the mask stays the alpha of
+    filter that widens when shrinking (no aliasing), so that the mask stays the alpha of
     the picture; a picture that already has the size is left as it is. A mask pixel that covers
     unknown ones takes the mean of the known ones, and is unknown where these are fewer than half.
     The camera's orientation (EXIF) is applied to pictures, and to masks that have one of their own.
@@ -51,11 +54,14 @@ class Decoder:
     Args:
         size: Side of the square, in pixels.
         fit: How a picture of another shape becomes a square.
+        interpolation: The filter: ``"bilinear"`` (a triangle) or ``"bicubic"`` (sharper, as most
+            weights for ImageNet were trained with), both Pillow's.
         mask_values: What the values of the mask files mean, but for items that say it themselves.
     """
 
     size: int
-    fit: Literal["crop", "stretch"] = "crop"
+    fit: Fit = "crop"
+    interpolation: Interpolation = "bilinear"
     mask_values: MaskValues = SOFT
 
     def __post_init__(self) -> None:
@@ -63,6 +69,7 @@ class Decoder:
             raise ValueError(f"size must be at least 1 pixel, got {self.size}")
         if self.fit not in ("crop", "stretch"):
             raise ValueError(f"fit must be 'crop' or 'stretch', got {self.fit!r}")
+        check_choice("interpolation", self.interpolation, tuple(_FILTERS))
 
     def __call__(self, item: Item) -> Decoded:
         """Read the picture and, where the item has one, the mask.
@@ -98,7 +105,7 @@ class Decoder:
         side = min(width, height)
         left, top = ((width - side) / 2, (height - side) / 2) if self.fit == "crop" else (0, 0)
         box = (left, top, width - left, height - top)
-        return picture.resize(target, Image.Resampling.BILINEAR, box=box)
+        return picture.resize(target, _FILTERS[self.interpolation], box=box)
 
     def _resize_plane(self, plane: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float32]:
         resized = self._resize(Image.fromarray(plane.astype(np.float32)))

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from visattn.basics.squares import Fit, Interpolation
 from visattn.data.checking import check_items, readable_items
 from visattn.data.decoding import Bytes, Decoded, Decoder, SharedCache
 from visattn.data.files.picture_paths import Pictures, folder_of, pictures_at
@@ -53,6 +54,7 @@ class FolderDataset(Dataset[dict[str, Tensor | int]]):
         size: Side of the square pictures, in pixels.
         fit: ``"crop"`` scales the short side to ``size`` and cuts out the centre; ``"stretch"``
             scales both sides.
+        interpolation: ``"bilinear"`` or ``"bicubic"``, see `visattn.data.decoding.Decoder`.
         class_names: The classes in the order of their labels. Left out, those of the split
             ``train`` where there is one, else the split's own.
         items: The split's pictures, where they stand in another layout than this one; then
@@ -100,7 +102,8 @@ class FolderDataset(Dataset[dict[str, Tensor | int]]):
         *,
         split: str,
         size: int,
-        fit: Literal["crop", "stretch"] = "crop",
+        fit: Fit = "crop",
+        interpolation: Interpolation = "bilinear",
         class_names: Sequence[str] | None = None,
         items: Sequence[Item] | None = None,
         mask_values: MaskValues = SOFT,
@@ -117,7 +120,9 @@ class FolderDataset(Dataset[dict[str, Tensor | int]]):
         skip_broken: bool = False,
     ) -> None:
         self.root, self.split = Path(root), split
-        self.decoder = Decoder(size, fit=fit, mask_values=MaskValues.of(mask_values))
+        self.decoder = Decoder(
+            size, fit=fit, interpolation=interpolation, mask_values=MaskValues.of(mask_values)
+        )
         if class_names is None:
             if items is not None:
                 raise ValueError("items came without class_names, the classes by label")
@@ -268,6 +273,7 @@ class PictureDataset(Dataset[dict[str, Tensor | int]]):
         folder: The folder (sub-folders count), a picture, a glob, or several of these.
         size: Side of the square pictures, in pixels.
         fit: ``"crop"`` or ``"stretch"``, as in `FolderDataset`.
+        interpolation: ``"bilinear"`` or ``"bicubic"``, as in `FolderDataset`.
         mean: Per channel, taken off the picture in [0, 1].
         std: Per channel, divided by after that.
         skip_broken: As in `FolderDataset`.
@@ -289,7 +295,8 @@ class PictureDataset(Dataset[dict[str, Tensor | int]]):
         folder: Pictures,
         *,
         size: int,
-        fit: Literal["crop", "stretch"] = "crop",
+        fit: Fit = "crop",
+        interpolation: Interpolation = "bilinear",
         mean: Sequence[float] = IMAGENET_MEAN,
         std: Sequence[float] = IMAGENET_STD,
         skip_broken: bool = False,
@@ -301,6 +308,7 @@ class PictureDataset(Dataset[dict[str, Tensor | int]]):
             split="",
             size=size,
             fit=fit,
+            interpolation=interpolation,
             class_names=(),
             items=items,
             mean=mean,

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from torch.utils.data import DataLoader
 
+from visattn.basics.squares import Fit, Interpolation
 from visattn.data.augmentation import DEFAULT_AUGMENTATION, ONLY_SWAP, Augmentation, Augmenter
 from visattn.data.files.picture_paths import several
 from visattn.data.folders import (
@@ -35,8 +36,10 @@ class ImageData(L.LightningDataModule, ABC):
         size: Side of the square pictures, in pixels.
         fit: ``"crop"`` scales the short side to ``size`` and cuts out the centre; ``"stretch"``
             scales both sides.
+        interpolation: The filter that pictures and masks are scaled with, see
+            `visattn.data.decoding.Decoder`; a training from weights takes theirs.
         batch_size: Pictures a batch, of each process where several train together.
-        workers: Processes that load; 0 loads in the main process.
+        workers: Processes that load, at most one a core; 0 loads in the main process.
         train_split: What to train on.
         val_split: What to validate on; None for nothing.
         val_swaps: Validate each picture that has a mask on so many backgrounds of training pictures
@@ -73,7 +76,8 @@ class ImageData(L.LightningDataModule, ABC):
         self,
         *,
         size: int = 96,
-        fit: Literal["crop", "stretch"] = "crop",
+        fit: Fit = "crop",
+        interpolation: Interpolation = "bilinear",
         batch_size: int = 64,
         workers: int = 2,
         train_split: str = "train",
@@ -133,7 +137,13 @@ class ImageData(L.LightningDataModule, ABC):
         self.augmentation, self.cache, self.check = augmentation, cache, check
         self.group_balanced = group_balanced
         self.skip_broken = skip_broken
-        self.reading: dict[str, Any] = {"size": size, "fit": fit, "mean": mean, "std": std}
+        self.reading: dict[str, Any] = {
+            "size": size,
+            "fit": fit,
+            "interpolation": interpolation,
+            "mean": mean,
+            "std": std,
+        }
         self.mask_values = MaskValues.of(mask_values)
         self._sets: dict[str, FolderDataset] = {}
         self._predict_set: PictureDataset | None = None

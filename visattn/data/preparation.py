@@ -8,7 +8,7 @@ from visattn.data.masks import SOFT, MaskValues
 
 
 def preparation(facts: Mapping[str, Any], *, size: int | None = None) -> dict[str, Any]:
-    """Arguments ``size``, ``fit``, ``mean`` and ``std`` of `FolderDataset` and `PictureDataset`.
+    """Arguments of `FolderDataset` and `PictureDataset` that say how pictures are read.
 
     Args:
         facts: What is known of the training's data, see `visattn.networks.loading`; what they
@@ -19,7 +19,13 @@ def preparation(facts: Mapping[str, Any], *, size: int | None = None) -> dict[st
         >>> preparation({"size": 64, "fit": "stretch"})["size"], preparation({})["size"]
         (64, 224)
     """
-    usual = {"size": 224, "fit": "crop", "mean": IMAGENET_MEAN, "std": IMAGENET_STD}
+    usual = {
+        "size": 224,
+        "fit": "crop",
+        "interpolation": "bilinear",
+        "mean": IMAGENET_MEAN,
+        "std": IMAGENET_STD,
+    }
     found = {name: facts.get(name, value) for name, value in usual.items()}
     return {**found, "size": size or found["size"]}
 

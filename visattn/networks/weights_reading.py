@@ -6,20 +6,25 @@ from typing import Any
 
 import timm
 import torch
+import torchvision
 from timm.data import ImageNetInfo
 from torch import Tensor
 
+from visattn.basics.squares import reading_of_config
 from visattn.networks.backbone import classifier_paths
 from visattn.networks.weight_files import FACTS, read_file, weights_for
 
+_TORCHVISION = "torchvision.models."
+
 
 def reading_of_weights(backbone: object, path: str | Path | None = None) -> dict[str, Any]:
-    """The ``mean`` and ``std`` that weights were trained with, as far as that is known.
+    """The ``mean``, ``std`` and ``interpolation`` of weights' training, as far as they are known.
 
     Args:
-        backbone: A timm name; of anything else nothing is known.
-        path: The file of weights. One that visattn wrote says it; of any other, as of timm's own
-            weights, what timm says of the architecture counts.
+        backbone: A name of timm's or, as ``torchvision.models.NAME``, of torchvision's; of
+            anything else nothing is known.
+        path: The file of weights. One that visattn wrote says it; of any other, as of their own
+            weights, what timm or torchvision says of the architecture counts.
 
     Example:
         >>> reading_of_weights("tf_efficientnet_lite0")["mean"]
@@ -31,7 +36,16 @@ def reading_of_weights(backbone: object, path: str | Path | None = None) -> dict
     if not facts and isinstance(backbone, str) and timm.is_model(backbone):
         config = timm.get_pretrained_cfg(backbone)
         facts = {} if config is None else config.to_dict()
-    return {name: list(facts[name]) for name in ("mean", "std") if facts.get(name)}
+    if not facts and isinstance(backbone, str) and backbone.startswith(_TORCHVISION):
+        facts = _facts_of_torchvision(backbone.removeprefix(_TORCHVISION))
+    return reading_of_config(facts)
+
+
+def _facts_of_torchvision(name: str) -> dict[str, Any]:
+    if name not in torchvision.models.list_models(module=torchvision.models):
+        return {}
+    read = torchvision.models.get_model_weights(name)["DEFAULT"].transforms()
+    return {"mean": read.mean, "std": read.std, "interpolation": read.interpolation.value}
 
 
 def imagenet_names() -> list[str]:

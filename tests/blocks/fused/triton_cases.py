@@ -6,50 +6,13 @@ import numpy as np
 import pytest
 import torch
 import triton.language as tl
+from norm_cases import LAYOUTS, case, distances, plain, results
 from torch import nn
 from triton.runtime import interpreter
 
 import visattn
 from visattn.blocks import CBAM, ECA, SE
-from visattn.blocks.fused import choice, triton_gates as gates
-
-LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
-
-
-def case(kind, shape, *, affine=True, zero=False, ties=False, seed=0):
-    """A normalisation, a gate, a map, and a gradient for the output."""
-    torch.manual_seed(seed)
-    norm, block = nn.BatchNorm2d(shape[1], affine=affine), kind(shape[1])
-    for parameter in (*norm.parameters(), *block.parameters()):
-        nn.init.normal_(parameter, std=0.7)
-    if zero:
-        nn.init.zeros_(norm.weight)
-    u = torch.randn(shape) * 2 + 5
-    return norm, block, (u.round() if ties else u), torch.randn(shape)
-
-
-def results(form, norm, block, u, d, *, dtype=torch.float32):
-    """Output, gradients and statistics of one form."""
-    norm, block = copy.deepcopy(norm), copy.deepcopy(block)
-    x = u.to(dtype, copy=True).requires_grad_()
-    with torch.autocast("cpu", torch.bfloat16, enabled=dtype is torch.bfloat16):
-        y = form(norm, block, x)
-    y.backward(d.to(y.dtype))
-    parameters = [p for module in (norm, block) for p in module.parameters()]
-    buffers = [b.float() for module in (norm, block) for b in module.buffers()]
-    return [y.detach(), x.grad, *(p.grad for p in parameters), *buffers]
-
-
-def plain(norm, block, x):
-    return block.forward(norm(x))
-
-
-def distances(found, wanted):
-    """Largest difference over the largest value, of each."""
-    return [
-        float((f.float() - w.float()).abs().max() / w.float().abs().max().clamp(min=1e-3))
-        for f, w in zip(found, wanted, strict=True)
-    ]
+from visattn.blocks.fused import choice, norm_gates as gates, triton_kernels as kernels
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -70,7 +33,9 @@ def test_the_kernels_are_the_formula(kind, shape, options, layout):
     formula = choice._FORMULAS[kind]
     for training in (True, False):
         norm.train(training)
-        found = results(lambda n, b, x: gates.gate_after_norm(n, b, x, formula), norm, block, u, d)
+        found = results(
+            lambda n, b, x: gates.gate_after_norm(n, b, x, formula, kernels), norm, block, u, d
+        )
         wanted = results(plain, norm, block, u, d)
         exact = results(plain, norm.double(), block.double(), u, d, dtype=torch.float64)
         norm.float(), block.float()
@@ -107,7 +72,7 @@ def test_in_half_precision_they_are_the_plain_form(kind, shape, layout):
     formula = choice._FORMULAS[kind]
 
     def ours(norm, block, x):
-        return gates.gate_after_norm(norm, block, x, formula)
+        return gates.gate_after_norm(norm, block, x, formula, kernels)
 
     exact = results(plain, norm, block, u, d)
     halves = results(plain, norm, block, u, d, dtype=torch.bfloat16)
@@ -126,7 +91,9 @@ def test_equal_maxima_share_their_gradient():
     d = torch.tensor([[1.0, 0.0], [0.0, 0.0]]).expand(1, 4, 2, 2)
     formula = choice._FORMULAS[CBAM]
     norm.eval()
-    found = results(lambda n, b, x: gates.gate_after_norm(n, b, x, formula), norm, block, u, d)
+    found = results(
+        lambda n, b, x: gates.gate_after_norm(n, b, x, formula, kernels), norm, block, u, d
+    )
     assert max(distances(found, results(plain, norm, block, u, d))) < 1e-5
 
 
@@ -134,7 +101,7 @@ def test_gradients_of_gradients_are_the_plain_forms():
     norm, block, u, d = case(CBAM, (2, 4, 3, 3))
     formula = choice._FORMULAS[CBAM]
     found = []
-    for form in (lambda n, b, x: gates.gate_after_norm(n, b, x, formula), plain):
+    for form in (lambda n, b, x: gates.gate_after_norm(n, b, x, formula, kernels), plain):
         x = u.clone().requires_grad_()
         y = form(copy.deepcopy(norm), copy.deepcopy(block), x)
         (dx,) = torch.autograd.grad(y, x, d, create_graph=True)
@@ -149,9 +116,9 @@ def test_a_network_steps_by_the_kernels_where_they_serve(monkeypatch):
     model.train()
     images, ran, run = torch.randn(2, 3, 8, 8), [], gates.gate_after_norm
 
-    def counted(norm, block, u, formula):
+    def counted(norm, block, *others, **options):
         ran.append(type(block))
-        return run(norm, block, u, formula)
+        return run(norm, block, *others, **options)
 
     def gradients():
         model.zero_grad()
@@ -161,7 +128,7 @@ def test_a_network_steps_by_the_kernels_where_they_serve(monkeypatch):
     wanted = gradients()
     assert not ran
     monkeypatch.setattr(choice, "_on_gpu", lambda u: True)
-    monkeypatch.setattr(gates, "gate_after_norm", counted)
+    monkeypatch.setattr(choice, "gate_after_norm", counted)
     found = gradients()
     assert set(ran) == {CBAM}
     assert max(distances(found, wanted)) < 1e-3
@@ -177,7 +144,7 @@ def test_kernels_that_fail_or_differ_are_not_used(monkeypatch):
         (lambda *_: 1 // 0, "ZeroDivisionError"),
     ):
         gates._agrees.cache_clear()
-        monkeypatch.setattr(gates.kernels, "gated", gated)
+        monkeypatch.setattr(kernels, "gated", gated)
         with pytest.warns(UserWarning, match=said):
             assert not gates.serves(formula, SE(4), u)
         assert not gates.serves(formula, SE(4), u)  # and says so once

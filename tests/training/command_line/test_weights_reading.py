@@ -1,4 +1,4 @@
-"""Pictures are normalised as for the weights that a training begins with."""
+"""Pictures are read as for the weights that a training begins with."""
 
 import pytest
 import timm
@@ -29,16 +29,16 @@ def fitted(folder, runs, *words):
     (run,) = runs.glob("*/version_0")
     config = yaml.safe_load((run / "config.yaml").read_text())["data"]["init_args"]
     facts = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)[FACTS]
-    assert facts["mean"] == config["mean"]
-    return facts["mean"], facts["std"]
+    assert all(facts[name] == config[name] for name in ("mean", "interpolation"))
+    return facts["mean"], facts["std"], facts["interpolation"]
 
 
-def test_mean_and_std_are_those_of_the_weights(weights, tiny_folder, tmp_path, capsys, caplog):
+def test_pictures_are_read_as_for_the_weights(weights, tiny_folder, tmp_path, capsys, caplog):
     caplog.set_level("INFO")
     words = ["--model.backbone=tf_efficientnet_lite0", f"--model.weights={weights}"]
-    assert fitted(tiny_folder, tmp_path, *words) == (HALF, HALF)
+    assert fitted(tiny_folder, tmp_path, *words) == (HALF, HALF, "bicubic")
     said = " ".join(capsys.readouterr().out.split())
-    assert f"as the weights want it: mean {HALF}, std {HALF}" in said
+    assert f"as the weights want it: mean {HALF}, std {HALF}, interpolation bicubic" in said
     assert "a new classifier" in caplog.text  # and pretrained has fetched nothing
     assert "fits efficientnet_lite0 as well as tf_efficientnet_lite0" in said
 
@@ -46,7 +46,7 @@ def test_mean_and_std_are_those_of_the_weights(weights, tiny_folder, tmp_path, c
 def test_what_was_told_counts_and_a_line_says_what_differs(weights, tiny_folder, tmp_path, capsys):
     told = [0.485, 0.456, 0.406]  # as usual, but said
     words = ["--model.backbone=tf_efficientnet_lite0", f"--model.weights={weights}"]
-    assert fitted(tiny_folder, tmp_path, *words, f"--data.mean={told}") == (told, HALF)
+    assert fitted(tiny_folder, tmp_path, *words, f"--data.mean={told}")[:2] == (told, HALF)
     said = " ".join(capsys.readouterr().out.split())
     assert f"the weights were trained with mean {HALF}, data.mean is {told}" in said
 
@@ -58,8 +58,19 @@ def test_a_file_of_visattn_says_it_itself(tmp_path):
     assert twin_of("tf_efficientnet_lite0", path) is None
 
 
+def test_torchvision_says_it_of_its_own():
+    usual = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
+    assert reading_of_weights("torchvision.models.resnet18") == {
+        **usual,
+        "interpolation": "bilinear",
+    }
+    assert reading_of_weights("torchvision.models.swin_t")["interpolation"] == "bicubic"
+    assert reading_of_weights("torchvision.models.efficientnet_v2_l")["mean"] == HALF
+
+
 def test_of_what_nobody_knows_nothing_is_said(weights, tmp_path):
-    assert reading_of_weights("torchvision.models.resnet18") == {}
+    assert reading_of_weights("torchvision.models.detection.ssd300_vgg16") == {}
+    assert reading_of_weights("my.networks.resnet18") == {}
     assert reading_of_weights("resnet18", tmp_path / "missing.pth")["std"] == [0.229, 0.224, 0.225]
     assert twin_of("resnet18", weights) is None
     assert twin_of("efficientnet_lite0", weights) == "tf_efficientnet_lite0"

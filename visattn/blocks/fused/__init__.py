@@ -8,7 +8,8 @@ gate's ``forward`` is its plain form. Both give the same numbers, module tree an
 - `function`: the one autograd function: what is kept, and how gradients are had from it;
 - `sources`: the map that a gate reads, rebuilt from what is kept of it;
 - `doubles`: a block as it was in the forward pass, to run again;
-- `formulas`, `cbam`: how a gate and its gradient are computed in few passes;
-- `native`, `native_formulas`, `perceptrons`: the same by passes in C, where a compiler is at hand;
-- `triton_gates`, `triton_kernels`: the same with the normalisation, for a GPU with Triton.
+- `formulas`, `cbam`: how a gate and its gradient are computed in few passes of PyTorch's;
+- `norm_gates`: the same together with the normalisation, by passes of our own;
+- `native`, `triton_kernels`: these passes, in C where a compiler is at hand and by Triton on a GPU;
+- `small_gates`: the small layers of a gate, and how gradients go back through them.
 """

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
 
+from visattn.blocks.fused import native
 from visattn.blocks.fused.formulas import Again, Formula
 from visattn.blocks.fused.function import kept_apart
-from visattn.blocks.fused.native import is_native
-from visattn.blocks.fused.native_formulas import NATIVE
+from visattn.blocks.fused.norm_gates import FORMULAS, gate_after_norm, serves
 from visattn.blocks.fused.sources import Itself, normalised
 from visattn.blocks.fused.switch import is_fused
 
@@ -77,16 +77,28 @@ def after(base: nn.Module, block: nn.Module, args: Sequence[Any], kwargs: Mappin
     if not (_is_plain(u) and u.ndim == 4 and u.numel() > u.shape[1] == norm.num_features):
         return block(norm(u))
     formula = _FORMULAS[type(block)]
-    if _on_gpu(u):
-        from visattn.blocks.fused.triton_gates import gate_after_norm, serves  # needs Triton
-
-        if serves(formula, block, u):
-            return gate_after_norm(norm, block, u, formula)
-    if not (_is_tracked(block, u) or _is_tracked(norm, u)):
-        x = norm(u)
-        return _formula(block, x).forward(block, x, fresh=True)[0]
+    tracked = _is_tracked(block, u) or _is_tracked(norm, u)
+    passes = _passes(formula, block, u, norm=norm)
+    if passes is not None:
+        return gate_after_norm(norm, block, u, formula, passes, tracked=tracked)
+    if not tracked:
+        return formula.forward(block, norm(u), fresh=True)[0]
     x, source, kept = normalised(norm, u)
-    return kept_apart(block, _formula(block, x), x, source, kept)
+    return kept_apart(block, formula, x, source, kept)
+
+
+def _passes(
+    formula: type[Formula], block: nn.Module, u: Tensor, *, norm: nn.Module | None = None
+) -> Any:
+    """The module whose passes over a map are faster than PyTorch's; None where there is none."""
+    if formula not in FORMULAS:
+        return None
+    if _on_gpu(u):
+        from visattn.blocks.fused import triton_kernels  # needs Triton
+
+        return triton_kernels if norm is not None and serves(formula, block, u) else None
+    single = norm is None or all(t.dtype is torch.float32 for t in norm.parameters())
+    return native if single and native.is_native(u) else None
 
 
 def _on_gpu(u: Tensor) -> bool:
@@ -96,16 +108,13 @@ def _on_gpu(u: Tensor) -> bool:
 
 def _fused(block: nn.Module, x: Tensor, *, fresh: bool) -> Tensor:
     """The gate of a map that is kept."""
-    formula = _formula(block, x)
-    if _is_tracked(block, x):
+    formula, tracked = _FORMULAS[type(block)], _is_tracked(block, x)
+    passes = None if x.is_cuda else _passes(formula, block, x)
+    if passes is not None:
+        return gate_after_norm(None, block, x, formula, passes, tracked=tracked, fresh=fresh)
+    if tracked:
         return kept_apart(block, formula, x, Itself(), (x,))
     return formula.forward(block, x, fresh=fresh)[0]
-
-
-def _formula(block: nn.Module, x: Tensor) -> type[Formula]:
-    """The formula of a gate, or the faster passes that there are of it for this map."""
-    formula = _FORMULAS[type(block)]
-    return NATIVE[formula] if formula in NATIVE and is_native(x) else formula
 
 
 def _may_fuse(block: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:

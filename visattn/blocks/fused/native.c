@@ -1,33 +1,19 @@
-/* Passes over a map of floats, for gates; see native.py.
+/* Passes over a map of floats, for a batch normalisation and the gate behind it; see native.py.
 
-   An image of the map is a matrix: a row per channel (N, C, HW), or with LAST a row per place
-   (N, HW, C). The map is x = a[c] u + b[c], or u itself where a and b are null. Every function takes
-   the images from first to last. Compiled without contraction, x has the same bits in each of them,
-   so that a maximum found in one is found again in another. Sums are taken in blocks, and over blocks
-   in double.
+   An image of the map is a matrix: a row per channel (N, C, P), or with LAST a row per place
+   (N, P, C), P = H W. With x = a u + b, the map after the normalisation, and z = x g with a gate for
+   each channel, d is the gradient for what the gate gives. Every function takes the images from
+   first to last. Compiled without contraction, x and z have the same bits in each of them, so that a
+   maximum found in one is found again in another. Sums are taken in blocks, and over blocks in
+   double.
 */
 #include <math.h>
 #include <stddef.h>
 
-#define LANES 16
-#define BLOCK 4096 /* columns at a time: what is kept for each stays in the second cache */
+#define LANES 64
+#define BLOCK 1024 /* columns at a time: what is kept for each stays in the first caches */
 #define GROUP 16   /* rows summed in single precision */
-
-typedef float V __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
-typedef int M __attribute__((vector_size(4 * LANES)));
-
-static inline V larger(V x, V y) {
-  M first = x > y;
-  return (V)(((M)x & first) | ((M)y & ~first));
-}
-
-static inline V at(const float *row) { return *(const V *)row; }
-
-static inline float total_of(V x) {
-  double total = 0;
-  for (int i = 0; i < LANES; i++) total += x[i];
-  return (float)total;
-}
+#define CHUNK 32768 /* values at a time that are read twice */
 
 typedef const float *restrict In;
 typedef float *restrict Out;
@@ -38,236 +24,305 @@ typedef long Size;
 #define COLUMNS C
 #define CHANNEL k
 #define PLACE r
-#define BY_LAYOUT(first, last) last
+#define PER_CHANNEL PER_COLUMN
+#define PER_PLACE PER_ROW
 #else
 #define ROWS C
 #define COLUMNS P
 #define CHANNEL r
 #define PLACE k
-#define BY_LAYOUT(first, last) first
+#define PER_CHANNEL PER_ROW
+#define PER_PLACE PER_COLUMN
 #endif
 
 #define EACH _Pragma("GCC ivdep") /* an output is its own input at most */
 #define SMALLER(x, y) ((x) < (y) ? (x) : (y))
+#define LARGER(x, y) ((x) > (y) ? (x) : (y))
 #define IMAGES for (Size n = first; n < last; n++)
 #define EACH_ROW for (Size r = 0; r < ROWS; r++)
 #define ROW(t) ((t) + (n * ROWS + r) * COLUMNS)
-#define X (a ? row[k] * a[CHANNEL] + b[CHANNEL] : row[k])
+#define ROW_OF_U const float *row = ROW(u);
+#define ROWS_OF_U_AND_D const float *row = ROW(u), *grad = ROW(d);
 
-/* The mean and the maximum of each row of y = x g, with a gate per column or none. */
-static inline void of_rows(Size rows, Size columns, In x, In g, Out mean, Out highest) {
-  for (Size r = 0; r < rows; r++) {
-    const float *row = x + r * columns;
-    double total = 0;
-    V most = (V){0} - INFINITY;
-    float rest = -INFINITY;
-    for (Size start = 0; start < columns; start += BLOCK) {
-      Size end = SMALLER(start + BLOCK, columns), k = start;
-      V sum = {0}, more = {0};
-      for (; k + 2 * LANES <= end; k += 2 * LANES) {
-        V y = at(row + k), z = at(row + k + LANES);
-        if (g) y *= at(g + k), z *= at(g + k + LANES);
-        sum += y, more += z;
-        most = larger(larger(y, z), most);
-      }
-      for (; k < end; k++) {
-        float y = g ? row[k] * g[k] : row[k];
-        total += y;
-        rest = y > rest ? y : rest;
-      }
-      total += total_of(sum + more);
-    }
-    for (int i = 0; i < LANES; i++) rest = most[i] > rest ? most[i] : rest;
-    mean[r] = (float)(total / columns);
-    highest[r] = rest;
+#define SUM(j) sum[j][i]
+#define TOP top[i]
+
+/* The sum of LANES numbers, by fewer and fewer of them, which goes several at a time. */
+static inline float total_of(float *sum) {
+  for (int half = LANES / 2; half >= 8; half /= 2)
+    for (int i = 0; i < half; i++) sum[i] += sum[i + half];
+  return ((sum[0] + sum[4]) + (sum[1] + sum[5])) + ((sum[2] + sum[6]) + (sum[3] + sum[7]));
+}
+
+static inline float highest_of(const float *top) {
+  float most = top[0];
+  for (int i = 1; i < LANES; i++) most = LARGER(top[i], most);
+  return most;
+}
+
+/* Of each row: COUNT sums, and a maximum, of what BODY adds to them at column k and lane i. */
+#define PER_ROW(COUNT, POINTERS, BODY, STORE)                              \
+  EACH_ROW {                                                               \
+    POINTERS                                                               \
+    double total[COUNT] = {0};                                             \
+    float top[LANES];                                                      \
+    for (int i = 0; i < LANES; i++) top[i] = -INFINITY;                    \
+    for (Size from = 0; from < COLUMNS; from += LANES * BLOCK) {           \
+      Size end = SMALLER(from + LANES * BLOCK, COLUMNS);                   \
+      float sum[COUNT][LANES] = {{0}};                                     \
+      for (Size start = from; start < end; start += LANES) {               \
+        Size width = SMALLER(LANES, end - start);                          \
+        EACH for (Size i = 0; i < width; i++) {                            \
+          Size k = start + i;                                              \
+          BODY                                                             \
+        }                                                                  \
+      }                                                                    \
+      for (int j = 0; j < COUNT; j++) total[j] += total_of(sum[j]);        \
+    }                                                                      \
+    Size at = n * ROWS + r;                                                \
+    STORE(total[0], total[COUNT > 1], total[COUNT > 2 ? 2 : 0], total[COUNT > 3 ? 3 : 0], \
+          highest_of(top))                                                 \
   }
-}
 
-/* The same of each column, with a gate per row or none. */
-static inline void of_columns(Size rows, Size columns, In x, In g, Out mean, Out highest) {
-  for (Size start = 0; start < columns; start += BLOCK) {
-    Size width = SMALLER(BLOCK, columns - start);
-    double total[BLOCK];
-    float sum[BLOCK], most[BLOCK];
-    for (Size k = 0; k < width; k++) total[k] = sum[k] = 0, most[k] = -INFINITY;
-    for (Size r = 0; r < rows; r++) {
-      const float *row = x + r * columns + start;
-      float gate = g ? g[r] : 1.0f;
-      for (Size k = 0; k < width; k++) {
-        float y = row[k] * gate;
-        sum[k] += y;
-        most[k] = y > most[k] ? y : most[k];
-      }
-      if (r % GROUP == GROUP - 1 || r == rows - 1)
-        for (Size k = 0; k < width; k++) total[k] += sum[k], sum[k] = 0;
-    }
-    for (Size k = 0; k < width; k++) {
-      mean[start + k] = (float)(total[k] / rows);
-      highest[start + k] = most[k];
-    }
+/* The same of each column. */
+#define PER_COLUMN(COUNT, POINTERS, BODY, STORE)                           \
+  for (Size start = 0; start < COLUMNS; start += BLOCK) {                  \
+    Size width = SMALLER(BLOCK, COLUMNS - start);                          \
+    double total[COUNT][BLOCK];                                            \
+    float sum[COUNT][BLOCK], top[BLOCK];                                   \
+    for (Size i = 0; i < width; i++) top[i] = -INFINITY;                   \
+    for (int j = 0; j < COUNT; j++)                                        \
+      for (Size i = 0; i < width; i++) total[j][i] = sum[j][i] = 0;        \
+    EACH_ROW {                                                             \
+      POINTERS                                                             \
+      EACH for (Size i = 0; i < width; i++) {                              \
+        Size k = start + i;                                                \
+        BODY                                                               \
+      }                                                                    \
+      if (r % GROUP == GROUP - 1 || r == ROWS - 1)                         \
+        for (int j = 0; j < COUNT; j++)                                    \
+          for (Size i = 0; i < width; i++) total[j][i] += sum[j][i], sum[j][i] = 0; \
+    }                                                                      \
+    for (Size i = 0; i < width; i++) {                                     \
+      Size at = n * COLUMNS + start + i;                                   \
+      STORE(total[0][i], total[COUNT > 1][i], total[COUNT > 2 ? 2 : 0][i], \
+            total[COUNT > 3 ? 3 : 0][i], top[i])                           \
+    }                                                                      \
   }
-}
 
-/* The mean and the maximum of each channel. */
-void pool(Size first, Size last, Size C, Size P, In u, Out mean, Out highest) {
-  IMAGES BY_LAYOUT(of_rows, of_columns)
-  (ROWS, COLUMNS, u + n * C * P, NULL, mean + n * C, highest + n * C);
-}
-
-/* The mean and the maximum over the channels, at each place, of y = x g. */
-void pool_channels(Size first, Size last, Size C, Size P, In u, In g, Out mean, Out highest) {
-  IMAGES BY_LAYOUT(of_columns, of_rows)
-  (ROWS, COLUMNS, u + n * C * P, g + n * C, mean + n * P, highest + n * P);
-}
-
-/* z = x g s, for gates per channel and per place, or z = x g + shift without the latter.
-   z may be u itself. */
-void gate(Size first, Size last, Size C, Size P, const float *u, In g, In s, In shift, float *z) {
-  IMAGES EACH_ROW {
-    const float *row = ROW(u), *gn = g + n * C;
-    float *to = ROW(z);
-    if (s) {
-      const float *sn = s + n * P;
-      EACH for (Size k = 0; k < COLUMNS; k++) to[k] = row[k] * gn[CHANNEL] * sn[PLACE];
-    } else {
-      const float *more = shift + n * C;
-      EACH for (Size k = 0; k < COLUMNS; k++) to[k] = row[k] * gn[CHANNEL] + more[CHANNEL];
-    }
-  }
-}
-
-/* The sum over the places of what is there, for each channel. */
+/* Of each channel of each image: the mean, the squares of u less it, the extremes. */
+void moments(Size first, Size last, Size C, Size P, In u, Out mean, Out squares, Out high, Out low) {
+  IMAGES {
 #if LAST
-#define SUMS(WHAT)                                                             \
-  for (Size start = 0; start < C; start += BLOCK) {                            \
-    Size end = SMALLER(start + BLOCK, C);                                      \
-    double total[BLOCK];                                                       \
-    float sum[BLOCK];                                                          \
-    for (Size k = start; k < end; k++) total[k - start] = sum[k - start] = 0;  \
-    EACH_ROW {                                                                 \
-      const float *row = ROW(u), *grad = ROW(d);                               \
-      for (Size k = start; k < end; k++) sum[k - start] += WHAT;               \
-      if (r % GROUP == GROUP - 1 || r == P - 1)                                \
-        for (Size k = 0; k < end - start; k++) total[k] += sum[k], sum[k] = 0; \
-    }                                                                          \
-    for (Size k = start; k < end; k++) sums[n * C + k] = (float)total[k - start]; \
-  }
+    Size most = LARGER(CHUNK / C, 1);
+    Out m = mean + n * C, q = squares + n * C, h = high + n * C, l = low + n * C;
+    for (Size c = 0; c < C; c++) m[c] = q[c] = 0, h[c] = -INFINITY, l[c] = INFINITY;
+    for (Size from = 0; from < P; from += most) {
+      Size rows = SMALLER(most, P - from), start, width;
+      for (start = 0; start < C; start += BLOCK) {
+        In part = u + (n * P + from) * C + start;
+        float sum[BLOCK], square[BLOCK];
+        width = SMALLER(BLOCK, C - start);
+        for (Size k = 0; k < width; k++) sum[k] = square[k] = 0;
+        for (Size r = 0; r < rows; r++)
+          EACH for (Size k = 0; k < width; k++) {
+            float x = part[r * C + k];
+            sum[k] += x;
+            h[start + k] = LARGER(x, h[start + k]);
+            l[start + k] = SMALLER(x, l[start + k]);
+          }
+        for (Size k = 0; k < width; k++) sum[k] /= rows;
+        for (Size r = 0; r < rows; r++)
+          EACH for (Size k = 0; k < width; k++) {
+            float x = part[r * C + k] - sum[k];
+            square[k] += x * x;
+          }
+        float share = (float)rows / (from + rows); /* of these rows in those seen so far */
+        EACH for (Size k = 0; k < width; k++) {
+          float apart = sum[k] - m[start + k];
+          m[start + k] += apart * share;
+          q[start + k] += square[k] + apart * apart * share * from;
+        }
+      }
+    }
 #else
-#define SUMS(WHAT)                                                    \
-  EACH_ROW {                                                          \
-    const float *row = ROW(u), *grad = ROW(d);                        \
-    double total = 0;                                                 \
-    for (Size start = 0; start < P; start += BLOCK) {                 \
-      Size end = SMALLER(start + BLOCK, P), k = start;                \
-      float sum[LANES] = {0};                                         \
-      for (; k + LANES <= end; k += LANES)                            \
-        for (Size lane = 0, from = k; lane < LANES; lane++) {         \
-          Size k = from + lane;                                       \
-          sum[lane] += WHAT;                                          \
-        }                                                             \
-      for (; k < end; k++) sum[0] += WHAT;                            \
-      for (int i = 0; i < LANES; i++) total += sum[i];                \
-    }                                                                 \
-    sums[n * C + r] = (float)total;                                   \
-  }
+    EACH_ROW {
+      ROW_OF_U
+      double total = 0, square = 0;
+      float top[LANES], bottom[LANES];
+      for (int i = 0; i < LANES; i++) top[i] = -INFINITY, bottom[i] = -INFINITY;
+      for (Size from = 0; from < P; from += LANES * BLOCK) {
+        float sum[LANES] = {0};
+        for (Size start = from; start < SMALLER(from + LANES * BLOCK, P); start += LANES)
+          EACH for (Size i = 0; i < SMALLER(LANES, P - start); i++) {
+            float x = row[start + i];
+            sum[i] += x;
+            top[i] = LARGER(x, top[i]);
+            bottom[i] = LARGER(-x, bottom[i]);
+          }
+        total += total_of(sum);
+      }
+      float middle = (float)(total / P);
+      for (Size from = 0; from < P; from += LANES * BLOCK) {
+        float sum[LANES] = {0};
+        for (Size start = from; start < SMALLER(from + LANES * BLOCK, P); start += LANES)
+          EACH for (Size i = 0; i < SMALLER(LANES, P - start); i++) {
+            float x = row[start + i] - middle;
+            sum[i] += x * x;
+          }
+        square += total_of(sum);
+      }
+      Size at = n * C + r;
+      mean[at] = middle, squares[at] = (float)square;
+      high[at] = highest_of(top), low[at] = -highest_of(bottom);
+    }
 #endif
-
-/* sum_hw(d x) of each channel. */
-void product(Size first, Size last, Size C, Size P, In u, In a, In b, In d, Out sums) {
-  IMAGES SUMS(grad[k] * X)
+  }
 }
 
-/* A value into a maximum and the number of those that are equal to it. */
-#define HIGHER(value, most, many)                                                 \
-  many = value > most ? 1.0f : many + (value == most ? 1.0f : 0.0f);              \
-  most = value > most ? value : most;
-
-/* A value into the numbers of its row (at a lane) and of its column. */
-#define AT(k, i)                                          \
-  {                                                       \
-    float x = X, y = x * gate[CHANNEL], dy = grad[k] * y; \
-    BY_LAYOUT(sum[k - start], row_sum[i]) += dy;          \
-    float of_row = BY_LAYOUT(x, y), of_column = BY_LAYOUT(y, x); \
-    HIGHER(of_column, most[k - start], many[k - start])   \
-    HIGHER(of_row, top[i], equal[i])                      \
-  }
-
-/* sum_c(d y) of each place; the maxima of y over channels and of x over places, and how many
-   are equal to them. */
-void places(Size first, Size last, Size C, Size P, In u, In a, In b, In d, In g, Out sums,
-            Out highest_c, Out count_c, Out highest, Out count) {
+/* Of each place: the sum and the maximum of z over the channels. */
+void place_pools(Size first, Size last, Size C, Size P, In u, In a, In b, In g, Out sums,
+                 Out highest) {
+#define Z float z = (row[k] * a[CHANNEL] + b[CHANNEL]) * gate[CHANNEL];
+#define BODY Z SUM(0) += z; TOP = LARGER(z, TOP);
+#define STORE(s0, s1, s2, s3, most) sums[at] = (float)(s0), highest[at] = most;
   IMAGES {
     const float *gate = g + n * C;
-    float *sum_n = sums + n * P;
-    float *top_r = BY_LAYOUT(highest, highest_c) + n * ROWS, *equal_r = BY_LAYOUT(count, count_c) + n * ROWS;
-    float *top_k = BY_LAYOUT(highest_c, highest) + n * COLUMNS, *equal_k = BY_LAYOUT(count_c, count) + n * COLUMNS;
-    EACH_ROW top_r[r] = -INFINITY, equal_r[r] = 0;
-    for (Size r = 0; r < P; r++) sum_n[r] = 0;
-    for (Size start = 0; start < COLUMNS; start += BLOCK) {
-      Size end = SMALLER(start + BLOCK, COLUMNS), width = end - start;
-      double total[BLOCK];
-      float sum[BLOCK], most[BLOCK], many[BLOCK];
-      for (Size k = 0; k < width; k++) total[k] = sum[k] = many[k] = 0, most[k] = -INFINITY;
+    PER_PLACE(1, ROW_OF_U, BODY, STORE)
+  }
+#undef BODY
+#undef STORE
+}
+
+/* y = z, times a gate s per place if there is one; y may be u itself. */
+void gated(Size first, Size last, Size C, Size P, const float *u, In a, In b, In g, In s, float *y) {
+  IMAGES EACH_ROW {
+    ROW_OF_U
+    const float *gate = g + n * C;
+    float *to = ROW(y);
+    if (s) {
+      const float *sn = s + n * P;
+      EACH for (Size k = 0; k < COLUMNS; k++) { Z to[k] = z * sn[PLACE]; }
+    } else
+      EACH for (Size k = 0; k < COLUMNS; k++) { Z to[k] = z; }
+  }
+}
+
+/* Of each place: the sum of d z, and how many channels have the maximum. */
+void place_sums(Size first, Size last, Size C, Size P, In u, In d, In a, In b, In g, In highest,
+                Out sums, Out count) {
+#define BODY Z SUM(0) += grad[k] * z; SUM(1) += z == high[PLACE] ? 1.0f : 0.0f;
+#define STORE(s0, s1, s2, s3, most) sums[at] = (float)(s0), count[at] = (float)(s1);
+  IMAGES {
+    const float *gate = g + n * C, *high = highest + n * P;
+    PER_PLACE(2, ROWS_OF_U_AND_D, BODY, STORE)
+  }
+#undef BODY
+#undef STORE
+}
+
+/* The gradient for z at a place: d, or d s + even + [z = highest] share. */
+#define X float x = row[k] * a[CHANNEL] + b[CHANNEL];
+#define OF_Z                                                                  \
+  float part = share_n[PLACE], of_z = grad[k] * sn[PLACE] + even_n[PLACE];    \
+  of_z += x * gate[CHANNEL] == high[PLACE] ? part : 0.0f;
+#define OF_PLACES                                         \
+  const float *gate = g + n * C, *sn = s + n * P, *even_n = even + n * P; \
+  const float *high = highest + n * P, *share_n = share + n * P;
+
+/* Of each channel: sums of the gradient for z, of it times u - mean, and, with gates of places, the
+   number of the maxima of x and the sum of u - mean there. */
+void channel_sums(Size first, Size last, Size C, Size P, In u, In d, In a, In b, In mean, In g,
+                  In s, In even, In highest, In share, In top_of_x, Out sums, Out products,
+                  Out count, Out tops) {
+  IMAGES {
+    if (!s) {
+#define BODY SUM(0) += grad[k]; SUM(1) += grad[k] * (row[k] - mean[CHANNEL]);
+#define STORE(s0, s1, s2, s3, most) sums[at] = (float)(s0), products[at] = (float)(s1);
+      PER_CHANNEL(2, ROWS_OF_U_AND_D, BODY, STORE)
+#undef BODY
+#undef STORE
+      continue;
+    }
+    OF_PLACES
+    const float *peak = top_of_x + n * C;
+#define BODY                                                     \
+  X OF_Z float off = row[k] - mean[CHANNEL];                     \
+  SUM(0) += of_z;                                                \
+  SUM(1) += of_z * off;                                          \
+  float is_top = x == peak[CHANNEL] ? 1.0f : 0.0f;               \
+  SUM(2) += is_top;                                              \
+  SUM(3) += is_top * off;
+#define STORE(s0, s1, s2, s3, most)                              \
+  sums[at] = (float)(s0), products[at] = (float)(s1);            \
+  count[at] = (float)(s2), tops[at] = (float)(s3);
+    PER_CHANNEL(4, ROWS_OF_U_AND_D, BODY, STORE)
+#undef BODY
+#undef STORE
+  }
+}
+
+/* The gradient for u: a (dx - first_ - (u - mean) second), with
+   dx = g of_z + even_c + [x = top] share_c. */
+void map_gradient(Size first, Size last, Size C, Size P, In u, In d, In a, In b, In mean, In g,
+                  In s, In even, In highest, In share, In top_of_x, In even_c, In share_c,
+                  In first_, In second, Out du) {
+  IMAGES {
+    const float *gate = g + n * C, *even_cn = even_c + n * C, *share_cn = share_c + n * C;
+    const float *peak = top_of_x + n * C;
+#define FROM(dx)                                                                     \
+  to[k] = ((dx) - first_[CHANNEL] - (row[k] - mean[CHANNEL]) * second[CHANNEL]) * a[CHANNEL];
+    if (!s) {
       EACH_ROW {
-        const float *row = ROW(u), *grad = ROW(d);
-        float row_sum[LANES] = {0}, top[LANES], equal[LANES];
-        for (int i = 0; i < LANES; i++) top[i] = -INFINITY, equal[i] = 0;
-        Size k = start;
-        for (; k + LANES <= end; k += LANES)
-          for (Size i = 0, from = k; i < LANES; i++) {
-            Size k = from + i;
-            AT(k, i)
-          }
-        for (; k < end; k++) AT(k, 0)
-        for (int i = 0; i < LANES; i++) {
-          if (top[i] > top_r[r]) top_r[r] = top[i], equal_r[r] = equal[i];
-          else if (top[i] == top_r[r]) equal_r[r] += equal[i];
-        }
-        if (LAST) {
-          for (int i = 0; i < LANES; i++) sum_n[r] += row_sum[i];
-        } else if (r % GROUP == GROUP - 1 || r == ROWS - 1)
-          for (Size k = 0; k < width; k++) total[k] += sum[k], sum[k] = 0;
+        ROWS_OF_U_AND_D
+        float *to = ROW(du);
+        EACH for (Size k = 0; k < COLUMNS; k++) FROM(grad[k] * gate[CHANNEL] + even_cn[CHANNEL])
       }
-      for (Size k = 0; k < width; k++) {
-        top_k[start + k] = most[k], equal_k[start + k] = many[k];
-        if (!LAST) sum_n[start + k] = (float)total[k];
-      }
+      continue;
     }
-  }
-}
-
-/* The gradient of y at a place: d s + of_mean + [y = highest] of_highest. */
-#define DY(y) \
-  (grad[k] * sn[PLACE] + mean_n[PLACE] + ((y) == highest_n[PLACE] ? most_n[PLACE] : 0.0f))
-#define OF_IMAGE                                              \
-  const float *gate = g + n * C;                              \
-  const float *sn = s + n * P, *mean_n = of_mean_c + n * P;   \
-  const float *most_n = of_highest_c + n * P, *highest_n = highest_c + n * P;
-
-/* sum_hw(dy x) of each channel. */
-void channels(Size first, Size last, Size C, Size P, In u, In a, In b, In d, In g, In s,
-              In of_mean_c, In of_highest_c, In highest_c, Out sums) {
-  IMAGES {
-    OF_IMAGE
-    SUMS(X * DY(X * gate[CHANNEL]))
-  }
-}
-
-/* dx = dy g + of_mean + [x = highest] of_highest. */
-void whole(Size first, Size last, Size C, Size P, In u, In a, In b, In d, In g, In s,
-           In of_mean_c, In of_highest_c, In highest_c, In of_mean, In of_highest, In highest,
-           Out dx) {
-  IMAGES {
-    OF_IMAGE
-    const float *mean = of_mean + n * C, *most = of_highest + n * C, *top = highest + n * C;
+    const float *sn = s + n * P, *even_n = even + n * P;
+    const float *high = highest + n * P, *share_n = share + n * P;
     EACH_ROW {
-      const float *row = ROW(u), *grad = ROW(d);
-      float *to = ROW(dx);
+      ROWS_OF_U_AND_D
+      float *to = ROW(du);
       EACH for (Size k = 0; k < COLUMNS; k++) {
-        float x = X;
-        to[k] = DY(x * gate[CHANNEL]) * gate[CHANNEL] + mean[CHANNEL]
-            + (x == top[CHANNEL] ? most[CHANNEL] : 0.0f);
+        X OF_Z float most = share_cn[CHANNEL];
+        FROM(of_z * gate[CHANNEL] + even_cn[CHANNEL] + (x == peak[CHANNEL] ? most : 0.0f))
       }
     }
   }
+}
+
+/* What lies under each tap of a kernel w (J, K, K) on planes (J, H, W): in each row columns from
+   `from` to `to`, at `place` of d or y, at `other` of the planes. */
+#define TAPS(BEFORE, BODY, AFTER)                                                          \
+  for (Size n = first; n < last; n++)                                                      \
+    for (Size j = 0; j < J; j++)                                                           \
+      for (Size t = 0; t < K * K; t++) {                                                   \
+        Size down = t / K - K / 2, right = t % K - K / 2;                                  \
+        Size from = LARGER(0, -right), to = SMALLER(W, W - right), tap = j * K * K + t;    \
+        BEFORE                                                                             \
+        for (Size r = LARGER(0, -down); r < SMALLER(H, H - down); r++) {                   \
+          Size place = (n * H + r) * W, other = ((n * J + j) * H + r + down) * W + right;  \
+          BODY                                                                             \
+        }                                                                                  \
+        AFTER                                                                              \
+      }
+
+/* y, which begins at zero, of planes. */
+void convolve(Size first, Size last, Size J, Size H, Size W, Size K, In planes, In w, Out y) {
+  TAPS(float weight = w[tap];,
+       EACH for (Size k = from; k < to; k++) y[place + k] += weight * planes[other + k];, )
+}
+
+/* The gradients for planes, which begins at zero, and of each image for the kernel. */
+void of_convolve(Size first, Size last, Size J, Size H, Size W, Size K, In planes, In w, In d,
+                 Out of_planes, Out of_kernel) {
+  TAPS(float weight = w[tap];,
+       EACH for (Size k = from; k < to; k++) of_planes[other + k] += weight * d[place + k];, )
+  TAPS(float sum[LANES] = {0};,
+       for (Size start = from; start < to; start += LANES)
+         EACH for (Size i = 0; i < SMALLER(LANES, to - start); i++)
+           sum[i] += planes[other + start + i] * d[place + start + i];,
+       of_kernel[n * J * K * K + tap] = total_of(sum);)
 }

@@ -1,4 +1,4 @@
-"""The passes of gates in C, where a compiler is at hand: an extra that nothing needs.
+"""Passes over a map in C, where a compiler is at hand: an extra that nothing needs.
 
 `native.c` is compiled when a map of some size first comes, for this processor and each layout,
 in about a second, and kept in the user's cache. Without a compiler, or with ``VISATTN_NATIVE=0`` in
@@ -13,6 +13,7 @@ import platform
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
@@ -21,7 +22,7 @@ import torch
 from torch import Tensor
 
 SOURCE = Path(__file__).with_name("native.c")
-LEAST = 2**14
+LEAST = 2**17
 """Values of a map from which it pays."""
 _GRAIN = 2**17
 """Values for which another thread pays."""
@@ -38,23 +39,120 @@ def is_native(x: Tensor) -> bool:
     )
 
 
-def native_pass(name: str, x: Tensor, *tensors: Tensor | None) -> None:
-    """Run a function of `native.c` over all images of a map x (N, C, H, W), which comes first.
+def laid_out(u: Tensor) -> Tensor:
+    """U as it is: these passes are for maps that lie in one of two ways, see `is_native`."""
+    return u
 
-    Tensors are of single precision, and maps among them in the layout of x, which is contiguous or
-    channels_last; None is a null.
-    """
-    library = _library(last=not x.is_contiguous())
+
+def moments(u: Tensor, *, centred: bool) -> tuple[Tensor, ...]:
+    """Of each channel of each map (N, C): mean, squares of u less it, maximum, minimum of u."""
+    found = tuple(_channels(u) for _ in range(4))
+    _run("moments", u, u, *found)
+    return found
+
+
+def tops(u: Tensor, a: Tensor, b: Tensor, high: Tensor, low: Tensor) -> Tensor:
+    """The maximum of x in each channel of each map (N, C), with the bits that x has."""
+    return torch.where(a >= 0, high, low) * a + b
+
+
+def place_pools(u: Tensor, a: Tensor, b: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
+    """Of each place (N, P): sum and maximum of z over the channels."""
+    total, highest = _places(u), _places(u)
+    _run("place_pools", u, u, a, b, g, total, highest)
+    return total, highest
+
+
+def place_sums(
+    u: Tensor, d: Tensor, a: Tensor, b: Tensor, g: Tensor, highest: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Of each place (N, P): the sum of d z, and how many channels have the maximum."""
+    total, count = _places(u), _places(u)
+    _run("place_sums", u, u, d, a, b, g, highest, total, count)
+    return total, count
+
+
+def gated(
+    u: Tensor, a: Tensor, b: Tensor, g: Tensor, s: Tensor | None, out: Tensor | None = None
+) -> Tensor:
+    """``x g``, times a gate s (N, P) for each place if there is one; into ``out``, perhaps u."""
+    y = torch.empty_like(u) if out is None else out
+    _run("gated", u, u, a, b, g, s, y)
+    return y
+
+
+def channel_sums(
+    u: Tensor, d: Tensor, affine: tuple[Tensor, ...], g: Tensor, of_places: tuple[Tensor, ...],
+    top: Tensor,
+) -> tuple[Tensor, ...]:  # fmt: skip
+    """As `visattn.blocks.fused.triton_kernels.channel_sums`."""
+    found = tuple(_channels(u) for _ in range(4))
+    _run("channel_sums", u, u, d, *affine, g, *(of_places or (None,) * 4), top, *found)
+    return found
+
+
+def map_gradient(
+    u: Tensor, d: Tensor, affine: tuple[Tensor, ...], g: Tensor, of_places: tuple[Tensor, ...],
+    of_channels: tuple[Tensor, ...], of_norm: tuple[Tensor, Tensor],
+) -> Tensor:  # fmt: skip
+    """As `visattn.blocks.fused.triton_kernels.map_gradient`."""
+    du = torch.empty_like(u)
+    given = (u, d, *affine, g, *(of_places or (None,) * 4), *of_channels, *of_norm, du)
+    _run("map_gradient", u, *given)
+    return du
+
+
+def convolved(planes: Tensor, kernel: Tensor) -> Tensor:
+    """Planes (N, J, H, W) by a kernel (1, J, K, K), K odd, with zeros around: (N, 1, H, W)."""
+    count, _, height, width = planes.shape
+    y = planes.new_zeros(count, 1, height, width)
+    _call("convolve", count, (*planes.shape[1:], kernel.shape[-1]), planes, kernel.contiguous(), y)
+    return y
+
+
+def of_convolved(d: Tensor, planes: Tensor, kernel: Tensor) -> tuple[Tensor, Tensor]:
+    """The gradients for planes and kernel of `convolved`."""
+    of_planes, of_kernel = (
+        torch.zeros_like(planes),
+        kernel.new_empty(len(planes), *kernel.shape[1:]),
+    )
+    sizes = (*planes.shape[1:], kernel.shape[-1])
+    given = (planes, kernel.contiguous(), d, of_planes, of_kernel)
+    _call("of_convolve", len(planes), sizes, *given)
+    return of_planes, of_kernel.sum(0, keepdim=True)
+
+
+def _channels(u: Tensor) -> Tensor:
+    """Room for a number per channel of each map."""
+    return u.new_empty(u.shape[:2])
+
+
+def _places(u: Tensor) -> Tensor:
+    return u.new_empty((u.shape[0], u.shape[2] * u.shape[3]))
+
+
+def _run(name: str, u: Tensor, *tensors: Tensor | None) -> None:
+    """A function of `native.c` on all images of a map: maps lie as u does, all else contiguous."""
+    count, channels, height, width = u.shape
+    parts = max(1, min(torch.get_num_threads(), count, u.numel() // _GRAIN))
+    last = not u.is_contiguous()
+    _call(name, count, (channels, height * width), *tensors, parts=parts, last=last)
+
+
+def _call(
+    name: str, count: int, sizes: Sequence[int], *tensors: Tensor | None,
+    parts: int = 1, last: bool = False,
+) -> None:  # fmt: skip
+    """Run a function on images 0 to count, shared out in parts; None is a null."""
+    library = _library(last=last)
     assert library is not None
-    count, channels, height, width = x.shape
-    of_map = (ctypes.c_long(channels), ctypes.c_long(height * width))
-    pointers = [ctypes.c_void_p(t if t is None else t.data_ptr()) for t in (x, *tensors)]
+    given = [*map(ctypes.c_long, sizes)]
+    pointers = [ctypes.c_void_p(t if t is None else t.data_ptr()) for t in tensors]
     function = getattr(library, name)
 
-    def run(first: int, last: int) -> None:
-        function(ctypes.c_long(first), ctypes.c_long(last), *of_map, *pointers)
+    def run(first: int, end: int) -> None:
+        function(ctypes.c_long(first), ctypes.c_long(end), *given, *pointers)
 
-    parts = max(1, min(torch.get_num_threads(), count, x.numel() // _GRAIN))
     if parts == 1:
         run(0, count)
         return

@@ -22,9 +22,10 @@ class fused:  # noqa: N801  # named as torch.no_grad is
     It is the default, and gives way to the plain form by itself wherever something looks inside: a
     recording, a hook, ``torch.compile``, an export, ``torch.func``, forward-mode gradients.
 
-    On a CPU that has a C compiler, gates of a mean (and a maximum) take passes in C over maps in
-    single precision, contiguous or channels_last, compiled once into the user's cache. With
-    ``VISATTN_NATIVE=0`` in the environment PyTorch's run: the same but for the last digits.
+    On a CPU that has a C compiler, gates of a mean (and a maximum) take passes in C over large maps
+    in single precision, contiguous or channels_last, together with the normalisation before them,
+    compiled once into the user's cache. With ``VISATTN_NATIVE=0`` in the environment PyTorch's run:
+    the same but for the last digits.
 
     Args:
         enabled: False for the plain form.

@@ -200,11 +200,16 @@ def _of_map(  # type: ignore[no-untyped-def]
     tl.store(du_ptr + where, (d * a[:, None]).to(kind), inside)
 
 
-def moments(u: Tensor, pivot: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Of each channel of each map (N, C): sum and squares of u - pivot, maximum, minimum of u."""
-    found = [_channels(u) for _ in range(4)]
-    _run(_moments, u, [u, pivot, *found], by="channels")
-    return found[0], found[1], found[2], found[3]
+def moments(u: Tensor, *, centred: bool) -> tuple[Tensor, ...]:
+    """Of each channel of each map (N, C): mean, squares of u less it, maximum, minimum of u.
+
+    Without ``centred`` the squares may be anything.
+    """
+    pivot = u[0, :, 0, 0].float().contiguous()
+    sums, squares, high, low = (_channels(u) for _ in range(4))
+    _run(_moments, u, [u, pivot, sums, squares, high, low], by="channels")
+    shift = sums / (u.shape[2] * u.shape[3])
+    return pivot + shift, (squares - sums * shift).clamp_(min=0), high, low
 
 
 def tops(u: Tensor, a: Tensor, b: Tensor, high: Tensor, low: Tensor) -> Tensor:
@@ -233,9 +238,11 @@ def place_sums(
     return total, count
 
 
-def gated(u: Tensor, a: Tensor, b: Tensor, g: Tensor, s: Tensor | None) -> Tensor:
-    """``x g``, times a gate s (N, P) for each place if there is one."""
-    y = torch.empty_like(u)
+def gated(
+    u: Tensor, a: Tensor, b: Tensor, g: Tensor, s: Tensor | None, out: Tensor | None = None
+) -> Tensor:
+    """``x g``, times a gate s (N, P) for each place if there is one; into ``out``, perhaps u."""
+    y = torch.empty_like(u) if out is None else out
     _run(_gate, u, [u, a, b, g, g if s is None else s, y], by="tiles", PLACES=s is not None)
     return y
 

@@ -9,9 +9,15 @@ from typing import Any
 
 import torch
 
+from visattn.basics.cores import core_count
+
 
 def worker_options(workers: int) -> dict[str, Any]:
-    """Those of a loader that draws once from PyTorch's generator, now, and not in every epoch."""
+    """Those of a loader that draws once from PyTorch's generator, now, and not in every epoch.
+
+    More processes than cores only wait for each other, so there are none.
+    """
+    workers = min(workers, core_count())
     drawn = int(torch.empty((), dtype=torch.int64).random_().item())
     return {
         "generator": torch.Generator().manual_seed(drawn),

@@ -14,6 +14,7 @@ from importlib.metadata import version
 from io import TextIOWrapper
 from pathlib import Path
 
+from visattn.basics.cores import core_count
 from visattn.experiments.comparison.plan import Run, code_hash
 from visattn.experiments.comparison.records import Record
 from visattn.training.checks import check_in
@@ -75,8 +76,7 @@ class Machine:
         Raises:
             ValueError: A number below 1.
         """
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
-        cores = cores or os.cpu_count() or 1
+        cores = core_count()
         if threads is None:
             given = os.environ.get("OMP_NUM_THREADS", "")
             threads = (int(given) if given.isdigit() else 0) or max(1, cores // max(jobs, 1))

@@ -1,7 +1,6 @@
 """``visattn fit``, ``validate``, ``test`` and ``predict``: Lightning's command line."""
 
 import json
-import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException, SI
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from rich.console import Console
 
+from visattn.basics.cores import core_count
 from visattn.basics.files import write_whole
 from visattn.networks.loading import standing_alone
 from visattn.training.batches import class_count
@@ -161,7 +161,7 @@ class TaskCLI(LightningCLI):
         self.config = self.parser.parse_object({self.subcommand: update}, self.config)
 
     def _read_as_the_weights_want(self) -> None:
-        """Normalise pictures as for the weights that a training begins with, unless told how."""
+        """Read pictures as for the weights that a training begins with, unless told how."""
         config = self.config[self.subcommand]
         model = config.get("model") or {}
         if not (model.get("weights") or model.get("init_from") or model.get("pretrained")):
@@ -230,7 +230,7 @@ class TaskCLI(LightningCLI):
     def after_fit(self) -> None:
         """Say how long steps waited for data, and where the run is."""
         workers = getattr(self.datamodule, "workers", None)
-        waited = self._waits.sentence(workers=workers, cores=os.cpu_count() or 1)
+        waited = self._waits.sentence(workers=workers, cores=core_count())
         if waited:
             _say(waited)
         folder = self.trainer.log_dir if self.trainer.loggers else None

@@ -18,7 +18,7 @@ from visattn.networks.weight_files import FACTS, check_weights, read_file
 from visattn.training.command_line.tasks import Task
 from visattn.training.command_line.told import Told
 
-READING = ("size", "fit", "mean", "std", "mask_values", "masked")
+READING = ("size", "fit", "interpolation", "mean", "std", "mask_values", "masked")
 """Options of the data that a checkpoint knows: how files become pictures and masks."""
 
 _GENERATED = "visattn.data.generated."

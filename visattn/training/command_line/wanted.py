@@ -1,4 +1,4 @@
-"""How pictures are to be normalised for the weights that a training begins with."""
+"""How pictures are to be read for the weights that a training begins with."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,7 @@ from visattn.data.folders import IMAGENET_MEAN, IMAGENET_STD
 from visattn.networks.weights_reading import reading_of_weights, twin_note
 from visattn.training.command_line.told import Told
 
-_USUAL = (list(IMAGENET_MEAN), list(IMAGENET_STD))
+_USUAL = (list(IMAGENET_MEAN), list(IMAGENET_STD), "bilinear")
 
 
 def wanted_by_weights(
@@ -27,7 +27,8 @@ def wanted_by_weights(
     wanted: dict[str, Any] = {}
     lines = []
     for name, value in reading_of_weights(backbone, path).items():
-        now = list(data.get(name) or value)
+        now = data.get(name) or value
+        now = list(now) if isinstance(value, list) else now
         if now != value and told.anywhere(f"data.{name}"):
             lines.append(f"the weights were trained with {name} {value}, data.{name} is {now}")
         elif now in _USUAL and now != value:

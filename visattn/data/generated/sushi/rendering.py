@@ -2,7 +2,6 @@
 
 import csv
 import multiprocessing
-import os
 import signal
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -18,6 +17,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from visattn.basics.cores import core_count
 from visattn.data.generated.pictures import write_png
 from visattn.data.generated.sushi.composition import render_together
 from visattn.data.generated.sushi.parameters import SushiParameters
@@ -44,17 +44,11 @@ def refuse_while_starting() -> None:
         raise RuntimeError(f"render_sushi was called while a worker process was starting. {_GUARD}")
 
 
-def _processors() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def render_all(
     root: Path, parameters: SushiParameters, *, workers: int | None, progress: bool
 ) -> None:
     """Render every shot that is missing in ``root``, then write what is known of all."""
-    workers = workers or _processors()
+    workers = workers or core_count()
     total, missing = 0, []
     for shots in plan_shots(parameters):
         total += len(shots)

@@ -1,8 +1,9 @@
-"""Batch normalisation with SE or CBAM behind it, as few passes over the map, on a GPU.
+"""A gate of means and maxima with the batch normalisation before it, in few passes over the map.
 
 Kept for the backward pass is the input u of the normalisation, which it keeps anyway, and numbers a
 channel or a place. Forward, SE reads the map twice and CBAM three times, and each writes it once;
-backward it is twice and three times, with the gradient. The small layers of a gate are PyTorch's.
+backward it is twice and three times, with the gradient. The passes are those of a module:
+`visattn.blocks.fused.native` on a CPU, `visattn.blocks.fused.triton_kernels` on a GPU.
 """
 
 import warnings
@@ -13,10 +14,10 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn
 
-from visattn.blocks.fused import triton_kernels as kernels
 from visattn.blocks.fused.cbam import ByMeanAndMax
 from visattn.blocks.fused.doubles import Double
 from visattn.blocks.fused.formulas import Autocast, ByMean, Formula, gradients
+from visattn.blocks.fused.small_gates import channel_gate, place_gate
 
 FORMULAS: tuple[type[Formula], ...] = (ByMean, ByMeanAndMax)
 """Of the gates that can run like this."""
@@ -44,7 +45,7 @@ class Statistics:
 
 
 def serves(formula: type[Formula], block: nn.Module, u: Tensor) -> bool:
-    """Whether a gate of that formula can run like this on a map, as far as this GPU was seen."""
+    """Whether a gate of that formula can run by Triton on a map, as far as this GPU was seen."""
     kind: Any = type(block)
     return formula in FORMULAS and u.dtype in _TYPES and _agrees(formula, kind, u.device)
 
@@ -52,6 +53,8 @@ def serves(formula: type[Formula], block: nn.Module, u: Tensor) -> bool:
 @cache
 def _agrees(formula: Any, kind: Any, device: torch.device) -> bool:
     """Whether, on a small map, the kernels run on a device and give what the plain form gives."""
+    from visattn.blocks.fused import triton_kernels
+
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         block = kind(24).to(device).requires_grad_(False)
         u = torch.randn(3, 24, 7, 5).to(device)
@@ -61,7 +64,11 @@ def _agrees(formula: Any, kind: Any, device: torch.device) -> bool:
         with torch.enable_grad(), torch.autocast(device.type, enabled=False):
             for fused in (True, False):
                 x = u.clone().requires_grad_()
-                y = gate_after_norm(norm, block, x, formula) if fused else block.forward(norm(x))
+                y = (
+                    gate_after_norm(norm, block, x, formula, triton_kernels)
+                    if fused
+                    else block.forward(norm(x))
+                )
                 found += [y.detach(), *torch.autograd.grad(y, x, u.flip(0))]
         same = all(torch.allclose(found[i], found[i + 2], rtol=1e-3, atol=1e-4) for i in (0, 1))
         fault = "they don't give what the plain form gives" if not same else ""
@@ -76,38 +83,64 @@ def _agrees(formula: Any, kind: Any, device: torch.device) -> bool:
 
 
 def gate_after_norm(
-    norm: nn.BatchNorm2d, block: nn.Module, u: Tensor, formula: type[Formula]
-) -> Tensor:
+    norm: nn.BatchNorm2d | None, block: nn.Module, u: Tensor, formula: type[Formula], passes: Any,
+    *, tracked: bool = True, fresh: bool = False,
+) -> Tensor:  # fmt: skip
     """``block(norm(u))`` for a gate, statistics of the normalisation updated.
 
     Args:
-        norm: The normalisation.
+        norm: The normalisation; None for a gate alone.
         block: The gate.
-        u: (N, C, H, W), float32, float16 or bfloat16.
+        u: (N, C, H, W), float32; by Triton float16 or bfloat16 too.
         formula: The gate's, one of `FORMULAS`.
+        passes: The module whose passes are taken.
+        tracked: Whether autograd follows the call.
+        fresh: Whether u is nobody else's, and may be overwritten where nothing is kept.
     """
-    u = kernels.laid_out(u)
+    u = passes.laid_out(u)
+    by_place = formula is ByMeanAndMax
     with torch.no_grad():
-        found = _statistics(norm, u)
-    double = Double(block)
+        found = _statistics(norm, u, passes, centred=tracked)
+    weight, bias, eps = (None, None, 0.0) if norm is None else (norm.weight, norm.bias, norm.eps)
     now = Autocast.now(u.device.type)
-    call = _Call(block, double, formula is ByMeanAndMax, found, norm.eps, now)
-    y: Tensor = _GateAfterNorm.apply(u, norm.weight, norm.bias, call, *double.parameters)
+    if not tracked:
+        call = _Call(block, None, by_place, found, eps, now, passes)
+        return _forward(call, u, weight, bias, out=u if fresh else None)[0]
+    double = Double(block)
+    call = _Call(block, double, by_place, found, eps, now, passes)
+    y: Tensor = Fused.apply(u, weight, bias, call, *double.parameters)
     return y
 
 
 @dataclass(frozen=True)
 class _Call:
-    block: nn.Module
-    double: Double
+    block: Any
+    double: Double | None
     by_place: bool
     statistics: Statistics
     eps: float
     autocast: Autocast
+    passes: Any
+
+
+def _forward(
+    call: _Call, u: Tensor, weight: Tensor | None, bias: Tensor | None, *, out: Tensor | None = None
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """What the gate gives, and what it keeps of the places."""
+    a, b = _affine(call.statistics, weight, bias)
+    pooled = _pooled(call, a, b, u)
+    with torch.no_grad(), call.autocast():
+        g = _flat(channel_gate(call.block, pooled[: 1 + call.by_place]).value)
+        if not call.by_place:
+            return call.passes.gated(u, a, b, g, None, out), ()
+        total, highest = call.passes.place_pools(u, a, b, g)
+        places = _planes((total / u.shape[1], highest), u)
+        s = place_gate(call.block.spatial, places, call.passes).value
+    return call.passes.gated(u, a, b, g, _flat(s), out), places
 
 
 @final
-class _GateAfterNorm(torch.autograd.Function):
+class Fused(torch.autograd.Function):
     """Gradients of gradients are taken through the plain form."""
 
     @staticmethod
@@ -115,23 +148,15 @@ class _GateAfterNorm(torch.autograd.Function):
         ctx: Any, u: Tensor, weight: Tensor | None, bias: Tensor | None, call: _Call,
         *parameters: Tensor,
     ) -> Tensor:  # fmt: skip
-        a, b = _affine(call.statistics, weight, bias)
-        pooled = _pooled(call.statistics, a, b, u)
-        with call.autocast():
-            block: Any = call.block
-            g = _channel_gate(block, pooled)
-            places: tuple[Tensor, ...] = ()
-            s = None
-            if call.by_place:
-                total, highest = kernels.place_pools(u, a, b, _flat(g))
-                places = _planes((total / u.shape[1], highest), u)
-                s = block.spatial.of_pooled(*places)
+        """Compute normalisation and gate without a graph."""
+        y, places = _forward(call, u, weight, bias)
         ctx.call, ctx.kept = call, len(places)
         ctx.save_for_backward(u, weight, bias, *places, *parameters)
-        return kernels.gated(u, a, b, _flat(g), None if s is None else _flat(s))
+        return y
 
     @staticmethod
     def backward(ctx: Any, d: Tensor) -> tuple[Tensor | None, ...]:
+        """The gradients for u, weight and bias of the normalisation, and the gate's parameters."""
         call = ctx.call
         u, weight, bias, *saved = ctx.saved_tensors
         places, parameters = saved[: ctx.kept], saved[ctx.kept :]
@@ -144,16 +169,21 @@ class _GateAfterNorm(torch.autograd.Function):
         return *found[:3], None, *found[3:]
 
 
-def _statistics(norm: Any, u: Tensor) -> Statistics:
-    pivot = u[0, :, 0, 0].float().contiguous()
-    sums, squares, *extremes = kernels.moments(u, pivot)
-    count, places = u.numel() // u.shape[1], u.shape[2] * u.shape[3]
-    of_batch = norm.training or norm.running_mean is None or norm.running_var is None
+def _statistics(norm: Any, u: Tensor, passes: Any, *, centred: bool) -> Statistics:
+    of_batch = norm is not None and (
+        norm.training or norm.running_mean is None or norm.running_var is None
+    )
+    means, squares, *extremes = passes.moments(u, centred=of_batch)
+    extremes = extremes[0], extremes[1]
+    if norm is None:
+        zeros, ones = means.new_zeros(u.shape[1]), means.new_ones(u.shape[1])
+        return Statistics(False, zeros, ones, means, extremes)
     if not of_batch:
         mean, variance = norm.running_mean.float(), norm.running_var.float()
     else:
-        shift = sums.sum(0) / count
-        mean, variance = pivot + shift, (squares.sum(0) / count - shift**2).clamp_(min=0)
+        count, places = u.numel() // u.shape[1], u.shape[2] * u.shape[3]
+        mean = means.mean(0)
+        variance = (squares + places * (means - mean) ** 2).sum(0) / count
         if norm.training and norm.track_running_stats and norm.num_batches_tracked is not None:
             norm.num_batches_tracked += 1
             share = norm.momentum
@@ -162,24 +192,22 @@ def _statistics(norm: Any, u: Tensor) -> Statistics:
             for running, now in ((norm.running_mean, mean), (norm.running_var, unbiased)):
                 running.lerp_(now.to(running.dtype), share)
     inverse = (variance + norm.eps).rsqrt()
-    return Statistics(of_batch, mean, inverse, pivot + sums / places, (extremes[0], extremes[1]))
+    return Statistics(of_batch, mean, inverse, means, extremes)
 
 
 def _affine(found: Statistics, weight: Any, bias: Any) -> tuple[Tensor, Tensor]:
-    a = found.inverse if weight is None else weight.float() * found.inverse
-    return a, -found.mean * a if bias is None else bias.float() - found.mean * a
+    a = found.inverse if weight is None else weight.detach().float() * found.inverse
+    shift = found.mean * a
+    return a, -shift if bias is None else bias.detach().float() - shift
 
 
-def _pooled(found: Statistics, a: Tensor, b: Tensor, u: Tensor) -> list[Tensor]:
+def _pooled(call: _Call, a: Tensor, b: Tensor, u: Tensor) -> list[Tensor]:
     """Mean and maximum of x, (N, C, 1, 1), in the type that the plain form has them in."""
-    values = a * found.means + b, kernels.tops(u, a, b, *found.extremes)
+    found = call.statistics
+    values = [a * found.means + b]
+    if call.by_place:
+        values.append(call.passes.tops(u, a, b, *found.extremes))
     return [value.to(u.dtype)[..., None, None] for value in values]
-
-
-def _channel_gate(block: Any, pooled: list[Tensor]) -> Tensor:
-    by_mean = hasattr(block, "of_mean")
-    gate: Tensor = block.of_mean(pooled[0]) if by_mean else block.channel.of_pooled(*pooled)
-    return gate
 
 
 def _planes(values: tuple[Tensor, Tensor], u: Tensor) -> tuple[Tensor, ...]:
@@ -202,36 +230,34 @@ def _backward(
 ) -> list[Tensor | None]:  # fmt: skip
     u, weight, bias = inputs
     found, (a, b) = call.statistics, _affine(call.statistics, weight, bias)
-    affine, hw = (a, b, found.mean), u.shape[2] * u.shape[3]
+    affine, hw, passes = (a, b, found.mean), u.shape[2] * u.shape[3], call.passes
     leaves = [p.detach().requires_grad_(p.requires_grad) for p in parameters]
-    block: Any = call.double.holding(leaves)
-    pooled = [t.requires_grad_() for t in _pooled(found, a, b, u)]
-    top = _flat(pooled[1])
-    with torch.enable_grad(), call.autocast():
-        gate = _channel_gate(block, pooled)
-    g = _flat(gate)
+    block: Any = call.double.holding(leaves) if call.double is not None else None
+    pooled = _pooled(call, a, b, u)
+    with call.autocast():
+        gate = channel_gate(block, pooled, leaves, needs[3:])
+    g, top = _flat(gate.value), _flat(pooled[-1])
     of_places: tuple[Tensor, ...] = ()
     of_block: list[Any] = [None] * len(leaves)
     if places:
-        planes = [t.detach().requires_grad_() for t in places]
-        highest = _flat(planes[1])
-        with torch.enable_grad(), call.autocast():
-            s = block.spatial.of_pooled(*planes)
-        of_s, ties = kernels.place_sums(u, d, a, b, g, highest)
-        of_s = of_s.view_as(s).to(s.dtype)
-        even, peak, *of_block = gradients(s, [*planes, *leaves], of_s, [True, True, *needs[3:]])
-        of_places = _flat(s), _flat(even) / u.shape[1], highest, _flat(peak) / ties
-    sums, products, count, tops = kernels.channel_sums(u, d, affine, g, of_places, top)
+        with call.autocast():
+            s = place_gate(block.spatial, tuple(places), passes, leaves, needs[3:])
+        highest = _flat(places[1])
+        of_s, ties = passes.place_sums(u, d, a, b, g, highest)
+        at_place, of_block = s.gradients(of_s)
+        mean, most = map(_flat, at_place)
+        of_places = _flat(s.value), mean / u.shape[1], highest, most / ties
+    sums, products, count, tops = passes.channel_sums(u, d, affine, g, of_places, top)
     shift = 0 if bias is None else bias.float()
-    of_gate = (a * products + shift * sums).view_as(gate).to(gate.dtype)
-    even, peak, *more = gradients(gate, [*pooled, *leaves], of_gate, [True, True, *needs[3:]])
+    of_pooled, more = gate.gradients(a * products + shift * sums)
     of_block = [y if x is None else x for x, y in zip(of_block, more, strict=True)]
-    even = _flat(even)
-    share = torch.zeros_like(even) if peak is None else _flat(peak) / count
+    even = _flat(of_pooled[0])
+    peak = _flat(of_pooled[1]) if places else None
+    share = torch.zeros_like(even) if peak is None else peak / count
     dx = g * sums + even
     product = g * products + even * (found.means - found.mean)
     if peak is not None:
-        dx, product = dx + _flat(peak), product + share * tops
+        dx, product = dx + peak, product + share * tops
     first, second = dx.sum(0), product.sum(0)
     of_norm = torch.zeros_like(first), torch.zeros_like(first)
     if found.of_batch:
@@ -239,9 +265,7 @@ def _backward(
         of_norm = first / total, second * found.inverse**2 / total
     du = None
     if needs[0]:
-        du = kernels.map_gradient(
-            u, d, affine, g, of_places, (top, even / hw, share), of_norm
-        )  # fmt: skip
+        du = passes.map_gradient(u, d, affine, g, of_places, (top, even / hw, share), of_norm)
     of_weight = None if weight is None else (second * found.inverse).to(weight.dtype)
     return [du, of_weight, None if bias is None else first.to(bias.dtype), *of_block]
 
@@ -257,6 +281,7 @@ def _plainly(
     else:
         variance = found.inverse**-2 - call.eps
         x = nn.functional.batch_norm(u, found.mean, variance, weight, bias, eps=call.eps)
+    assert call.double is not None
     with call.autocast():
         y = call.double.holding(parameters).forward(x)
     inputs = [t for t in (u, weight, bias) if t is not None]
