@@ -10,6 +10,11 @@
 #include <math.h>
 #include <stddef.h>
 
+#if defined(__FMA__) || defined(__aarch64__)
+#define FMA(x, y, z) __builtin_fmaf(x, y, z)
+#else
+#define FMA(x, y, z) ((x) * (y) + (z))
+#endif
 #define LANES 64
 #define BLOCK 1024 /* columns at a time: what is kept for each stays in the first caches */
 #define GROUP 16   /* rows summed in single precision */
@@ -110,20 +115,24 @@ static inline float highest_of(const float *top) {
     }                                                                      \
   }
 
-/* Of each channel of each image: the mean, the squares of u less it, the extremes. */
-void moments(Size first, Size last, Size C, Size P, In u, Out mean, Out squares, Out high, Out low) {
+/* Of each channel of each image: the mean, the squares of u less it (unless null), the extremes. */
+void moments(Size first, Size last, Size C, Size P, In u, double *restrict mean, float *squares,
+             Out high, Out low) {
   IMAGES {
 #if LAST
     Size most = LARGER(CHUNK / C, 1);
-    Out m = mean + n * C, q = squares + n * C, h = high + n * C, l = low + n * C;
-    for (Size c = 0; c < C; c++) m[c] = q[c] = 0, h[c] = -INFINITY, l[c] = INFINITY;
+    Out h = high + n * C, l = low + n * C;
+    double *m = mean + n * C;
+    float *q = squares ? squares + n * C : NULL;
+    for (Size c = 0; c < C; c++) m[c] = 0, h[c] = -INFINITY, l[c] = INFINITY;
+    for (Size c = 0; q && c < C; c++) q[c] = 0;
     for (Size from = 0; from < P; from += most) {
       Size rows = SMALLER(most, P - from), start, width;
       for (start = 0; start < C; start += BLOCK) {
         In part = u + (n * P + from) * C + start;
-        float sum[BLOCK], square[BLOCK];
+        float sum[BLOCK], square[BLOCK], rest[BLOCK];
         width = SMALLER(BLOCK, C - start);
-        for (Size k = 0; k < width; k++) sum[k] = square[k] = 0;
+        for (Size k = 0; k < width; k++) sum[k] = square[k] = rest[k] = 0;
         for (Size r = 0; r < rows; r++)
           EACH for (Size k = 0; k < width; k++) {
             float x = part[r * C + k];
@@ -132,23 +141,25 @@ void moments(Size first, Size last, Size C, Size P, In u, Out mean, Out squares,
             l[start + k] = SMALLER(x, l[start + k]);
           }
         for (Size k = 0; k < width; k++) sum[k] /= rows;
-        for (Size r = 0; r < rows; r++)
+        for (Size r = 0; q && r < rows; r++)
           EACH for (Size k = 0; k < width; k++) {
             float x = part[r * C + k] - sum[k];
+            rest[k] += x;
             square[k] += x * x;
           }
-        float share = (float)rows / (from + rows); /* of these rows in those seen so far */
+        double share = (double)rows / (from + rows); /* of these rows in those seen so far */
         EACH for (Size k = 0; k < width; k++) {
-          float apart = sum[k] - m[start + k];
+          double off = rest[k] / rows, apart = sum[k] + off - m[start + k];
           m[start + k] += apart * share;
-          q[start + k] += square[k] + apart * apart * share * from;
+          square[k] += (float)(apart * apart * share * from - off * rest[k]);
         }
+        for (Size k = 0; q && k < width; k++) q[start + k] += square[k];
       }
     }
 #else
     EACH_ROW {
       ROW_OF_U
-      double total = 0, square = 0;
+      double total = 0, square = 0, rest = 0;
       float top[LANES], bottom[LANES];
       for (int i = 0; i < LANES; i++) top[i] = -INFINITY, bottom[i] = -INFINITY;
       for (Size from = 0; from < P; from += LANES * BLOCK) {
@@ -163,27 +174,38 @@ void moments(Size first, Size last, Size C, Size P, In u, Out mean, Out squares,
         total += total_of(sum);
       }
       float middle = (float)(total / P);
-      for (Size from = 0; from < P; from += LANES * BLOCK) {
-        float sum[LANES] = {0};
+      for (Size from = 0; squares && from < P; from += LANES * BLOCK) {
+        float sum[2][LANES] = {{0}};
         for (Size start = from; start < SMALLER(from + LANES * BLOCK, P); start += LANES)
           EACH for (Size i = 0; i < SMALLER(LANES, P - start); i++) {
             float x = row[start + i] - middle;
-            sum[i] += x * x;
+            sum[0][i] += x;
+            sum[1][i] += x * x;
           }
-        square += total_of(sum);
+        rest += total_of(sum[0]), square += total_of(sum[1]);
       }
       Size at = n * C + r;
-      mean[at] = middle, squares[at] = (float)square;
+      mean[at] = squares ? middle + rest / P : total / P;
+      if (squares) squares[at] = (float)(square - rest * rest / P);
       high[at] = highest_of(top), low[at] = -highest_of(bottom);
     }
 #endif
   }
 }
 
+/* The maximum of x in each channel of each image, from the extremes of u; P is of no use. */
+void tops(Size first, Size last, Size C, Size P, In a, In b, In high, In low, Out top) {
+  (void)P;
+  IMAGES for (Size c = 0; c < C; c++) {
+    Size at = n * C + c;
+    top[at] = FMA(a[c] >= 0 ? high[at] : low[at], a[c], b[c]);
+  }
+}
+
 /* Of each place: the sum and the maximum of z over the channels. */
 void place_pools(Size first, Size last, Size C, Size P, In u, In a, In b, In g, Out sums,
                  Out highest) {
-#define Z float z = (row[k] * a[CHANNEL] + b[CHANNEL]) * gate[CHANNEL];
+#define Z float z = FMA(row[k], a[CHANNEL], b[CHANNEL]) * gate[CHANNEL];
 #define BODY Z SUM(0) += z; TOP = LARGER(z, TOP);
 #define STORE(s0, s1, s2, s3, most) sums[at] = (float)(s0), highest[at] = most;
   IMAGES {
@@ -222,7 +244,7 @@ void place_sums(Size first, Size last, Size C, Size P, In u, In d, In a, In b, I
 }
 
 /* The gradient for z at a place: d, or d s + even + [z = highest] share. */
-#define X float x = row[k] * a[CHANNEL] + b[CHANNEL];
+#define X float x = FMA(row[k], a[CHANNEL], b[CHANNEL]);
 #define OF_Z                                                                  \
   float part = share_n[PLACE], of_z = grad[k] * sn[PLACE] + even_n[PLACE];    \
   of_z += x * gate[CHANNEL] == high[PLACE] ? part : 0.0f;

@@ -21,7 +21,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-SOURCE = Path(__file__).with_name("native.c")
+_SOURCE = Path(__file__).with_name("native.c").read_bytes()  # now: both files may be replaced
 LEAST = 2**17
 """Values of a map from which it pays."""
 _GRAIN = 2**17
@@ -45,15 +45,21 @@ def laid_out(u: Tensor) -> Tensor:
 
 
 def moments(u: Tensor, *, centred: bool) -> tuple[Tensor, ...]:
-    """Of each channel of each map (N, C): mean, squares of u less it, maximum, minimum of u."""
-    found = tuple(_channels(u) for _ in range(4))
-    _run("moments", u, u, *found)
-    return found
+    """Of each channel of each map (N, C): mean (in double), squares of u less it, extremes.
+
+    Without ``centred`` the squares may be anything.
+    """
+    means = u.new_empty(u.shape[:2], dtype=torch.float64)
+    squares, high, low = (_channels(u) for _ in range(3))
+    _run("moments", u, u, means, squares if centred else None, high, low)
+    return means, squares, high, low
 
 
 def tops(u: Tensor, a: Tensor, b: Tensor, high: Tensor, low: Tensor) -> Tensor:
     """The maximum of x in each channel of each map (N, C), with the bits that x has."""
-    return torch.where(a >= 0, high, low) * a + b
+    found = _channels(u)
+    _run("tops", u, a, b, high, low, found)
+    return found
 
 
 def place_pools(u: Tensor, a: Tensor, b: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
@@ -185,15 +191,15 @@ def _compiled(compiler: str, *, last: bool) -> Path:
     """The library for this source and processor, compiled unless it is there."""
     words = ["-O3", "-march=native", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
     words.append(f"-DLAST={last:d}")
-    made_of = (SOURCE.read_bytes(), " ".join(words).encode(), _processor().encode())
+    made_of = (_SOURCE, " ".join(words).encode(), _processor().encode())
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "visattn"
     library = folder / f"gates-{hashlib.sha256(b'|'.join(made_of)).hexdigest()[:16]}.so"
     if not library.exists():
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder) as beside:
             made = Path(beside) / library.name
-            command = [compiler, *words, "-shared", "-fPIC", str(SOURCE), "-o", str(made)]
-            subprocess.run(command, check=True, capture_output=True, timeout=60)
+            command = [compiler, *words, "-shared", "-fPIC", "-x", "c", "-", "-o", str(made)]
+            subprocess.run(command, input=_SOURCE, check=True, capture_output=True, timeout=60)
             made.replace(library)  # whole, or not there
     return library
 

@@ -31,9 +31,9 @@ class Statistics:
 
     Attributes:
         of_batch: Whether mean and variance are those of u.
-        mean: Of each channel (C,), float32.
-        inverse: 1 / standard deviation (C,), float32.
-        means: Of u, each channel of each map (N, C).
+        mean: Of each channel (C,), float32 or float64.
+        inverse: 1 / standard deviation (C,), as the mean.
+        means: Of u, each channel of each map (N, C), as the mean.
         extremes: Its maximum and minimum (N, C).
     """
 
@@ -100,7 +100,7 @@ def gate_after_norm(
     u = passes.laid_out(u)
     by_place = formula is ByMeanAndMax
     with torch.no_grad():
-        found = _statistics(norm, u, passes, centred=tracked)
+        found = _statistics(norm, u, passes)
     weight, bias, eps = (None, None, 0.0) if norm is None else (norm.weight, norm.bias, norm.eps)
     now = Autocast.now(u.device.type)
     if not tracked:
@@ -127,8 +127,8 @@ def _forward(
     call: _Call, u: Tensor, weight: Tensor | None, bias: Tensor | None, *, out: Tensor | None = None
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     """What the gate gives, and what it keeps of the places."""
-    a, b = _affine(call.statistics, weight, bias)
-    pooled = _pooled(call, a, b, u)
+    a, b, means = _affine(call.statistics, weight, bias)
+    pooled = _pooled(call, a, b, means, u)
     with torch.no_grad(), call.autocast():
         g = _flat(channel_gate(call.block, pooled[: 1 + call.by_place]).value)
         if not call.by_place:
@@ -169,17 +169,17 @@ class Fused(torch.autograd.Function):
         return *found[:3], None, *found[3:]
 
 
-def _statistics(norm: Any, u: Tensor, passes: Any, *, centred: bool) -> Statistics:
+def _statistics(norm: Any, u: Tensor, passes: Any) -> Statistics:
     of_batch = norm is not None and (
         norm.training or norm.running_mean is None or norm.running_var is None
     )
-    means, squares, *extremes = passes.moments(u, centred=of_batch)
-    extremes = extremes[0], extremes[1]
+    means, squares, high, low = passes.moments(u, centred=of_batch)
+    extremes = high, low
     if norm is None:
         zeros, ones = means.new_zeros(u.shape[1]), means.new_ones(u.shape[1])
         return Statistics(False, zeros, ones, means, extremes)
     if not of_batch:
-        mean, variance = norm.running_mean.float(), norm.running_var.float()
+        mean, variance = norm.running_mean.to(means), norm.running_var.to(means)
     else:
         count, places = u.numel() // u.shape[1], u.shape[2] * u.shape[3]
         mean = means.mean(0)
@@ -195,18 +195,19 @@ def _statistics(norm: Any, u: Tensor, passes: Any, *, centred: bool) -> Statisti
     return Statistics(of_batch, mean, inverse, means, extremes)
 
 
-def _affine(found: Statistics, weight: Any, bias: Any) -> tuple[Tensor, Tensor]:
-    a = found.inverse if weight is None else weight.detach().float() * found.inverse
-    shift = found.mean * a
-    return a, -shift if bias is None else bias.detach().float() - shift
+def _affine(found: Statistics, weight: Any, bias: Any) -> tuple[Tensor, Tensor, Tensor]:
+    """``x = a u + b``, and x's mean in each channel of each map (N, C)."""
+    a = found.inverse if weight is None else weight.detach() * found.inverse
+    shift = 0 if bias is None else bias.detach()
+    means = (found.means - found.mean) * a + shift
+    return a.float(), (shift - found.mean * a).float(), means
 
 
-def _pooled(call: _Call, a: Tensor, b: Tensor, u: Tensor) -> list[Tensor]:
+def _pooled(call: _Call, a: Tensor, b: Tensor, means: Tensor, u: Tensor) -> list[Tensor]:
     """Mean and maximum of x, (N, C, 1, 1), in the type that the plain form has them in."""
-    found = call.statistics
-    values = [a * found.means + b]
+    values = [means]
     if call.by_place:
-        values.append(call.passes.tops(u, a, b, *found.extremes))
+        values.append(call.passes.tops(u, a, b, *call.statistics.extremes))
     return [value.to(u.dtype)[..., None, None] for value in values]
 
 
@@ -229,11 +230,11 @@ def _backward(
     places: list[Tensor], d: Tensor, needs: list[bool],
 ) -> list[Tensor | None]:  # fmt: skip
     u, weight, bias = inputs
-    found, (a, b) = call.statistics, _affine(call.statistics, weight, bias)
-    affine, hw, passes = (a, b, found.mean), u.shape[2] * u.shape[3], call.passes
+    found, (a, b, means) = call.statistics, _affine(call.statistics, weight, bias)
+    affine, hw, passes = (a, b, found.mean.float()), u.shape[2] * u.shape[3], call.passes
     leaves = [p.detach().requires_grad_(p.requires_grad) for p in parameters]
     block: Any = call.double.holding(leaves) if call.double is not None else None
-    pooled = _pooled(call, a, b, u)
+    pooled = _pooled(call, a, b, means, u)
     with call.autocast():
         gate = channel_gate(block, pooled, leaves, needs[3:])
     g, top = _flat(gate.value), _flat(pooled[-1])
@@ -248,6 +249,7 @@ def _backward(
         mean, most = map(_flat, at_place)
         of_places = _flat(s.value), mean / u.shape[1], highest, most / ties
     sums, products, count, tops = passes.channel_sums(u, d, affine, g, of_places, top)
+    products = (products + (affine[2] - found.mean) * sums).float()  # the mean was rounded
     shift = 0 if bias is None else bias.float()
     of_pooled, more = gate.gradients(a * products + shift * sums)
     of_block = [y if x is None else x for x, y in zip(of_block, more, strict=True)]
@@ -255,14 +257,14 @@ def _backward(
     peak = _flat(of_pooled[1]) if places else None
     share = torch.zeros_like(even) if peak is None else peak / count
     dx = g * sums + even
-    product = g * products + even * (found.means - found.mean)
+    product = g * products + even * (found.means - found.mean).float()
     if peak is not None:
         dx, product = dx + peak, product + share * tops
     first, second = dx.sum(0), product.sum(0)
     of_norm = torch.zeros_like(first), torch.zeros_like(first)
     if found.of_batch:
         total = u.shape[0] * hw
-        of_norm = first / total, second * found.inverse**2 / total
+        of_norm = first / total, (second * found.inverse**2 / total).float()
     du = None
     if needs[0]:
         du = passes.map_gradient(u, d, affine, g, of_places, (top, even / hw, share), of_norm)
@@ -280,7 +282,8 @@ def _plainly(
         x = nn.functional.batch_norm(u, None, None, weight, bias, training=True, eps=call.eps)
     else:
         variance = found.inverse**-2 - call.eps
-        x = nn.functional.batch_norm(u, found.mean, variance, weight, bias, eps=call.eps)
+        mean = found.mean.float()
+        x = nn.functional.batch_norm(u, mean, variance.float(), weight, bias, eps=call.eps)
     assert call.double is not None
     with call.autocast():
         y = call.double.holding(parameters).forward(x)
