@@ -95,7 +95,7 @@ class AuditOptions:
     background_column: str = "style"
     limit: int = 0
     cases: int = 6
-    batch_size: int = 8
+    batch_size: int = 4
     workers: int = 0
     seed: int = 0
     pretrained: bool = False

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from numbers import Real
 from typing import final
 
 import torch
@@ -24,15 +25,20 @@ def check_in(interval: str, **values: float) -> None:
         >>> check_in("[2, inf)", labelled=1)
         Traceback (most recent call last):
         ValueError: labelled must be at least 2, got 1.
+        >>> check_in("[0, 1]", neighbours="0.5")
+        Traceback (most recent call last):
+        ValueError: neighbours must be a number in [0, 1], got '0.5'.
     """
     low, high = (float(end) for end in interval[1:-1].split(","))
     for name, value in values.items():
-        above = value > low or (value == low and interval[0] == "[")
-        below = value < high or (value == high and interval[-1] == "]")
+        number = isinstance(value, Real)
+        above = number and (value > low or (value == low and interval[0] == "["))
+        below = number and (value < high or (value == high and interval[-1] == "]"))
         if not (above and below):
             least = f"{'at least' if interval[0] == '[' else 'above'} {low:g}"
             range_ = f"in {interval}" if high < math.inf else least
-            raise ValueError(f"{name} must be {range_}, got {value}.")
+            what = "" if number else "a number "
+            raise ValueError(f"{name} must be {what}{range_}, got {value!r}.")
 
 
 def check_one_shape(function: str, *, hint: str = "", **tensors: Tensor) -> None:
