@@ -60,8 +60,8 @@ def place_gate(
     leaves: Sequence[Tensor] = (), needs: Sequence[bool] = (),
 ) -> SmallGate:  # fmt: skip
     """Gates (N, 1, H, W) of the mean and the maximum of each place; else as `channel_gate`."""
-    own = (type(block.conv), type(block.bn), type(block.gate)) == (nn.Conv2d, SafeBatchNorm2d, Gate)
-    if own and not block.light and hasattr(passes, "convolved") and _single(block.parameters()):
+    own = _is_convolution(block) and hasattr(passes, "convolved")
+    if own and _single((*places, *block.parameters())):
         return _convolution(block, places, passes, leaves)
     return _again(block.of_pooled, places, leaves, needs)
 
@@ -92,6 +92,22 @@ def _again(
         return found[: len(given)], found[len(given) :]
 
     return SmallGate(value.detach(), back)
+
+
+def _is_convolution(block: Any) -> bool:
+    """Whether a gate is one kernel over mean and maximum, zeros around, and a normalisation."""
+    conv = block.conv
+    return (
+        (type(conv), type(block.bn), type(block.gate)) == (nn.Conv2d, SafeBatchNorm2d, Gate)
+        and conv.weight.shape == (1, 2, *conv.kernel_size)
+        and conv.kernel_size == (conv.kernel_size[0],) * 2
+        and conv.padding == (conv.kernel_size[0] // 2,) * 2
+        and conv.stride == conv.dilation == (1, 1)
+        and conv.padding_mode == "zeros"
+        and conv.bias is None
+        and block.bn.affine
+        and conv.kernel_size[0] % 2 == 1
+    )
 
 
 def _is_perceptron(block: Any) -> bool:
