@@ -217,3 +217,21 @@ def test_help_fits_80_columns(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 80
     assert lines[0] == "usage: visattn COMMAND ..."
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["overlay", "a.jpg", "--model", "resnet10t"],
+        ["export", "resnet10t", "--out", "a.onnx"],
+        ["report", "resnet10t"],
+        ["evaluate-maps", "resnet10t"],
+        ["audit", "--model", "resnet10t", "--data", "sushi"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_a_network_by_name_has_random_weights_timms_or_ones_own(words, tmp_path, capsys):
+    assert main([*words, "--pretrained", f"--weights={tmp_path / 'own.pth'}"]) == 1
+    assert "is for the name of a timm model: pretrained loads timm's" in capsys.readouterr().err
+    assert main([*words, f"--weights={tmp_path / 'own.pth'}"]) == 1
+    assert capsys.readouterr().err.startswith(f"no checkpoint at {tmp_path / 'own.pth'}")

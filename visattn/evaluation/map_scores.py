@@ -32,6 +32,7 @@ def measure_maps(
     model: str | Path,
     *,
     weights: str | Path | None = None,
+    pretrained: bool = False,
     data: str | Path = SUSHI,
     split: str | None = None,
     limit: int = 100,
@@ -65,7 +66,7 @@ def measure_maps(
         raise ValueError(f"limit must be a number of images, or 0 for all, got {limit}")
     if draws < 1:
         raise ValueError(f"draws must be at least 1, got {draws}")
-    network, facts = load_classifier(model, weights=weights)
+    network, facts = load_classifier(model, weights=weights, pretrained=pretrained)
     prepared = preparation(facts, size=size)
     check_scenes(data, facts.get("class_names"))
     rendered = str(data) == SUSHI

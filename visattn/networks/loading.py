@@ -48,6 +48,8 @@ def load_classifier(
         weights: For a name, a file of weights of one's own, see
             `visattn.networks.backbone.load_weights`; there are as many logits as in the file.
 
+    Where neither a checkpoint nor a file of weights says how pictures were prepared, timm does.
+
     Raises:
         FileNotFoundError: If there is no such checkpoint.
         ValueError: If the file is something else or holds NaN, or ``pretrained`` or ``weights``
@@ -55,7 +57,7 @@ def load_classifier(
     """
     if (Path(model) / CONFIG).is_file() and not pretrained and weights is None:
         network = from_pretrained(model)
-        return network, dict(network.data_facts)  # type: ignore[arg-type]
+        return network, dict(network.data_facts) or timm_facts(network)  # type: ignore[arg-type]
     if pretrained and Path(model).is_file():
         raise ValueError(f"{model} is a checkpoint with weights of its own: leave pretrained out")
     if weights is not None and (pretrained or Path(model).is_file()):
@@ -72,8 +74,24 @@ def load_classifier(
         network, facts = build_with_weights(str(model), weights)
     else:
         network = build_backbone(str(model), num_classes=1000, pretrained=pretrained)
+    if pretrained or weights is not None:
+        facts = facts or timm_facts(network)
     # Half of the time of a lite EfficientNet on a CPU, and most checkpoints are laid out so too.
     return network.to(memory_format=torch.channels_last).eval(), facts
+
+
+def timm_facts(model: object) -> dict[str, Any]:
+    """How timm says that pictures are prepared for a network of its own: mean, std and size.
+
+    Example:
+        >>> timm_facts(build_backbone("tf_efficientnet_lite0", num_classes=1000))
+        {'mean': (0.5, 0.5, 0.5), 'std': (0.5, 0.5, 0.5), 'size': 224}
+    """
+    config = getattr(model, "pretrained_cfg", None) or {}
+    facts = {name: config[name] for name in ("mean", "std") if config.get(name)}
+    if config.get("input_size"):
+        facts["size"] = int(config["input_size"][-1])
+    return facts
 
 
 def _rebuilt(saved: Mapping[str, Any], *, path: str | Path) -> nn.Module:
