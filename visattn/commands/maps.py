@@ -27,10 +27,10 @@ def draw_overlay(
     Args:
         images: Pictures, folders and globs in quotes, such as photos/*.jpg or 'photos/**/*.jpg'.
         model: A checkpoint that visattn fit wrote, or the name of a timm model.
-        layers: Sites to draw, such as layer4.2 or 'layer3.*,layer4.*'; grad_cam or grad_cam:LAYER
-            for Grad-CAM, which any network with places has, and so for gradcam++, layercam,
-            hirescam, eigencam and scorecam; rollout, relevance or legrad of a transformer; all
-            that say something of places if not given.
+        layers: Sites to draw, such as layer4.2 or 'layer3.*,layer4.*'; gradcam or gradcam:LAYER for
+            Grad-CAM, which any network with places has, and so for gradcam++, layercam, hirescam,
+            eigencam and scorecam; rollout, relevance or legrad of a transformer; if not given, all
+            that say something of places, and Grad-CAM where none does.
         out: A file (PNG or PDF) for one picture, overlay.png if not given; a folder for several,
             overlays if not given.
         size: Side to which the pictures are scaled; that of the training if not given.

@@ -19,7 +19,7 @@ from visattn.data.preparation import preparation, preparation_line
 from visattn.networks.loading import load_classifier
 from visattn.pictures import grid, save
 from visattn.pictures.saving import SUFFIXES
-from visattn.recording.network_maps import layer_table, maps_of
+from visattn.recording.network_maps import GRAD_CAM, layer_table, maps_of
 
 Normalise = Literal["image", "layer", "global", "none"]
 _BATCH = 16
@@ -65,7 +65,7 @@ def draw_maps(
     for start in range(0, len(paths), _BATCH):
         part = paths[start : start + _BATCH]
         batch = torch.stack([_read(path, prepared) for path in part])
-        found = maps_of(network, batch.to(device), layers=layers)
+        found = maps_of(network, batch.to(device), layers=layers, otherwise=GRAD_CAM)
         for row, path in enumerate(part):
             share, place = class_probabilities(found.logits[row : row + 1])[0].max(0)
             label = names[int(place)] if names else f"class {int(place)}"
