@@ -108,6 +108,16 @@ def test_a_mistake_is_one_message_and_no_traceback(words, code, message, capsys,
     assert "Traceback" not in found.err
 
 
+def test_source_that_is_not_installed_runs():
+    found = run(
+        "from importlib import metadata\n"
+        "def version(name): raise metadata.PackageNotFoundError(name)\n"
+        "metadata.version = version\n"
+        "import visattn; print(visattn.__version__)"
+    )
+    assert found.stdout == "0+source\n", found.stderr
+
+
 def test_nothing_said_is_help_and_code_2(capsys):
     assert main([]) == 2
     assert "subcommands" in capsys.readouterr().out

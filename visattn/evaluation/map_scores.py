@@ -3,7 +3,6 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from rich.console import Console
 from rich.progress import track
 from torch.utils.data import DataLoader, Subset
 
+import visattn
 from visattn.basics.files import write_whole
 from visattn.basics.processes import leads
 from visattn.data.folders import FolderDataset
@@ -137,7 +137,7 @@ def measure_maps(
             "mask_values": asdict(values),
             **options,
             "seed": seed,
-            "visattn": version("visattn"),
+            "visattn": visattn.__version__,
         }
         maps = [{name: scores.as_dict() for name, scores in draw.items()} for draw in found]
         written = {"maps": maps[0]} if draws == 1 else {"draws": maps}
