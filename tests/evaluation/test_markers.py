@@ -103,6 +103,7 @@ def test_every_draw_of_scenes_is_of_other_scenes(tmp_path, capsys, monkeypatch):
     assert "2 draws of 8 images of test_mixed_rand" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_draws_of_all_that_there_is_say_so(tiny_folder, capsys, monkeypatch):
     network, _ = small("vit_tiny_patch16_224")
     monkeypatch.setattr(map_scores, "load_classifier", lambda model, **_: (network, {}))
