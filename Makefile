@@ -31,9 +31,9 @@ test: .venv/ready  ## Run the quick tests on all cores
 test-all: .venv/ready  ## Run all tests, also the slow ones, before a release
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal $(TESTS)
 
-coverage: .venv/ready  ## All tests with the lines that they run, what is missing by file (an hour)
+coverage: .venv/ready  ## The quick tests with the lines that they run, what is missing by file
 	rm -f .coverage .coverage.*
-	OMP_NUM_THREADS=1 $(BIN)/python -m coverage run -m pytest -n auto --dist worksteal $(TESTS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m coverage run -m pytest -n auto --dist worksteal -m "not slow" $(TESTS)
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report
 

@@ -11,3 +11,5 @@ QUICK = {
 """Gates of each shape, both ways to be added, each standing, each family, with and without init."""
 
 EACH_BLOCK = slow_but(block_names(), QUICK)
+EACH_COMPILED = slow_but(block_names(), {"cbam", "cot", "nonlocal", "simam", "spatial_mask"})
+"""For what takes half a second a block: compilers and tracers."""

@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 
@@ -50,23 +51,35 @@ def test_fit_loads_no_module_of_the_other_commands():
     assert found.returncode == 0, found.stderr
 
 
+def explained(words, *, capsys):
+    """The help of a command in one line, which begins as it is called and fits the terminal."""
+    assert main([*words, "--help"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith(f"usage: {' '.join(['visattn', *words])} ")
+    assert max(map(len, out.splitlines())) <= 80
+    assert not re.search(r"--\w+(_|\+)", out), "options are written with hyphens, and once"
+    return " ".join(out.split())
+
+
+@pytest.fixture(autouse=True)
+def _terminal(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+
+
 @pytest.mark.parametrize("name", sorted(COMMANDS))
 def test_every_command_explains_itself(name, capsys):
-    assert main([name, "--help"]) == 0
-    out = " ".join(capsys.readouterr().out.split())
+    out = explained([name], capsys=capsys)
     summary = " ".join(COMMANDS[name].__doc__.partition("\n")[0].split())
     assert summary in out
 
 
 @pytest.mark.parametrize(("name", "action"), [(n, a) for n in GROUPS for a in GROUPS[n][1]])
 def test_every_action_explains_itself(name, action, capsys):
-    assert main([name, "--help"]) == 0
-    whole = " ".join(capsys.readouterr().out.split())
+    whole = explained([name], capsys=capsys)
     summary = " ".join(GROUPS[name][1][action].__doc__.partition("\n")[0].split())
     assert GROUPS[name][0] in whole
     assert summary in whole
-    assert main([name, action, "--help"]) == 0
-    assert summary in " ".join(capsys.readouterr().out.split())
+    assert summary in explained([name, action], capsys=capsys)
 
 
 def test_version(capsys):
@@ -93,6 +106,16 @@ def test_a_mistake_is_one_message_and_no_traceback(words, code, message, capsys,
     found = capsys.readouterr()
     assert message in " ".join(found.err.split())
     assert "Traceback" not in found.err
+
+
+def test_source_that_is_not_installed_runs():
+    found = run(
+        "from importlib import metadata\n"
+        "def version(name): raise metadata.PackageNotFoundError(name)\n"
+        "metadata.version = version\n"
+        "import visattn; print(visattn.__version__)"
+    )
+    assert found.stdout == "0+source\n", found.stderr
 
 
 def test_nothing_said_is_help_and_code_2(capsys):
@@ -199,9 +222,26 @@ def test_a_missing_extra_is_named(package):
     assert "Traceback" not in found.stderr
 
 
-def test_help_fits_80_columns(monkeypatch, capsys):
-    monkeypatch.setenv("COLUMNS", "80")
+def test_help_fits_80_columns(capsys):
     assert main(["--help"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 80
     assert lines[0] == "usage: visattn COMMAND ..."
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["overlay", "a.jpg", "--model", "resnet10t"],
+        ["export", "resnet10t", "--out", "a.onnx"],
+        ["report", "resnet10t"],
+        ["evaluate-maps", "resnet10t"],
+        ["audit", "--model", "resnet10t", "--data", "sushi"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_a_network_by_name_has_random_weights_timms_or_ones_own(words, tmp_path, capsys):
+    assert main([*words, "--pretrained", f"--weights={tmp_path / 'own.pth'}"]) == 1
+    assert "is for the name of a timm model: pretrained loads timm's" in capsys.readouterr().err
+    assert main([*words, f"--weights={tmp_path / 'own.pth'}"]) == 1
+    assert capsys.readouterr().err.startswith(f"no checkpoint at {tmp_path / 'own.pth'}")

@@ -71,8 +71,13 @@ def homes():
     }
 
 
+@cache
 def imported(path):
     """Every module that a file imports, at any depth of the code, but for types alone."""
+    return tuple(modules(path))
+
+
+def modules(path):
     tree = ast.parse(path.read_text())
     hidden = {
         node
@@ -94,8 +99,13 @@ def imported(path):
                 yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
+@cache
 def ours(path):
     """The files of ours that a file imports."""
+    return tuple(files(path))
+
+
+def files(path):
     for name in imported(path):
         parts = name.split(".")[1:] if name.startswith("visattn.") else []
         while parts:

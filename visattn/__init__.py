@@ -3,13 +3,16 @@
 Nothing here imports torch until a name is used.
 """
 
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 
 import lazy_loader
 
 from visattn.moved import serve_old_names
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
-__version__ = version("visattn")
+try:
+    __version__ = version("visattn")
+except PackageNotFoundError:  # from its source, or packed into a program
+    __version__ = "0+source"
 
 serve_old_names()

@@ -146,6 +146,7 @@ def test_keys_work_after_a_button_that_can_do_no_more(opened):
     assert focused == ""  # a browser gives no keys to a disabled button
 
 
+@pytest.mark.slow
 def test_starting_over_leaves_the_next_picture_as_it_is(opened, proposed, tmp_path):
     view = opened()
     drag(view, (0.1, 0.1), (0.5, 0.1))
@@ -215,6 +216,7 @@ def test_a_reload_loses_nothing_and_leaving_unsaved_asks(opened, proposed, tmp_p
     saved(view, tmp_path)
 
 
+@pytest.mark.slow
 def test_what_is_outside_is_dark_and_the_outline_can_be_hidden(opened):
     view = opened()
 
@@ -250,6 +252,7 @@ def test_hostile_names_stay_text(photos, open_page, tmp_path):
     assert apply_review(root, file)[0].startswith("6 masks")
 
 
+@pytest.mark.slow
 def test_a_large_picture_keeps_its_size(photos, open_page, tmp_path):
     path = photos / "train/images/buri/a_buri.jpg"
     Image.open(path).resize((2000, 1500)).save(path)

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from each_block import EACH_BLOCK
+from each_block import EACH_COMPILED
 from quick import slow_but
 
 from visattn.blocks import block_entry, block_names
@@ -23,7 +23,7 @@ def x():
     return torch.randn(2, 16, 20, 18)
 
 
-@pytest.mark.parametrize("name", EACH_BLOCK)
+@pytest.mark.parametrize("name", EACH_COMPILED)
 def test_compile(live, x):
     check_compiles(live, x[:, :, :9, :7])
 

@@ -5,7 +5,7 @@ import io
 
 import pytest
 import torch
-from each_block import EACH_BLOCK
+from each_block import EACH_COMPILED
 from quick import slow_but
 from torch import fx, nn
 from torch.ao import quantization
@@ -69,7 +69,7 @@ def test_every_option_goes_into_a_graph(name, options, x):
     check_graph_trains(block, x)
 
 
-@pytest.mark.parametrize("name", EACH_BLOCK)
+@pytest.mark.parametrize("name", EACH_COMPILED)
 def test_torchvisions_feature_extractor(name, wrapped):
     in_training, in_evaluation = get_graph_node_names(wrapped)
     assert in_training == in_evaluation

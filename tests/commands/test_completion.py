@@ -48,6 +48,7 @@ def test_bash_completes_commands_options_words_and_files(completed, tmp_path):
     assert completed("plan", "resnet50", "lcb") == completed("blocks", "lcb") == ["lcbam"]
     assert completed("overlay", "--norm") == ["--normalise"]
     assert completed("overlay", "--normalise", "lay") == ["layer"]
+    assert completed("audit", "--mask") == ["--masks", "--mask-model", "--mask-values"]
     assert completed("audit", "--model", "mi") == ["mine.yaml"]
     assert completed("compare", "foreground/mask_a") == ["foreground/mask_all"]
     assert completed("compare", "foreground/plain", "mi") == ["mine.yaml"]

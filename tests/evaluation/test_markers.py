@@ -63,7 +63,7 @@ def test_every_method_has_a_title():
 @pytest.mark.slow
 def test_several_draws_in_tables_and_json(tiny_folder, tmp_path, capsys, monkeypatch):
     network, _ = small("vit_tiny_patch16_224")
-    monkeypatch.setattr(map_scores, "load_classifier", lambda model, weights=None: (network, {}))
+    monkeypatch.setattr(map_scores, "load_classifier", lambda model, **_: (network, {}))
     words = ["evaluate-maps", "vit", f"--data={tiny_folder}", "--size=32", "--steps=1"]
     words += ["--limit=2", "--draws=2", "--cams=[eigencam,rollout]"]
     assert main([*words, f"--out={tmp_path / 'maps.json'}"]) == 0
@@ -88,7 +88,7 @@ def test_several_draws_in_tables_and_json(tiny_folder, tmp_path, capsys, monkeyp
 def test_every_draw_of_scenes_is_of_other_scenes(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("VISATTN_CACHE", str(tmp_path))
     network, _ = small("vit_tiny_patch16_224")
-    monkeypatch.setattr(map_scores, "load_classifier", lambda model, weights=None: (network, {}))
+    monkeypatch.setattr(map_scores, "load_classifier", lambda model, **_: (network, {}))
     drawn = []
 
     def measured(network, batches, **options):
@@ -103,9 +103,10 @@ def test_every_draw_of_scenes_is_of_other_scenes(tmp_path, capsys, monkeypatch):
     assert "2 draws of 8 images of test_mixed_rand" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_draws_of_all_that_there_is_say_so(tiny_folder, capsys, monkeypatch):
     network, _ = small("vit_tiny_patch16_224")
-    monkeypatch.setattr(map_scores, "load_classifier", lambda model, weights=None: (network, {}))
+    monkeypatch.setattr(map_scores, "load_classifier", lambda model, **_: (network, {}))
     words = ["evaluate-maps", "vit", f"--data={tiny_folder}", "--size=32", "--steps=1"]
     assert main([*words, "--limit=0", "--draws=2"]) == 0
     assert "which are all there are" in " ".join(capsys.readouterr().out.split())

@@ -89,6 +89,7 @@ def test_what_may_differ(small, tmp_path):
     assert "of this size only" in str(done)
 
 
+@pytest.mark.slow
 def test_several_maps_of_a_kind_have_names_of_their_own(small, tmp_path):
     model = enliven(wrap(unwrap(small), "triplet", at="1"))
     done = export_model(model, tmp_path / "a.pt2", size=64, masks=True)

@@ -1,5 +1,7 @@
 """Letters that the figures' own font lacks."""
 
+import logging
+
 import numpy as np
 import pytest
 from matplotlib.font_manager import findfont
@@ -69,3 +71,13 @@ def test_several_fonts_together(monkeypatch):
 
 def test_romanised_leaves_latin_alone():
     assert romanised("naïve č $5") == "naïve č $5"
+
+
+def test_a_search_through_all_fonts_logs_nothing(monkeypatch, caplog):
+    def searched(properties):
+        logging.getLogger("matplotlib.font_manager").warning("no regular weight")
+        return findfont(properties)
+
+    monkeypatch.setattr(letters, "findfont", searched)
+    assert letters._installed.__wrapped__()
+    assert not caplog.records

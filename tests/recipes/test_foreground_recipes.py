@@ -5,6 +5,7 @@ from contextlib import nullcontext
 import pytest
 import torch
 import yaml
+from quick import slow_but
 
 from visattn.blocks import (
     CBAM,
@@ -20,6 +21,7 @@ from visattn.training.objectives import LastLayerRefit, MaskedFocus
 from visattn.wrapping.insertion import unwrap
 
 FOREGROUND = [name for name in recipe_names() if name.startswith("foreground/")]
+TRAINED = {f"foreground/{name}" for name in ("mask", "cbam", "labels", "energy", "last_layer")}
 BLOCKS = {
     "abn": AttentionBranch,
     "cbam": CBAM,
@@ -92,7 +94,7 @@ def on_tiny(tiny_folder):
     ]
 
 
-@pytest.mark.parametrize("name", FOREGROUND)
+@pytest.mark.parametrize("name", slow_but(FOREGROUND, TRAINED))
 def test_a_foreground_recipe_trains(name, on_tiny):
     """A step at the start and one near the end, on images of 32 pixels."""
     cli = built(name, *on_tiny)

@@ -99,6 +99,7 @@ def test_a_recipe_trains_on_a_folder(name, on_folder):
     assert main(["fit", "-c", name, *on_folder, "--trainer.fast_dev_run=1"]) == 0
 
 
+@pytest.mark.slow
 def test_fit_test_predict_and_resume(on_folder, tiny_folder, tmp_path, capsys):
     recipe = ["-c", "foreground/mask", *on_folder]
     run = tmp_path / "runs" / "mask" / "version_0"

@@ -5,7 +5,7 @@ import gc
 
 import pytest
 import torch
-from each_block import EACH_BLOCK
+from each_block import EACH_BLOCK, EACH_COMPILED
 from torch import nn
 
 from visattn import block_names, record
@@ -93,7 +93,7 @@ def test_inference_mode_and_autocast(name, x):
         torch.testing.assert_close(heat, plain.heat, atol=0.05, rtol=0.1)
 
 
-@pytest.mark.parametrize("name", EACH_BLOCK)
+@pytest.mark.parametrize("name", EACH_COMPILED)
 def test_compiled(name, x):
     block = live(name)
     _, expected = recorded(block, x)

@@ -122,6 +122,7 @@ def test_a_click_keeps_the_place_and_the_numbers_can_be_saved(visit, page, model
     assert waiting.value.path().read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
 
 
+@pytest.mark.slow
 def test_arrow_keys_move_both_maps_and_say_where(visit, page):
     view = visit(page)
     choose(view, 1)
@@ -165,6 +166,7 @@ def test_overlap_with_the_true_mask_is_that_of_the_metrics(visit, page, models, 
     assert scores.nth(1).inner_text() == f"{100 * inside:.0f} %"
 
 
+@pytest.mark.slow
 def test_opacity_and_theme_change_what_is_seen(visit, page):
     view = visit(page)
     canvas = view.locator(".panel[data-place='A'] .viewer canvas")
@@ -272,6 +274,7 @@ def test_queries_and_keys_become_rows_in_the_browser(visit):
     assert np.abs(found.ravel() - rows.mean(0).numpy()).max() <= 1e-4
 
 
+@pytest.mark.slow
 def test_a_page_without_masks_labels_and_maps(visit, models, scenes):
     plain = visattn.report(models["gated"], scenes["images"][:1], curves=False)
     view = visit(plain)

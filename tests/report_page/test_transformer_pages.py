@@ -117,6 +117,7 @@ def test_class_token_and_heads_in_the_browser(open_page, tmp_path):
         assert np.abs(np.array(cells, float) - expected).max() <= half * 1.01 + 1e-5
 
 
+@pytest.mark.slow
 def test_class_attention_alone_in_the_browser(open_page, tmp_path):
     """CaiT's last layers, in which no place asks."""
     model, images = small("cait_xxs24_224")
@@ -138,6 +139,7 @@ def test_class_attention_alone_in_the_browser(open_page, tmp_path):
     assert waiting.value.suggested_filename.endswith("blocks_token_only.1.attn_cls_token.csv")
 
 
+@pytest.mark.slow
 def test_the_picture_comes_before_the_controls_on_a_narrow_page(open_page, tmp_path):
     model, images = small("vit_tiny_patch16_224")
     path = visattn.report(model, images.sigmoid(), curves=False).save(tmp_path / "page.html")

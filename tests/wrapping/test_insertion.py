@@ -31,7 +31,7 @@ BACKBONES = {  # the first has basic blocks and a bottleneck, the second maps wi
 }
 
 
-@pytest.mark.parametrize("block", slow_but(block_names(), ["cbam", "nonlocal"]))
+@pytest.mark.parametrize("block", slow_but(block_names(), ["nonlocal"]))
 def test_contract_at_the_blocks_own_place(block):
     check_wrapped(BACKBONES["timm resnet"], block)
 

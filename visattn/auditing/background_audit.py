@@ -3,10 +3,10 @@
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import visattn
 from visattn.auditing.arrangement import arrange
 from visattn.auditing.classes import Subject, read_logits
 from visattn.auditing.flips import flip_cases
@@ -153,7 +153,7 @@ def audit(
         "masks": masks,
         "backgrounds": None if asked.backgrounds is None else str(asked.backgrounds),
         **{name: getattr(asked, name) for name in _WRITTEN},
-        "visattn": version("visattn"),
+        "visattn": visattn.__version__,
     }
     return sum_up(answers, arranged, settings=settings, notes=notes, cases=cases)
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from visattn.annotation.mask_models import MasksOf, masks_of_network, one_by_one, open_onnx
 from visattn.auditing.options import AuditOptions, Masks
-from visattn.basics.squares import Fit, Interpolation, reading_of_config
+from visattn.basics.squares import Fit, Interpolation
 from visattn.data import IMAGENET_MEAN, IMAGENET_STD, MaskValues
 from visattn.data.masks import SOFT
 from visattn.data.sources import SUSHI
@@ -155,7 +155,8 @@ def _named(model: str | Path, options: AuditOptions) -> OpenedClassifier:
     elif not is_file:
         source = "pretrained" if pretrained else "random"
         name = name if pretrained else f"{model} (untrained weights)"
-    return OpenedClassifier(network, name, facts or _timm_facts(network), source)
+    facts = facts if is_file else _timm_facts(network) | facts
+    return OpenedClassifier(network, name, facts, source)
 
 
 def _load(model: str | Path, **options: Any) -> tuple[nn.Module, dict[str, Any]]:
@@ -192,10 +193,9 @@ def _data_facts(model: object) -> dict[str, Any]:
 
 def _timm_facts(model: object) -> dict[str, Any]:
     """What timm says of a model of its own."""
-    config = getattr(model, "pretrained_cfg", None) or {}
-    facts = reading_of_config(config)
-    if config.get("input_size"):
-        facts["size"] = int(config["input_size"][-1])
+    from visattn.networks.loading import timm_facts
+
+    facts, config = timm_facts(model), getattr(model, "pretrained_cfg", None) or {}
     if config.get("num_classes") == getattr(model, "num_classes", None) == 1000:
         from visattn.networks.weights_reading import imagenet_names
 

@@ -14,6 +14,7 @@ import torch
 from matplotlib.figure import Figure
 from rich.table import Table
 
+import visattn
 from visattn.basics.files import write_whole
 from visattn.basics.terminal_table import terminal_table
 from visattn.bench.measuring import Cost
@@ -129,7 +130,8 @@ def draw(results: Sequence[Result], path: Path) -> Path:
 def machine(device: torch.device) -> str:
     """Processor, threads, versions and how busy the machine is, in a line."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
-    versions = ", ".join(f"{p} {version(p)}" for p in ("visattn", "torch", "timm"))
+    others = (f"{package} {version(package)}" for package in ("torch", "timm"))
+    versions = ", ".join([f"visattn {visattn.__version__}", *others])
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     cores = os.cpu_count() or 1
     busy = f"load {load:.1f} on {cores} cores" + (": crowded" if load > cores else "")

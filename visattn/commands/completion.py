@@ -1,7 +1,7 @@
 """What a shell offers at the tabulator key, by shtab."""
 
 import argparse
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from typing import Any, Literal, get_args
 
 from jsonargparse import ArgumentParser, capture_parser
@@ -23,8 +23,9 @@ def print_completion(shell: Literal["bash", "zsh", "tcsh"]) -> None:
     from visattn.commands import COMMANDS, GROUPS
     from visattn.commands.parser import command_parser
 
-    whole = command_parser(_lightning(), COMMANDS, GROUPS, wanted=None)
-    _offer_words(whole)
+    lightning = _lightning()
+    whole = command_parser(lightning, COMMANDS, GROUPS, wanted=None)
+    _offer_words(whole, as_they_are=lightning)
     print(shtab.complete(whole, shell))
 
 
@@ -40,8 +41,11 @@ def _lightning() -> dict[str, ArgumentParser]:
         return {}
 
 
-def _offer_words(parser: ArgumentParser) -> None:
-    """Say for each argument of each command what is offered: words, or files where texts go."""
+def _offer_words(parser: ArgumentParser, *, as_they_are: Container[str]) -> None:
+    """Say for each argument of each command what is offered: words, or files where texts go.
+
+    Options are offered with hyphens, but for those of the commands ``as_they_are``.
+    """
     import shtab
 
     from visattn.blocks import block_names
@@ -54,7 +58,10 @@ def _offer_words(parser: ArgumentParser) -> None:
             kinds = list(_kinds(getattr(action, "_typehint", None)))
             choices = [kind for kind in kinds if isinstance(kind, str)]
             complete = known.get(action.dest)
-            action.option_strings = [word for word in action.option_strings if word[-1] != "+"]
+            words = [word for word in action.option_strings if word[-1] != "+"]
+            if command not in as_they_are:
+                words = [word.replace("_", "-") for word in words]
+            action.option_strings = words
             if action.dest == GATHERED.get(command):
                 action.option_strings, complete = [], complete or blocks
             if list[str] in kinds and not action.option_strings:

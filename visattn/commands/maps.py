@@ -17,6 +17,7 @@ def draw_overlay(
     normalise: Literal["image", "layer", "global", "none"] | None = None,
     alpha: float = 0.7,
     interpolation: Literal["bilinear", "nearest"] = "bilinear",
+    weights: str | None = None,
     pretrained: bool = False,
     skip_broken: bool = False,
     list_layers: bool = False,
@@ -26,10 +27,10 @@ def draw_overlay(
     Args:
         images: Pictures, folders and globs in quotes, such as photos/*.jpg or 'photos/**/*.jpg'.
         model: A checkpoint that visattn fit wrote, or the name of a timm model.
-        layers: Sites to draw, such as layer4.2 or 'layer3.*,layer4.*'; grad_cam or grad_cam:LAYER
-            for Grad-CAM, which any network with places has, and so for gradcam++, layercam,
-            hirescam, eigencam and scorecam; rollout, relevance or legrad of a transformer; all
-            that say something of places if not given.
+        layers: Sites to draw, such as layer4.2 or 'layer3.*,layer4.*'; gradcam or gradcam:LAYER for
+            Grad-CAM, which any network with places has, and so for gradcam++, layercam, hirescam,
+            eigencam and scorecam; rollout, relevance or legrad of a transformer; if not given, all
+            that say something of places, and Grad-CAM where none does.
         out: A file (PNG or PDF) for one picture, overlay.png if not given; a folder for several,
             overlays if not given.
         size: Side to which the pictures are scaled; that of the training if not given.
@@ -37,15 +38,18 @@ def draw_overlay(
             or none (0 to 1); if not given, none for gates and masks in [0, 1], else image.
         alpha: Opacity of the map's colours where it is highest, in [0, 1]; they fade below.
         interpolation: bilinear, or nearest to show the maps' own cells.
-        pretrained: Load the weights of a timm model; without, they are random.
+        weights: For the name of a timm model, a file of your own weights: a state dict, as .pth or
+            .safetensors.
+        pretrained: Load timm's weights for the name of a model; without, they are random.
         skip_broken: Go on without pictures that cannot be read; how many is told.
         list_layers: Draw nothing; list what can be drawn.
     """
     options = locals()
     from visattn.commands import overlays
 
+    shared = ("model", "size", "weights", "pretrained")
     if options.pop("list_layers"):
-        print(overlays.list_layers(images, model=model, size=size, pretrained=pretrained))
+        print(overlays.list_layers(images, **{name: options[name] for name in shared}))
         return
     if isinstance(layers, str):
         options["layers"] = [part.strip() for part in layers.split(",")]
@@ -58,9 +62,11 @@ def gather_pictures(words: Sequence[str]) -> list[str]:
 
 
 def write_report(
-    checkpoint: str,
+    model: str,
     *,
     compare: list[str] | None = None,
+    weights: str | None = None,
+    pretrained: bool = False,
     data: str | list[str] = "sushi",
     split: str | None = None,
     limit: int = 24,
@@ -73,8 +79,11 @@ def write_report(
     """Write an HTML page to explore what networks look at: one file, offline.
 
     Args:
-        checkpoint: A checkpoint that visattn fit wrote, or the name of a timm model.
-        compare: Further checkpoints, to be seen beside it, such as '[other.ckpt]'.
+        model: A checkpoint that visattn fit wrote, or the name of a timm model.
+        compare: Further ones, to be seen beside it, such as '[other.ckpt]'.
+        weights: For the name of a timm model, a file of your own weights: a state dict, as .pth or
+            .safetensors.
+        pretrained: Load timm's weights for the name of a model; without, they are random.
         data: A folder SPLIT/images/CLASS/ID.jpg, with masks in SPLIT/masks/CLASS/ID.png where
             there are some; a folder of pictures, or pictures; or sushi, for rendered scenes.
         split: Which split; the last that begins with test, or test_mixed_rand of the scenes.
@@ -88,7 +97,9 @@ def write_report(
     from visattn.commands.report import report_on
 
     page = report_on(
-        [checkpoint, *(compare or ())],
+        [model, *(compare or ())],
+        weights=weights,
+        pretrained=pretrained,
         data=data,
         split=split,
         count=limit,
@@ -111,9 +122,10 @@ def gather_page(words: Sequence[str]) -> list[str]:
 
 
 def measure_maps(
-    checkpoint: str,
+    model: str,
     *,
     weights: str | None = None,
+    pretrained: bool = False,
     data: str = "sushi",
     split: str | None = None,
     limit: int = 100,
@@ -146,9 +158,10 @@ def measure_maps(
     """Measure a network's attention maps and Grad-CAM: where they lie, and whether they matter.
 
     Args:
-        checkpoint: A checkpoint that visattn fit wrote, or the name of a timm model.
+        model: A checkpoint that visattn fit wrote, or the name of a timm model.
         weights: For the name of a timm model, a file of your own weights: a state dict, as .pth or
             .safetensors.
+        pretrained: Load timm's weights for the name of a model; without, they are random.
         data: A folder SPLIT/images/CLASS/ID.jpg with masks in SPLIT/masks/CLASS/ID.png; or sushi,
             for scenes that are rendered.
         split: Which split; the last that begins with test, or test_mixed_rand of the scenes.
@@ -175,4 +188,4 @@ def measure_maps(
     from visattn.evaluation import map_scores
 
     with shared_work():
-        map_scores.measure_maps(options.pop("checkpoint"), **options)
+        map_scores.measure_maps(options.pop("model"), **options)

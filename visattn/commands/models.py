@@ -120,6 +120,7 @@ def write_model(
     *,
     out: str,
     block: str | None = None,
+    weights: str | None = None,
     pretrained: bool = False,
     masks: bool = False,
     sites: list[str] | None = None,
@@ -133,7 +134,9 @@ def write_model(
         model: A checkpoint that visattn fit wrote, or the name of a timm model.
         out: The file to write: .onnx, or .pt2 for torch.export.
         block: Attention to put in first, at its own place.
-        pretrained: With timm's weights for ImageNet.
+        weights: For the name of a timm model, a file of your own weights: a state dict, as .pth or
+            .safetensors.
+        pretrained: Load timm's weights for the name of a model; without, they are random.
         masks: All masks and gates as further outputs.
         sites: Only those of these sites, such as '[layer4.1]', or single ones, such as
             '[layer4.1.spatial]'.
@@ -145,7 +148,7 @@ def write_model(
     from visattn.data.preparation import preparation
     from visattn.networks.loading import load_classifier
 
-    network, known = load_classifier(model, pretrained=pretrained)
+    network, known = load_classifier(model, pretrained=pretrained, weights=weights)
     settings = getattr(network, "pretrained_cfg", None) or {}
     facts = reading_of_config(settings)
     facts |= {name: known[name] for name in preparation(known) if name in known}

@@ -19,7 +19,7 @@ from visattn.data.preparation import preparation, preparation_line
 from visattn.networks.loading import load_classifier
 from visattn.pictures import grid, save
 from visattn.pictures.saving import SUFFIXES
-from visattn.recording.network_maps import layer_table, maps_of
+from visattn.recording.network_maps import GRAD_CAM, layer_table, maps_of
 
 Normalise = Literal["image", "layer", "global", "none"]
 _BATCH = 16
@@ -35,6 +35,7 @@ def draw_maps(
     normalise: Normalise | None = None,
     alpha: float = 0.7,
     interpolation: Literal["bilinear", "nearest"] = "bilinear",
+    weights: str | Path | None = None,
     pretrained: bool = False,
     skip_broken: bool = False,
 ) -> list[Path]:
@@ -50,7 +51,7 @@ def draw_maps(
         KeyError: If Grad-CAM is asked of a layer that there is none of.
         ValueError: If a picture cannot be read, there is nothing to draw, or files would be lost.
     """
-    network, facts = load_classifier(model, pretrained=pretrained)
+    network, facts = load_classifier(model, pretrained=pretrained, weights=weights)
     paths = find_pictures(images, skip_broken=skip_broken)
     places = _places(paths, out=out)
     prepared = preparation(facts, size=size)
@@ -58,13 +59,13 @@ def draw_maps(
         line = preparation_line(facts, prepared)
         Console(stderr=True, highlight=False, soft_wrap=True).print(line, markup=False)
     names = facts.get("class_names")
-    known = bool(facts) or pretrained
+    known = bool(facts) or pretrained or weights is not None
     device = "cuda" if torch.cuda.is_available() else "cpu"
     network.to(device)
     for start in range(0, len(paths), _BATCH):
         part = paths[start : start + _BATCH]
         batch = torch.stack([_read(path, prepared) for path in part])
-        found = maps_of(network, batch.to(device), layers=layers)
+        found = maps_of(network, batch.to(device), layers=layers, otherwise=GRAD_CAM)
         for row, path in enumerate(part):
             share, place = class_probabilities(found.logits[row : row + 1])[0].max(0)
             label = names[int(place)] if names else f"class {int(place)}"
@@ -85,13 +86,18 @@ def draw_maps(
 
 
 def list_layers(
-    images: Pictures, *, model: str | Path, size: int | None = None, pretrained: bool = False
+    images: Pictures,
+    *,
+    model: str | Path,
+    size: int | None = None,
+    weights: str | Path | None = None,
+    pretrained: bool = False,
 ) -> str:
     """A table of what can be drawn of a network, found on the first of the pictures.
 
     The arguments and errors are those of `draw_maps`.
     """
-    network, facts = load_classifier(model, pretrained=pretrained)
+    network, facts = load_classifier(model, pretrained=pretrained, weights=weights)
     picture = _read(find_pictures(images)[0], preparation(facts, size=size))
     return layer_table(network, picture[None])
 

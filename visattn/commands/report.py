@@ -1,6 +1,7 @@
 """The page of trained networks on pictures: what ``visattn report`` does."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -19,6 +20,8 @@ from visattn.report_page import Report, Subject, build_report
 def report_on(
     checkpoints: Sequence[str | Path],
     *,
+    weights: str | Path | None = None,
+    pretrained: bool = False,
     data: Pictures = SUSHI,
     split: str | None = None,
     count: int = 24,
@@ -36,6 +39,8 @@ def report_on(
     Args:
         checkpoints: Checkpoints of `ImageClassifier`, or names of timm models. Checkpoints must
             know the same classes.
+        weights: As for the command, for each name.
+        pretrained: As for the command, for each name.
         data: As for the command.
         split: As for the command.
         count: How many pictures.
@@ -54,7 +59,8 @@ def report_on(
     if count < 1:
         raise ValueError(f"a page needs at least 1 picture, got {count}")
     names = _names([Path(checkpoint) for checkpoint in checkpoints])
-    networks = dict(zip(names, map(load_classifier, checkpoints), strict=True))
+    load = partial(load_classifier, weights=weights, pretrained=pretrained)
+    networks = dict(zip(names, map(load, checkpoints), strict=True))
     facts = networks[names[0]][1]
     classes = facts.get("class_names")
     for name, (_, other) in networks.items():

@@ -43,17 +43,22 @@ def learned_mask_values(facts: Mapping[str, Any], *, scenes: bool = False) -> Ma
     return MaskValues.of(given)
 
 
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, (tuple, list)) else value
+
+
 def preparation_line(facts: Mapping[str, Any], prepared: Mapping[str, Any]) -> str:
     """How pictures are read, in a line, and whether that is as in the training.
 
     Example:
         >>> preparation_line({"size": 32, "fit": "crop"}, {"size": 64, "fit": "crop"})
         'size 64 (32 in its training), fit crop'
+        >>> preparation_line({"std": (1, 1, 1)}, {"std": [1, 1, 1]})
+        'as in its training: std [1, 1, 1]'
     """
     shown = []
     for name, value in prepared.items():
-        plain = list(value) if isinstance(value, (tuple, list)) else value
-        trained = facts.get(name, plain)
+        plain, trained = map(_plain, (value, facts.get(name, value)))
         was = "" if trained == plain else f" ({trained} in its training)"
         shown.append(f"{name} {plain}{was}")
     told = any("in its training" in text for text in shown)

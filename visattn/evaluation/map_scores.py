@@ -3,7 +3,6 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from rich.console import Console
 from rich.progress import track
 from torch.utils.data import DataLoader, Subset
 
+import visattn
 from visattn.basics.files import write_whole
 from visattn.basics.processes import leads
 from visattn.data.folders import FolderDataset
@@ -32,6 +32,7 @@ def measure_maps(
     model: str | Path,
     *,
     weights: str | Path | None = None,
+    pretrained: bool = False,
     data: str | Path = SUSHI,
     split: str | None = None,
     limit: int = 100,
@@ -65,7 +66,7 @@ def measure_maps(
         raise ValueError(f"limit must be a number of images, or 0 for all, got {limit}")
     if draws < 1:
         raise ValueError(f"draws must be at least 1, got {draws}")
-    network, facts = load_classifier(model, weights=weights)
+    network, facts = load_classifier(model, weights=weights, pretrained=pretrained)
     prepared = preparation(facts, size=size)
     check_scenes(data, facts.get("class_names"))
     rendered = str(data) == SUSHI
@@ -136,7 +137,7 @@ def measure_maps(
             "mask_values": asdict(values),
             **options,
             "seed": seed,
-            "visattn": version("visattn"),
+            "visattn": visattn.__version__,
         }
         maps = [{name: scores.as_dict() for name, scores in draw.items()} for draw in found]
         written = {"maps": maps[0]} if draws == 1 else {"draws": maps}

@@ -7,7 +7,6 @@ import platform
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+import visattn
 from visattn.basics.files import write_whole
 from visattn.data.generated.sushi import sushi_cache
 from visattn.data.modules import SushiData
@@ -106,7 +106,7 @@ def run_demo(
     seconds |= {"drawing": clock["seconds"], "total": time.monotonic() - begun}
     found = {
         "command": "visattn demo",
-        "visattn": version("visattn"),
+        "visattn": visattn.__version__,
         "seed": seed,
         "quick": quick,
         "settings": _settings(trained["mask"]),

@@ -7,6 +7,7 @@ from typing import Any, Final
 import torch
 from torch import nn
 
+from visattn.basics.squares import reading_of_config
 from visattn.networks.backbone import (
     build_backbone,
     build_with_weights,
@@ -16,6 +17,7 @@ from visattn.networks.backbone import (
 from visattn.networks.fetching import from_pretrained
 from visattn.networks.shared_files import CONFIG
 from visattn.networks.weight_files import FACTS, check_weights, classifier_in, weights_in
+from visattn.networks.weights_reading import reading_of_weights
 
 STANDS_ALONE: Final[dict[str, Any]] = {
     "pretrained": False,
@@ -48,6 +50,9 @@ def load_classifier(
         weights: For a name, a file of weights of one's own, see
             `visattn.networks.backbone.load_weights`; there are as many logits as in the file.
 
+    Where neither a checkpoint nor a file of weights says how pictures were prepared, timm or
+    torchvision does.
+
     Raises:
         FileNotFoundError: If there is no such checkpoint.
         ValueError: If the file is something else or holds NaN, or ``pretrained`` or ``weights``
@@ -55,7 +60,7 @@ def load_classifier(
     """
     if (Path(model) / CONFIG).is_file() and not pretrained and weights is None:
         network = from_pretrained(model)
-        return network, dict(network.data_facts)  # type: ignore[arg-type]
+        return network, dict(network.data_facts) or timm_facts(network)  # type: ignore[arg-type]
     if pretrained and Path(model).is_file():
         raise ValueError(f"{model} is a checkpoint with weights of its own: leave pretrained out")
     if weights is not None and (pretrained or Path(model).is_file()):
@@ -72,8 +77,24 @@ def load_classifier(
         network, facts = build_with_weights(str(model), weights)
     else:
         network = build_backbone(str(model), num_classes=1000, pretrained=pretrained)
+    if pretrained or weights is not None:
+        facts = facts or timm_facts(network) or reading_of_weights(str(model))
     # Half of the time of a lite EfficientNet on a CPU, and most checkpoints are laid out so too.
     return network.to(memory_format=torch.channels_last).eval(), facts
+
+
+def timm_facts(model: object) -> dict[str, Any]:
+    """How timm says that pictures are prepared for a network of its own.
+
+    Example:
+        >>> list(timm_facts(build_backbone("tf_efficientnet_lite0", num_classes=1000)))
+        ['mean', 'std', 'interpolation', 'size']
+    """
+    config = getattr(model, "pretrained_cfg", None) or {}
+    facts = reading_of_config(config)
+    if config.get("input_size"):
+        facts["size"] = int(config["input_size"][-1])
+    return facts
 
 
 def _rebuilt(saved: Mapping[str, Any], *, path: str | Path) -> nn.Module:

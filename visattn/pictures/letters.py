@@ -1,5 +1,6 @@
 """Letters that a figure's own font doesn't have: another font of the system, or Roman letters."""
 
+import logging
 import unicodedata
 from functools import cache
 
@@ -76,4 +77,10 @@ def _installed() -> list[tuple[str, str]]:
     there = {font.name for font in fontManager.ttflist if not font.name.startswith(_EMPTY)}
     first = [name for name in _EAST_ASIAN if name in there]
     names = [*first, *sorted(there - set(first))]
-    return [(name, findfont(FontProperties(family=name))) for name in names]
+    log = logging.getLogger("matplotlib.font_manager")
+    level = log.level
+    log.setLevel(logging.ERROR)  # it warns of a family that has no regular weight
+    try:
+        return [(name, findfont(FontProperties(family=name))) for name in names]
+    finally:
+        log.setLevel(level)

@@ -14,9 +14,9 @@ from visattn.recording.cam import cam_layer, class_activation
 from visattn.recording.marking import MARKERS, Marker, has_layer, marked
 from visattn.recording.site_maps import SiteMaps, kind_names
 
-GRAD_CAM = "grad_cam"
-CAMS: dict[str, Marker] = {GRAD_CAM: "gradcam", **{name: name for name in get_args(Marker)}}
-"""Methods by the names that they have among layers."""
+GRAD_CAM: Marker = "gradcam"
+CAMS: dict[str, Marker] = {"grad_cam": GRAD_CAM, **{name: name for name in get_args(Marker)}}
+"""Methods by their names among layers; Grad-CAM's first one goes on to be understood."""
 _ADDED = {"gate": ", gates", "spatial_logits": ", from logits", "pairwise": ", received"}
 
 
@@ -49,8 +49,8 @@ def maps_of(
     Args:
         network: Images to logits, in evaluation mode.
         images: (N, C, H, W) as the network takes them.
-        layers: Sites, the ends of their names, or globs, such as ``"layer4.*"``; ``"grad_cam"``,
-            ``"grad_cam:LAYER"``, or another method of `class_activation`, such as ``"layercam"``;
+        layers: Sites, the ends of their names, or globs, such as ``"layer4.*"``; ``"gradcam"``,
+            ``"gradcam:LAYER"``, or another method of `class_activation`, such as ``"layercam"``;
             ``"rollout"``, ``"relevance"`` or ``"legrad"`` of a transformer.
             All sites that say something of places if None.
         otherwise: What to draw if no layers are given and no site says anything of places.

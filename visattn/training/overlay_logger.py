@@ -43,7 +43,7 @@ class OverlayLogger(Callback):
     Args:
         every_n_epochs: Draw after so many epochs, and after the last.
         images: How many images.
-        layers: Sites or globs, ``"grad_cam"`` or ``"grad_cam:LAYER"``; all sites that say something
+        layers: Sites or globs, ``"gradcam"`` or ``"gradcam:LAYER"``; all sites that say something
             of places if None, and Grad-CAM for a network that has none.
         seed: Which images of the validation split.
         normalise: As for `visattn.pictures.grid`; if None, gates and masks in [0, 1] are drawn as

@@ -11,11 +11,13 @@ pytest.importorskip("triton")
 
 
 @pytest.mark.parametrize("chosen", ["not slow", pytest.param("slow", marks=pytest.mark.slow)])
-def test_the_kernels_are_the_formula_by_the_interpreter(chosen):
+def test_the_kernels_are_the_formula_by_the_interpreter(chosen, pytestconfig):
     # Triton's own functions are interpreted only where it is so from the start.
     cases = Path(__file__).with_name("triton_cases.py")
+    given = [f"-W{words}" for words in pytestconfig.getoption("pythonwarnings") or ()]
+    words = ["-q", "-p", "no:cacheprovider", "-m", chosen, *given, str(cases)]
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", chosen, str(cases)],
+        [sys.executable, "-m", "pytest", *words],
         env=os.environ | {"TRITON_INTERPRET": "1"}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-5000:]

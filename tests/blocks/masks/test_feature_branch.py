@@ -171,6 +171,7 @@ def test_position_says_where_a_place_is(position):
         assert layer.in_channels == level.shape[1]
 
 
+@pytest.mark.slow
 def test_position_in_a_program_of_any_size():
     block = mask_of(masked("resnet", init="paper", position=True)).eval()
     height, width = torch.export.Dim("height", min=2), torch.export.Dim("width", min=2)

@@ -291,6 +291,7 @@ def test_the_cache_is_named_by_the_parameters(
     assert sushi_cache(SushiParameters()).is_relative_to(Path.home() / ".cache" / "visattn")
 
 
+@pytest.mark.slow
 def test_an_unguarded_script_is_told_so_and_does_not_hang(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(

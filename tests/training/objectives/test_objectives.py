@@ -310,6 +310,7 @@ def accuracy(model, batch):
     return (model(batch["image"]).argmax(1) == batch["label"]).float().mean().item()
 
 
+@pytest.mark.slow
 def test_judges_the_object_where_the_background_always_told_the_class():
     """Masks for 10 % of the images; the backgrounds of the test images all tell the other class."""
     adversarial = scenes(100, follow=0.0)

@@ -7,12 +7,12 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+import visattn
 from visattn.basics.fingerprint import source_fingerprint
 from visattn.basics.suggestions import nearest
 from visattn.blocks import block_names
@@ -70,7 +70,7 @@ class Run:
     @property
     def key(self) -> str:
         """The same for runs that must give the same numbers, and for no others."""
-        parts = (self.recipe.name, self.recipe.hash, self.options, self.seed, version("visattn"))
+        parts = (self.recipe.name, self.recipe.hash, self.options, self.seed, visattn.__version__)
         return _digest(json.dumps(parts))
 
     @property

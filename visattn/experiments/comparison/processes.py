@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
-from importlib.metadata import version
 from io import TextIOWrapper
 from pathlib import Path
 
+import visattn
 from visattn.basics.cores import core_count
 from visattn.experiments.comparison.plan import Run, code_hash
 from visattn.experiments.comparison.records import Record
@@ -119,7 +119,7 @@ def finished(run: Run, *, place: Place, machine: Machine) -> Record | None:
         "recipe_hash": run.recipe.hash,
         "source": run.recipe.source,
         "code": str(found.get("code", "")),
-        "visattn": version("visattn"),
+        "visattn": visattn.__version__,
         "date": str(found.get("date", "")),
         "processor": machine.processor,
         "cores": str(machine.cores),
