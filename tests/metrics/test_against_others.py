@@ -1,8 +1,6 @@
 """Metrics that others have too, on the same maps: torchcam's and Quantus'.
 
-Where theirs differ: Quantus' ROAD gives the accuracy after removing most relevant pixels alone and
-not the difference of both orders, its MPRT randomises other sets of layers; its pointing game takes
-the first of several highest places.
+Where theirs differ, recipes/maps/README.md says why.
 """
 
 import warnings
@@ -15,7 +13,7 @@ import torch
 from torch import nn
 
 from visattn import metrics
-from visattn.metrics import rank_accuracy, rank_correlation
+from visattn.metrics import cell_share, rank_accuracy, rank_correlation
 
 SIZE = 16
 
@@ -89,19 +87,23 @@ def quantus():
     return quantus
 
 
-def theirs(metric, case):
+def quietly(metric, case, **more):
     model, images, maps, masks, classes = case
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found = metric(
+        return metric(
             model=model,
             x_batch=images.numpy(),
             y_batch=classes.numpy(),
             a_batch=maps[:, None].numpy(),
             s_batch=masks[:, None].numpy().astype(bool),
             device="cpu",
+            **more,
         )
-    return np.array(found, dtype=float)
+
+
+def theirs(metric, case, **more):
+    return np.array(quietly(metric, case, **more), dtype=float)
 
 
 PLAIN = {"abs": False, "normalise": False, "disable_warnings": True}
@@ -121,6 +123,7 @@ def test_pixel_flipping_is_quantus(quantus, case):
     ("name", "ours"),
     [
         ("RelevanceMassAccuracy", metrics.energy_pointing),
+        ("AttributionLocalisation", metrics.energy_pointing),
         ("RelevanceRankAccuracy", rank_accuracy),
         ("PointingGame", metrics.pointing_game),
         ("AUC", metrics.roc_auc),
@@ -130,6 +133,57 @@ def test_localisation_is_quantus(quantus, case, name, ours):
     _, _, maps, masks, _ = case
     found = theirs(getattr(quantus, name)(**PLAIN), case)
     np.testing.assert_allclose(found.ravel(), ours(maps, masks).double(), atol=1e-4)
+
+
+def test_the_grid_game_is_quantus(quantus, case):
+    maps = case[2] - 0.3  # with values below zero, which do not count
+    cells = torch.tensor([0, 1, 2, 3, 1, 2])
+    focus = quantus.Focus(**PLAIN)
+    found = theirs(focus, (*case[:2], maps, *case[3:]), custom_batch=np.eye(4)[cells])
+    np.testing.assert_allclose(found, cell_share(maps, cells), atol=1e-4)
+
+
+def test_road_is_quantus(quantus):
+    """Its share of images whose class is kept is our probability, of a network that is always sure.
+
+    Of one channel, since it counts more channels' pixels as places.
+    """
+    torch.manual_seed(5)
+    model = nn.Sequential(nn.Conv2d(1, 6, 3), nn.ReLU(), nn.Flatten(), nn.Linear(6 * 14 * 14, 4))
+    with torch.no_grad():
+        model[3].weight *= 1e6
+        model[3].bias.zero_()
+    images, maps = torch.randn(12, 1, SIZE, SIZE), torch.rand(12, SIZE, SIZE)
+    case = (model.eval(), images, maps, torch.ones(12, SIZE, SIZE), model(images).argmax(1))
+    metric = quantus.ROAD(percentages=[25, 50, 75], noise=0.0, **PLAIN)
+    found = quietly(metric, case)
+    ours = metrics.road(model, images, maps, shares=[0.25, 0.5, 0.75], noise=0).most_relevant
+    np.testing.assert_allclose(list(found.values()), ours.mean(0), atol=1e-4)
+    assert 0 < float(ours.mean()) < 1
+    for image, order in zip(images, maps.flatten(1).argsort(1, descending=True), strict=True):
+        gone = order[:64]
+        filled = quantus.perturb_func.noisy_linear_imputation(image.numpy(), gone.numpy(), noise=0)
+        known = torch.ones(SIZE * SIZE, dtype=torch.bool).index_fill(0, gone, False)
+        mine = metrics.linear_imputation(image[None], known.view(1, SIZE, SIZE), tolerance=1e-6)
+        np.testing.assert_allclose(filled, mine[0], atol=1e-4)
+
+
+def test_randomisation_is_quantus(quantus, case):
+    """The correlations of each step with the maps of before, given the maps of each step."""
+    model, images, maps, _, _ = case
+    noise = torch.rand(2, *maps.shape, generator=torch.manual_seed(3))
+    steps = [maps, noise[0] + maps, noise[1] - maps]
+    theirs_left, ours_left = iter(steps), iter(steps)
+    spearman = quantus.similarity_func.correlation_spearman
+    metric = quantus.MPRT(similarity_func=spearman, **PLAIN)
+    found = quietly(metric, case, explain_func=lambda *_, **__: next(theirs_left)[:, None].numpy())
+
+    def again(network):
+        network(images)
+        return next(ours_left)
+
+    ours = metrics.randomisation_test(model, again, steps=2).correlations
+    np.testing.assert_allclose(list(found.values())[1:], ours, atol=1e-4)
 
 
 def test_rank_correlation_is_quantus(quantus, case):
