@@ -35,7 +35,7 @@ def words(tiny_folder, tmp_path):
 def test_where_the_weights_say_nothing_of_their_pictures_timm_does(tmp_path, fetched):
     file = tmp_path / "own.pth"
     torch.save(timm.create_model("test_vit", num_classes=7).state_dict(), file)
-    half = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5), "size": 160}
+    half = {"mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bicubic", "size": 160}
     assert load_classifier("test_vit", weights=file)[1] == half
     assert load_classifier("test_vit", pretrained=True)[1] == half
     assert fetched == ["VisionTransformer"]
