@@ -154,7 +154,7 @@ def network():
 @pytest.fixture
 def attentive(monkeypatch, network):
     """``resnet10t`` with attention in it."""
-    monkeypatch.setattr(overlays, "load_classifier", lambda model, pretrained=False: (network, {}))
+    monkeypatch.setattr(overlays, "load_classifier", lambda model, **_: (network, {}))
 
 
 @pytest.mark.usefixtures("attentive")
@@ -220,7 +220,7 @@ def test_mistakes_are_told(words, message, pictures, capsys, tmp_path, monkeypat
 
 def test_untrained_weights_are_said(tmp_path, pictures, monkeypatch, network):
     titles = []
-    monkeypatch.setattr(overlays, "load_classifier", lambda model, pretrained=False: (network, {}))
+    monkeypatch.setattr(overlays, "load_classifier", lambda model, **_: (network, {}))
     monkeypatch.setattr(overlays, "save", lambda figure, path: path)
     drawn = overlays.grid
     monkeypatch.setattr(
@@ -245,7 +245,7 @@ def test_other_methods_by_name(images):
 def test_one_logit_is_no_or_yes(pictures, tmp_path, monkeypatch):
     network = torchvision.models.resnet18(num_classes=1).eval()
     nn.init.constant_(network.fc.bias, -1.0)
-    monkeypatch.setattr(overlays, "load_classifier", lambda model, pretrained=False: (network, {}))
+    monkeypatch.setattr(overlays, "load_classifier", lambda model, **_: (network, {}))
     said = []
     monkeypatch.setattr(overlays, "grid", lambda *_, captions, **__: said.extend(captions))
     monkeypatch.setattr(overlays, "save", lambda figure, path: path)

@@ -18,6 +18,7 @@ def draw_overlay(
     alpha: float = 0.7,
     interpolation: Literal["bilinear", "nearest"] = "bilinear",
     pretrained: bool = False,
+    weights: str | None = None,
     skip_broken: bool = False,
     list_layers: bool = False,
 ) -> None:
@@ -38,6 +39,8 @@ def draw_overlay(
         alpha: Opacity of the map's colours where it is highest, in [0, 1]; they fade below.
         interpolation: bilinear, or nearest to show the maps' own cells.
         pretrained: Load the weights of a timm model; without, they are random.
+        weights: For the name of a timm model, a file of your own weights: a state dict, as .pth or
+            .safetensors.
         skip_broken: Go on without pictures that cannot be read; how many is told.
         list_layers: Draw nothing; list what can be drawn.
     """
@@ -45,7 +48,7 @@ def draw_overlay(
     from visattn.commands import overlays
 
     if options.pop("list_layers"):
-        print(overlays.list_layers(images, model=model, size=size, pretrained=pretrained))
+        print(overlays.list_layers(images, model=model, size=size))
         return
     if isinstance(layers, str):
         options["layers"] = [part.strip() for part in layers.split(",")]
@@ -61,6 +64,8 @@ def write_report(
     checkpoint: str,
     *,
     compare: list[str] | None = None,
+    pretrained: bool = False,
+    weights: str | None = None,
     data: str | list[str] = "sushi",
     split: str | None = None,
     limit: int = 24,
@@ -75,6 +80,9 @@ def write_report(
     Args:
         checkpoint: A checkpoint that visattn fit wrote, or the name of a timm model.
         compare: Further checkpoints, to be seen beside it, such as '[other.ckpt]'.
+        pretrained: Load the weights of timm models; without, they are random.
+        weights: For the first, if it is the name of a timm model, a file of your own weights: a
+            state dict, as .pth or .safetensors.
         data: A folder SPLIT/images/CLASS/ID.jpg, with masks in SPLIT/masks/CLASS/ID.png where
             there are some; a folder of pictures, or pictures; or sushi, for rendered scenes.
         split: Which split; the last that begins with test, or test_mixed_rand of the scenes.
@@ -89,6 +97,8 @@ def write_report(
 
     page = report_on(
         [checkpoint, *(compare or ())],
+        pretrained=pretrained,
+        weights=weights,
         data=data,
         split=split,
         count=limit,
@@ -113,6 +123,7 @@ def gather_page(words: Sequence[str]) -> list[str]:
 def measure_maps(
     checkpoint: str,
     *,
+    pretrained: bool = False,
     weights: str | None = None,
     data: str = "sushi",
     split: str | None = None,
@@ -147,6 +158,7 @@ def measure_maps(
 
     Args:
         checkpoint: A checkpoint that visattn fit wrote, or the name of a timm model.
+        pretrained: Load the weights of a timm model; without, they are random.
         weights: For the name of a timm model, a file of your own weights: a state dict, as .pth or
             .safetensors.
         data: A folder SPLIT/images/CLASS/ID.jpg with masks in SPLIT/masks/CLASS/ID.png; or sushi,

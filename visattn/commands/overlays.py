@@ -16,7 +16,7 @@ from visattn.data.files.picture_paths import Pictures, folder_of, pictures_at
 from visattn.data.folders import PictureDataset
 from visattn.data.layout import raise_problems
 from visattn.data.preparation import preparation, preparation_line
-from visattn.networks.loading import load_classifier
+from visattn.networks.loading import load_classifier, untrained_note
 from visattn.pictures import grid, save
 from visattn.pictures.saving import SUFFIXES
 from visattn.recording.network_maps import layer_table, maps_of
@@ -36,6 +36,7 @@ def draw_maps(
     alpha: float = 0.7,
     interpolation: Literal["bilinear", "nearest"] = "bilinear",
     pretrained: bool = False,
+    weights: str | Path | None = None,
     skip_broken: bool = False,
 ) -> list[Path]:
     """Lay a network's maps over pictures, and write a sheet a picture.
@@ -50,7 +51,7 @@ def draw_maps(
         KeyError: If Grad-CAM is asked of a layer that there is none of.
         ValueError: If a picture cannot be read, there is nothing to draw, or files would be lost.
     """
-    network, facts = load_classifier(model, pretrained=pretrained)
+    network, facts = load_classifier(model, pretrained=pretrained, weights=weights)
     paths = find_pictures(images, skip_broken=skip_broken)
     places = _places(paths, out=out)
     prepared = preparation(facts, size=size)
@@ -58,7 +59,7 @@ def draw_maps(
         line = preparation_line(facts, prepared)
         Console(stderr=True, highlight=False, soft_wrap=True).print(line, markup=False)
     names = facts.get("class_names")
-    known = bool(facts) or pretrained
+    untrained = untrained_note(model, pretrained=pretrained, weights=weights)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     network.to(device)
     for start in range(0, len(paths), _BATCH):
@@ -72,7 +73,7 @@ def draw_maps(
                 batch[row : row + 1],
                 {name: heat[row : row + 1] for name, heat in found.maps.items()},
                 captions=[f"{label}, p = {share.item():.2f}"],
-                title=path.name if known else f"{path.name} (untrained weights)",
+                title=path.name + untrained,
                 normalise=normalise or found.normalise,
                 alpha=alpha,
                 fading=True,
@@ -84,14 +85,12 @@ def draw_maps(
     return places
 
 
-def list_layers(
-    images: Pictures, *, model: str | Path, size: int | None = None, pretrained: bool = False
-) -> str:
+def list_layers(images: Pictures, *, model: str | Path, size: int | None = None) -> str:
     """A table of what can be drawn of a network, found on the first of the pictures.
 
     The arguments and errors are those of `draw_maps`.
     """
-    network, facts = load_classifier(model, pretrained=pretrained)
+    network, facts = load_classifier(model)
     picture = _read(find_pictures(images)[0], preparation(facts, size=size))
     return layer_table(network, picture[None])
 

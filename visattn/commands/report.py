@@ -12,13 +12,15 @@ from visattn.data.files.picture_paths import Pictures
 from visattn.data.folders import FolderDataset, PictureDataset
 from visattn.data.preparation import learned_mask_values, preparation, preparation_line
 from visattn.data.sources import SUSHI, check_scenes, find_source
-from visattn.networks.loading import load_classifier
+from visattn.networks.loading import load_classifier, untrained_note
 from visattn.report_page import Report, Subject, build_report
 
 
 def report_on(
     checkpoints: Sequence[str | Path],
     *,
+    pretrained: bool = False,
+    weights: str | Path | None = None,
     data: Pictures = SUSHI,
     split: str | None = None,
     count: int = 24,
@@ -36,6 +38,8 @@ def report_on(
     Args:
         checkpoints: Checkpoints of `ImageClassifier`, or names of timm models. Checkpoints must
             know the same classes.
+        pretrained: As for the command.
+        weights: As for the command.
         data: As for the command.
         split: As for the command.
         count: How many pictures.
@@ -54,7 +58,12 @@ def report_on(
     if count < 1:
         raise ValueError(f"a page needs at least 1 picture, got {count}")
     names = _names([Path(checkpoint) for checkpoint in checkpoints])
-    networks = dict(zip(names, map(load_classifier, checkpoints), strict=True))
+    networks = {}
+    for place, checkpoint in enumerate(checkpoints):
+        own = weights if place == 0 else None
+        timms = pretrained and own is None and bool(untrained_note(checkpoint))
+        names[place] += untrained_note(checkpoint, pretrained=timms, weights=own)
+        networks[names[place]] = load_classifier(checkpoint, pretrained=timms, weights=own)
     facts = networks[names[0]][1]
     classes = facts.get("class_names")
     for name, (_, other) in networks.items():

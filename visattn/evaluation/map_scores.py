@@ -21,7 +21,7 @@ from visattn.evaluation.map_metrics import evaluate_maps
 from visattn.evaluation.score_tables import as_markdown, left_out, score_tables
 from visattn.evaluation.scores import MapScores
 from visattn.metrics import Baseline
-from visattn.networks.loading import load_classifier
+from visattn.networks.loading import load_classifier, untrained_note
 from visattn.recording.marking import Marker
 
 _BATCH = 10
@@ -31,6 +31,7 @@ _WIDE = 132
 def measure_maps(
     model: str | Path,
     *,
+    pretrained: bool = False,
     weights: str | Path | None = None,
     data: str | Path = SUSHI,
     split: str | None = None,
@@ -65,7 +66,7 @@ def measure_maps(
         raise ValueError(f"limit must be a number of images, or 0 for all, got {limit}")
     if draws < 1:
         raise ValueError(f"draws must be at least 1, got {draws}")
-    network, facts = load_classifier(model, weights=weights)
+    network, facts = load_classifier(model, pretrained=pretrained, weights=weights)
     prepared = preparation(facts, size=size)
     check_scenes(data, facts.get("class_names"))
     rendered = str(data) == SUSHI
@@ -113,9 +114,10 @@ def measure_maps(
     number = f"{len(rows)} images" if draws == 1 else f"{draws} draws of {len(rows)} images"
     if draws > 1 and len(rows) == len(dataset):
         number += ", which are all there are,"
+    untrained = untrained_note(model, pretrained=pretrained, weights=weights)
     tables = score_tables(
         found,
-        title=f"{model}: {number} of {dataset.split}",
+        title=f"{model}{untrained}: {number} of {dataset.split}",
         deletion=deletion_baseline,
         insertion=insertion_baseline,
     )
