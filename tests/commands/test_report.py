@@ -62,6 +62,21 @@ def test_a_folder_of_pictures_has_no_classes(folder):
     np.testing.assert_allclose(found.pictures[1].pixels, np.asarray(expected), atol=2)
 
 
+def test_random_weights_are_said_and_own_ones_are_loaded(folder, tmp_path):
+    import timm
+
+    torch.manual_seed(1)
+    own = timm.create_model("resnet10t", num_classes=3)
+    torch.save(own.state_dict(), tmp_path / "own.pth")
+    options = {"data": folder, "count": 2, "size": 32, "curves": False}
+    (random,) = report_on(["resnet10t"], **options).contents.models
+    assert random.name == "resnet10t (untrained weights)"
+    weights = tmp_path / "own.pth"
+    first, second = report_on(["resnet10t", "resnet18"], weights=weights, **options).contents.models
+    assert (first.name, second.name) == ("resnet10t", "resnet18 (untrained weights)")
+    assert len(first.answers[0].whole) == 3
+
+
 def test_two_checkpoints_stand_side_by_side(folder, tmp_path, capsys):
     import lightning as L
 

@@ -79,6 +79,12 @@ def test_options_reach_the_evaluation(checkpoint, tiny_folder, tmp_path, capsys)
     assert values[0] != values[1]  # softmax and sigmoid
 
 
+def test_random_weights_are_said(tiny_folder, capsys):
+    words = ["--limit=2", "--steps=1", "--size=32", "--layer=layer1"]
+    assert main(["evaluate-maps", "test_resnet", f"--data={tiny_folder}", *words]) == 0
+    assert "test_resnet (untrained weights): 2 images" in capsys.readouterr().out
+
+
 def test_mistakes_are_one_message(checkpoint, tiny_folder, tmp_path, capsys):
     bare = tmp_path / "bare"
     shutil.copytree(tiny_folder, bare, ignore=shutil.ignore_patterns("masks"))

@@ -175,6 +175,35 @@ def test_nothing_of_all_pairs_is_held():
     assert seen.size < 1025 * 1025
 
 
+@pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "eva02_tiny_patch14_224", "pvt_v2_b0"])
+def test_the_fused_kernel_runs_while_rows_are_recorded_and_without_recording_nothing_else(name):
+    class Said(TorchDispatchMode):
+        def __init__(self):
+            super().__init__()
+            self.names = []
+
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            self.names.append(str(func))
+            return func(*args, **(kwargs or {}))
+
+    def run():
+        with torch.no_grad(), Said() as said:
+            model(images)
+        return said.names
+
+    model, images = small(name)
+    before = run()
+    fused = [word for word in before if "scaled_dot_product" in word]
+    assert fused
+    assert not any("softmax" in word for word in before)
+    with record(model) as maps:
+        during = run()
+    assert [word for word in during if "scaled_dot_product" in word] == fused
+    assert not any("softmax" in word for word in during)
+    assert run() == before
+    assert len(maps) == len(fused)
+
+
 @pytest.mark.parametrize(
     ("build", "size", "grid"),
     [

@@ -208,6 +208,29 @@ def test_a_hostile_name_is_only_a_name(visit, models, scenes):
     assert re.fullmatch(r"[\w.-]+\.csv", file.suggested_filename)
 
 
+def test_letters_without_a_font_are_romanised_and_said(visit, models, scenes):
+    """Of Japanese, of which there may be a font, and of cuneiform."""
+    roman = {"寿司": "U+5BFF U+53F8*", "\U00012000": "U+12000*", "Küche": "Küche"}
+    classes, title = [*roman, "tamago"], "\U00012000 – x"
+    view = visit(visattn.report(models, **scenes, classes=classes, curves=False, title=title))
+    draw = """text => {
+      const pen = document.createElement("canvas").getContext("2d");
+      pen.font = "16px system-ui";
+      pen.fillText(text, 2, 19);
+      return pen.getImageData(0, 0, 24, 24).data.join();
+    }"""
+    empty = view.evaluate(draw, "\U0010fffd")
+    lacking = [text for text in roman if view.evaluate(draw, text[0]) == empty]
+    view.wait_for_selector("#answers tbody th")
+    said = " ".join(view.locator("#answers tbody th").all_inner_texts())
+    for text in roman:
+        assert (roman[text] if text in lacking else text) in said
+    assert "Küche" not in lacking
+    shown = "U+12000 – x*" if "\U00012000" in lacking else title
+    assert view.locator("#title").inner_text() == shown
+    assert ("Romanised" in view.locator("#note").inner_text()) == bool(lacking)
+
+
 def test_the_policy_holds(browser, page, tmp_path):
     """A script, a style, a request and a picture from elsewhere are all refused."""
     context = browser.new_context(offline=True)

@@ -144,18 +144,19 @@ def _built(model: object, options: AuditOptions) -> OpenedClassifier:
 
 
 def _named(model: str | Path, options: AuditOptions) -> OpenedClassifier:
+    from visattn.networks.loading import untrained_note
+
     pretrained, weights = options.pretrained, options.weights
-    is_file = Path(model).is_file()
-    if pretrained and is_file:
+    if pretrained and Path(model).is_file():
         raise ValueError(f"pretrained is for the name of a timm model: {model} has its weights")
     network, facts = _load(model, pretrained=pretrained, weights=weights)
     name, source = str(model), None
     if weights is not None:
         name, source = f"{model} with {Path(weights).name}", str(weights)
-    elif not is_file:
+    elif pretrained or (note := untrained_note(model)):
         source = "pretrained" if pretrained else "random"
-        name = name if pretrained else f"{model} (untrained weights)"
-    facts = facts if is_file else _timm_facts(network) | facts
+        name = name if pretrained else f"{model}{note}"
+    facts = facts if Path(model).is_file() else _timm_facts(network) | facts
     return OpenedClassifier(network, name, facts, source)
 
 

@@ -81,9 +81,9 @@ def write_report(
     Args:
         model: A checkpoint that visattn fit wrote, or the name of a timm model.
         compare: Further ones, to be seen beside it, such as '[other.ckpt]'.
-        weights: For the name of a timm model, a file of your own weights: a state dict, as .pth or
-            .safetensors.
-        pretrained: Load timm's weights for the name of a model; without, they are random.
+        weights: For the first, if it is the name of a timm model, a file of your own weights: a
+            state dict, as .pth or .safetensors.
+        pretrained: Load timm's weights for names of models; without, they are random.
         data: A folder SPLIT/images/CLASS/ID.jpg, with masks in SPLIT/masks/CLASS/ID.png where
             there are some; a folder of pictures, or pictures; or sushi, for rendered scenes.
         split: Which split; the last that begins with test, or test_mixed_rand of the scenes.

@@ -16,7 +16,7 @@ from visattn.data.files.picture_paths import Pictures, folder_of, pictures_at
 from visattn.data.folders import PictureDataset
 from visattn.data.layout import raise_problems
 from visattn.data.preparation import preparation, preparation_line
-from visattn.networks.loading import load_classifier
+from visattn.networks.loading import load_classifier, untrained_note
 from visattn.pictures import grid, save
 from visattn.pictures.saving import SUFFIXES
 from visattn.recording.network_maps import GRAD_CAM, layer_table, maps_of
@@ -59,7 +59,7 @@ def draw_maps(
         line = preparation_line(facts, prepared)
         Console(stderr=True, highlight=False, soft_wrap=True).print(line, markup=False)
     names = facts.get("class_names")
-    known = bool(facts) or pretrained or weights is not None
+    untrained = untrained_note(model, pretrained=pretrained, weights=weights)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     network.to(device)
     for start in range(0, len(paths), _BATCH):
@@ -73,7 +73,7 @@ def draw_maps(
                 batch[row : row + 1],
                 {name: heat[row : row + 1] for name, heat in found.maps.items()},
                 captions=[f"{label}, p = {share.item():.2f}"],
-                title=path.name if known else f"{path.name} (untrained weights)",
+                title=path.name + untrained,
                 normalise=normalise or found.normalise,
                 alpha=alpha,
                 fading=True,

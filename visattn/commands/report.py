@@ -1,7 +1,6 @@
 """The page of trained networks on pictures: what ``visattn report`` does."""
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -13,7 +12,7 @@ from visattn.data.files.picture_paths import Pictures
 from visattn.data.folders import FolderDataset, PictureDataset
 from visattn.data.preparation import learned_mask_values, preparation, preparation_line
 from visattn.data.sources import SUSHI, check_scenes, find_source
-from visattn.networks.loading import load_classifier
+from visattn.networks.loading import load_classifier, untrained_note
 from visattn.report_page import Report, Subject, build_report
 
 
@@ -39,7 +38,7 @@ def report_on(
     Args:
         checkpoints: Checkpoints of `ImageClassifier`, or names of timm models. Checkpoints must
             know the same classes.
-        weights: As for the command, for each name.
+        weights: As for the command, for the first.
         pretrained: As for the command, for each name.
         data: As for the command.
         split: As for the command.
@@ -59,8 +58,12 @@ def report_on(
     if count < 1:
         raise ValueError(f"a page needs at least 1 picture, got {count}")
     names = _names([Path(checkpoint) for checkpoint in checkpoints])
-    load = partial(load_classifier, weights=weights, pretrained=pretrained)
-    networks = dict(zip(names, map(load, checkpoints), strict=True))
+    networks = {}
+    for place, checkpoint in enumerate(checkpoints):
+        file = weights if place == 0 else None
+        timms = pretrained and file is None and bool(untrained_note(checkpoint))
+        names[place] += untrained_note(checkpoint, pretrained=timms, weights=file)
+        networks[names[place]] = load_classifier(checkpoint, pretrained=timms, weights=file)
     facts = networks[names[0]][1]
     classes = facts.get("class_names")
     for name, (_, other) in networks.items():

@@ -21,7 +21,7 @@ from visattn.evaluation.map_metrics import evaluate_maps
 from visattn.evaluation.score_tables import as_markdown, left_out, score_tables
 from visattn.evaluation.scores import MapScores
 from visattn.metrics import Baseline
-from visattn.networks.loading import load_classifier
+from visattn.networks.loading import load_classifier, untrained_note
 from visattn.recording.marking import Marker
 
 _BATCH = 10
@@ -114,9 +114,10 @@ def measure_maps(
     number = f"{len(rows)} images" if draws == 1 else f"{draws} draws of {len(rows)} images"
     if draws > 1 and len(rows) == len(dataset):
         number += ", which are all there are,"
+    untrained = untrained_note(model, pretrained=pretrained, weights=weights)
     tables = score_tables(
         found,
-        title=f"{model}: {number} of {dataset.split}",
+        title=f"{model}{untrained}: {number} of {dataset.split}",
         deletion=deletion_baseline,
         insertion=insertion_baseline,
     )

@@ -97,6 +97,19 @@ def timm_facts(model: object) -> dict[str, Any]:
     return facts
 
 
+def untrained_note(
+    model: str | Path, *, pretrained: bool = False, weights: str | Path | None = None
+) -> str:
+    """What a heading adds to a network whose weights are random, given as to `load_classifier`.
+
+    Example:
+        >>> untrained_note("resnet18"), untrained_note("resnet18", pretrained=True)
+        (' (untrained weights)', '')
+    """
+    own = Path(model).is_file() or (Path(model) / CONFIG).is_file()
+    return "" if own or pretrained or weights is not None else " (untrained weights)"
+
+
 def _rebuilt(saved: Mapping[str, Any], *, path: str | Path) -> nn.Module:
     """The network that a checkpoint describes, with its weights."""
     options = saved["hyper_parameters"]

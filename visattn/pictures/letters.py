@@ -48,12 +48,17 @@ def romanised(text: str) -> str:
     """A text with kana and hangul in Roman letters, and other letters beyond Latin by number.
 
     Example:
-        >>> romanised("マグロ 寿司"), romanised("buri")
-        ('maguro U+5BFF U+53F8', 'buri')
+        >>> romanised("マグロ – 寿司"), romanised("buri")
+        ('maguro – U+5BFF U+53F8', 'buri')
     """
     letters = unicodedata.normalize("NFC", text)
-    found = "".join(letter if ord(letter) < 0x250 else _roman(letter) for letter in letters)
+    found = "".join(letter if _everywhere(letter) else _roman(letter) for letter in letters)
     return " ".join(found.split())
+
+
+def _everywhere(letter: str) -> bool:
+    """Whether every font has it: Latin letters, dashes and quotation marks."""
+    return ord(letter) < 0x250 or 0x2010 <= ord(letter) <= 0x2026
 
 
 def _roman(letter: str) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from visattn.pictures.letters import romanised
 from visattn.report_page.layers import Layer
 from visattn.report_page.packing import packed_mask, picture_address
 
@@ -128,14 +129,23 @@ class Contents:
 
     def as_json(self) -> dict[str, Any]:
         """Plain values for the page's script."""
+        classes = None if self.classes is None else [str(name) for name in self.classes]
+        named = [*(p.name for p in self.pictures), *(m.name for m in self.models)]
+        texts = [self.title, self.note, *(classes or ()), *named]
         return {
             "title": self.title,
             "note": self.note,
-            "classes": None if self.classes is None else [str(name) for name in self.classes],
+            "classes": classes,
+            "romanised": {text: romanised(text) for text in texts if _beyond_latin(text)},
             "pictures": [picture.as_json() for picture in self.pictures],
             "models": [model.as_json() for model in self.models],
             "opening": {"picture": self.opening, "layers": list(self.layers)},
         }
+
+
+def _beyond_latin(text: str) -> bool:
+    """Whether there are letters that a browser may have no font for."""
+    return any(letter.isalpha() and letter > "\u024f" for letter in text)
 
 
 def shrunk(height: int, width: int, *, side: int) -> tuple[int, int]:

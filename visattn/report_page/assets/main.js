@@ -143,6 +143,7 @@ function listen() {
 }
 
 async function start() {
+  romanise();
   byId("title").textContent = data.title;
   byId("note").textContent = data.note;
   byId("palette").replaceChildren(...Object.keys(data.colours).map((name) => element("option", { value: name }, name)));
