@@ -161,6 +161,7 @@ def test_a_file_that_gives_something_else_is_an_error(small, tmp_path, monkeypat
         export_model(small, tmp_path / "a.pt2", size=64)
 
 
+@pytest.mark.slow
 def test_command(tmp_path, capsys):
     out = tmp_path / "a.pt2"
     words = ["export", "test_resnet", f"--out={out}", "--block=se", "--size=64"]

@@ -20,7 +20,7 @@ from visattn.blocks.fused import choice, norm_gates as gates, triton_kernels as 
 @pytest.mark.parametrize(
     ("shape", "options"),
     [
-        pytest.param((1, 5, 7, 3), {}, marks=pytest.mark.slow),
+        ((1, 5, 7, 3), {}),
         ((2, 6, 5, 3), {"ties": True}),
         pytest.param((2, 24, 5, 5), {}, marks=pytest.mark.slow),
         pytest.param((1, 6, 1, 9), {"affine": False}, marks=pytest.mark.slow),
@@ -64,11 +64,7 @@ def rounding(monkeypatch):
 @pytest.mark.usefixtures("rounding")
 @pytest.mark.parametrize("kind", [SE, CBAM])
 @pytest.mark.parametrize(
-    ("shape", "layout"),
-    [
-        ((1, 5, 7, 3), "channels_last"),
-        pytest.param((2, 8, 7, 5), "contiguous", marks=pytest.mark.slow),
-    ],
+    ("shape", "layout"), [((2, 8, 7, 5), "contiguous"), ((1, 5, 7, 3), "channels_last")]
 )
 def test_in_half_precision_they_are_the_plain_form(kind, shape, layout):
     norm, block, u, d = case(kind, shape)
