@@ -446,6 +446,7 @@ def test_a_residual_stream_that_no_module_gives_is_seen_where_it_enters_one():
     assert not any(m._forward_pre_hooks for m in model.modules())
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning")
 @pytest.mark.parametrize("layer", [None, "layer4"])
 def test_scripted_and_traced_models_are_refused(layer):
     images = torch.rand(1, 3, 64, 64)

@@ -59,11 +59,11 @@ def report_on(
         raise ValueError(f"a page needs at least 1 picture, got {count}")
     names = _names([Path(checkpoint) for checkpoint in checkpoints])
     networks = {}
-    for place, checkpoint in enumerate(checkpoints):
-        own = weights if place == 0 else None
-        timms = pretrained and own is None and bool(untrained_note(checkpoint))
-        names[place] += untrained_note(checkpoint, pretrained=timms, weights=own)
-        networks[names[place]] = load_classifier(checkpoint, pretrained=timms, weights=own)
+    for number, checkpoint in enumerate(checkpoints):
+        file = weights if number == 0 else None
+        timms = pretrained and file is None and bool(untrained_note(checkpoint))
+        names[number] += untrained_note(checkpoint, pretrained=timms, weights=file)
+        networks[names[number]] = load_classifier(checkpoint, pretrained=timms, weights=file)
     facts = networks[names[0]][1]
     classes = facts.get("class_names")
     for name, (_, other) in networks.items():
