@@ -444,3 +444,13 @@ def test_a_residual_stream_that_no_module_gives_is_seen_where_it_enters_one():
         torch.testing.assert_close(found, expected.detach())
     assert torch.equal(class_activation(model, images), found)
     assert not any(m._forward_pre_hooks for m in model.modules())
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning")
+@pytest.mark.parametrize("layer", [None, "layer4"])
+def test_scripted_and_traced_models_are_refused(layer):
+    images = torch.rand(1, 3, 64, 64)
+    model = torchvision.models.resnet18(num_classes=3).eval()
+    for hidden in (torch.jit.script(model), torch.jit.trace(model, images)):
+        with pytest.raises(ValueError, match="the model that it was made of"):
+            visattn.class_activation(hidden, images, layer=layer)

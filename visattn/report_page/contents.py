@@ -130,8 +130,9 @@ class Contents:
     def as_json(self) -> dict[str, Any]:
         """Plain values for the page's script."""
         classes = None if self.classes is None else [str(name) for name in self.classes]
-        named = [*(p.name for p in self.pictures), *(m.name for m in self.models)]
-        texts = [self.title, self.note, *(classes or ()), *named]
+        texts = [self.title, self.note, *(classes or ())]
+        texts += [picture.name for picture in self.pictures]
+        texts += [model.name for model in self.models]
         return {
             "title": self.title,
             "note": self.note,

@@ -96,6 +96,11 @@ def slopes_at(score: Tensor, maps: Tensor) -> Tensor | None:
 @contextmanager
 def undisturbed(model: nn.Module) -> Iterator[None]:
     """Evaluation mode, gradients possible, nothing compiled; all as before at the end."""
+    if isinstance(model, torch.jit.ScriptModule):
+        raise ValueError(
+            "a scripted or traced model hides what its modules give: take the model that it was "
+            "made of"
+        )
     with uncompiled(), torch.inference_mode(False), torch.enable_grad(), evaluating(model):
         yield
 
