@@ -65,7 +65,10 @@ def maps_of(
             logits = network(images)
         heats = recorded.heats()
     if not isinstance(logits, Tensor) or logits.ndim != 2:
-        raise TypeError(f"the network must return logits (N, K), it returned {_said(logits)}")
+        raise TypeError(
+            f"the network must return logits (N, K), it returned {_said(logits)}; a segmentation "
+            "or a detector is asked about by a target of visattn.class_activation"
+        )
     maps, bare = {}, True
     if layers is None and not heats and otherwise:
         layers = [otherwise]
