@@ -2,6 +2,7 @@
 
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
@@ -32,7 +33,9 @@ def test_workers_outlive_a_signal_to_all_processes_but_not_their_parents(make):
     batches = iter(loader)
     seen = [next(batches)]
     workers = loader._iterator._workers
-    subprocess.run(["kill", *(str(worker.pid) for worker in workers)], check=True)
+    killing = "import os, sys; [os.kill(int(pid), 15) for pid in sys.argv[1:]]"
+    pids = [str(worker.pid) for worker in workers]
+    subprocess.run([sys.executable, "-c", killing, *pids], check=True)
     seen += batches
     assert sorted(torch.cat(seen).tolist()) == list(range(12))
     for worker in workers:
