@@ -42,3 +42,11 @@ def test_workers_outlive_a_signal_to_all_processes_but_not_their_parents(make):
         worker.terminate()
         worker.join(10)
         assert worker.exitcode == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="forks where that is safe")
+@pytest.mark.parametrize("make", [training, evaluation])
+def test_workers_are_forked_but_where_another_start_was_chosen(make, monkeypatch):
+    for chosen, started in ((None, "fork"), ("forkserver", "fork"), ("spawn", "spawn")):
+        monkeypatch.setattr("multiprocessing.get_start_method", lambda **_: chosen)  # noqa: B023
+        assert make().multiprocessing_context.get_start_method() == started

@@ -1,7 +1,9 @@
 """The processes that load: how they begin, and how they end."""
 
+import multiprocessing
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Thread
@@ -24,8 +26,15 @@ def worker_options(workers: int) -> dict[str, Any]:
         "num_workers": workers,
         "persistent_workers": workers > 0,
         "worker_init_fn": _prepare_worker if workers > 0 else None,
+        "multiprocessing_context": _start_method() if workers > 0 else None,
         "pin_memory": torch.cuda.is_available(),
     }
+
+
+def _start_method() -> str | None:
+    """Forked workers share what is decoded; Python 3.14 asks a server to fork unless it is told."""
+    chosen = multiprocessing.get_start_method(allow_none=True)
+    return "fork" if sys.platform == "linux" and chosen != "spawn" else chosen
 
 
 @contextmanager
