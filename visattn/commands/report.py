@@ -61,7 +61,7 @@ def report_on(
     networks = {}
     for number, checkpoint in enumerate(checkpoints):
         file = weights if number == 0 else None
-        timms = pretrained and file is None and bool(untrained_note(checkpoint))
+        timms = pretrained and bool(untrained_note(checkpoint))
         names[number] += untrained_note(checkpoint, pretrained=timms, weights=file)
         networks[names[number]] = load_classifier(checkpoint, pretrained=timms, weights=file)
     facts = networks[names[0]][1]
