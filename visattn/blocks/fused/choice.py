@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
 
 from visattn.blocks.fused import native
-from visattn.blocks.fused.formulas import Again, Formula
+from visattn.blocks.fused.formulas import Again, ByMean, Formula
 from visattn.blocks.fused.function import kept_apart
 from visattn.blocks.fused.norm_gates import FORMULAS, gate_after_norm, serves
 from visattn.blocks.fused.sources import Itself, normalised
@@ -109,7 +109,8 @@ def _on_gpu(u: Tensor) -> bool:
 def _fused(block: nn.Module, x: Tensor, *, fresh: bool) -> Tensor:
     """The gate of a map that is kept."""
     formula, tracked = _FORMULAS[type(block)], _is_tracked(block, x)
-    passes = None if x.is_cuda else _passes(formula, block, x)
+    alone = not tracked and formula is ByMean  # where PyTorch's two passes are as good
+    passes = None if x.is_cuda or alone else _passes(formula, block, x)
     if passes is not None:
         return gate_after_norm(None, block, x, formula, passes, tracked=tracked, fresh=fresh)
     if tracked:

@@ -59,11 +59,53 @@ static inline float total_of(float *sum) {
   return ((sum[0] + sum[4]) + (sum[1] + sum[5])) + ((sum[2] + sum[6]) + (sum[3] + sum[7]));
 }
 
-static inline float highest_of(const float *top) {
-  float most = top[0];
-  for (int i = 1; i < LANES; i++) most = LARGER(top[i], most);
-  return most;
+static inline float highest_of(float *top) {
+  for (int half = LANES / 2; half >= 1; half /= 2)
+    for (int i = 0; i < half; i++) top[i] = LARGER(top[i], top[i + half]);
+  return top[0];
 }
+
+#if !LAST
+#define WIDE 16
+typedef float V __attribute__((vector_size(4 * WIDE), aligned(4), may_alias));
+typedef int M __attribute__((vector_size(4 * WIDE)));
+typedef struct { double total; float high, low; } Pools;
+
+static inline V at_place(const float *row) { return *(const V *)row; }
+
+static inline V larger(V x, V y) {
+  M first = x > y;
+  return (V)(((M)x & first) | ((M)y & ~first));
+}
+
+static inline double sum_of(V x) {
+  double total = 0;
+  for (int i = 0; i < WIDE; i++) total += x[i];
+  return total;
+}
+
+/* The sum and the extremes of a row. */
+static inline Pools pools_of(const float *row, Size P) {
+  Pools found = {0, -INFINITY, INFINITY};
+  V top = (V){0} - INFINITY, bottom = top;
+  for (Size k = 0; k < P;) {
+    V sum = {0};
+    for (Size end = SMALLER(P, k + WIDE * BLOCK); k + WIDE <= end; k += WIDE) {
+      V x = at_place(row + k);
+      sum += x, top = larger(x, top), bottom = larger(-x, bottom);
+    }
+    found.total += sum_of(sum);
+    for (; P - k < WIDE && k < P; k++) {
+      found.total += row[k];
+      found.high = LARGER(row[k], found.high), found.low = SMALLER(row[k], found.low);
+    }
+  }
+  for (int i = 0; i < WIDE; i++) {
+    found.high = LARGER(top[i], found.high), found.low = SMALLER(-bottom[i], found.low);
+  }
+  return found;
+}
+#endif
 
 /* Of each row: COUNT sums, and a maximum, of what BODY adds to them at column k and lane i. */
 #define PER_ROW(COUNT, POINTERS, BODY, STORE)                              \
@@ -115,17 +157,18 @@ static inline float highest_of(const float *top) {
     }                                                                      \
   }
 
-/* Of each channel of each image: the mean, the squares of u less it (unless null), the extremes. */
+/* Of each channel of each image: the mean, the squares of u less it and the extremes, unless null. */
 void moments(Size first, Size last, Size C, Size P, In u, double *restrict mean, float *squares,
-             Out high, Out low) {
+             float *high, float *low) {
   IMAGES {
 #if LAST
     Size most = LARGER(CHUNK / C, 1);
-    Out h = high + n * C, l = low + n * C;
     double *m = mean + n * C;
     float *q = squares ? squares + n * C : NULL;
-    for (Size c = 0; c < C; c++) m[c] = 0, h[c] = -INFINITY, l[c] = INFINITY;
+    float *h = high ? high + n * C : NULL, *l = low ? low + n * C : NULL;
+    for (Size c = 0; c < C; c++) m[c] = 0;
     for (Size c = 0; q && c < C; c++) q[c] = 0;
+    for (Size c = 0; h && c < C; c++) h[c] = -INFINITY, l[c] = INFINITY;
     for (Size from = 0; from < P; from += most) {
       Size rows = SMALLER(most, P - from), start, width;
       for (start = 0; start < C; start += BLOCK) {
@@ -134,9 +177,10 @@ void moments(Size first, Size last, Size C, Size P, In u, double *restrict mean,
         width = SMALLER(BLOCK, C - start);
         for (Size k = 0; k < width; k++) sum[k] = square[k] = rest[k] = 0;
         for (Size r = 0; r < rows; r++)
+          EACH for (Size k = 0; k < width; k++) sum[k] += part[r * C + k];
+        for (Size r = 0; h && r < rows; r++)
           EACH for (Size k = 0; k < width; k++) {
             float x = part[r * C + k];
-            sum[k] += x;
             h[start + k] = LARGER(x, h[start + k]);
             l[start + k] = SMALLER(x, l[start + k]);
           }
@@ -159,35 +203,26 @@ void moments(Size first, Size last, Size C, Size P, In u, double *restrict mean,
 #else
     EACH_ROW {
       ROW_OF_U
-      double total = 0, square = 0, rest = 0;
-      float top[LANES], bottom[LANES];
-      for (int i = 0; i < LANES; i++) top[i] = -INFINITY, bottom[i] = -INFINITY;
-      for (Size from = 0; from < P; from += LANES * BLOCK) {
-        float sum[LANES] = {0};
-        for (Size start = from; start < SMALLER(from + LANES * BLOCK, P); start += LANES)
-          EACH for (Size i = 0; i < SMALLER(LANES, P - start); i++) {
-            float x = row[start + i];
-            sum[i] += x;
-            top[i] = LARGER(x, top[i]);
-            bottom[i] = LARGER(-x, bottom[i]);
-          }
-        total += total_of(sum);
-      }
-      float middle = (float)(total / P);
-      for (Size from = 0; squares && from < P; from += LANES * BLOCK) {
-        float sum[2][LANES] = {{0}};
-        for (Size start = from; start < SMALLER(from + LANES * BLOCK, P); start += LANES)
-          EACH for (Size i = 0; i < SMALLER(LANES, P - start); i++) {
-            float x = row[start + i] - middle;
-            sum[0][i] += x;
-            sum[1][i] += x * x;
-          }
-        rest += total_of(sum[0]), square += total_of(sum[1]);
-      }
       Size at = n * C + r;
-      mean[at] = squares ? middle + rest / P : total / P;
-      if (squares) squares[at] = (float)(square - rest * rest / P);
-      high[at] = highest_of(top), low[at] = -highest_of(bottom);
+      Pools found = pools_of(row, P);
+      mean[at] = found.total / P;
+      if (high) high[at] = found.high, low[at] = found.low;
+      if (!squares) continue;
+      float middle = (float)mean[at];
+      double off = 0, square = 0;
+      for (Size k = 0; k < P;) {
+        V rest = {0}, more = {0};
+        for (Size end = SMALLER(P, k + WIDE * BLOCK); k + WIDE <= end; k += WIDE) {
+          V x = at_place(row + k) - middle;
+          rest += x, more += x * x;
+        }
+        off += sum_of(rest), square += sum_of(more);
+        for (; P - k < WIDE && k < P; k++) {
+          float x = row[k] - middle;
+          off += x, square += x * x;
+        }
+      }
+      mean[at] = middle + off / P, squares[at] = (float)(square - off * off / P);
     }
 #endif
   }

@@ -44,14 +44,18 @@ def laid_out(u: Tensor) -> Tensor:
     return u
 
 
-def moments(u: Tensor, *, centred: bool) -> tuple[Tensor, ...]:
-    """Of each channel of each map (N, C): mean (in double), squares of u less it, extremes.
+def moments(u: Tensor, *, centred: bool, extremes: bool) -> tuple[Tensor, ...]:
+    """Of each channel of each map (N, C): mean, squares of u less it, extremes.
 
-    Without ``centred`` the squares may be anything.
+    Without ``centred`` the squares may be anything, and so for the extremes.
     """
+    if not (centred or extremes):
+        mean = u.mean((2, 3))
+        return mean, mean, mean, mean
     means = u.new_empty(u.shape[:2], dtype=torch.float64)
     squares, high, low = (_channels(u) for _ in range(3))
-    _run("moments", u, u, means, squares if centred else None, high, low)
+    both = (high, low) if extremes else (None, None)
+    _run("moments", u, u, means, squares if centred else None, *both)
     return means, squares, high, low
 
 

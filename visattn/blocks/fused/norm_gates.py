@@ -34,7 +34,8 @@ class Statistics:
         mean: Of each channel (C,), float32 or float64.
         inverse: 1 / standard deviation (C,), as the mean.
         means: Of u, each channel of each map (N, C), as the mean.
-        extremes: Its maximum and minimum (N, C).
+        extremes: Its maximum and minimum (N, C), where the gate reads the maximum.
+        alone: There is no normalisation: x is u.
     """
 
     of_batch: bool
@@ -42,6 +43,14 @@ class Statistics:
     inverse: Tensor
     means: Tensor
     extremes: tuple[Tensor, Tensor]
+    alone: bool = False
+
+
+@cache
+def _constants(channels: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Zeros and ones that nobody writes to."""
+    with torch.inference_mode(False), torch.no_grad():
+        return torch.zeros(channels, device=device), torch.ones(channels, device=device)
 
 
 def serves(formula: type[Formula], block: nn.Module, u: Tensor) -> bool:
@@ -100,7 +109,7 @@ def gate_after_norm(
     u = passes.laid_out(u)
     by_place = formula is ByMeanAndMax
     with torch.no_grad():
-        found = _statistics(norm, u, passes)
+        found = _statistics(norm, u, passes, extremes=by_place)
     weight, bias, eps = (None, None, 0.0) if norm is None else (norm.weight, norm.bias, norm.eps)
     now = Autocast.now(u.device.type)
     if not tracked:
@@ -169,15 +178,14 @@ class Fused(torch.autograd.Function):
         return *found[:3], None, *found[3:]
 
 
-def _statistics(norm: Any, u: Tensor, passes: Any) -> Statistics:
+def _statistics(norm: Any, u: Tensor, passes: Any, *, extremes: bool) -> Statistics:
     of_batch = norm is not None and (
         norm.training or norm.running_mean is None or norm.running_var is None
     )
-    means, squares, high, low = passes.moments(u, centred=of_batch)
-    extremes = high, low
+    means, squares, high, low = passes.moments(u, centred=of_batch, extremes=extremes)
     if norm is None:
-        zeros, ones = means.new_zeros(u.shape[1]), means.new_ones(u.shape[1])
-        return Statistics(False, zeros, ones, means, extremes)
+        zeros, ones = _constants(u.shape[1], u.device)
+        return Statistics(False, zeros, ones, means, (high, low), alone=True)
     if not of_batch:
         mean, variance = norm.running_mean.to(means), norm.running_var.to(means)
     else:
@@ -192,11 +200,13 @@ def _statistics(norm: Any, u: Tensor, passes: Any) -> Statistics:
             for running, now in ((norm.running_mean, mean), (norm.running_var, unbiased)):
                 running.lerp_(now.to(running.dtype), share)
     inverse = (variance + norm.eps).rsqrt()
-    return Statistics(of_batch, mean, inverse, means, extremes)
+    return Statistics(of_batch, mean, inverse, means, (high, low))
 
 
 def _affine(found: Statistics, weight: Any, bias: Any) -> tuple[Tensor, Tensor, Tensor]:
     """``x = a u + b``, and x's mean in each channel of each map (N, C)."""
+    if found.alone:
+        return found.inverse, found.mean, found.means
     a = found.inverse if weight is None else weight.detach() * found.inverse
     shift = 0 if bias is None else bias.detach()
     means = (found.means - found.mean) * a + shift
@@ -249,25 +259,31 @@ def _backward(
         mean, most = map(_flat, at_place)
         of_places = _flat(s.value), mean / u.shape[1], highest, most / ties
     sums, products, count, tops = passes.channel_sums(u, d, affine, g, of_places, top)
-    products = (products + (affine[2] - found.mean) * sums).float()  # the mean was rounded
-    shift = 0 if bias is None else bias.float()
-    of_pooled, more = gate.gradients(a * products + shift * sums)
+    if not found.alone:
+        products = (products + (affine[2] - found.mean) * sums).float()  # the mean was rounded
+    of_gate = products if found.alone else a * products
+    of_pooled, more = gate.gradients(of_gate if bias is None else of_gate + bias.float() * sums)
     of_block = [y if x is None else x for x, y in zip(of_block, more, strict=True)]
     even = _flat(of_pooled[0])
     peak = _flat(of_pooled[1]) if places else None
     share = torch.zeros_like(even) if peak is None else peak / count
-    dx = g * sums + even
-    product = g * products + even * (found.means - found.mean).float()
-    if peak is not None:
-        dx, product = dx + peak, product + share * tops
-    first, second = dx.sum(0), product.sum(0)
-    of_norm = torch.zeros_like(first), torch.zeros_like(first)
+    zeros = _constants(u.shape[1], u.device)[0]
+    of_norm = zeros, zeros
+    if not found.alone:
+        dx = g * sums + even
+        product = g * products + even * (found.means - found.mean).float()
+        if peak is not None:
+            dx, product = dx + peak, product + share * tops
+        first, second = dx.sum(0), product.sum(0)
     if found.of_batch:
         total = u.shape[0] * hw
         of_norm = first / total, (second * found.inverse**2 / total).float()
     du = None
     if needs[0]:
-        du = passes.map_gradient(u, d, affine, g, of_places, (top, even / hw, share), of_norm)
+        read = d if found.alone and not places else u  # which then counts for nothing
+        du = passes.map_gradient(read, d, affine, g, of_places, (top, even / hw, share), of_norm)
+    if found.alone:
+        return [du, None, None, *of_block]
     of_weight = None if weight is None else (second * found.inverse).to(weight.dtype)
     return [du, of_weight, None if bias is None else first.to(bias.dtype), *of_block]
 

@@ -200,10 +200,10 @@ def _of_map(  # type: ignore[no-untyped-def]
     tl.store(du_ptr + where, (d * a[:, None]).to(kind), inside)
 
 
-def moments(u: Tensor, *, centred: bool) -> tuple[Tensor, ...]:
+def moments(u: Tensor, *, centred: bool, extremes: bool) -> tuple[Tensor, ...]:
     """Of each channel of each map (N, C): mean, squares of u less it, maximum, minimum of u.
 
-    Without ``centred`` the squares may be anything.
+    Without ``centred`` the squares may be anything, and so for the extremes.
     """
     pivot = u[0, :, 0, 0].float().contiguous()
     sums, squares, high, low = (_channels(u) for _ in range(4))
