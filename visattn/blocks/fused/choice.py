@@ -78,7 +78,7 @@ def after(base: nn.Module, block: nn.Module, args: Sequence[Any], kwargs: Mappin
         return block(norm(u))
     formula = _FORMULAS[type(block)]
     tracked = _is_tracked(block, u) or _is_tracked(norm, u)
-    passes = _passes(formula, block, u, norm=norm)
+    passes = _passes(formula, block, u, norm=norm, tracked=tracked)
     if passes is not None:
         return gate_after_norm(norm, block, u, formula, passes, tracked=tracked)
     if not tracked:
@@ -88,10 +88,15 @@ def after(base: nn.Module, block: nn.Module, args: Sequence[Any], kwargs: Mappin
 
 
 def _passes(
-    formula: type[Formula], block: nn.Module, u: Tensor, *, norm: nn.Module | None = None
+    formula: type[Formula],
+    block: nn.Module,
+    u: Tensor,
+    *,
+    norm: nn.Module | None = None,
+    tracked: bool,
 ) -> Any:
     """The module whose passes over a map are faster than PyTorch's; None where there is none."""
-    if formula not in FORMULAS:
+    if formula not in FORMULAS or not (tracked or u.is_cuda or formula is not ByMean):
         return None
     if _on_gpu(u):
         from visattn.blocks.fused import triton_kernels  # needs Triton
@@ -109,8 +114,7 @@ def _on_gpu(u: Tensor) -> bool:
 def _fused(block: nn.Module, x: Tensor, *, fresh: bool) -> Tensor:
     """The gate of a map that is kept."""
     formula, tracked = _FORMULAS[type(block)], _is_tracked(block, x)
-    alone = not tracked and formula is ByMean  # where PyTorch's two passes are as good
-    passes = None if x.is_cuda or alone else _passes(formula, block, x)
+    passes = None if x.is_cuda else _passes(formula, block, x, tracked=tracked)
     if passes is not None:
         return gate_after_norm(None, block, x, formula, passes, tracked=tracked, fresh=fresh)
     if tracked:
