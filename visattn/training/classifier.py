@@ -35,7 +35,7 @@ from visattn.training.objectives import CrossEntropy, Objective
 from visattn.training.optimisation import named_optimizer, own_optimizer, scheduled, tell_anew
 from visattn.training.outcomes import Columns, SplitOutcome, is_adversarial, split_outcome
 from visattn.training.processes import allow_unused_parameters
-from visattn.training.schedule import training_steps
+from visattn.training.schedule import first_step, training_steps
 from visattn.wrapping.finetuning import freeze_backbone
 
 Batch = dict[str, Tensor]
@@ -52,7 +52,7 @@ class ImageClassifier(L.LightningModule):
     """A network from normalised images to logits, with attention put in by name.
 
     The optimiser's learning rate rises over the first ``warmup`` of the steps and falls to zero
-    along half a cosine. Weight decay leaves norms, biases and scalars alone. Logged are
+    along half a cosine; where the objective has stages, in each of them. Weight decay leaves norms, biases and scalars alone. Logged are
     ``train/loss`` and the objective's parts, ``val/accuracy``, and for each test split
     ``test/SPLIT/accuracy`` and, where the network has a spatial mask and the images have masks,
     ``test/SPLIT/mask_iou``.
@@ -188,6 +188,7 @@ class ImageClassifier(L.LightningModule):
         self.outcomes: dict[str, SplitOutcome] = {}
         self._tests: list[Columns] = []
         self._steps = math.nan
+        self._begins: set[int] = set()
         self._schedule: Any = None
         self._masks_seen: Tensor | None = None
         self._not_finite = NotFinite()
@@ -243,9 +244,16 @@ class ImageClassifier(L.LightningModule):
 
     def on_train_start(self) -> None:
         """Note how long the training is, and let today's options count."""
-        self._steps = training_steps(self.trainer)
+        steps = training_steps(self.trainer)
+        self._steps = steps
+        self._begins = {first_step(share, steps=steps) for share in self.objective.stages}
         self._masks_seen = torch.zeros((), dtype=torch.long, device=self.device)
         self._tell_optimizer_anew()
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Let the optimiser forget, where the objective begins another training."""
+        if self.global_step in self._begins:
+            self.trainer.optimizers[0].state.clear()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The objective's loss."""
@@ -356,7 +364,12 @@ class ImageClassifier(L.LightningModule):
             name = type(optimizer).__name__
             rank_zero_info(f"optimizer {name} with its own lr, {self.learning_rate:g}")
         self._schedule, settings = scheduled(
-            optimizer, self.lr_scheduler, steps=training_steps(self.trainer), warmup=self.warmup
+            optimizer,
+            self.lr_scheduler,
+            steps=training_steps(self.trainer),
+            warmup=self.warmup,
+            stages=self.objective.stages,
+            waits=self.objective.waits,
         )
         return {"optimizer": optimizer, "lr_scheduler": settings}
 

@@ -1,6 +1,6 @@
 """The optimiser of a training and its schedule, and both told anew when a training goes on."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import torch
@@ -37,10 +37,13 @@ def scheduled(
     *,
     steps: int,
     warmup: float,
+    stages: Sequence[float] = (),
+    waits: bool = False,
 ) -> tuple[Any, LRSchedulerConfigType]:
     """A schedule: a warmup and half a cosine by step, or one's own by epoch; and for Lightning."""
     if build is None:
-        schedule = LambdaLR(optimizer, warmup_cosine(steps=steps, warmup=warmup))
+        factor = warmup_cosine(steps=steps, warmup=warmup, stages=stages, waits=waits)
+        schedule = LambdaLR(optimizer, factor)
         return schedule, {"scheduler": schedule, "interval": "step"}
     own = build(optimizer)
     if isinstance(own, ReduceLROnPlateau):

@@ -31,6 +31,9 @@ class Objective(ABC):
     Attributes:
         needs: What the training data must have; without it the training is refused before its
             first step.
+        stages: Shares of the training, rising, at which another training begins: there the
+            learning rate's schedule and what the optimiser remembers begin anew.
+        waits: Whether the model stands still until the first of these.
 
     Example:
         >>> from torch.nn.functional import cross_entropy
@@ -44,6 +47,8 @@ class Objective(ABC):
     """
 
     needs: tuple[Need, ...] = ()
+    stages: tuple[float, ...] = ()
+    waits: bool = False
 
     @abstractmethod
     def __call__(self, model: nn.Module, batch: Batch, progress: float) -> Loss:

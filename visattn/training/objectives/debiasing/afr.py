@@ -56,6 +56,7 @@ class AFR(Objective):
         check_in("[0, inf)", gamma=gamma, reg_coeff=reg_coeff)
         self.label_smoothing = label_smoothing
         self.refit = refit
+        self.stages = (refit,)
         self.held_out = held_out
         self.gamma = gamma
         self.reg_coeff = reg_coeff

@@ -46,6 +46,8 @@ class FGCCDB(Objective):
     Learning, arXiv:2505.06831.
     """
 
+    waits = True
+
     def __init__(
         self,
         *,
@@ -64,7 +66,8 @@ class FGCCDB(Objective):
         self.bias = bias
         self.gamma = gamma
         self.beta = beta
-        self.stages = 1 + repeats
+        self.stages = (bias,)
+        self.parts = 1 + repeats
         self.companion = Companion(learning_rate=learning_rate)
         self.judge = Companion(learning_rate=learning_rate)  # what the stage before learned
         self.confidences = Remembered(3)  # stage, confidence, label
@@ -74,9 +77,9 @@ class FGCCDB(Objective):
     def __call__(self, model: nn.Module, batch: Batch, progress: float) -> Loss:
         """See `Objective`."""
         labels = batch["label"]
-        done = progress / self.bias * self.stages
-        if done < self.stages or self.companion.untrained:
-            stage = min(int(done), self.stages - 1)
+        done = progress / self.bias * self.parts
+        if done < self.parts or self.companion.untrained:
+            stage = min(int(done), self.parts - 1)
             self._enter(model, stage)
             chosen = self._chosen(model, batch, stage)
             losses = F.cross_entropy(

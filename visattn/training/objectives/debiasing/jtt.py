@@ -41,6 +41,8 @@ class JTT(Objective):
     Information, arXiv:2107.09044.
     """
 
+    waits = True
+
     def __init__(
         self,
         *,
@@ -54,6 +56,7 @@ class JTT(Objective):
         check_in("[1, inf)", lambda_up=lambda_up)
         self.label_smoothing = label_smoothing
         self.first = T
+        self.stages = (T,)
         self.lambda_up = lambda_up
         self.companion = Companion(learning_rate=learning_rate)
         self.errors = Remembered(1)
