@@ -13,9 +13,10 @@ from visattn.training.classifier import ImageClassifier
 from visattn.training.command_line.quiet import quiet_lightning
 from visattn.training.command_line.runs import claim_run, find_checkpoint, resolve_checkpoint
 from visattn.training.objectives import CrossEntropy, Objective
+from visattn.training.objectives.base import no_loss
 from visattn.training.outcomes import SplitOutcome
 from visattn.training.results import Outcomes, Results, gap_of
-from visattn.training.schedule import warmup_cosine
+from visattn.training.schedule import first_step, warmup_cosine
 
 MASK = {"block": "spatial_mask", "at": "image", "init": "paper", "width": 4, "depth": 2}
 
@@ -128,6 +129,43 @@ def test_constructors_by_path_and_by_object():
     by_path = build_backbone("torchvision.models.resnet18", num_classes=5)
     assert by_path.fc.out_features == 5
     assert build_backbone(Tiny, num_classes=5, options={"width": 6}).bn1.num_features == 6
+
+
+class InTwoStages(Objective):
+    """Cross-entropy from half of the training on; notes the weights and the rate of each step."""
+
+    stages, waits = (0.5,), True
+
+    def __init__(self):
+        self.seen = []
+        self.inner = CrossEntropy()
+        self.rate = None  # tells the learning rate
+
+    def __call__(self, model, batch, progress):
+        self.seen.append((progress, self.rate(), model.conv1.weight.detach().clone()))
+        if progress < 0.5:
+            return no_loss(model), {}
+        return self.inner(model, batch, progress)
+
+
+def test_a_network_that_waited_begins_a_training_of_its_own(tiny_folder, tmp_path):
+    objective = InTwoStages()
+    module = ImageClassifier(Tiny, num_classes=2, objective=objective, weight_decay=0.5, warmup=0.0)
+    run = trainer(tmp_path, max_epochs=2, accumulate_grad_batches=2)
+    objective.rate = lambda: run.optimizers[0].param_groups[0]["lr"]
+    run.fit(module, data(tiny_folder))
+    first = objective.seen[0][2]
+    waiting = [entry for entry in objective.seen if entry[0] < 0.5]
+    learning = [entry for entry in objective.seen if entry[0] >= 0.5]
+    assert len(waiting) >= 2
+    assert len(learning) >= 2
+    assert all(rate == 0 and torch.equal(weight, first) for _, rate, weight in waiting)
+    assert learning[0][1] == module.learning_rate
+    assert torch.equal(learning[0][2], first)
+    assert not torch.equal(module.model.conv1.weight, first)
+    # What the optimiser remembers is of the steps that it took, not of the waiting.
+    begun = {int(state["step"]) for state in run.optimizers[0].state.values()}
+    assert begun == {run.global_step - first_step(0.5, steps=run.global_step)}
 
 
 def test_schedule_rises_and_falls_to_zero():
