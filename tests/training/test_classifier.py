@@ -12,7 +12,7 @@ from visattn.networks.backbone import build_backbone, wrap_calls
 from visattn.training.classifier import ImageClassifier
 from visattn.training.command_line.quiet import quiet_lightning
 from visattn.training.command_line.runs import claim_run, find_checkpoint, resolve_checkpoint
-from visattn.training.objectives import CrossEntropy, Objective
+from visattn.training.objectives import CrossEntropy, LfF, Objective, WeightedSum
 from visattn.training.objectives.base import no_loss
 from visattn.training.outcomes import SplitOutcome
 from visattn.training.results import Outcomes, Results, gap_of
@@ -166,6 +166,19 @@ def test_a_network_that_waited_begins_a_training_of_its_own(tiny_folder, tmp_pat
     # What the optimiser remembers is of the steps that it took, not of the waiting.
     begun = {int(state["step"]) for state in run.optimizers[0].state.values()}
     assert begun == {run.global_step - first_step(0.5, steps=run.global_step)}
+
+
+@pytest.mark.parametrize("own", [None, 0.004])
+def test_a_network_beside_learns_as_fast_as_the_model(tiny_folder, tmp_path, own):
+    beside = LfF(learning_rate=own)
+    module = ImageClassifier(
+        Tiny, num_classes=2, objective=WeightedSum([beside]), learning_rate=0.02, warmup=0.0
+    )
+    trainer(tmp_path, max_epochs=1).fit(module, data(tiny_folder))
+    highest = own or 0.02
+    steps = module.global_step
+    last = highest * (1 + np.cos(np.pi * (steps - 1) / steps)) / 2
+    assert beside.companion._optimizer.param_groups[0]["lr"] == pytest.approx(last)
 
 
 def test_schedule_rises_and_falls_to_zero():

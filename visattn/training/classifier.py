@@ -246,6 +246,7 @@ class ImageClassifier(L.LightningModule):
         """Note how long the training is, and let today's options count."""
         steps = training_steps(self.trainer)
         self._steps = steps
+        self.objective.prepare(learning_rate=self.learning_rate)
         self._begins = {first_step(share, steps=steps) for share in self.objective.stages}
         self._masks_seen = torch.zeros((), dtype=torch.long, device=self.device)
         self._tell_optimizer_anew()

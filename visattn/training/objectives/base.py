@@ -63,6 +63,12 @@ class Objective(ABC):
             The loss, a scalar with a graph, and its parts by name, detached.
         """
 
+    def prepare(self, *, learning_rate: float) -> None:
+        """Hear, before a training, the highest learning rate of the model; by itself it is ignored.
+
+        Networks that learn beside the model take it where they have none of their own.
+        """
+
     def state_dict(self) -> dict[str, Any]:
         """What later steps depend on: the states of all attributes that have one."""
         return states_of(self)

@@ -70,6 +70,11 @@ class WeightedSum(Objective):
         self.needs = tuple(dict.fromkeys(need for each in objectives for need in each.needs))
         self.names = _numbered([type(objective).__name__ for objective in objectives])
 
+    def prepare(self, *, learning_rate: float) -> None:
+        """Pass it on."""
+        for objective in self.objectives:
+            objective.prepare(learning_rate=learning_rate)
+
     def __call__(self, model: nn.Module, batch: Batch, progress: float) -> Loss:
         """See `Objective`."""
         terms: list[Tensor] = []

@@ -20,16 +20,24 @@ class Companion:
     It is no part of the model, but of a checkpoint. On several processes it is one for all.
 
     Args:
-        learning_rate: Highest one; it falls to zero along half a cosine.
+        learning_rate: Highest one; it falls to zero along half a cosine. None for the model's, see
+            `prepare`, and AdamW's usual 1e-3 where nobody tells of it.
     """
 
-    def __init__(self, *, learning_rate: float) -> None:
-        check_in("(0, inf)", learning_rate=learning_rate)
+    def __init__(self, *, learning_rate: float | None) -> None:
+        if learning_rate is not None:
+            check_in("(0, inf)", learning_rate=learning_rate)
         self.learning_rate = learning_rate
+        self._rate = 1e-3 if learning_rate is None else learning_rate
         self.network: nn.Module | None = None
         self._first: dict[str, Tensor] = {}
         self._optimizer: torch.optim.Optimizer
         self._waiting: dict[str, Any] = {}
+
+    def prepare(self, *, learning_rate: float) -> None:
+        """Take the model's learning rate, where there is none of its own."""
+        if self.learning_rate is None:
+            self._rate = learning_rate
 
     @property
     def untrained(self) -> bool:
@@ -62,7 +70,7 @@ class Companion:
         if self.network is None:
             raise RuntimeError("a companion learns after it was made from a model")
         for group in self._optimizer.param_groups:
-            group["lr"] = self.learning_rate * (1 + math.cos(math.pi * min(done, 1.0))) / 2
+            group["lr"] = self._rate * (1 + math.cos(math.pi * min(done, 1.0))) / 2
         self._optimizer.zero_grad()
         loss.backward()
         average(parameter.grad for parameter in self.network.parameters())

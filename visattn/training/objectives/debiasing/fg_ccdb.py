@@ -37,7 +37,7 @@ class FGCCDB(Objective):
         gamma: Share of the images for its first stage, in (0, 1].
         beta: Share of each class for the later ones, in (0, 1].
         repeats: How many of these there are.
-        learning_rate: Highest learning rate of the biased network.
+        learning_rate: Highest learning rate of the biased network; None for the model's.
 
     Raises:
         ValueError: If an argument is out of its range.
@@ -56,7 +56,7 @@ class FGCCDB(Objective):
         gamma: float = 0.1,
         beta: float = 0.5,
         repeats: int = 1,
-        learning_rate: float = 3e-3,
+        learning_rate: float | None = None,
     ) -> None:
         check_in("[0, 1)", label_smoothing=label_smoothing)
         check_in("(0, 1)", bias=bias)
@@ -73,6 +73,10 @@ class FGCCDB(Objective):
         self.confidences = Remembered(3)  # stage, confidence, label
         self.cells = Remembered(2)  # s, y
         self._stage = 0
+
+    def prepare(self, *, learning_rate: float) -> None:
+        """See `Objective`."""
+        self.companion.prepare(learning_rate=learning_rate)
 
     def __call__(self, model: nn.Module, batch: Batch, progress: float) -> Loss:
         """See `Objective`."""

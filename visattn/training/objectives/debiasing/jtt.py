@@ -32,7 +32,7 @@ class JTT(Objective):
         label_smoothing: Share of the target that is spread evenly over the classes, in [0, 1).
         T: Share of the training, in (0, 1), in which the identification network learns.
         lambda_up: How much an image of E counts beside another, at least 1.
-        learning_rate: Highest learning rate of the identification network.
+        learning_rate: Highest learning rate of the identification network; None for the model's.
 
     Raises:
         ValueError: If an argument is out of its range.
@@ -49,7 +49,7 @@ class JTT(Objective):
         label_smoothing: float = 0.0,
         T: float = 0.2,  # noqa: N803, the paper's name
         lambda_up: float = 20.0,
-        learning_rate: float = 3e-3,
+        learning_rate: float | None = None,
     ) -> None:
         check_in("[0, 1)", label_smoothing=label_smoothing)
         check_in("(0, 1)", T=T)
@@ -60,6 +60,10 @@ class JTT(Objective):
         self.lambda_up = lambda_up
         self.companion = Companion(learning_rate=learning_rate)
         self.errors = Remembered(1)
+
+    def prepare(self, *, learning_rate: float) -> None:
+        """See `Objective`."""
+        self.companion.prepare(learning_rate=learning_rate)
 
     def __call__(self, model: nn.Module, batch: Batch, progress: float) -> Loss:
         """See `Objective`."""

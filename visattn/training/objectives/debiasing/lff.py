@@ -30,7 +30,7 @@ class LfF(Objective):
             the model's loss; W is without.
         q: Of the generalised cross-entropy, in (0, 1].
         alpha: How much of the running mean stays at each new loss, in [0, 1).
-        learning_rate: Highest learning rate of the biased network.
+        learning_rate: Highest learning rate of the biased network; None for the model's.
 
     Raises:
         ValueError: If an argument is out of its range.
@@ -45,7 +45,7 @@ class LfF(Objective):
         label_smoothing: float = 0.0,
         q: float = 0.7,
         alpha: float = 0.7,
-        learning_rate: float = 3e-3,
+        learning_rate: float | None = None,
     ) -> None:
         check_in("[0, 1)", label_smoothing=label_smoothing, alpha=alpha)
         check_in("(0, 1]", q=q)
@@ -54,6 +54,10 @@ class LfF(Objective):
         self.alpha = alpha
         self.companion = Companion(learning_rate=learning_rate)
         self.losses = Remembered(3)  # of the biased and the debiased network, and the label
+
+    def prepare(self, *, learning_rate: float) -> None:
+        """See `Objective`."""
+        self.companion.prepare(learning_rate=learning_rate)
 
     def __call__(self, model: nn.Module, batch: Batch, progress: float) -> Loss:
         """See `Objective`."""
