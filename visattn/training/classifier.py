@@ -52,10 +52,10 @@ class ImageClassifier(L.LightningModule):
     """A network from normalised images to logits, with attention put in by name.
 
     The optimiser's learning rate rises over the first ``warmup`` of the steps and falls to zero
-    along half a cosine; where the objective has stages, in each of them. Weight decay leaves norms, biases and scalars alone. Logged are
-    ``train/loss`` and the objective's parts, ``val/accuracy``, and for each test split
-    ``test/SPLIT/accuracy`` and, where the network has a spatial mask and the images have masks,
-    ``test/SPLIT/mask_iou``.
+    along half a cosine; where the objective has stages, in each of them. Weight decay leaves norms,
+    biases and scalars alone. Logged are ``train/loss`` and the objective's parts, ``val/accuracy``,
+    and for each test split ``test/SPLIT/accuracy`` and, where the network has a spatial mask and
+    the images have masks, ``test/SPLIT/mask_iou``.
 
     A checkpoint holds all that is needed to build the network again, the names of the classes and
     how images were prepared (``data_facts``): ``ImageClassifier.load_from_checkpoint(path)``. What

@@ -23,17 +23,17 @@ from torch import Tensor
 
 _SOURCE = Path(__file__).with_name("native.c").read_bytes()  # now: both files may be replaced
 LEAST = 2**17
-"""Values of a map from which it pays."""
+"""Values of a map from which it pays; half of them for a gate that has places too."""
 _GRAIN = 2**17
 """Values for which another thread pays."""
 
 
-def is_native(x: Tensor) -> bool:
-    """Whether these passes can be had for a map."""
+def is_native(x: Tensor, *, by_place: bool = False) -> bool:
+    """Whether these passes can be had, and pay, for a map."""
     return (
         x.device.type == "cpu"
         and x.dtype is torch.float32
-        and x.numel() >= LEAST
+        and x.numel() >= (LEAST // 2 if by_place else LEAST)
         and (x.is_contiguous() or x.is_contiguous(memory_format=torch.channels_last))
         and _library(last=not x.is_contiguous()) is not None
     )

@@ -64,10 +64,13 @@ class Objective(ABC):
         """
 
     def prepare(self, *, learning_rate: float) -> None:
-        """Hear, before a training, the highest learning rate of the model; by itself it is ignored.
+        """Hear, before a training, the highest learning rate of the model.
 
-        Networks that learn beside the model take it where they have none of their own.
+        It is passed on to all attributes that hear of it: networks that learn beside the model.
         """
+        for part in vars(self).values():
+            if hasattr(part, "prepare"):
+                part.prepare(learning_rate=learning_rate)
 
     def state_dict(self) -> dict[str, Any]:
         """What later steps depend on: the states of all attributes that have one."""

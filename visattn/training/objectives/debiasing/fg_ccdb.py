@@ -74,10 +74,6 @@ class FGCCDB(Objective):
         self.cells = Remembered(2)  # s, y
         self._stage = 0
 
-    def prepare(self, *, learning_rate: float) -> None:
-        """See `Objective`."""
-        self.companion.prepare(learning_rate=learning_rate)
-
     def __call__(self, model: nn.Module, batch: Batch, progress: float) -> Loss:
         """See `Objective`."""
         labels = batch["label"]

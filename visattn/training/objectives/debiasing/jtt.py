@@ -61,10 +61,6 @@ class JTT(Objective):
         self.companion = Companion(learning_rate=learning_rate)
         self.errors = Remembered(1)
 
-    def prepare(self, *, learning_rate: float) -> None:
-        """See `Objective`."""
-        self.companion.prepare(learning_rate=learning_rate)
-
     def __call__(self, model: nn.Module, batch: Batch, progress: float) -> Loss:
         """See `Objective`."""
         images, labels = batch["image"], batch["label"]

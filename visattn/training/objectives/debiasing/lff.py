@@ -55,10 +55,6 @@ class LfF(Objective):
         self.companion = Companion(learning_rate=learning_rate)
         self.losses = Remembered(3)  # of the biased and the debiased network, and the label
 
-    def prepare(self, *, learning_rate: float) -> None:
-        """See `Objective`."""
-        self.companion.prepare(learning_rate=learning_rate)
-
     def __call__(self, model: nn.Module, batch: Batch, progress: float) -> Loss:
         """See `Objective`."""
         images, labels = batch["image"], batch["label"]
