@@ -42,7 +42,7 @@ class NetworkMaps:
             for layer in self._layers if has_layer(marker) else (None,):
                 name = MARKERS[marker] if layer is None else f"{MARKERS[marker]}, {layer}"
                 begin = perf_counter()
-                found[name] = marked(network, batch, marker=marker, layer=layer, classes=classes)
+                found[name] = marked(network, batch, marker=marker, layer=layer, target=classes)
                 self._note([name], begin, len(batch))
         return found
 

@@ -21,8 +21,9 @@ function painted(field, [height, width], { low, high, palette, style }) {
   const pixels = context.createImageData(width, height);
   const table = tables[palette];
   const span = high - low;
+  const flat = style === "fading" && high === 0 ? 0 : 0.5; // zeros mark nothing
   for (let i = 0; i < field.length; i++) {
-    const share = span > 0 ? Math.max(0, Math.min(1, (field[i] - low) / span)) : 0.5;
+    const share = span > 0 ? Math.max(0, Math.min(1, (field[i] - low) / span)) : flat;
     const at = 4 * i;
     if (style === "spotlight") {
       pixels.data[at + 3] = 255 * (1 - share);
