@@ -27,6 +27,10 @@ Normalise = Literal["image", "layer", "global", "none"]
 _BATCH = 16
 _ROOM = 20
 """Letters that stand above a map without being shortened."""
+_TILE = 1.2
+"""Inches that a map takes at least, so that its range can be read."""
+_PAGE = 10.0
+_RECEIVED = ", received"
 
 
 def draw_maps(
@@ -83,7 +87,9 @@ def draw_maps(
         )
         cam_at = None if alike else found.cam_at
         captions = _captions(found, asked=asked, names=names)
-        heads = dict(zip(_short(list(found.maps)), found.maps.values(), strict=True))
+        short, more = _short(list(found.maps))
+        heads = dict(zip(short, found.maps.values(), strict=True))
+        columns = 1 + len(heads)
         for row, path in enumerate(part):
             question = found.question
             figure = grid(
@@ -92,7 +98,8 @@ def draw_maps(
                 captions=captions[row : row + 1],
                 targets=None if question is None else question.regions[row : row + 1],
                 targets_are="what was asked about",
-                title=path.name + untrained,
+                title=path.name + untrained + more,
+                width=_TILE * columns if _TILE * columns > _PAGE else None,
                 normalise=normalise or found.normalise,
                 alpha=alpha,
                 fading=True,
@@ -119,21 +126,30 @@ def _captions(found: NetworkMaps, *, asked: Asked | None, names: Sequence[str] |
     return captions
 
 
-def _short(names: Sequence[str]) -> list[str]:
-    """The names of maps; long ones without the modules in which all of a network's sites lie.
+def _short(names: Sequence[str]) -> tuple[list[str], str]:
+    """The names of maps and what the title says of them.
+
+    Long ones go without the modules in which all of a network's sites lie, and attention that is
+    received is said once for all.
 
     Example:
         >>> _short(["encoder.block.0.attention, received", "encoder.block.1.attention, received"])
-        ['0.attention, received', '1.attention, received']
+        (['0.attention', '1.attention'], ': attention received')
+        >>> _short(["layer4.0, gates", "Grad-CAM, layer4"])
+        (['layer4.0, gates', 'Grad-CAM, layer4'], '')
     """
     own = [name for name in names if not name.startswith(tuple(MARKERS.values()))]
     if len(own) < 2 or max(map(len, own)) < _ROOM:
-        return list(names)
+        return list(names), ""
+    received = all(name.endswith(_RECEIVED) for name in own)
     parts = [name.partition(", ")[0].split(".")[:-1] for name in own]
     shared = 0
     while all(len(part) > shared and part[shared] == parts[0][shared] for part in parts):
         shared += 1
-    return [".".join(name.split(".")[shared:]) if name in own else name for name in names]
+    short = {name: ".".join(name.split(".")[shared:]) for name in own}
+    if received:
+        short = {name: word.removesuffix(_RECEIVED) for name, word in short.items()}
+    return [short.get(name, name) for name in names], ": attention received" if received else ""
 
 
 def list_layers(
