@@ -254,3 +254,105 @@ def test_one_logit_is_no_or_yes(pictures, tmp_path, monkeypatch):
     overlays.draw_maps(pictures / "a", model="x", layers=["grad_cam"], out=tmp_path, size=64)
     (caption,) = said
     assert caption.startswith("class 0, p = 0.")
+
+
+NETS = """
+import torch
+from torchvision.models import detection, segmentation
+
+PLAIN = {"weights": None, "weights_backbone": None}
+
+def segmenter():
+    torch.manual_seed(0)
+    return segmentation.lraspp_mobilenet_v3_large(**PLAIN, num_classes=5)
+
+def detector():
+    torch.manual_seed(0)
+    return detection.ssdlite320_mobilenet_v3_large(**PLAIN, num_classes=4, score_thresh=0.0)
+
+def blind():
+    torch.manual_seed(0)
+    return detection.ssdlite320_mobilenet_v3_large(**PLAIN, num_classes=4, score_thresh=0.99)
+
+def regression():
+    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Unflatten(1, (3, -1)))
+"""
+
+
+@pytest.fixture
+def nets(tmp_path):
+    (tmp_path / "nets.py").write_text(NETS)
+    return tmp_path / "nets.py"
+
+
+def drawn_by(monkeypatch, *words):
+    """What is handed to the figure of each picture."""
+    sheets = []
+    monkeypatch.setattr(overlays, "save", lambda figure, path: path)
+    draw = overlays.grid
+
+    def kept(images, maps, **options):
+        sheets.append((images, maps, options))
+        return draw(images, maps, **options)
+
+    monkeypatch.setattr(overlays, "grid", kept)
+    assert run(*words) == 0
+    return sheets
+
+
+def test_segmentations_and_detectors(nets, pictures, monkeypatch):
+    sheets = drawn_by(monkeypatch, pictures / "b", "--model", f"{nets}:segmenter", "--size=64")
+    assert len(sheets) == 3
+    for _, maps, options in sheets:
+        assert options["captions"][0].startswith("class ")
+        assert options["captions"][0].endswith("% of the picture")
+        share = int(options["captions"][0].split()[-5])
+        assert 100 * options["targets"].float().mean().item() == pytest.approx(share, abs=0.51)
+        assert [name.split(", ")[0] for name in maps] == ["Grad-CAM"]
+    words = ("--model", f"{nets}:segmenter", "--size=64", "--target=2:8,8,40,24")
+    ((_, _, options),) = drawn_by(monkeypatch, pictures / "a/1.jpg", *words)
+    assert options["captions"] == ["class 2 in the outlined rectangle"]
+    assert options["targets"][0].nonzero().amin(0).tolist() == [8, 8]
+    assert options["targets"][0].nonzero().amax(0).tolist() == [23, 39]
+    ((images, _, options),) = drawn_by(
+        monkeypatch, pictures / "a/1.jpg", "--model", f"{nets}:detector"
+    )
+    assert images.shape[2:] == (320, 320)  # what the network says that it takes
+    assert options["captions"][0].startswith("box of class ")
+    assert options["targets"].any()
+
+
+def test_where_nothing_is_found_nothing_is_marked(nets, pictures, monkeypatch):
+    words = (pictures / "a/1.jpg", "--model", f"{nets}:blind")
+    ((_, maps, options),) = drawn_by(monkeypatch, *words)
+    assert options["captions"] == ["no box is found"]
+    assert list(maps) == ["Grad-CAM"]
+    assert not maps["Grad-CAM"].any()
+    assert not options["targets"].any()
+
+
+def test_what_cannot_be_asked_is_told(nets, pictures, capsys):
+    for words, message in (
+        (("--model", f"{nets}:regression"), "returned logits (1, 3, 50176): expected logits"),
+        (("--model", f"{nets}:segmenter", "--target=9"), "classes 0 to 4, not 9"),
+        (("--model", f"{nets}:segmenter", "--target=cat"), "no class 'cat'"),
+        (("--model", "resnet10t", "--target=1:0,0,9,9"), "rectangle is for segmentations"),
+    ):
+        assert run(pictures / "a/1.jpg", *words) == 1
+        assert message in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_classifier_is_asked_about_a_class(pictures, monkeypatch):
+    network = wrapped("cbam")
+    monkeypatch.setattr(overlays, "load_classifier", lambda model, **_: (network, {}))
+    words = (pictures / "a/1.jpg", "--model=x", "--size=64", "--target=3")
+    ((images, maps, options),) = drawn_by(monkeypatch, *words)
+    name = next(name for name in maps if name.startswith("Grad-CAM, "))
+    layer = name.removeprefix("Grad-CAM, ")
+    torch.testing.assert_close(maps[name], grad_cam(network, images, layer=layer, classes=3))
+    assert len(maps) > 1  # its own maps beside it
+    with torch.no_grad():
+        shares = network(images).softmax(1)[0]
+    said = f"class {int(shares.argmax())}, p = {shares.max():.2f}"
+    expected = f"asked for class 3, p = {shares[3]:.2f} (answer: {said})"
+    assert options["captions"] == [said if int(shares.argmax()) == 3 else expected]

@@ -139,3 +139,39 @@ def test_mistakes(words, message, folder, capsys, tmp_path, monkeypatch):
     assert main(["report", *words]) == 1
     assert message in " ".join(capsys.readouterr().err.split())
     assert not list(tmp_path.iterdir())
+
+
+NETS = """
+import torch
+from torchvision.models import detection, segmentation
+
+PLAIN = {"weights": None, "weights_backbone": None}
+
+def segmenter():
+    torch.manual_seed(0)
+    return segmentation.lraspp_mobilenet_v3_large(**PLAIN, num_classes=5)
+
+def detector():
+    torch.manual_seed(0)
+    return detection.ssdlite320_mobilenet_v3_large(**PLAIN, num_classes=4, score_thresh=0.0)
+"""
+
+
+def test_segmentations_and_detectors_say_what_was_asked_about(folder, tmp_path):
+    (tmp_path / "nets.py").write_text(NETS)
+    words = [f"{tmp_path / 'nets.py'}:{name}" for name in ("segmenter", "detector")]
+    found = report_on([*words, "resnet10t"], data=folder, count=3, size=64).contents
+    segmenter, detector, classifier = found.models
+    assert [model.name for model in found.models[:2]] == ["segmenter", "detector"]
+    for model, begin in ((segmenter, "class "), (detector, "box of class ")):
+        assert not model.answers
+        assert len(model.asked) == 3
+        assert all(words.startswith(begin) for words in model.asked)
+        assert [layer.name for layer in model.layers] == ["asked about", "Grad-CAM"]
+        assert [layer.kind for layer in model.layers] == ["asked", "cam"]
+        assert model.layers[0].maps.any((1, 2)).all()
+    assert (len(classifier.answers), list(classifier.asked)) == (3, [])
+    assert found.layers[0] == 1  # not the region
+    asked = report_on([words[0]], data=folder, count=2, size=64, target="3:0,0,32,32").contents
+    assert asked.models[0].asked == ["class 3 in the outlined rectangle"] * 2
+    assert asked.models[0].layers[0].maps.sum((1, 2)).tolist() == [32 * 32] * 2

@@ -11,6 +11,7 @@ import visattn
 from visattn import grad_cam, metrics
 from visattn.evaluation import baseline_maps, evaluate_maps, network_maps
 from visattn.recording import record
+from visattn.recording.targets import region_score
 
 NAN = float("nan")
 
@@ -185,3 +186,91 @@ def test_a_transformer_is_measured_as_it_is():
     received = metrics.resize_saliency(maps["blocks.1.attn"].heat, size=(32, 32))
     expected = float(metrics.energy_pointing(received, masks).mean())
     assert scores["blocks.1.attn"].localisation["mass_inside"].value == pytest.approx(expected)
+
+
+class Segmentation(nn.Module):
+    """Red, green and blue as classes of their places, a little blurred."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(2)
+        self.body = nn.Sequential(nn.Conv2d(3, 6, 3, padding=1), nn.ReLU())
+        self.head = nn.Conv2d(6, 3, 1)
+
+    def forward(self, images):
+        return {"out": 4 * self.head(self.body(images))}
+
+
+def test_a_segmentation_is_measured_by_its_region(data):
+    model, (images, masks, labels) = Segmentation().eval(), data
+    batch = {"image": images, "mask": masks, "label": labels}
+    with torch.no_grad():
+        shares = model(images)["out"].softmax(1)
+    predicted = shares.argmax(1)
+    asked = [max((1, 2), key=lambda k, p=p: int((p == k).sum())) for p in predicted]
+    regions = torch.stack([p == k for p, k in zip(predicted, asked, strict=True)])
+    assert all(0 < float(region.float().mean()) < 1 for region in regions)
+    options = {"steps": 4, "randomised_images": 3, "randomisation_steps": 2, "seed": 1}
+    found = evaluate_maps(model, [batch], **options)
+    assert list(found) == ["Grad-CAM, body", "random", "centre"]
+    target = region_score(torch.tensor(asked), regions)
+    maps = visattn.class_activation(model, images, target=target, layer="body")
+    areas, drops = [], []
+    for row, (label, region) in enumerate(zip(asked, regions, strict=True)):
+
+        def yes(versions, label=label, region=region):
+            inside = model(versions)["out"].softmax(1)[:, label][:, region].double().mean(1)
+            return torch.stack([1 - inside, inside], 1).log()
+
+        one = (yes, images[row : row + 1], maps[row : row + 1])
+        classes = torch.tensor([1])
+        areas.append(metrics.deletion(*one, classes=classes, step=64).area)
+        drops.append(metrics.masked_confidence(*one, classes=classes).drop)
+    scores = found["Grad-CAM, body"].faithfulness
+    assert scores["deletion"].value == pytest.approx(float(torch.cat(areas).mean()), abs=1e-6)
+    assert scores["drop"].value == pytest.approx(float(torch.cat(drops).nanmean()), abs=1e-6)
+    assert scores["deletion"].images == 7
+    assert math.isnan(found["Grad-CAM, body"].localisation["grid"].value)
+    assert list(found["Grad-CAM, body"].randomisation)
+    assert all(score.value < 0.999 for score in found["Grad-CAM, body"].randomisation.values())
+
+
+class Detector(nn.Module):
+    """One box where the picture is bright, with that brightness for its score."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Conv2d(3, 1, 3, padding=1)
+        nn.init.constant_(self.body.weight, 1 / 27)
+        nn.init.zeros_(self.body.bias)
+
+    def forward(self, images):
+        said = []
+        for picture in images:
+            score = self.body(picture[None])[0, 0, 4:12, 4:12].mean().sigmoid()
+            kept = score[None][score[None] > 0.5]
+            box = torch.tensor([[4.0, 4.0, 12.0, 12.0]]).expand(len(kept), 4)
+            said.append({"boxes": box, "labels": torch.ones(len(kept)).long(), "scores": kept})
+        return said
+
+
+def test_a_detector_is_measured_by_its_box(data):
+    model, (images, masks, labels) = Detector().eval(), data
+    given = [
+        {
+            "image": images[row : row + 1],
+            "mask": masks[row : row + 1],
+            "label": labels[row : row + 1],
+        }
+        for row in range(7)
+    ]
+    with torch.no_grad():
+        seen = [len(found["scores"]) for found in model(images)]
+    assert 0 < sum(seen) < 7
+    found = evaluate_maps(model, given, layer="body", steps=2, randomised_images=2)
+    assert found["random"].faithfulness["deletion"].images == sum(seen)
+    assert found["random"].faithfulness["deletion"].left_out == 7 - sum(seen)
+    assert not found["random"].randomisation
+    if not seen[0]:
+        with pytest.raises(ValueError, match="name the layer"):
+            evaluate_maps(model, given, steps=2, randomised_images=0)

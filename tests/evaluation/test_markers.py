@@ -76,7 +76,9 @@ def test_several_draws_in_tables_and_json(tiny_folder, tmp_path, capsys, monkeyp
     assert chances[0] != chances[1]
     assert main([*words, f"--out={tmp_path / 'maps.md'}"]) == 0
     page = (tmp_path / "maps.md").read_text()
-    assert page.startswith("**vit: 2 draws of 2 images of test_same")
+    first, _, table = page.partition("\n\n")
+    assert first == "vit (untrained weights): 2 draws of 2 images of test_same"
+    assert table.startswith("**Does the map lie on the object?**\n\n| map | pointing |")
     mean = sum(chances) / 2
     row = next(line for line in page.splitlines() if line.startswith("| random |"))
     assert f"{mean:.3f} ± " in row

@@ -96,16 +96,18 @@ class Answering(nn.Module):
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        (lambda images: {"out": images}, "dict"),
+        (lambda images: {"boxes": images}, "dict"),
         (lambda images: [{"boxes": part} for part in images], "list"),
-        (lambda images: images, r"\(1, 3, 4, 4\)"),
+        (lambda images: images[:, 0], r"logits \(1, 4, 4\)"),
     ],
 )
-def test_maps_of_what_gives_no_logits_are_not_measured(answer, said):
+def test_maps_of_what_gives_nothing_to_ask_about_are_not_measured(answer, said):
     images = torch.rand(2, 3, 4, 4)
     batch = {"image": images, "mask": images[:, 0].round(), "label": torch.tensor([0, 1])}
-    with pytest.raises(TypeError, match=rf"logits \(N, K\), it returned {said}; a segmentation or"):
+    with pytest.raises(TypeError, match=rf"network returned {said}: expected logits \(N, K\) of"):
         evaluate_maps(Answering(answer).eval(), [batch], batch_size=1)
+    with pytest.raises(TypeError, match=r"\(N, K\), it returned .*; overlay, report and evaluate"):
+        class_logits(answer(images[:1]) if said != r"logits \(1, 4, 4\)" else images)
 
 
 def test_probabilities():

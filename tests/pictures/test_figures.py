@@ -196,6 +196,24 @@ def test_grid_with_a_given_range_for_each_layer() -> None:
         grid(IMAGES, MAPS, normalise={"layer1": (0, 1)})
 
 
+def test_grid_outlines_what_is_given_in_every_column() -> None:
+    region = np.zeros((3, 20, 20), dtype=bool)
+    region[0, 5:15, 2:12] = True
+    maps = {"one": MASKS, "two": MASKS}
+    figure = grid(IMAGES, maps, targets=region, targets_are="what was asked about")
+    tiles = [axes for axes in figure.axes if axes.images]
+    assert [len(axes.collections) for axes in tiles] == [1, 1, 1, 0, 0, 0, 0, 0, 0]
+    for axes in tiles[:3]:  # the line runs between the pixels of the region and the others
+        corners = np.concatenate([path.vertices for path in axes.collections[0].get_paths()])
+        assert corners.min(0).tolist() == [1.5, 4.5]
+        assert corners.max(0).tolist() == [11.5, 14.5]
+    assert "what was asked about" in texts(figure)
+    assert_nothing_is_clipped(figure)
+    assert "what was asked about" not in texts(grid(IMAGES, maps))
+    with pytest.raises(ValueError, match="targets must be one an image: 2 for 3 images"):
+        grid(IMAGES, maps, targets=region[:2])
+
+
 def test_grid_of_gates_as_they_are() -> None:
     gates = {"layer1": MAPS["layer1"]}
     figure = grid(IMAGES, gates, normalise="none")

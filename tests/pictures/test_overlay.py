@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
-from visattn.pictures import IMAGENET, overlay, query_map
+from visattn.pictures import IMAGENET, grid, overlay, query_map
 from visattn.pictures.arrays import as_image
 from visattn.pictures.painter import Painter
 from visattn.pictures.scales import check_fit, resize
@@ -82,6 +82,13 @@ def test_normalisations_that_one_map_does_not_have(normalise, message: str) -> N
 def test_values_as_they_are_must_be_shares() -> None:
     with pytest.raises(ValueError, match=r"run from -1 to 3; use normalise='image'"):
         overlay(IMAGE, [[-1.0, 3.0]], normalise="none", stretch=True)
+
+
+def test_a_map_of_zeros_marks_nothing_where_colours_fade() -> None:
+    assert (overlay(IMAGE, np.zeros((2, 3)), alpha=1, fading=True) == IMAGE).all()
+    (tile,) = grid([IMAGE], {"zeros": [np.zeros((2, 3))]}, alpha=1, fading=True).axes[1:2]
+    assert (tile.images[0].get_array() == IMAGE).all()
+    assert (overlay(IMAGE, np.full((2, 3), 0.2), alpha=1, fading=True) != IMAGE).any()
 
 
 @pytest.mark.parametrize("value", [0.0, 0.3, 1.0, -7.0, 1e300])

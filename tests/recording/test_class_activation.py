@@ -1,6 +1,7 @@
 """Class activation against pytorch-grad-cam and torchcam, on networks of every layout."""
 
 import functools
+import warnings
 
 import numpy as np
 import pytest
@@ -454,3 +455,15 @@ def test_scripted_and_traced_models_are_refused(layer):
     for hidden in (torch.jit.script(model), torch.jit.trace(model, images)):
         with pytest.raises(ValueError, match="the model that it was made of"):
             visattn.class_activation(hidden, images, layer=layer)
+
+
+@pytest.mark.parametrize("layer", [None, "layer4"])
+def test_a_quantised_model_is_refused_for_what_it_is(layer):
+    model = torchvision.models.resnet18(num_classes=3).eval()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        quantised = torch.ao.quantization.quantize_dynamic(model, {nn.Linear})
+    images = torch.rand(1, 3, 64, 64)
+    with pytest.raises(ValueError, match=r"ResNet is quantised: fc is a Linear of torch\.ao"):
+        class_activation(quantised, images, layer=layer)
+    assert class_activation(model, images, layer=layer).shape == (1, 2, 2)

@@ -21,8 +21,9 @@ def class_logits(logits: Any) -> Tensor:
     if not isinstance(logits, Tensor) or logits.ndim not in (1, 2):
         came = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
         raise TypeError(
-            f"the model must return logits (N, K), it returned {came}; a segmentation or a detector"
-            " is asked about by a target of visattn.class_activation"
+            f"the model must return logits (N, K), it returned {came}; overlay, report and "
+            "evaluate-maps take segmentations and torchvision's detectors, too, and ask them about "
+            "a region or a box"
         )
     single = logits[:, None] if logits.ndim == 1 else logits
     return torch.cat([-single, single], 1) if single.shape[1] == 1 else logits

@@ -19,6 +19,7 @@ def draw_overlay(
     interpolation: Literal["bilinear", "nearest"] = "bilinear",
     weights: str | None = None,
     pretrained: bool = False,
+    target: str | None = None,
     skip_broken: bool = False,
     list_layers: bool = False,
 ) -> None:
@@ -26,7 +27,9 @@ def draw_overlay(
 
     Args:
         images: Pictures, folders and globs in quotes, such as photos/*.jpg or 'photos/**/*.jpg'.
-        model: A checkpoint that visattn fit wrote, or the name of a timm model.
+        model: A checkpoint that visattn fit wrote, the name of a timm model, or FILE.py:FUNCTION, a
+            function of your own that gives the network with its weights: a classifier, a
+            segmentation, or a detector of torchvision's kind.
         layers: Sites to draw, such as layer4.2 or 'layer3.*,layer4.*'; gradcam or gradcam:LAYER for
             Grad-CAM, which any network with places has, and so for gradcam++, layercam, hirescam,
             eigencam and scorecam; rollout, relevance or legrad of a transformer; if not given, all
@@ -41,6 +44,12 @@ def draw_overlay(
         weights: For the name of a timm model, a file of your own weights: a state dict, as .pth or
             .safetensors.
         pretrained: Load timm's weights for the name of a model; without, they are random.
+        target: What class activation is asked about, the class by number or name: CLASS, or
+            CLASS:LEFT,TOP,RIGHT,BOTTOM in the pixels that the network gets. A classifier is asked
+            about the class; a segmentation about it where it is predicted, or in the rectangle; a
+            detector about its strongest box, or the one that covers the rectangle. If not given,
+            about the answer: the class; the class of the largest region, the background (class 0,
+            if it has no name) only where there is no other; the strongest box.
         skip_broken: Go on without pictures that cannot be read; how many is told.
         list_layers: Draw nothing; list what can be drawn.
     """
@@ -74,12 +83,15 @@ def write_report(
     seed: int = 0,
     size: int | None = None,
     title: str = "Where the network looks",
+    target: str | None = None,
     skip_broken: bool = False,
 ) -> None:
     """Write an HTML page to explore what networks look at: one file, offline.
 
     Args:
-        model: A checkpoint that visattn fit wrote, or the name of a timm model.
+        model: A checkpoint that visattn fit wrote, the name of a timm model, or FILE.py:FUNCTION, a
+            function of your own that gives the network with its weights: a classifier, a
+            segmentation, or a detector of torchvision's kind.
         compare: Further ones, to be seen beside it, such as '[other.ckpt]'.
         weights: For the first, if it is the name of a timm model, a file of your own weights: a
             state dict, as .pth or .safetensors.
@@ -92,6 +104,8 @@ def write_report(
         seed: Which pictures.
         size: Side to which the pictures are scaled; that of the training if not given.
         title: Heading of the page.
+        target: What class activation is asked about, CLASS or CLASS:LEFT,TOP,RIGHT,BOTTOM, as for
+            visattn overlay.
         skip_broken: Go on without pictures of which a file is broken; how many is told.
     """
     from visattn.commands.report import report_on
@@ -106,6 +120,7 @@ def write_report(
         seed=seed,
         size=size,
         title=title,
+        target=target,
         skip_broken=skip_broken,
     )
     path = page.save(out)
@@ -158,7 +173,9 @@ def measure_maps(
     """Measure a network's attention maps and Grad-CAM: where they lie, and whether they matter.
 
     Args:
-        model: A checkpoint that visattn fit wrote, or the name of a timm model.
+        model: A checkpoint that visattn fit wrote, the name of a timm model, or FILE.py:FUNCTION, a
+            function of your own that gives the network with its weights: a classifier, a
+            segmentation, or a detector of torchvision's kind.
         weights: For the name of a timm model, a file of your own weights: a state dict, as .pth or
             .safetensors.
         pretrained: Load timm's weights for the name of a model; without, they are random.

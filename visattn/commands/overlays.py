@@ -19,10 +19,18 @@ from visattn.data.preparation import preparation, preparation_line
 from visattn.networks.loading import load_classifier, untrained_note
 from visattn.pictures import grid, save
 from visattn.pictures.saving import SUFFIXES
-from visattn.recording.network_maps import GRAD_CAM, layer_table, maps_of
+from visattn.recording.asking import Asked, class_name, gives_classes
+from visattn.recording.marking import MARKERS
+from visattn.recording.network_maps import GRAD_CAM, NetworkMaps, layer_table, maps_of
 
 Normalise = Literal["image", "layer", "global", "none"]
 _BATCH = 16
+_ROOM = 20
+"""Letters that stand above a map without being shortened."""
+_TILE = 1.2
+"""Inches that a map takes at least, so that its range can be read."""
+_PAGE = 10.0
+_RECEIVED = ", received"
 
 
 def draw_maps(
@@ -37,6 +45,7 @@ def draw_maps(
     interpolation: Literal["bilinear", "nearest"] = "bilinear",
     weights: str | Path | None = None,
     pretrained: bool = False,
+    target: str | None = None,
     skip_broken: bool = False,
 ) -> list[Path]:
     """Lay a network's maps over pictures, and write a sheet a picture.
@@ -55,25 +64,42 @@ def draw_maps(
     paths = find_pictures(images, skip_broken=skip_broken)
     places = _places(paths, out=out)
     prepared = preparation(facts, size=size)
-    if facts:
-        line = preparation_line(facts, prepared)
-        Console(stderr=True, highlight=False, soft_wrap=True).print(line, markup=False)
-    names = facts.get("class_names")
+    line = preparation_line(facts, prepared)
+    Console(stderr=True, highlight=False, soft_wrap=True).print(line, markup=False)
+    names = facts.get("class_names") or facts.get("logit_names")
+    asked = None if target is None else Asked.of(target, names=names)
     untrained = untrained_note(model, pretrained=pretrained, weights=weights)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     network.to(device)
-    for start in range(0, len(paths), _BATCH):
-        part = paths[start : start + _BATCH]
+    alike = gives_classes(network, _read(paths[0], prepared)[None].to(device))
+    step, cam_at = _BATCH if alike else 1, None
+    for start in range(0, len(paths), step):
+        part = paths[start : start + step]
         batch = torch.stack([_read(path, prepared) for path in part])
-        found = maps_of(network, batch.to(device), layers=layers, otherwise=GRAD_CAM)
+        found = maps_of(
+            network,
+            batch.to(device),
+            layers=layers,
+            otherwise=GRAD_CAM,
+            asked=asked,
+            names=names,
+            cam_at=cam_at,
+        )
+        cam_at = None if alike else found.cam_at
+        captions = _captions(found, asked=asked, names=names)
+        short, more = _short(list(found.maps))
+        heads = dict(zip(short, found.maps.values(), strict=True))
+        columns = 1 + len(heads)
         for row, path in enumerate(part):
-            share, place = class_probabilities(found.logits[row : row + 1])[0].max(0)
-            label = names[int(place)] if names else f"class {int(place)}"
+            question = found.question
             figure = grid(
                 batch[row : row + 1],
-                {name: heat[row : row + 1] for name, heat in found.maps.items()},
-                captions=[f"{label}, p = {share.item():.2f}"],
-                title=path.name + untrained,
+                {word: heat[row : row + 1] for word, heat in heads.items()},
+                captions=captions[row : row + 1],
+                targets=None if question is None else question.regions[row : row + 1],
+                targets_are="what was asked about",
+                title=path.name + untrained + more,
+                width=_TILE * columns if _TILE * columns > _PAGE else None,
                 normalise=normalise or found.normalise,
                 alpha=alpha,
                 fading=True,
@@ -83,6 +109,47 @@ def draw_maps(
             )
             save(figure, places[start + row])
     return places
+
+
+def _captions(found: NetworkMaps, *, asked: Asked | None, names: Sequence[str] | None) -> list[str]:
+    """What the network says to each picture, and what it was asked about."""
+    if found.question is not None:
+        return list(found.question.words)
+    captions = []
+    for shares in [] if found.logits is None else class_probabilities(found.logits):
+        place = int(shares.argmax())
+        said = f"{class_name(place, names)}, p = {float(shares[place]):.2f}"
+        if asked is not None and asked.label != place:
+            share = f"p = {float(shares[asked.label]):.2f}"
+            said = f"asked for {class_name(asked.label, names)}, {share} (answer: {said})"
+        captions.append(said)
+    return captions
+
+
+def _short(names: Sequence[str]) -> tuple[list[str], str]:
+    """The names of maps and what the title says of them.
+
+    Long ones go without the modules in which all of a network's sites lie, and attention that is
+    received is said once for all.
+
+    Example:
+        >>> _short(["encoder.block.0.attention, received", "encoder.block.1.attention, received"])
+        (['0.attention', '1.attention'], ': attention received')
+        >>> _short(["layer4.0, gates", "Grad-CAM, layer4"])
+        (['layer4.0, gates', 'Grad-CAM, layer4'], '')
+    """
+    own = [name for name in names if not name.startswith(tuple(MARKERS.values()))]
+    if len(own) < 2 or max(map(len, own)) < _ROOM:
+        return list(names), ""
+    received = all(name.endswith(_RECEIVED) for name in own)
+    parts = [name.partition(", ")[0].split(".")[:-1] for name in own]
+    shared = 0
+    while all(len(part) > shared and part[shared] == parts[0][shared] for part in parts):
+        shared += 1
+    short = {name: ".".join(name.split(".")[shared:]) for name in own}
+    if received:
+        short = {name: word.removesuffix(_RECEIVED) for name, word in short.items()}
+    return [short.get(name, name) for name in names], ": attention received" if received else ""
 
 
 def list_layers(

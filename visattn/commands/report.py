@@ -13,6 +13,8 @@ from visattn.data.folders import FolderDataset, PictureDataset
 from visattn.data.preparation import learned_mask_values, preparation, preparation_line
 from visattn.data.sources import SUSHI, check_scenes, find_source
 from visattn.networks.loading import load_classifier, untrained_note
+from visattn.networks.own_function import is_own_function
+from visattn.recording.asking import Asked
 from visattn.report_page import Report, Subject, build_report
 
 
@@ -28,6 +30,7 @@ def report_on(
     size: int | None = None,
     curves: bool = True,
     title: str = "Where the network looks",
+    target: str | None = None,
     skip_broken: bool = False,
 ) -> Report:
     """Make a page of networks on pictures of a folder, which are drawn at random.
@@ -47,6 +50,7 @@ def report_on(
         size: As for the command.
         curves: Whether to follow deletion and insertion.
         title: Heading of the page.
+        target: As for the command.
         skip_broken: As for the command.
 
     Raises:
@@ -101,7 +105,9 @@ def report_on(
     subjects = {}
     for name, (network, known) in networks.items():
         its = preparation(known)
-        subjects[name] = Subject(network, its["mean"], its["std"])
+        named = known.get("class_names") or known.get("logit_names")
+        asked = None if target is None else Asked.of(target, names=named)
+        subjects[name] = Subject(network, its["mean"], its["std"], asked=asked, names=named)
     return build_report(
         subjects,
         drawn["image"],
@@ -125,6 +131,9 @@ def _names(paths: Sequence[Path]) -> list[str]:
     """
     names = []
     for path in paths:
+        if is_own_function(path):
+            names.append(str(path).rpartition(":")[2])
+            continue
         run = path.parent.name == "checkpoints" and path.parent.parent.name.startswith("version_")
         names.append(path.parents[2].name if run and len(path.parents) > 3 else path.stem)
     if len(set(names)) < len(names):

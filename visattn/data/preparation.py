@@ -62,5 +62,6 @@ def preparation_line(facts: Mapping[str, Any], prepared: Mapping[str, Any]) -> s
         was = "" if trained == plain else f" ({trained} in its training)"
         shown.append(f"{name} {plain}{was}")
     told = any("in its training" in text for text in shown)
-    as_then = "as in its training: " if facts and not told else ""
+    known = any(name in facts for name in prepared)
+    as_then = "as in its training: " if known and not told else ""
     return as_then + ", ".join(shown)

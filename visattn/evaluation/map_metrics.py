@@ -7,8 +7,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from visattn.basics.logits import class_logits, class_probabilities
+from visattn.basics.logits import class_probabilities
 from visattn.basics.processes import from_shares, is_own
+from visattn.evaluation.asking import asked_about
+from visattn.evaluation.dependence import dependence
 from visattn.evaluation.scores import MapScores, Score
 from visattn.evaluation.sources import BASELINES, MapsOf, baseline_maps, network_maps
 from visattn.metrics import (
@@ -18,21 +20,18 @@ from visattn.metrics import (
     box_hits,
     cell_share,
     chance_level,
-    deletion,
     energy_pointing,
     grid_rows,
     image_grids,
-    insertion,
-    masked_confidence,
     mean_over_classes,
     pixel_average_precision,
     pointing_game,
     randomisation_test,
     resize_saliency,
-    road,
     top_area_iou,
     whole_image_accuracy,
 )
+from visattn.recording.asking import Question
 from visattn.recording.marking import Marker
 
 _BOX_THRESHOLDS = 100
@@ -63,12 +62,16 @@ def evaluate_maps(
     """Measure where each map of a network lies, and whether the network depends on it.
 
     Maps are resized to the images. The class is the one that the network predicts for the whole
-    image, for Grad-CAM too and while the weights are randomised. Beside the network's maps stand
+    image, for Grad-CAM too and while the weights are randomised; of a segmentation it is a class
+    over its region, of a detector a box (`visattn.recording.asking.question_of`), whose mean
+    probability or score is followed as a class's probability is; there are no grids for these, nor
+    randomised weights for boxes, since they find other ones. Beside the network's maps stand
     two that see no image, ``"random"`` and ``"centre"``: what they get is what the others have to
     beat. PxAP and MaxBoxAcc bring each map to [0, 1] by its own range first.
 
     Args:
-        model: Images to logits, or to one logit whose sigmoid is yes, in evaluation mode.
+        model: Images to logits, to one logit whose sigmoid is yes, to a segmentation, or to what
+            torchvision's detectors give, in evaluation mode.
         batches: Mappings with ``image`` (N, C, H, W), ``mask`` (N, H, W) or (N, 1, H, W), NaN where
             nothing is known, and ``label`` (N,), over whose classes the pointing game is averaged;
             a loader over `visattn.data.FolderDataset` gives them.
@@ -114,50 +117,51 @@ def evaluate_maps(
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     generator = torch.Generator().manual_seed(seed)
     measured: dict[int, tuple[dict[str, Tensor], dict[str, dict[str, Tensor]]]] = {}
-    kept: list[tuple[Tensor, Tensor]] = []
+    kept: list[tuple[Tensor, Tensor | Question]] = []
     for place, batch in enumerate(batches):
         images = torch.as_tensor(batch["image"]).to(device)
-        with torch.no_grad():
-            logits = [class_logits(model(part)) for part in images.split(batch_size)]
-            classes = torch.cat(logits).argmax(1)
-        maps_of = maps_of or network_maps(model, images, layer=layer, cams=cams)
+        asked = asked_about(model, images, batch_size=batch_size)
+        nothing = not isinstance(asked, Tensor) and not bool(asked.found.any())
+        if maps_of is None and layer is None and nothing:
+            raise ValueError(
+                "class activation's layer is looked for with the first batch, and there is nothing "
+                "to ask about in it: name the layer"
+            )
+        maps_of = maps_of or network_maps(model, images, layer=layer, cams=cams, asked=asked)
         size = (images.shape[2], images.shape[3])
         baselines = baseline_maps(len(images), size=size, generator=generator)
         left = randomised_images - sum(len(held) for held, _ in kept)
         if left > 0:
-            kept.append((images[:left], classes[:left]))
+            few = asked[:left] if isinstance(asked, Tensor) else asked
+            kept.append((images[:left] if isinstance(asked, Tensor) else images, few))
         if not is_own(place):  # another process measures it
             continue
-        found = {**_resized(maps_of(model, images, classes), size), **baselines}
+        found = {**_resized(maps_of(model, images, asked), size), **baselines}
         mask = torch.as_tensor(batch["mask"]).cpu()
         mask = mask[:, 0] if mask.ndim == 4 else mask
         truth = {"masks": mask, "labels": torch.as_tensor(batch["label"]).cpu()}
         values: dict[str, dict[str, Tensor]] = {}
         options: dict[str, Any] = {
-            "classes": classes,
+            "deletion_baseline": deletion_baseline,
+            "insertion_baseline": insertion_baseline,
+            "steps": steps,
+            "shares": shares,
+            "seed": seed,
             "multilabel": multilabel,
             "batch_size": batch_size,
         }
-        path: dict[str, Any] = {**options, "step": -(-size[0] * size[1] // steps)}
         for name, maps in found.items():
-            given = (model, images, maps)
-            shown = masked_confidence(*given, **options)
-            deleted = deletion(*given, baseline=deletion_baseline, **path)
             values[name] = {
                 **_places(maps.cpu(), mask, tolerance=tolerance),
-                "deletion": deleted.area,
-                "flipping": deleted.drop,
-                "insertion": insertion(*given, baseline=insertion_baseline, **path).area,
-                "drop": shown.drop,
-                "increase": shown.increase,
-                "road": road(*given, shares=shares, seed=seed, **options).combined,
+                **dependence(model, images, maps, asked, **options),
             }
             values[name] = {metric: each.cpu() for metric, each in values[name].items()}
         measured[place] = truth, values
     if maps_of is None:
         raise ValueError("there is no image to evaluate on")
     tests: dict[str, dict[float, Score]] = {}
-    if kept:
+    boxes = any(not isinstance(asked, Tensor) and asked.kind == "box" for _, asked in kept)
+    if kept and not boxes:  # other weights find other boxes
         tests = _randomised(model, maps_of, kept, steps=randomisation_steps, seed=seed)
     games = _grid_games(model, maps_of, kept, grids=grids, seed=seed)
     seconds = getattr(maps_of, "seconds", {})
@@ -226,15 +230,15 @@ def _localisation(
 def _grid_games(
     model: nn.Module,
     maps_of: MapsOf,
-    kept: Sequence[tuple[Tensor, Tensor]],
+    kept: Sequence[tuple[Tensor, Tensor | Question]],
     *,
     grids: int,
     seed: int,
 ) -> dict[str, Score]:
     """The grid pointing game of all maps: each cell's class asked for in turn."""
-    if not kept or not grids:
+    if not kept or not grids or not all(isinstance(asked, Tensor) for _, asked in kept):
         return {}
-    images, classes = (torch.cat(parts) for parts in zip(*kept, strict=True))
+    images, classes = _together(model, kept)
     with torch.no_grad():
         shares = class_probabilities(model(images)).gather(1, classes[:, None])[:, 0]
     rows = grid_rows(classes.cpu(), shares.cpu(), side=_SIDE)[:grids]
@@ -263,18 +267,18 @@ def _grid_games(
 def _randomised(
     model: nn.Module,
     maps_of: MapsOf,
-    kept: Sequence[tuple[Tensor, Tensor]],
+    kept: Sequence[tuple[Tensor, Tensor | Question]],
     *,
     steps: int,
     seed: int,
 ) -> dict[str, dict[float, Score]]:
     """The randomisation test of all maps in one go: they stand below each other as one batch."""
-    images, classes = (torch.cat(parts) for parts in zip(*kept, strict=True))
+    images, asked = _together(model, kept)
     size = (images.shape[2], images.shape[3])
     names: list[str] = []
 
     def stacked(network: nn.Module) -> Tensor:
-        found = _resized(maps_of(network, images, classes), size)
+        found = _resized(maps_of(network, images, asked), size)
         names[:] = found
         return torch.cat(list(found.values()))
 
@@ -292,6 +296,17 @@ def _randomised(
     for name in BASELINES:  # they never change
         found[name] = {share: Score(1.0, len(images), 0) for share in found[names[0]]}
     return found
+
+
+def _together(
+    model: nn.Module, kept: Sequence[tuple[Tensor, Tensor | Question]]
+) -> tuple[Tensor, Any]:
+    """The images of all batches, and what they are asked about."""
+    images = torch.cat([batch for batch, _ in kept])
+    classes = [asked for _, asked in kept if isinstance(asked, Tensor)]
+    if len(classes) == len(kept):
+        return images, torch.cat(classes)
+    return images, asked_about(model, images, batch_size=len(images))
 
 
 def _resized(found: Mapping[str, Tensor], size: tuple[int, int]) -> dict[str, Tensor]:

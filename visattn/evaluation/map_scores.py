@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 from rich.progress import track
+from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 
 import visattn
@@ -17,6 +18,7 @@ from visattn.basics.processes import leads
 from visattn.data.folders import FolderDataset
 from visattn.data.preparation import learned_mask_values, preparation, preparation_line
 from visattn.data.sources import SUSHI, check_scenes, find_source
+from visattn.evaluation.asking import asked_about
 from visattn.evaluation.map_metrics import evaluate_maps
 from visattn.evaluation.score_tables import as_markdown, left_out, score_tables
 from visattn.evaluation.scores import MapScores
@@ -26,6 +28,11 @@ from visattn.recording.marking import Marker
 
 _BATCH = 10
 _WIDE = 132
+_ASKED = {
+    "": "",
+    "region": ", each asked about the class of its largest region",
+    "box": ", each asked about its strongest box",
+}
 
 
 def measure_maps(
@@ -97,7 +104,8 @@ def measure_maps(
             f"no image of the split {dataset.split!r} of {dataset.root} has a mask: masks stand in "
             f"{dataset.root / dataset.split / 'masks'}/CLASS/ID.png"
         )
-    network.to("cuda" if torch.cuda.is_available() else "cpu")
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    network.to(device)
     console = Console(highlight=False, quiet=not leads())
     console.print(preparation_line(facts, prepared), soft_wrap=True, markup=False)
     baselines = ("deletion_baseline", "insertion_baseline")
@@ -108,7 +116,10 @@ def measure_maps(
         order = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(draw))
         rows = sorted(order[: limit or (len(order) // draws if rendered else None)].tolist())
         dataset.check(rows)
-        loader = DataLoader(Subset(dataset, rows), batch_size=_BATCH)
+        first = torch.as_tensor(dataset[rows[0]]["image"])[None]
+        asked = asked_about(network, first.to(device), batch_size=1)
+        kind = "" if isinstance(asked, Tensor) else asked.kind
+        loader = DataLoader(Subset(dataset, rows), batch_size=1 if kind else _BATCH)
         batches = track(loader, description="Measuring", console=console, transient=True)
         found.append(evaluate_maps(network, batches, layer=layer, seed=draw, **options))
     number = f"{len(rows)} images" if draws == 1 else f"{draws} draws of {len(rows)} images"
@@ -117,12 +128,12 @@ def measure_maps(
     untrained = untrained_note(model, pretrained=pretrained, weights=weights)
     tables = score_tables(
         found,
-        title=f"{model}{untrained}: {number} of {dataset.split}",
+        title=f"{model}{untrained}: {number} of {dataset.split}{_ASKED[kind]}",
         deletion=deletion_baseline,
         insertion=insertion_baseline,
     )
-    if draws > 1:
-        console.width = max(console.width, _WIDE)  # a deviation beside each number
+    if draws > 1 or not console.is_terminal:  # a deviation beside each number; whole names in files
+        console.width = max(console.width, _WIDE)
     for table in tables:
         console.print(table)
         console.print()

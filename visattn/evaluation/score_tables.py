@@ -73,13 +73,17 @@ def score_tables(
 
 
 def as_markdown(table: Table) -> str:
-    """A table for a page of Markdown, its title above and its caption below."""
+    """A table for a page of Markdown, its title above and its caption below.
+
+    Of several lines of a title the last is the table's own; those before stand above it.
+    """
     columns = [[str(column.header), *map(str, column.cells)] for column in table.columns]
     head, *rows = zip(*columns, strict=True)
     lines = [head, ("---", *("---:" for _ in head[1:])), *rows]
-    title = " ".join(str(table.title).split())
+    *above, title = (" ".join(line.split()) for line in str(table.title).splitlines())
+    before = "".join(f"{line}\n\n" for line in above)
     body = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    return f"**{title}**\n\n{body}\n" + (f"\n{table.caption}\n" if table.caption else "")
+    return f"{before}**{title}**\n\n{body}\n" + (f"\n{table.caption}\n" if table.caption else "")
 
 
 def left_out(found: Mapping[str, MapScores]) -> Iterator[str]:

@@ -3,19 +3,24 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from time import perf_counter
-from typing import final
+from typing import Any, final
 
 import torch
 from torch import Tensor, nn
 
-from visattn.basics.logits import class_logits
+from visattn.evaluation.asking import asked_about
 from visattn.metrics import resize_saliency
 from visattn.recording import record_any
+from visattn.recording.asking import Question
 from visattn.recording.cam import cam_layer
 from visattn.recording.marking import MARKERS, Marker, has_layer, marked
+from visattn.recording.targets import Target
 
-MapsOf = Callable[[nn.Module, Tensor, Tensor], Mapping[str, Tensor]]
-"""From a network, images (N, C, H, W) and classes (N,) to maps (N, h, w) by name."""
+MapsOf = Callable[[nn.Module, Tensor, Any], Mapping[str, Tensor]]
+"""From a network, images (N, C, H, W) and what they are asked about to maps (N, h, w) by name.
+
+That is classes (N,) of a classifier, a `Question` of a segmentation or detector.
+"""
 
 BASELINES = ("random", "centre")
 _NOISE_CELLS = 8
@@ -31,8 +36,11 @@ class NetworkMaps:
         self._layers, self._markers = layers, markers
         self._spent: dict[str, tuple[float, int]] = {}
 
-    def __call__(self, network: nn.Module, batch: Tensor, classes: Tensor) -> dict[str, Tensor]:
-        """Maps (N, h, w) of images (N, C, H, W) and classes (N,)."""
+    def __call__(
+        self, network: nn.Module, batch: Tensor, asked: Tensor | Question
+    ) -> dict[str, Tensor]:
+        """Maps (N, h, w) of images (N, C, H, W) and classes (N,) or a question."""
+        target = asked if isinstance(asked, Tensor) else asked.score
         begin = perf_counter()
         with torch.no_grad(), record_any(network) as maps:
             network(batch)
@@ -42,7 +50,10 @@ class NetworkMaps:
             for layer in self._layers if has_layer(marker) else (None,):
                 name = MARKERS[marker] if layer is None else f"{MARKERS[marker]}, {layer}"
                 begin = perf_counter()
-                found[name] = marked(network, batch, marker=marker, layer=layer, classes=classes)
+                if not isinstance(asked, Tensor) and not bool(asked.found.any()):
+                    found[name] = torch.zeros(len(batch), 1, 1, device=batch.device)
+                else:
+                    found[name] = marked(network, batch, marker=marker, layer=layer, target=target)
                 self._note([name], begin, len(batch))
         return found
 
@@ -64,6 +75,7 @@ def network_maps(
     *,
     layer: str | None = None,
     cams: Sequence[Marker] = ("gradcam",),
+    asked: Tensor | Question | None = None,
 ) -> NetworkMaps:
     """What makes a network's own maps: each site that says something of places, and Grad-CAM.
 
@@ -74,30 +86,35 @@ def network_maps(
             have fewer than 7 places a side, as for small images, the last that have as many, too.
         cams: Methods of `class_activation`; ``"rollout"``, ``"relevance"`` and ``"legrad"`` of a
             transformer.
+        asked: What the images are asked about, see `asked_about`; found by it if None.
 
     Returns:
-        A function of a network, images and classes, which gives maps by name: what every site says
-        of places (`Recording.heats`), and ``"Grad-CAM, LAYER"`` or another method's.
+        A function of a network, images and what is asked, which gives maps by name: what every site
+        says of places (`Recording.heats`), and ``"Grad-CAM, LAYER"`` or another method's.
 
     Raises:
         KeyError: If there is no such layer.
         ValueError: If no layer gives maps, or a method is none for this network.
     """
     layers: list[str] = []
+    if asked is None:
+        asked = asked_about(model, images, batch_size=len(images))
     if any(map(has_layer, cams)):
-        layers = _cam_layers(model, images) if layer is None else [layer]
+        target = None if isinstance(asked, Tensor) else asked.score
+        layers = _cam_layers(model, images, target=target) if layer is None else [layer]
     maps_of = NetworkMaps(layers, cams)
-    with torch.no_grad():
-        first = class_logits(model(images[:1])).argmax(1)
-    maps_of(model, images[:1], first)  # an error now, not after a first batch
+    if isinstance(asked, Tensor):
+        maps_of(model, images[:1], asked[:1])  # an error now, not after a first batch
+    else:
+        maps_of(model, images, asked)
     return NetworkMaps(layers, cams)
 
 
-def _cam_layers(model: nn.Module, images: Tensor) -> list[str]:
+def _cam_layers(model: nn.Module, images: Tensor, *, target: Target | None) -> list[str]:
     """The usual layer, and a finer one where that one is very coarse."""
-    layers = [cam_layer(model, images)]
+    layers = [cam_layer(model, images, target=target)]
     with suppress(ValueError):
-        layers.append(cam_layer(model, images, least=_FINE))
+        layers.append(cam_layer(model, images, target=target, least=_FINE))
     return list(dict.fromkeys(layers))
 
 

@@ -4,6 +4,7 @@ from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+import timm
 import torch
 from torch import nn
 
@@ -15,6 +16,7 @@ from visattn.networks.backbone import (
     put_attention,
 )
 from visattn.networks.fetching import from_pretrained
+from visattn.networks.own_function import facts_of_network, is_own_function, own_network
 from visattn.networks.shared_files import CONFIG
 from visattn.networks.weight_files import FACTS, check_weights, classifier_in, weights_in
 from visattn.networks.weights_reading import reading_of_weights
@@ -45,7 +47,9 @@ def load_classifier(
 
     Args:
         model: A checkpoint that ``visattn fit`` wrote of a classifier of images, a folder that
-            `visattn.save_pretrained` wrote, or the name of a timm model.
+            `visattn.save_pretrained` wrote, the name of a timm model, or ``FILE.py:FUNCTION``, a
+            function of one's own that is called without arguments and gives the network with its
+            weights.
         pretrained: Load timm's weights for a name.
         weights: For a name, a file of weights of one's own, see
             `visattn.networks.backbone.load_weights`; there are as many logits as in the file.
@@ -61,6 +65,12 @@ def load_classifier(
     if (Path(model) / CONFIG).is_file() and not pretrained and weights is None:
         network = from_pretrained(model)
         return network, dict(network.data_facts) or timm_facts(network)  # type: ignore[arg-type]
+    if is_own_function(model):
+        if pretrained or weights is not None:
+            asked = "pretrained" if pretrained else "weights"
+            raise ValueError(f"{asked} is for the name of a timm model: load them in {model}")
+        network = own_network(str(model)).eval()
+        return network, {**timm_facts(network), **facts_of_network(network)}
     if pretrained and Path(model).is_file():
         raise ValueError(f"{model} is a checkpoint with weights of its own: leave pretrained out")
     if weights is not None and (pretrained or Path(model).is_file()):
@@ -79,6 +89,8 @@ def load_classifier(
         network = build_backbone(str(model), num_classes=1000, pretrained=pretrained)
     if pretrained or weights is not None:
         facts = facts or timm_facts(network) or reading_of_weights(str(model))
+    else:
+        facts = facts_of_network(network)
     # Half of the time of a lite EfficientNet on a CPU, and most checkpoints are laid out so too.
     return network.to(memory_format=torch.channels_last).eval(), facts
 
@@ -105,9 +117,18 @@ def untrained_note(
     Example:
         >>> untrained_note("resnet18"), untrained_note("resnet18", pretrained=True)
         (' (untrained weights)', '')
+        >>> untrained_note("nets.py:trained"), untrained_note("my_package.trained_network")
+        ('', '')
     """
-    own = Path(model).is_file() or (Path(model) / CONFIG).is_file()
+    own = Path(model).is_file() or (Path(model) / CONFIG).is_file() or _of_a_user(str(model))
     return "" if own or pretrained or weights is not None else " (untrained weights)"
+
+
+def _of_a_user(model: str) -> bool:
+    """Whether a function of the user's own gives the network: what weights it has isn't known."""
+    path = "." in model and ":" not in model and "/" not in model and not timm.is_model(model)
+    elsewhere = path and model.partition(".")[0] not in ("timm", "torchvision")
+    return is_own_function(model) or elsewhere
 
 
 def _rebuilt(saved: Mapping[str, Any], *, path: str | Path) -> nn.Module:

@@ -59,7 +59,8 @@ def overlay(
         image: One picture, tensor (any device) or array: (3, H, W) or (H, W, 3), bytes, values in
             [0, 1], or as the model takes it (see ``mean``).
         heat: One map (h, w), tensor or array, of any resolution; it covers the whole image. Where
-            it is NaN the image shows as it is. A constant map has one colour, the middle one.
+            it is NaN the image shows as it is. A constant map has one colour, the middle one;
+            fading, a map of zeros has none.
         cmap: Colour map; the default is perceptually uniform and safe for colour-blind readers.
         alpha: Opacity of the colours, in [0, 1]: at 0 there is only the image, at 1 only the map.
         fading: Let the colours fade where the map is low, so that the image stays recognisable.
@@ -93,7 +94,8 @@ def overlay(
     scene = as_image(image, mean=mean, std=std)
     values = fitting_map(heat, image=scene.shape[:2], what="heat", stretch=stretch)
     field = resize(values, size=scene.shape[:2], interpolation=interpolation)
-    picture = blend(scene, _scale(values, normalise)(field), cmap=cmap, alpha=alpha, fading=fading)
+    shares = _scale(values, normalise)(field, fading=fading)
+    picture = blend(scene, shares, cmap=cmap, alpha=alpha, fading=fading)
     if contour is not None:
         for level in np.atleast_1d(np.asarray(contour, dtype=np.float64)):
             picture = draw_contour(picture, field, level=float(level), colour=CONTOUR_COLOUR)

@@ -6,12 +6,23 @@ from typing import Any, Literal, Unpack
 from matplotlib.figure import Figure
 
 from visattn.pictures.arrays import naming
-from visattn.pictures.blending import as_bytes
+from visattn.pictures.blending import as_bytes, outline_field
 from visattn.pictures.captions import captions_for
 from visattn.pictures.keys import Key, own_key, scales_for
 from visattn.pictures.painter import Painter, Style
 from visattn.pictures.scales import Limits, Map, Scale, scale_between, scale_over
-from visattn.pictures.sheets import BAR, GAP, HEAD, LINE, MARGIN, SIZE, Sheet, span, tallness
+from visattn.pictures.sheets import (
+    BAR,
+    GAP,
+    HEAD,
+    LINE,
+    MARGIN,
+    SIZE,
+    Sheet,
+    outline,
+    span,
+    tallness,
+)
 
 Normalise = Literal["image", "layer", "global", "none"] | Limits | Mapping[str, Limits]
 
@@ -26,6 +37,8 @@ def grid(
     title: str | None = None,
     width: float | None = None,
     normalise: Normalise = "image",
+    targets: Any = None,
+    targets_are: str = "true mask",
     **style: Unpack[Style],
 ) -> Figure:
     """Draw overlays of several layers (or models): a row an image, a column a layer.
@@ -45,6 +58,9 @@ def grid(
             map's own range, written under it; ``"layer"``, the range of each column, written
             under its name; ``"global"``, the range of all maps; ``"none"``, from 0 to 1, for gates
             and masks as they are; a pair (low, high); or such a pair for each layer by its name.
+        targets: Masks (N, h, w), one an image, whose outlines to draw (white) in the image and
+            over the maps.
+        targets_are: What these are, for the words of the figure.
         **style: ``cmap``, ``alpha``, ``interpolation``, ``stretch``, ``mean`` and ``std``, as for
             ``overlay``.
 
@@ -68,6 +84,7 @@ def grid(
     scales, key = _scales(read, normalise, across=across)
     words = captions_for(len(scenes), captions=captions)
     said = _notes(notes, layers=list(read), count=len(scenes))
+    edges = _edges(targets, scenes, stretch=painter.stretch)
     if width is None:
         width = min(10.0, 1.5 * (1 + len(read)) + 2 * MARGIN)
     tile = (width - 2 * MARGIN - len(read) * GAP) / (1 + len(read))
@@ -81,7 +98,7 @@ def grid(
     by_layer = normalise == "layer" or isinstance(normalise, Mapping)
     heads = 2 * LINE if by_layer else LINE
     height = MARGIN + (HEAD if title else 0) + heads + BAR + 2 * MARGIN
-    height += sum(talls) + (above + below + GAP) * len(scenes)
+    height += sum(talls) + (above + below + GAP) * len(scenes) + (LINE if edges else 0)
     sheet = Sheet(width=width, height=height)
     y = sheet.title(title)
     for column, name in enumerate(("image", *read)):
@@ -95,20 +112,38 @@ def grid(
         if words[place]:
             sheet.write(words[place], x=MARGIN, y=y + LINE / 2, width=width - 2 * MARGIN)
         top = y + above
-        sheet.picture(as_bytes(scene), x=MARGIN, y=top, width=tile, height=tall)
+        shown = [sheet.picture(as_bytes(scene), x=MARGIN, y=top, width=tile, height=tall)]
         for column, (name, layer) in enumerate(read.items(), start=1):
             scale = scales[name][place]
             x = MARGIN + column * (tile + GAP)
             picture = painter.lay(layer[place], scale, scene)
-            sheet.picture(picture, x=x, y=top, width=tile, height=tall)
+            shown.append(sheet.picture(picture, x=x, y=top, width=tile, height=tall))
             lines = [said[name][place]] if said else []
             lines += [span(scale)] if normalise == "image" else []
             for row, line in enumerate(lines):
                 middle = top + tall + (row + 0.5) * LINE
                 sheet.write(line, x=x + tile / 2, y=middle, width=tile, size=6.5, align="center")
+        for axes in shown if edges else ():
+            outline(axes, edges[place], level=0.5, kind="target")
         y = top + tall + below + GAP
     key.draw(sheet, painter.legend, x=MARGIN, y=y + MARGIN, width=min(3.2, width - 4 * MARGIN))
+    if edges:
+        entry, below = [("target", targets_are)], y + MARGIN + BAR
+        sheet.legend(entry, x=width - MARGIN, y=below, width=width - 2 * MARGIN)
     return sheet.figure
+
+
+def _edges(targets: Any, scenes: Sequence[Any], *, stretch: bool) -> list[Map]:
+    """Each target at its image's pixels; none at all without targets."""
+    if targets is None:
+        return []
+    if len(targets) != len(scenes):
+        raise ValueError(f"targets must be one an image: {len(targets)} for {len(scenes)} images")
+    found = []
+    for place, scene in enumerate(scenes):
+        with naming(f"target {place}"):
+            found.append(outline_field(targets[place], size=scene.shape[:2], stretch=stretch))
+    return found
 
 
 def _read(

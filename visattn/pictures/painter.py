@@ -50,7 +50,7 @@ class Painter:
 
     def lay(self, values: Map, scale: Scale, scene: NDArray[np.float32]) -> Picture:
         """A scene under the colours of a map."""
-        shares = scale(self.field(values, scene))
+        shares = scale(self.field(values, scene), fading=self.fading)
         return blend(scene, shares, cmap=self.cmap, alpha=self.alpha, fading=self.fading)
 
     @property

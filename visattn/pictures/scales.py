@@ -32,13 +32,15 @@ class Scale:
     low: float
     high: float
 
-    def __call__(self, values: Map) -> Map:
+    def __call__(self, values: Map, *, fading: bool = False) -> Map:
         """Bring values to [0, 1]; what lies outside the range is clipped, NaN stays.
 
-        Where the range is a single value, everything is in the middle: no value stands out.
+        Where the range is a single value, everything is in the middle: no value stands out. Where
+        that is zero and colours fade, it is at the bottom: nothing is marked.
         """
         if self.high == self.low:
-            return np.where(np.isnan(values), np.nan, 0.5)
+            nothing = fading and self.high == 0
+            return np.where(np.isnan(values), np.nan, 0.0 if nothing else 0.5)
         # Halves, for the difference of two huge numbers may be infinite.
         return np.clip((values / 2 - self.low / 2) / (self.high / 2 - self.low / 2), 0, 1)
 

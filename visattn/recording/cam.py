@@ -20,6 +20,7 @@ from visattn.recording.activation.at_layer import (
 )
 from visattn.recording.activation.inputs import Inputs, detached, images_of
 from visattn.recording.activation.layers import (
+    check_differentiable,
     chosen_layer,
     first_of,
     followed_tokens,
@@ -95,7 +96,7 @@ def class_activation(
         KeyError: If the model has no layer of that name; the nearest names are in the message.
         TypeError: If an argument or the layer's output is of another type.
         ValueError: If shapes or classes don't fit, nothing tells how the layer's output is laid
-            out, or the score doesn't depend on it.
+            out, the score doesn't depend on it, or the model is quantised.
 
     Example:
         >>> import timm, torch
@@ -108,6 +109,8 @@ def class_activation(
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, not {batch_size}")
     pixels = images_of(images)
+    if method in BY_SLOPES:
+        check_differentiable(model)
     asked = class_score(target) if target is not None and not callable(target) else target
     with undisturbed(model):
         inputs = detached(images)

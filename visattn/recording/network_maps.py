@@ -8,11 +8,14 @@ from typing import Literal, final, get_args
 import torch
 from torch import Tensor, nn
 
+from visattn.basics.logits import class_logits
 from visattn.basics.suggestions import nearest
 from visattn.recording import AttentionMap, Recording, record_any
+from visattn.recording.asking import Asked, Question, question_of
 from visattn.recording.cam import cam_layer, class_activation
 from visattn.recording.marking import MARKERS, Marker, has_layer, marked
 from visattn.recording.site_maps import SiteMaps, kind_names
+from visattn.recording.targets import Target, main_output
 
 GRAD_CAM: Marker = "gradcam"
 CAMS: dict[str, Marker] = {"grad_cam": GRAD_CAM, **{name: name for name in get_args(Marker)}}
@@ -27,14 +30,17 @@ class NetworkMaps:
 
     Attributes:
         maps: (N, h, w) by the words that a figure puts above them.
-        logits: What the network answered, (N, K).
+        logits: What the network answered, (N, K); None of a segmentation or detector.
+        question: What a segmentation or detector was asked about; None of a classifier.
         normalise: How to draw them unless told otherwise: as they are if all are gates or masks in
             [0, 1] that differ from place to place, each over its own range if not.
     """
 
     maps: dict[str, Tensor]
-    logits: Tensor
+    logits: Tensor | None
     normalise: Literal["none", "image"]
+    question: Question | None = None
+    cam_at: str | None = None
 
 
 def maps_of(
@@ -43,47 +49,67 @@ def maps_of(
     *,
     layers: Sequence[str] | None = None,
     otherwise: str | None = None,
+    asked: Asked | None = None,
+    names: Sequence[str] | None = None,
+    cam_at: str | None = None,
 ) -> NetworkMaps:
     """What a network says of places in images.
 
     Args:
-        network: Images to logits, in evaluation mode.
+        network: Images to logits, to a segmentation or to detections, in evaluation mode.
         images: (N, C, H, W) as the network takes them.
         layers: Sites, the ends of their names, or globs, such as ``"layer4.*"``; ``"gradcam"``,
             ``"gradcam:LAYER"``, or another method of `class_activation`, such as ``"layercam"``;
             ``"rollout"``, ``"relevance"`` or ``"legrad"`` of a transformer.
             All sites that say something of places if None.
-        otherwise: What to draw if no layers are given and no site says anything of places.
+        otherwise: What to draw if no layers are given and no site says anything of places; and
+            beside these of a segmentation or detector, and if ``asked`` says what to ask about.
+        asked: What class activation is asked about; if None what the network predicts, see
+            `question_of` for segmentations and detectors.
+        names: Names of the classes, for the words of the question.
+        cam_at: Where class activation is taken unless a layer is named; `cam_layer` if None.
 
     Raises:
         KeyError: If Grad-CAM is asked of a layer that there is none of.
-        TypeError: If the network returns no logits.
-        ValueError: If there is nothing to draw, or not where it was asked for.
+        TypeError: If the network returns nothing that can be asked about.
+        ValueError: If there is nothing to draw, not where it was asked for, or not of what.
     """
     with torch.no_grad():
         with record_any(network) as recorded:
-            logits = network(images)
+            outputs = network(images)
         heats = recorded.heats()
-    if not isinstance(logits, Tensor) or logits.ndim != 2:
-        raise TypeError(
-            f"the network must return logits (N, K), it returned {_said(logits)}; a segmentation "
-            "or a detector is asked about by a target of visattn.class_activation"
-        )
+    size = (images.shape[2], images.shape[3])
+    question = question_of(outputs, size=size, asked=asked, names=names)
+    logits = main_output(outputs) if question is None else None
+    target: Tensor | Target | None = None
+    if question is not None:
+        target = question.score
+    elif logits is not None:
+        target = asked_classes(logits, asked)
     maps, bare = {}, True
-    if layers is None and not heats and otherwise:
-        layers = [otherwise]
+    if layers is None and otherwise and (not heats or asked or question):
+        layers = [*heats, otherwise]
     for name in _chosen(recorded, names=list(heats), layers=layers):
         if _is_cam(name):
             begin, _, layer = name.partition(":")
             marker, bare = CAMS[begin], False
+            if question is not None and not question.found.any():
+                title = MARKERS[marker] + (f", {layer}" if layer else "")
+                maps[title] = torch.zeros(len(images), 1, 1)
+                continue
             if has_layer(marker):
-                layer = layer or cam_layer(network, images)
+                if not layer:
+                    function = target if callable(target) else None
+                    layer = cam_at = cam_at or cam_layer(network, images, target=function)
                 title = f"{MARKERS[marker]}, {layer}"
             elif layer:
                 raise ValueError(f"{begin} follows all layers: it has none to name, {layer!r}")
             else:
                 title = MARKERS[marker]
-            maps[title] = marked(network, images, marker=marker, layer=layer or None).cpu()
+            heat = marked(network, images, marker=marker, layer=layer or None, target=target)
+            if question is not None:  # Eigen-CAM and Score-CAM mark places of nothing, too
+                heat = heat * question.found.to(heat)[:, None, None]
+            maps[title] = heat.cpu()
             continue
         heat = heats[name].float().cpu()
         if len(heat) != len(images):
@@ -96,14 +122,34 @@ def maps_of(
         bare = bare and kind != "pairwise" and 0 <= float(heat.min()) < float(heat.max()) <= 1
         added = ", mask" if name == "image" else _ADDED.get(str(kind), "")
         maps[name + added] = heat
-    return NetworkMaps(maps, logits.float().cpu(), "none" if bare else "image")
+    answered = None if logits is None else logits.float().cpu()
+    return NetworkMaps(maps, answered, "none" if bare else "image", question, cam_at)
 
 
-def layer_table(network: nn.Module, images: Tensor) -> str:
+def asked_classes(logits: Tensor, asked: Asked | None) -> Tensor | None:
+    """The class that a classifier is asked about, one an image; None for the predicted ones.
+
+    Raises:
+        ValueError: A place is asked about, or there is no such class.
+    """
+    if asked is None:
+        return None
+    if asked.box is not None:
+        raise ValueError(
+            "a rectangle is for segmentations and detectors; a classifier is asked about a class of"
+            f" the whole picture: target {asked.label}"
+        )
+    known = class_logits(logits).shape[1]
+    if asked.label >= known:
+        raise ValueError(f"the network has the classes 0 to {known - 1}, not {asked.label}")
+    return torch.full((len(logits),), asked.label, device=logits.device)
+
+
+def layer_table(network: nn.Module, images: Tensor, *, asked: Asked | None = None) -> str:
     """A line for each site: what it records on such images, and how `maps_of` draws it."""
     rows = [("layer", "records", "drawn")]
     with torch.no_grad(), record_any(network) as recorded:
-        network(images)
+        outputs = network(images)
     drawn = {
         None: "no: nothing of places",
         "spatial": "the mask",
@@ -119,8 +165,10 @@ def layer_table(network: nn.Module, images: Tensor) -> str:
         rows.append((site, records + calls, drawn[maps.heat_kind]))
     rows += [(site, "", f"no: {reason}") for site, reason in recorded.refused.items()]
     try:
-        cam = cam_layer(network, images)
-        size = class_activation(network, images[:1], layer=cam).shape[1:]
+        question = question_of(outputs, size=(images.shape[2], images.shape[3]), asked=asked)
+        target = None if question is None else question.score
+        cam = cam_layer(network, images, target=target)
+        size = class_activation(network, images, layer=cam, target=target).shape[1:]
         rows.append((GRAD_CAM, f"{size[0]} x {size[1]}", f"Grad-CAM at {cam}"))
     except ValueError as error:
         rows.append((GRAD_CAM, "", f"no: {error}"))
@@ -199,7 +247,3 @@ def _size(value: Tensor | AttentionMap) -> str:
         return str(shape[0])
     places = f"{shape[1]} x {shape[2]}"
     return places if shape[0] == 1 else f"{shape[0]} of {places}"
-
-
-def _said(value: object) -> str:
-    return str(tuple(value.shape)) if isinstance(value, Tensor) else type(value).__name__

@@ -110,13 +110,13 @@ def output_value(index: int = 0) -> Target:
     return score
 
 
-def region_score(label: int, region: Tensor) -> Target:
+def region_score(label: Classes, region: Tensor) -> Target:
     """A class over a region: the sum of its logits there, of a segmentation (N, K, h, w).
 
     Of a single logit a place class 1 has it, class 0 its negative.
 
     Args:
-        label: The class.
+        label: The class: one for all images, or one an image.
         region: Truth values (N, h, w), or (h, w) for all images; of another size than the logits,
             the nearest pixel counts.
 
@@ -143,11 +143,13 @@ def region_score(label: int, region: Tensor) -> Target:
                 f"a region {tuple(region.shape)} needs logits (N, K, h, w), not {_said(outputs)}"
             )
         logits = torch.cat([-logits, logits], 1) if logits.shape[1] == 1 else logits
-        if not 0 <= label < logits.shape[1]:
+        asked = torch.as_tensor(label, device=logits.device).expand(len(logits))
+        if len(asked) and not 0 <= int(asked.min()) <= int(asked.max()) < logits.shape[1]:
             raise ValueError(f"there are the classes 0 to {logits.shape[1] - 1}, not {label}")
         inside = planes[:, None].to(logits)
         inside = torch.nn.functional.interpolate(inside, logits.shape[2:], mode="nearest-exact")
-        return (logits[:, label] * inside[:, 0]).sum((1, 2))
+        chosen = logits[torch.arange(len(logits), device=logits.device), asked]
+        return (chosen * inside[:, 0]).sum((1, 2))
 
     return score
 
@@ -183,7 +185,7 @@ def box_score(boxes: Tensor, labels: Classes, *, overlap: float = 0.5) -> Target
         return torch.stack([_best(*row) for row in zip(outputs, boxes, wanted, strict=True)])
 
     def _best(found: Mapping[str, Tensor], box: Tensor, label: Tensor) -> Tensor:
-        covered = _overlaps(found["boxes"].detach(), box.to(found["boxes"]))
+        covered = overlaps(found["boxes"].detach(), box.to(found["boxes"]))
         covered = covered.where(found["labels"] == label.to(found["labels"]), -1)
         if not len(covered) or float(covered.max()) < overlap:
             return found["scores"].new_zeros(())
@@ -216,7 +218,7 @@ def checked_classes(classes: Classes, logits: Tensor) -> Tensor:
     return chosen
 
 
-def _overlaps(boxes: Tensor, box: Tensor) -> Tensor:
+def overlaps(boxes: Tensor, box: Tensor) -> Tensor:
     """IoU of boxes (n, 4) with one (4,)."""
     sides = torch.minimum(boxes[:, 2:], box[2:]) - torch.maximum(boxes[:, :2], box[:2])
     common = sides.clamp(min=0).prod(1)

@@ -1,5 +1,7 @@
 """What a model says to the pictures, the objects alone and the backgrounds alone."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -60,7 +62,16 @@ def logits_of(model: nn.Module, images: Tensor) -> Tensor:
         TypeError: If the model returns something else.
     """
     with torch.inference_mode():
-        logits = model(images)
+        return checked_logits(model(images), model=model, images=images)
+
+
+def checked_logits(outputs: Any, *, model: nn.Module, images: Tensor) -> Tensor:
+    """What a model gave for images, as logits (N, K) on the CPU, in single precision.
+
+    Raises:
+        TypeError: If it is something else.
+    """
+    logits = outputs
     if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(images):
         shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
         raise TypeError(

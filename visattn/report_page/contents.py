@@ -88,12 +88,14 @@ class ModelView:
     Attributes:
         name: What the page calls it.
         layers: What its layers computed.
-        answers: What it says, one a picture.
+        answers: What it says, one a picture; none of a segmentation or detector.
+        asked: What a segmentation or detector was asked about, words for each picture.
     """
 
     name: str
     layers: Sequence[Layer]
     answers: Sequence[Answer]
+    asked: Sequence[str] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -101,6 +103,7 @@ class ModelView:
             "name": self.name,
             "layers": [layer.as_json() for layer in self.layers],
             "answers": [answer.as_json() for answer in self.answers],
+            "asked": list(self.asked),
         }
 
 
@@ -132,7 +135,7 @@ class Contents:
         classes = None if self.classes is None else [str(name) for name in self.classes]
         texts = [self.title, self.note, *(classes or ())]
         texts += [picture.name for picture in self.pictures]
-        texts += [model.name for model in self.models]
+        texts += [text for model in self.models for text in (model.name, *model.asked)]
         return {
             "title": self.title,
             "note": self.note,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from visattn.report_page.packing import Quantised, packed, quantise
 
-Kind = Literal["spatial", "gate", "cam"]
+Kind = Literal["spatial", "gate", "cam", "asked"]
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,8 @@ class MapLayer(Layer):
     Attributes:
         maps: (N, h, w), finite.
         kind: ``"spatial"``, a gate or mask of the network's; ``"gate"``, the mean over the channels
-            of a gate that differs over channels and places; ``"cam"``, computed from outside.
+            of a gate that differs over channels and places; ``"cam"``, computed from outside;
+            ``"asked"``, where that is which the network was asked about.
         curves: Deletion and insertion by name, see `visattn.report_page.model_views`.
     """
 

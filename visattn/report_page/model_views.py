@@ -1,13 +1,13 @@
 """Running a model over the pictures, and gathering what it computed."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from visattn.basics.logits import class_logits
 from visattn.basics.modes import evaluating
@@ -15,15 +15,18 @@ from visattn.metrics import energy_pointing, resize_saliency
 from visattn.metrics.curves import Curve, deletion, insertion
 from visattn.recording import AttentionMap, SiteMaps, record_any
 from visattn.recording.activation.methods import TITLES
-from visattn.recording.cam import Method, class_activation
+from visattn.recording.asking import Question, class_name, gives_classes, question_of
+from visattn.recording.cam import Method, cam_layer, class_activation
+from visattn.recording.network_maps import asked_classes
 from visattn.recording.site_maps import over_places
-from visattn.report_page.answers import answers_of, logits_of
+from visattn.report_page.answers import answers_of, checked_logits
 from visattn.report_page.contents import ModelView
-from visattn.report_page.layers import ChannelLayer, Layer, MapLayer
+from visattn.report_page.layers import ChannelLayer, Kind, Layer, MapLayer
 from visattn.report_page.pairwise import pairwise_layer, row_inside, row_limit
 from visattn.report_page.subjects import Scenes, Subject
 
 _CURVE_POINTS = 16
+_ASKED = "asked about"
 
 
 def view_of(
@@ -47,7 +50,9 @@ def view_of(
         ValueError: If a map isn't finite.
     """
     with evaluating(subject.model):
-        logits, recorded = _passes(subject, scenes.images, batch_size=batch_size)
+        if not gives_classes(subject.model, subject.normalised(scenes.images[:1])):
+            batch_size = 1
+        logits, recorded, questions = _passes(subject, scenes.images, batch_size=batch_size)
         pairwise = sum(entry.kind == "pairwise" for entry in recorded)
         limit = row_limit(layers=models * pairwise, pictures=len(scenes.images))
         found = (
@@ -59,9 +64,16 @@ def view_of(
             not isinstance(layer, ChannelLayer) and getattr(layer, "kind", "") != "gate"
             for layer in layers
         )
-        if cam and (cam != "auto" or not has_map):
+        if questions:
+            regions = torch.cat([question.regions for question in questions]).float()
+            asked = _map_layer(_ASKED, regions, scenes=scenes, largest=largest, kind="asked")
+            layers.append(asked)
+        if cam and (cam != "auto" or not has_map or questions or subject.asked):
             method: Method = "gradcam" if cam is True or cam == "auto" else cam
-            layers.append(_cam(subject, scenes, method, batch_size=batch_size, model=name))
+            given = (subject, scenes, method, logits, questions)
+            layers.append(_cam(*given, batch_size=batch_size, model=name))
+        if logits is None:
+            return ModelView(name, layers, [], [word for each in questions for word in each.words])
         if curves:
             layers = [
                 _with_curves(layer, subject, scenes, logits, batch_size=batch_size)
@@ -81,14 +93,22 @@ class _Recorded(NamedTuple):
     batches: list[Any]
 
 
-def _passes(subject: Subject, images: Tensor, *, batch_size: int) -> tuple[Tensor, list[_Recorded]]:
-    """Logits (N, K), and what every tap saw."""
+def _passes(
+    subject: Subject, images: Tensor, *, batch_size: int
+) -> tuple[Tensor | None, list[_Recorded], list[Question]]:
+    """Logits (N, K) or a question a batch, and what every tap saw."""
     recorded: dict[tuple[str, str, int], _Recorded] = {}
-    logits = []
+    logits, questions = [], []
+    size = (images.shape[2], images.shape[3])
     for batch in images.split(batch_size):
         given = subject.normalised(batch)
         with torch.inference_mode(), record_any(subject.model) as maps:
-            logits.append(logits_of(subject.model, given))
+            outputs = subject.model(given)
+        question = question_of(outputs, size=size, asked=subject.asked, names=subject.names)
+        if question is None:
+            logits.append(checked_logits(outputs, model=subject.model, images=given))
+        else:
+            questions.append(question)
         for site, found in maps.items():
             for tap, call, name in _names(site, found):
                 value = found.values[tap][call]
@@ -98,7 +118,7 @@ def _passes(subject: Subject, images: Tensor, *, batch_size: int) -> tuple[Tenso
                     entry = recorded.setdefault(key, _Recorded(name, found.kinds[tap], []))
                     entry.batches.append(value)
     whole = [e for e in recorded.values() if len(e.batches) == math.ceil(len(images) / batch_size)]
-    return torch.cat(logits), whole
+    return torch.cat(logits) if logits else None, whole, questions
 
 
 def _names(site: str, found: SiteMaps) -> Iterator[tuple[str, int, str]]:
@@ -145,7 +165,7 @@ def _map_layer(
     *,
     scenes: Scenes,
     largest: tuple[int, int],
-    kind: Literal["spatial", "gate", "cam"] = "spatial",
+    kind: Kind = "spatial",
 ) -> MapLayer:
     resized = resize_saliency(maps, size=scenes.size)
     inside = energy_pointing(resized, scenes.masks, negative="clip")
@@ -156,16 +176,50 @@ def _map_layer(
 
 
 def _cam(
-    subject: Subject, scenes: Scenes, method: Method, *, batch_size: int, model: str
+    subject: Subject,
+    scenes: Scenes,
+    method: Method,
+    logits: Tensor | None,
+    questions: Sequence[Question],
+    *,
+    batch_size: int,
+    model: str,
 ) -> MapLayer:
-    found = [
-        class_activation(subject.model, subject.normalised(batch), method=method).cpu()
-        for batch in scenes.images.split(batch_size)
-    ]
-    maps = torch.cat(found)
+    batches = [subject.normalised(batch) for batch in scenes.images.split(batch_size)]
+    title = TITLES[method]
+    if logits is None:
+        maps = _cam_of_questions(subject.model, batches, method, questions)
+    else:
+        classes = asked_classes(logits, subject.asked)
+        parts = [None] * len(batches) if classes is None else classes.split(batch_size)
+        found = [
+            class_activation(subject.model, batch, method=method, target=part).cpu()
+            for batch, part in zip(batches, parts, strict=True)
+        ]
+        maps = torch.cat(found)
+        if subject.asked is not None:
+            title += f" of {class_name(subject.asked.label, subject.names)}"
     if not torch.isfinite(maps).all():
-        raise ValueError(f"model {model!r}: {TITLES[method]} gave NaN or infinity")
-    return _map_layer(TITLES[method], maps, scenes=scenes, largest=scenes.size, kind="cam")
+        raise ValueError(f"model {model!r}: {title} gave NaN or infinity")
+    return _map_layer(title, maps, scenes=scenes, largest=scenes.size, kind="cam")
+
+
+def _cam_of_questions(
+    model: nn.Module, batches: Sequence[Tensor], method: Method, questions: Sequence[Question]
+) -> Tensor:
+    """Maps (N, h, w) of a segmentation or detector, zero where there was nothing to ask about."""
+    layer: str | None = None
+    found: list[Tensor | None] = []
+    for batch, question in zip(batches, questions, strict=True):
+        if not bool(question.found.all()):  # a picture is a batch here
+            found.append(None)
+            continue
+        layer = layer or cam_layer(model, batch, target=question.score)
+        maps = class_activation(model, batch, method=method, layer=layer, target=question.score)
+        found.append(maps.cpu())
+    nothing = next((torch.zeros_like(maps) for maps in found if maps is not None), None)
+    nothing = torch.zeros(1, 1, 1) if nothing is None else nothing
+    return torch.cat([nothing if maps is None else maps for maps in found])
 
 
 def _with_curves(

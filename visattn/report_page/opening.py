@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from visattn.report_page.contents import ModelView
-from visattn.report_page.layers import ChannelLayer, Layer
+from visattn.report_page.layers import ChannelLayer, Layer, MapLayer
 
 
 def focus_of(masks: Tensor) -> NDArray[np.float64]:
@@ -43,7 +43,12 @@ def opening_layer(layers: Sequence[Layer]) -> int:
     Returns:
         Its number; -1 if no layer has a map.
     """
-    shown = [place for place, layer in enumerate(layers) if not isinstance(layer, ChannelLayer)]
+    shown = [
+        place
+        for place, layer in enumerate(layers)
+        if not isinstance(layer, ChannelLayer)
+        and not (isinstance(layer, MapLayer) and layer.kind == "asked")
+    ]
     return max(shown, key=lambda place: (_mean_inside(layers[place]), place), default=-1)
 
 
@@ -67,7 +72,7 @@ def opening_picture(models: Sequence[ModelView], labels: Sequence[int]) -> int:
     """
     scores = []
     for row, label in enumerate(labels):
-        answers = [model.answers[row] for model in models]
+        answers = [model.answers[row] for model in models if model.answers]
         shares = [dict(zip(a.classes, a.whole, strict=True)).get(label, 0.0) for a in answers]
         inside = 0.0
         for model in models:
@@ -75,5 +80,6 @@ def opening_picture(models: Sequence[ModelView], labels: Sequence[int]) -> int:
             values = model.layers[place].inside if place >= 0 else None
             if values is not None and not np.isnan(values[row]):
                 inside = max(inside, float(values[row]))
+        shares = shares or [0.0]
         scores.append((max(shares) - min(shares)) + 0.5 * max(shares) + 0.5 * inside)
     return int(np.argmax(scores))

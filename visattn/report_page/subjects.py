@@ -9,22 +9,29 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from visattn.recording.asking import Asked
+
 
 @dataclass(frozen=True)
 class Subject:
     """A model of a page, and how it takes its images.
 
     Attributes:
-        model: From images (N, 3, H, W) to logits (N, K).
+        model: From images (N, 3, H, W) to logits (N, K), to a segmentation (N, K, h, w), or
+            to what torchvision's detectors give.
         mean: Taken off each channel of an image in [0, 1].
         std: Divided by after that.
         multilabel: Its logits are labels that hold each by itself, not classes.
+        asked: What class activation is asked about; what the model predicts if None.
+        names: Names of its classes, for the words of what a segmentation or detector was asked.
     """
 
     model: nn.Module
     mean: Sequence[float] = (0.0, 0.0, 0.0)
     std: Sequence[float] = (1.0, 1.0, 1.0)
     multilabel: bool = False
+    asked: Asked | None = None
+    names: Sequence[str] | None = None
 
     def normalised(self, images: Tensor) -> Tensor:
         """Images in [0, 1] as the model takes them, on its device."""

@@ -24,6 +24,7 @@ from visattn.recording.activation.places import Reshape, Size, arrangement, grid
 from visattn.recording.targets import main_output
 from visattn.recording.tokens.grids import Call, token_grids
 
+_QUANTISED = ("torch.ao.nn.quantized", "torch.ao.nn.intrinsic.quantized")
 _PASSED_OVER = (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, nn.Identity)
 Score = Callable[[Any], Tensor]
 """From what a model gives to the score whose maps are wanted, one an image (N,)."""
@@ -79,8 +80,9 @@ def chosen_layer(model: nn.Module, inputs: Inputs, *, score: Score, least: int =
         least: Places along the shorter side.
 
     Raises:
-        ValueError: If no module gives such maps.
+        ValueError: If no module gives such maps, or the model is quantised.
     """
+    check_differentiable(model)
     names = {module: name for name, module in model.named_modules() if name}
     images = images_of(inputs)
     silent, traced = None, followed_tokens(model, inputs)
@@ -108,6 +110,22 @@ def chosen_layer(model: nn.Module, inputs: Inputs, *, score: Score, least: int =
         "images, and gradients (no detach, no inference_mode in it); of a layer that is laid out "
         "otherwise, name it and give reshape"
     )
+
+
+def check_differentiable(model: nn.Module) -> None:
+    """Refuse a quantised model, through whose integers no gradient leads.
+
+    Raises:
+        ValueError: It has a quantised layer.
+    """
+    for name, module in model.named_modules():
+        if type(module).__module__.startswith(_QUANTISED):
+            raise ValueError(
+                f"{type(model).__name__} is quantised: {name or 'it'} is a {type(module).__name__} "
+                f"of {type(module).__module__.rpartition('.modules')[0]}, which computes with "
+                "integers, and no gradient leads through them to class activation. Take the network"
+                " as it was before, in floating point"
+            )
 
 
 def _candidates(

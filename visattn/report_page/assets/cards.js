@@ -64,7 +64,9 @@ async function fillAnswers() {
   const kinds = mask ? ["whole", "object", "background"] : ["whole"];
   const heads = { whole: "Picture", object: "Object alone", background: "Background alone" };
   const rest = picture.background ? await loaded(`rest ${number}`, picture.background) : null;
-  const parts = shownModels().map((panel) => {
+  const answering = shownModels().filter(({ choice }) => data.models[choice.model].answers.length);
+  document.getElementById("answers").hidden = !answering.length;
+  const parts = answering.map((panel) => {
     const answer = data.models[panel.choice.model].answers[number];
     const likely = (i) => Math.max(...kinds.map((kind) => answer[kind][i]));
     const rows = answer.classes.map((_, i) => i).sort((a, b) => likely(b) - likely(a)).slice(0, 5);

@@ -12,19 +12,25 @@ const loaded = remembered(async (address) => {
 }, 1000);
 const imageOf = (number) => loaded(number, data.pictures[number].src);
 
-// The map as a small canvas of its own, to be stretched over the picture.
-function painted(field, [height, width], { low, high, palette, style }) {
+const sheets = remembered((height, width) => {
   const canvas = document.createElement("canvas");
-  canvas.width = width;
-  canvas.height = height;
-  const context = canvas.getContext("2d");
-  const pixels = context.createImageData(width, height);
+  [canvas.width, canvas.height] = [width, height];
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  return { canvas, context, pixels: context.createImageData(width, height) };
+});
+
+// The map as a small canvas, to be stretched over the picture at once: the next of its size is
+// painted on the same, since new ones leave much to clear away.
+function painted(field, [height, width], { low, high, palette, style }) {
+  const { canvas, context, pixels } = sheets(`${height} ${width}`, height, width);
   const table = tables[palette];
   const span = high - low;
+  const flat = style === "fading" && high === 0 ? 0 : 0.5; // zeros mark nothing
   for (let i = 0; i < field.length; i++) {
-    const share = span > 0 ? Math.max(0, Math.min(1, (field[i] - low) / span)) : 0.5;
+    const share = span > 0 ? Math.max(0, Math.min(1, (field[i] - low) / span)) : flat;
     const at = 4 * i;
     if (style === "spotlight") {
+      pixels.data[at] = pixels.data[at + 1] = pixels.data[at + 2] = 0;
       pixels.data[at + 3] = 255 * (1 - share);
       continue;
     }

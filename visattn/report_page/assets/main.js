@@ -54,7 +54,7 @@ function right(model, number, kind = "whole") {
 const FILTERS = {
   all: ["all", () => true],
   wrong: ["with a wrong answer", (i) => data.pictures[i].label !== null && data.models.some((_, model) => !right(model, i))],
-  differ: ["where models differ", (i) => new Set(data.models.map((model) => likeliest(model.answers[i]).number)).size > 1],
+  differ: ["where models differ", (i) => new Set(data.models.map((model) => likeliest(model.answers[i])?.number)).size > 1],
   fooled: ["right by the background alone", (i) => data.pictures[i].label !== null && data.models.some((_, model) => right(model, i, "background"))],
 };
 

@@ -222,7 +222,12 @@ class Panel {
   }
 
   sayAnswer() {
-    const answer = data.models[this.choice.model].answers[state.picture];
+    const { answers, asked } = data.models[this.choice.model];
+    if (asked.length) {
+      this.find(".answer").replaceChildren(`${this.name} was asked about: `, element("strong", {}, asked[state.picture]));
+      return;
+    }
+    const answer = answers[state.picture];
     const best = likeliest(answer);
     const { label } = data.pictures[state.picture];
     const right = label === null ? "" : best.number === label ? "right" : "wrong";

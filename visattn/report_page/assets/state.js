@@ -1,6 +1,6 @@
 // What is chosen, and words for it.
 
-const MAPS = new Set(["spatial", "gate", "cam", "pairwise"]);
+const MAPS = new Set(["spatial", "gate", "cam", "asked", "pairwise"]);
 
 const state = {
   picture: data.opening.picture,
@@ -85,7 +85,7 @@ function amount(value) {
   return size >= 0.001 && size < 10000 ? String(Number(value.toPrecision(3))) : value.toExponential(1);
 }
 
-const KINDS = { spatial: "map", gate: "mean gate", cam: "gradients", pairwise: "attention" };
+const KINDS = { spatial: "map", gate: "mean gate", cam: "gradients", asked: "region", pairwise: "attention" };
 
 function layerTitle(layer) {
   const [height, width] = layer.size;
@@ -99,7 +99,7 @@ function meanInside(layer) {
 
 // The likeliest class of an answer, and its share; `kind` is whole, object or background.
 function likeliest(answer, kind = "whole") {
-  const shares = answer[kind];
+  const shares = answer?.[kind];
   if (!shares) return null;
   const at = shares.indexOf(Math.max(...shares));
   return { number: answer.classes[at], share: shares[at] };

@@ -1,0 +1,340 @@
+"""What a network that gives no classes is asked about in each picture: a region, or a box.
+
+A segmentation is asked about a class over its own region, a detector about a box that it found; so
+class activation, pictures and metrics of both have one score an image.
+"""
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from visattn.basics.suggestions import nearest
+from visattn.recording.targets import box_score, main_output, overlaps, region_score
+
+_NUMBER = r"-?\d+(?:\.\d+)?"
+_RECTANGLE = re.compile(rf"(.*?):({_NUMBER}(?:,{_NUMBER}){{3}})", re.DOTALL)
+_BACKGROUND = {"background", "__background__"}
+
+
+@final
+@dataclass(frozen=True)
+class Asked:
+    """What is asked about in every picture.
+
+    Attributes:
+        label: The class.
+        box: Left, top, right and bottom in the pixels of the picture that the network gets.
+    """
+
+    label: int
+    box: tuple[float, float, float, float] | None = None
+
+    @classmethod
+    def of(cls, words: str, *, names: Sequence[str] | None = None) -> "Asked":
+        """From ``CLASS`` or ``CLASS:LEFT,TOP,RIGHT,BOTTOM``, the class by number or name.
+
+        Raises:
+            ValueError: There is no such class, or no such rectangle.
+
+        Example:
+            >>> Asked.of("3:10,20,50,60")
+            Asked(label=3, box=(10.0, 20.0, 50.0, 60.0))
+            >>> Asked.of("cat", names=["dog", "cat"])
+            Asked(label=1, box=None)
+        """
+        found = _RECTANGLE.fullmatch(words)
+        label, box = (found[1], found[2]) if found else (words, None)
+        if label.isdecimal():
+            number = int(label)
+        elif names is not None and label in names:
+            number = list(names).index(label)
+        else:
+            known = nearest(label, names=list(names)) if names else "; its classes have no names"
+            raise ValueError(
+                f"a target is CLASS or CLASS:LEFT,TOP,RIGHT,BOTTOM, such as 3 or 3:10,20,50,60; "
+                f"there is no class {label!r}{known}"
+            )
+        if box is None:
+            return cls(number)
+        left, top, right, bottom = map(float, box.split(","))
+        if not (0 <= left < right and 0 <= top < bottom):
+            raise ValueError(
+                "a rectangle is left, top, right and bottom in pixels, left below right and top"
+                f" below bottom, not {box}"
+            )
+        return cls(number, (left, top, right, bottom))
+
+
+class Question(ABC):
+    """What N pictures are asked about, fixed by what the network said to them.
+
+    Attributes:
+        words: What is asked about in each picture.
+        regions: Where that is, truth values (N, H, W) in the pictures' pixels.
+        found: Whether there is such a thing in each picture (N,); where there is none, scores
+            are 0.
+        kind: ``"region"`` or ``"box"``.
+    """
+
+    words: Sequence[str]
+    regions: Tensor
+    found: Tensor
+    kind: str
+
+    @abstractmethod
+    def score(self, outputs: Any) -> Tensor:
+        """A score for each of the N pictures (N,), for class activation."""
+
+    @abstractmethod
+    def share(self, outputs: Any, *, picture: int) -> Tensor:
+        """How far versions of one picture (n, C, H, W) show what is asked about: (n,) in [0, 1].
+
+        For a region the mean of the class's probability over it, for a box its score.
+        """
+
+
+@final
+class Region(Question):
+    """A class over a region of each picture, of a segmentation.
+
+    Args:
+        labels: The classes (N,).
+        cells: Truth values (N, h, w) on the grid of the logits.
+        size: Height and width of the pictures.
+        words: As for `Question`.
+    """
+
+    kind = "region"
+
+    def __init__(
+        self, labels: Tensor, cells: Tensor, *, size: tuple[int, int], words: Sequence[str]
+    ) -> None:
+        self._labels, self._cells, self.words = labels, cells, words
+        self.found = cells.flatten(1).any(1)
+        planes = F.interpolate(cells[:, None].float(), size, mode="nearest-exact")[:, 0]
+        self.regions = planes > 0
+
+    def score(self, outputs: Any) -> Tensor:
+        """The sum of the class's logits over the region."""
+        there = self.found[:, None, None]
+        found = region_score(self._labels, self._cells | ~there)(outputs)
+        return found * self.found.to(found)
+
+    def share(self, outputs: Any, *, picture: int) -> Tensor:
+        """The mean of the class's probability over the region."""
+        logits = _planes(outputs).float()
+        shares = logits.softmax(1)[:, self._labels[picture]]
+        inside = self._cells[picture].to(logits.device)
+        return shares[:, inside].mean(1) if bool(inside.any()) else shares.new_zeros(len(shares))
+
+
+@final
+class Box(Question):
+    """A box of each picture, of a detector.
+
+    Args:
+        boxes: (N, 4), left, top, right and bottom in pixels.
+        labels: Their classes (N,), -1 where there is no box.
+        size: Height and width of the pictures.
+        words: As for `Question`.
+    """
+
+    kind = "box"
+
+    def __init__(
+        self, boxes: Tensor, labels: Tensor, *, size: tuple[int, int], words: Sequence[str]
+    ) -> None:
+        self._boxes, self._labels, self.words = boxes, labels, words
+        self.found = labels >= 0
+        self.regions = torch.stack([_inside(box, size) for box in boxes.cpu()])
+
+    def score(self, outputs: Any) -> Tensor:
+        """The score of the detection that is the box."""
+        return box_score(self._boxes, self._labels)(outputs)
+
+    def share(self, outputs: Any, *, picture: int) -> Tensor:
+        """The same, for versions of one picture."""
+        count = len(outputs)
+        box, label = self._boxes[picture].expand(count, 4), self._labels[picture].expand(count)
+        return box_score(box, label)(outputs)
+
+
+def question_of(
+    outputs: Any,
+    *,
+    size: tuple[int, int],
+    asked: Asked | None = None,
+    names: Sequence[str] | None = None,
+) -> Question | None:
+    """What a segmentation or detector is asked about in the pictures to which it said this.
+
+    Of a segmentation the class with the largest predicted region, another than the background (by
+    its name, else class 0) where another is predicted, over that region; or the class that is
+    asked for over its predicted region, or over a rectangle. Of a detector the box with the highest
+    score, of the class that is asked for if one is; or the box of that class that covers a
+    rectangle best, by an IoU of 0.5 at least.
+
+    Args:
+        outputs: What the network said: logits (N, K, h, w), alone, as ``"out"`` or as ``logits``;
+            or, of torchvision's detectors, a dictionary an image with boxes, labels and scores.
+        size: Height and width of the pictures.
+        asked: What to ask about.
+        names: Names of the classes.
+
+    Returns:
+        The question; None for logits (N, K) of classes.
+
+    Raises:
+        TypeError: The outputs are nothing of the kind.
+        ValueError: There is no such class.
+
+    Example:
+        >>> logits = torch.zeros(1, 3, 1, 4)
+        >>> logits[0, 2, 0, 2:] = 1
+        >>> question_of(logits, size=(2, 8)).words
+        ['class 2, predicted on 50 % of the picture']
+    """
+    if _are_detections(outputs):
+        return _box(outputs, size=size, asked=asked, names=names)
+    logits = main_output(outputs)
+    if logits is not None and logits.ndim == 4 and logits.shape[1] and min(logits.shape[2:]) > 0:
+        return _region(_planes(outputs), size=size, asked=asked, names=names)
+    if logits is not None and logits.ndim in (1, 2):
+        return None
+    came = type(outputs).__name__ if logits is None else f"logits {tuple(logits.shape)}"
+    raise TypeError(
+        f"the network returned {came}: expected logits (N, K) of classes, logits (N, K, h, w) of a "
+        "segmentation, or what torchvision's detectors give, a dictionary an image with boxes, "
+        "labels and scores. Anything else is asked about in Python by a target function of "
+        "visattn.class_activation"
+    )
+
+
+def gives_classes(model: nn.Module, images: Tensor) -> bool:
+    """Whether a model gives logits (N, K) of classes, and no segmentation or boxes.
+
+    Args:
+        model: In evaluation mode.
+        images: Some (N, C, H, W).
+
+    Raises:
+        TypeError: It gives nothing of the kind, see `question_of`.
+    """
+    with torch.inference_mode():
+        outputs = model(images)
+    return question_of(outputs, size=(images.shape[2], images.shape[3])) is None
+
+
+def _region(
+    logits: Tensor, *, size: tuple[int, int], asked: Asked | None, names: Sequence[str] | None
+) -> Region:
+    logits = logits.detach()
+    count, known = logits.shape[:2]
+    predicted = logits.argmax(1)
+    if asked is None:
+        areas = F.one_hot(predicted, known).sum((1, 2))
+        others = areas.clone()
+        others[:, _background(names)] = 0
+        labels = torch.where(others.any(1), others.argmax(1), areas.argmax(1))
+    elif asked.label >= known:
+        raise ValueError(f"the network has the classes 0 to {known - 1}, not {asked.label}")
+    else:
+        labels = torch.full((count,), asked.label, device=logits.device)
+    cells = predicted == labels[:, None, None]
+    if asked is not None and asked.box is not None:
+        cells = _inside(torch.tensor(asked.box), size, cells=cells.shape[1:]).to(cells.device)
+        cells = cells.expand(count, -1, -1)
+    words = []
+    for label, part in zip(labels.tolist(), cells, strict=True):
+        name = class_name(label, names)
+        share = f"{float(part.float().mean()):.0%}".replace("%", " %")
+        if asked is not None and asked.box is not None:
+            words.append(f"{name} in the outlined rectangle")
+        else:
+            there = f"predicted on {share} of the picture"
+            words.append(f"{name}, {there if part.any() else 'predicted nowhere'}")
+    return Region(labels, cells, size=size, words=words)
+
+
+def _box(
+    outputs: Sequence[Mapping[str, Tensor]],
+    *,
+    size: tuple[int, int],
+    asked: Asked | None,
+    names: Sequence[str] | None,
+) -> Box:
+    boxes, labels, words = [], [], []
+    for found in outputs:
+        scores = found["scores"].detach().clone()
+        fits = torch.ones_like(scores, dtype=torch.bool)
+        if asked is not None:
+            fits = found["labels"] == asked.label
+        if asked is not None and asked.box is not None:
+            wanted = torch.tensor([asked.box]).to(found["boxes"])
+            covered = overlaps(found["boxes"].detach(), wanted[0])
+            fits &= covered >= 0.5
+            best = covered.where(fits, -1)
+        else:
+            best = scores.where(fits, -1)
+        kind = "" if asked is None else f" of {class_name(asked.label, names)}"
+        if not bool(fits.any()):
+            where = " there" if asked is not None and asked.box is not None else ""
+            boxes.append(torch.zeros(4))
+            labels.append(-1)
+            words.append(f"no box{kind} is found{where}")
+            continue
+        place = int(best.argmax())
+        boxes.append(found["boxes"][place].detach().float().cpu())
+        labels.append(int(found["labels"][place]))
+        words.append(f"box of {class_name(labels[-1], names)}, score {float(scores[place]):.2f}")
+    return Box(torch.stack(boxes), torch.tensor(labels), size=size, words=words)
+
+
+def _are_detections(outputs: Any) -> bool:
+    return (
+        isinstance(outputs, Sequence)
+        and len(outputs) > 0
+        and all(
+            isinstance(found, Mapping) and {"boxes", "labels", "scores"} <= set(found)
+            for found in outputs
+        )
+    )
+
+
+def _planes(outputs: Any) -> Tensor:
+    """Logits (N, K, h, w) of at least two classes: of a single one, those of no and yes."""
+    logits = main_output(outputs)
+    if logits is None or logits.ndim != 4:
+        came = type(outputs).__name__ if logits is None else tuple(logits.shape)
+        raise TypeError(f"logits (N, K, h, w) of a segmentation were expected, not {came}")
+    if logits.shape[1] > 1:
+        return logits
+    return torch.cat([torch.zeros_like(logits), logits], 1)
+
+
+def _background(names: Sequence[str] | None) -> list[int]:
+    if names is None:
+        return [0]
+    return [place for place, name in enumerate(names) if name.lower() in _BACKGROUND]
+
+
+def class_name(label: int, names: Sequence[str] | None) -> str:
+    """A class by its name, or its number where it has none."""
+    return names[label] if names is not None and label < len(names) else f"class {label}"
+
+
+def _inside(box: Tensor, size: tuple[int, int], *, cells: Sequence[int] | None = None) -> Tensor:
+    """The cells of a picture (h, w) that a box touches."""
+    height, width = size
+    rows, columns = cells or size
+    y, x = torch.arange(rows), torch.arange(columns)
+    left, top, right, bottom = box.tolist()
+    down = ((y + 1) * height / rows > top) & (y * height / rows < bottom)
+    across = ((x + 1) * width / columns > left) & (x * width / columns < right)
+    return down[:, None] & across
