@@ -21,7 +21,7 @@ hypothesis.settings.load_profile("quick")
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish():
-    """What was imported stays to the end, so garbage isn't looked for in it, and elsewhere seldom."""
+    """What was imported stays: garbage is not looked for in it, and elsewhere seldom."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(5_000)
