@@ -1,3 +1,4 @@
+import gc
 import shutil
 
 import hypothesis
@@ -16,6 +17,18 @@ _EITHER = {
 hypothesis.settings.register_profile("quick", max_examples=25, derandomize=True, **_EITHER)
 hypothesis.settings.register_profile("long", max_examples=250, **_EITHER)
 hypothesis.settings.load_profile("quick")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish():
+    """What was imported stays: garbage is not looked for in it, and elsewhere seldom."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(5_000)
+
+
+def pytest_sessionfinish():
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="session")

@@ -5,8 +5,9 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from each_block import EACH_BLOCK
 
-from visattn.blocks import block_entry, block_names
+from visattn.blocks import block_entry
 from visattn.recording import find_taps
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "docs"))
@@ -22,7 +23,7 @@ def drawn(block):
     return boxes if len(boxes) <= MOST else boxes_of(block, parts=True)
 
 
-@pytest.mark.parametrize("name", block_names())
+@pytest.mark.parametrize("name", EACH_BLOCK)
 def test_every_block_is_drawn(name):
     block = block_entry(name).factory(32).eval()
     boxes = drawn(block)

@@ -8,6 +8,7 @@ import torchvision
 from each_block import EACH_BLOCK
 from PIL import Image
 from torch import nn
+from torchvision.models import resnet
 
 from visattn import class_activation, grad_cam, record, wrap
 from visattn.cli import main
@@ -40,9 +41,13 @@ def pictures(tmp_path_factory):
     return folder
 
 
-def wrapped(block):
+def wrapped(block, network=torchvision.models.resnet18):
     options = {"num_classes": 5} if block == "abn" else {}
-    return enliven(wrap(torchvision.models.resnet18(num_classes=5), block, **options)).eval()
+    return enliven(wrap(network(num_classes=5), block, **options)).eval()
+
+
+def resnet10(**options):
+    return resnet.ResNet(resnet.BasicBlock, [1, 1, 1, 1], **options)
 
 
 def test_pictures_are_given_as_a_shell_gives_them(pictures, tmp_path, capsys):
@@ -65,7 +70,7 @@ def test_a_checkpoint_takes_no_weights_of_timm(tmp_path, pictures, capsys):
 
 @pytest.mark.parametrize("block", EACH_BLOCK)
 def test_every_block_is_drawn_or_says_that_it_knows_nothing_of_places(block, images):
-    network = wrapped(block)
+    network = wrapped(block, resnet10)
     table = layer_table(network, images)
     with torch.no_grad(), record(network) as maps:
         logits = network(images)

@@ -117,11 +117,16 @@ def test_a_foreground_recipe_trains(name, on_tiny):
     "words",
     [
         ["--model.attention.detach=false"],
-        ["--model.attention.hard=false"],
         ["--model.attention.hard=false", "--model.attention.erode=1"],
-        ["--model.attention.erode=2"],
         ["--model.attention.form=annealed", "--model.attention.hard=false"],
-        ["--model.attention.form=annealed", "--model.attention.erode=1"],
+        *(
+            pytest.param(words, marks=pytest.mark.slow)
+            for words in (
+                ["--model.attention.hard=false"],
+                ["--model.attention.erode=2"],
+                ["--model.attention.form=annealed", "--model.attention.erode=1"],
+            )
+        ),
         ["--model.attention.form=residual", "--model.attention.hard=false"],
     ],
     ids=lambda words: "-".join(word.rpartition(".")[2] for word in words),

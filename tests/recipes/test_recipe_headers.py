@@ -5,6 +5,7 @@ import shlex
 
 import pytest
 import yaml
+from quick import slow_but
 
 from visattn.data import FolderData
 from visattn.training.command_line.command import TaskCLI
@@ -24,7 +25,9 @@ def words_to_add(name):
     return shlex.split(words)
 
 
-@pytest.mark.parametrize("name", FOREGROUND)
+@pytest.mark.parametrize(
+    "name", slow_but(FOREGROUND, {tuple(words_to_add(name)): name for name in FOREGROUND}.values())
+)
 def test_the_words_for_photos_of_your_own_work(name, tiny_folder):
     places = {"ROOT": str(tiny_folder), "SPLIT": "val"}
     words = [places.get(word, word) for word in words_to_add(name)]

@@ -1,12 +1,15 @@
 """Parameters and multiply-adds of whole models, at 224 px with 1,000 classes."""
 
+from itertools import product
+
 import pytest
 import timm
 import torch
 import torchvision
+from each_block import EACH_BLOCK
+from quick import slow_but
 
 from visattn import plan, wrap
-from visattn.blocks import block_names
 
 PARAMETERS = {  # of ResNet-18, 34, 50 and 101
     "plain": (11_689_512, 21_797_672, 25_557_032, 44_549_160),
@@ -66,8 +69,12 @@ def together(found):
     return count, (found.multiply_adds + found.added_multiply_adds) / 1e9
 
 
-@pytest.mark.parametrize("depth", DEPTHS)
-@pytest.mark.parametrize("column", COLUMNS)
+@pytest.mark.parametrize(
+    ("column", "depth"),
+    slow_but(
+        product(COLUMNS, DEPTHS), [*product(COLUMNS, [18]), *product(["se", "cbam", "bam"], [50])]
+    ),
+)
 def test_resnets(column, depth):
     block, options = COLUMNS[column]
     found = planned(resnet(depth), block, **options)
@@ -98,7 +105,7 @@ def test_timms_resnets_have_the_same_counts_and_wrap_adds_what_plan_says(depth, 
     assert parameters(model) == PARAMETERS[column][DEPTHS.index(depth)]
 
 
-@pytest.mark.parametrize("depth", DEPTHS)
+@pytest.mark.parametrize("depth", slow_but(DEPTHS, [18, 50]))
 def test_eca_with_the_kernels_of_the_published_checkpoints(depth):
     model = resnet(depth)
     with torch.device("meta"):
@@ -138,7 +145,7 @@ def test_sknet50_is_timms_skresnext50():
     assert together(found)[0] == parameters(theirs) == 27_479_784
 
 
-@pytest.mark.parametrize("block", block_names())
+@pytest.mark.parametrize("block", EACH_BLOCK)
 def test_the_plan_of_any_pair_adds_up(block):
     with torch.device("meta"):
         model = timm.create_model("test_resnet")

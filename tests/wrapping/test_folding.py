@@ -1,5 +1,7 @@
 """Tools that fold modules together keep attention, or say where to put it."""
 
+from itertools import product
+
 import pytest
 import timm
 import torch
@@ -16,14 +18,20 @@ NAMES = (
     *("mobileone_s1", "repvgg_a0", "repvit_m0_9", "shvit_s1", "fastvit_t8", "efficientvit_m0"),
     *("repghostnet_050", "inception_next_atto"),
 )
+PLACES = (None, "conv", "stage")
 
 
 def build(name):
     return enliven(timm.create_model(name, num_classes=3)).eval()
 
 
-@pytest.mark.parametrize("place", [None, "conv", "stage"])
-@pytest.mark.parametrize("name", slow_but(NAMES, ["repvgg_a0", "shvit_s1", "repghostnet_050"]))
+@pytest.mark.parametrize(
+    ("name", "place"),
+    slow_but(
+        product(NAMES, PLACES),
+        [*product(["repvgg_a0"], PLACES), ("shvit_s1", "conv"), ("repghostnet_050", None)],
+    ),
+)
 def test_reparameterised_models_keep_attention_or_are_refused(name, place):
     size = 64 if "efficientvit" not in name else 224
     images = torch.randn(1, 3, size, size)

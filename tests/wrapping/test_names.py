@@ -8,6 +8,7 @@ import pytest
 import timm
 import torch
 import torch.distributed as dist
+from quick import slow_but
 from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,
     get_model_state_dict,
@@ -49,6 +50,7 @@ def images():
     return torch.randn(2, 3, 48, 48)
 
 
+@pytest.mark.parametrize("model", slow_but(CASES, ["image", "instead"]), indirect=True)
 def test_all_say_the_same_names(model, images):
     tensors = dict(model.named_parameters()) | dict(model.named_buffers())
     assert set(tensors) == set(model.state_dict())

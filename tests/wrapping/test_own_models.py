@@ -12,7 +12,7 @@ from visattn.wrapping.tracing import trace
 
 LARGE = {
     *("FCOS", "Faster R-CNN, ResNet", "Keypoint R-CNN", "Mask R-CNN", "RetinaNet"),
-    "smp U-Net, VGG",
+    *("smp U-Net, VGG", "smp U-Net, DenseNet", "FCN"),
 }
 
 

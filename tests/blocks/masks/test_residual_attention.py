@@ -89,11 +89,6 @@ def test_parameter_count():
     assert sum(p.numel() for p in block.parameters()) == 8 * of_unit + of_head
 
 
-@pytest.mark.parametrize("options", [{"depth": 1}, {"depth": 3, "attention": "channel"}], ids=str)
-def test_contract_of_other_forms(options):
-    check_block(ResidualAttention, **options)
-
-
 def test_trains_on_a_single_place():
     assert ResidualAttention(1).train()(torch.randn(1, 1, 1, 1)).shape == (1, 1, 1, 1)
 
@@ -120,7 +115,13 @@ def test_what_is_recorded(recorded_shapes):
 
 @pytest.mark.parametrize(
     "options",
-    [{"depth": 1}, {"depth": 3}, {"attention": "channel"}, {"attention": "spatial"}],
+    [
+        {"depth": 1},
+        {"attention": "channel"},
+        {"attention": "spatial"},
+        pytest.param({"depth": 3}, marks=pytest.mark.slow),
+        pytest.param({"depth": 3, "attention": "channel"}, marks=pytest.mark.slow),
+    ],
     ids=str,
 )
 def test_variants_keep_the_contract(options):

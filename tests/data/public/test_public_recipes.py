@@ -6,11 +6,13 @@ import shlex
 
 import pytest
 import yaml
+from quick import slow_but
 
 from visattn.cli import main
 from visattn.training.command_line.recipes import find_recipe, recipe_folder, recipe_names
 
 RECIPES = [name for name in recipe_names() if name.startswith("public/")]
+ATTENDING = [name for name in RECIPES if not name.endswith("_plain")]
 README = (recipe_folder() / "public" / "README.md").read_text()
 DRY = ("--data.size=32", "--data.batch_size=9", "--data.workers=0", "--trainer.accelerator=cpu")
 
@@ -63,7 +65,7 @@ def test_a_recipe_starts_from_pretrained_weights_and_says_it_was_not_run(name):
     assert recipe["data"] == same  # compared on the same data
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", slow_but(RECIPES, ATTENDING))
 def test_a_dry_run_trains_a_step_and_tests(name, words, tmp_path):
     more = dry_run_words()
     assert more[-2:] == ["--trainer.fast_dev_run", "true"]

@@ -3,11 +3,13 @@
 import pickle
 import shutil
 import zipfile
+from itertools import product
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from quick import slow_but
 from safetensors.torch import save_file
 
 from visattn.cli import main
@@ -188,13 +190,19 @@ COMMANDS = {
 }
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_broken_checkpoint_is_one_message_everywhere(command, last, tiny_folder, tmp_path, kind):
+QUICK = [(kind, name) for kind in ("truncated", "code", "another network") for name in COMMANDS]
+QUICK += [(kind, name) for kind in KINDS for name in ("export", "predict")]
+
+
+@pytest.mark.parametrize(("kind", "name"), slow_but(product(KINDS, COMMANDS), QUICK))
+def test_a_broken_checkpoint_is_one_message_everywhere(
+    command, last, tiny_folder, tmp_path, kind, name
+):
     path, message = broken(kind, last, tmp_path)
     before = {found for found in tmp_path.rglob("*") if found.is_file()}
-    for name, words in COMMANDS.items():
-        recipe = name in ("fit", "test", "predict")
-        fails(command(name, *words(path, tiny_folder), recipe=recipe), "broken.ckpt", message)
+    recipe = name in ("fit", "test", "predict")
+    found = command(name, *COMMANDS[name](path, tiny_folder), recipe=recipe)
+    fails(found, "broken.ckpt", message)
     assert {found for found in tmp_path.rglob("*") if found.is_file()} == before
     assert not (tmp_path / "executed").exists()
     assert nothing_trained(tmp_path)
