@@ -47,7 +47,7 @@ def audit_classifier(
         found = audit(model, data, **options)
     if not first:
         return
-    console = Console(highlight=False)
+    console = Console(highlight=False, emoji=False)
     console.print(found.table())
     reading = {name: found.settings.get(name) for name in _READING}
     console.print("pictures read with " + _words(reading), soft_wrap=True, markup=False)
