@@ -176,7 +176,11 @@ function fillCurves() {
   document.getElementById("curves").hidden = !data.models.some((model) => model.layers.some((layer) => layer.curves?.deletion));
   const body = document.getElementById("curves-body");
   if (!found.length) {
-    body.replaceChildren(element("p", { class: "nothing" }, "Attention from a place has no order of pixels of its own. Choose a map."));
+    const asked = shownPanels().every(({ choice }) => data.models[choice.model].asked.length);
+    const why = asked
+      ? "Not computed for what a segmentation or a detector was asked about: visattn evaluate-maps follows that."
+      : "Attention from a place has no order of pixels of its own. Choose a map.";
+    body.replaceChildren(element("p", { class: "nothing" }, why));
     return;
   }
   body.replaceChildren(...["deletion", "insertion"].map((kind) => chart(kind, found, number)));
