@@ -105,7 +105,9 @@ def _without_worker(text: str) -> str:
 
 
 def _complain(text: str, *, code: int) -> int:
-    Console(stderr=True, highlight=False, soft_wrap=True).print(text, style="red", markup=False)
+    Console(stderr=True, highlight=False, emoji=False, soft_wrap=True).print(
+        text, style="red", markup=False
+    )
     return code
 
 

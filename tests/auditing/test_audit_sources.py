@@ -269,8 +269,11 @@ def test_mistakes_are_refused(toy, reads_object, given, error, message):
         ("resnt18", ValueError, "resnet18"),
         (lambda images: images, ValueError, "must return logits .2, classes."),
         (lambda images: None, ValueError, "returned NoneType"),
+        (lambda images: images, ValueError, "segmentations and detectors are for overlay, report"),
+        (lambda images: [{"boxes": images}], ValueError, "returned list. An audit judges the ans"),
+        (lambda images: {"out": images}, ValueError, "returned dict. An audit judges the answers"),
     ],
-    ids=["number", "file", "name", "images", "nothing"],
+    ids=["number", "file", "name", "images", "nothing", "places", "boxes", "segmentation"],
 )
 def test_models_that_cannot_be_asked(toy, model, error, message):
     with pytest.raises(error, match=message):

@@ -409,3 +409,23 @@ def test_time_to_open_and_to_answer(visit, page, record_property):
     record_property("milliseconds to answer a hover", [round(value, 1) for value in times])
     print(f"\nopens in {opening:.2f} s, answers a hover in {np.median(times):.0f} ms")
     assert len(times) == 13
+
+
+@pytest.mark.slow
+def test_a_segmentation_says_what_it_was_asked_about(visit, models, scenes):
+    torch.manual_seed(0)
+    body = torch.nn.Conv2d(3, 8, 5, stride=4, padding=2)
+    segmenter = torch.nn.Sequential(body, torch.nn.ReLU(), torch.nn.Conv2d(8, 3, 1)).eval()
+    both = {"segmenter": segmenter, "gated": models["gated"]}
+    found = visattn.report(both, **scenes, classes=["buri", "ebi", "ika", "tamago"], curves=False)
+    asked = found.contents.models[0].asked
+    view = visit(found)
+    choose(view, 2)
+    said = view.locator(".panel[data-place='A'] .answer").inner_text()
+    assert said == f"segmenter was asked about: {asked[2]}"
+    assert view.locator(".panel[data-place='B'] .answer").inner_text().startswith("gated says ")
+    assert view.locator("#answers").is_visible()  # those of the other
+    view.locator("#compare").uncheck()
+    view.locator("#answers").wait_for(state="hidden")
+    names = view.locator(".tile-name").all_inner_texts()
+    assert names == ["asked about", "Grad-CAM"]

@@ -313,7 +313,7 @@ def test_it_opens_on_the_layer_that_lies_best_and_a_picture_on_which_models_diff
         ({"mean": (0.5, 0.5, 0.5)}, ValueError, "belong together"),
         ({"models": {}}, ValueError, "at least one model"),
         ({"models": {"a": 3}}, TypeError, r"models\['a'\]"),
-        ({"models": nn.Conv2d(3, 4, 1)}, TypeError, "must return logits"),
+        ({"models": nn.Flatten(2)}, TypeError, r"returned logits \(1, 3, 12544\): expected logits"),
         ({"cam": "yes"}, ValueError, "cam must be"),
         ({"batch_size": 0}, ValueError, "batch_size"),
     ],

@@ -112,6 +112,10 @@ def _names(logits: int, called: Sequence[str] | None, *, folders: Sequence[str])
     return [f"{n} ({place})" if often[n] > 1 else n for place, n in enumerate(called)]
 
 
+_NO_ANSWERS = (
+    ". An audit judges the answers of classifiers: segmentations and detectors are for overlay, "
+    "report and evaluate-maps; of outputs with .logits have the model give those"
+)
 _WAYS_OUT = (
     'Give a class map, {"CLASS FOLDER": [LOGIT, ...]} (--class-map FILE.json), or ask for the flip '
     "rate alone, which needs no classes (flips_only=True, --flips-only)"
@@ -238,6 +242,7 @@ class Subject:
             except (TypeError, ValueError, RuntimeError) as error:
                 raise ValueError(
                     f"the model must return logits (N, classes); it returned {type(found).__name__}"
+                    + _NO_ANSWERS
                 ) from error
         if found.shape in ((len(pictures),), (len(pictures), 1)):
             found = class_logits(found) / 2  # of no and yes, whose softmax is the sigmoid
@@ -245,6 +250,7 @@ class Subject:
             raise ValueError(
                 f"the model must return logits ({len(pictures)}, classes), at least 2 classes, for "
                 f"{len(pictures)} images; it returned {tuple(found.shape)}"
+                + (_NO_ANSWERS if found.ndim == 4 else "")
             )
         bad = int((~found.isfinite()).any(1).sum())
         if bad:

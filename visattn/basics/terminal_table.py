@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
+from rich.text import Text
 
 
 def terminal_table(
@@ -12,14 +13,14 @@ def terminal_table(
     """An empty table with a line under its headings, a blank between its columns.
 
     Args:
-        title: Above it.
+        title: Above it, as it is: no ``:word:`` in it becomes a picture.
         words: Headings of the first columns, whose cells stand on the left.
         numbers: Headings of the columns after them, whose cells stand on the right, unbroken.
         caption: Below it.
     """
     table = Table(
-        title=title,
-        caption=caption,
+        title=Text(title, style="table.title"),
+        caption=None if caption is None else Text(caption, style="table.caption"),
         title_justify="left",
         caption_justify="left",
         box=SIMPLE_HEAD,

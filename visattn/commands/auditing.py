@@ -21,7 +21,8 @@ def audit_classifier(
     """Measure how much a classifier reads the background: table, JSON and pictures of flips.
 
     Args:
-        model: A checkpoint that visattn fit wrote, or the name of a timm model with --pretrained or
+        model: A checkpoint that visattn fit wrote, FILE.py:FUNCTION, a function of your own that
+            gives a classifier with its weights, or the name of a timm model with --pretrained or
             --weights; without these its weights are random.
         data: A folder SPLIT/images/CLASS/ID.jpg with masks in SPLIT/masks/CLASS/ID.png; the folder
             of Waterbirds, ImageNet-9, Oxford-IIIT Pet or UECFoodPix Complete as it is published; a
@@ -47,7 +48,7 @@ def audit_classifier(
         found = audit(model, data, **options)
     if not first:
         return
-    console = Console(highlight=False)
+    console = Console(highlight=False, emoji=False)
     console.print(found.table())
     reading = {name: found.settings.get(name) for name in _READING}
     console.print("pictures read with " + _words(reading), soft_wrap=True, markup=False)

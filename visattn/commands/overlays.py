@@ -65,7 +65,7 @@ def draw_maps(
     places = _places(paths, out=out)
     prepared = preparation(facts, size=size)
     line = preparation_line(facts, prepared)
-    Console(stderr=True, highlight=False, soft_wrap=True).print(line, markup=False)
+    Console(stderr=True, highlight=False, emoji=False, soft_wrap=True).print(line, markup=False)
     names = facts.get("class_names") or facts.get("logit_names")
     asked = None if target is None else Asked.of(target, names=names)
     untrained = untrained_note(model, pretrained=pretrained, weights=weights)

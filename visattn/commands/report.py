@@ -78,7 +78,9 @@ def report_on(
             )
     own = preparation(facts, size=size)
     prepared = {**own, "mean": (0, 0, 0), "std": (1, 1, 1)}
-    Console(stderr=True, highlight=False, soft_wrap=True).print(preparation_line(facts, own))
+    Console(stderr=True, highlight=False, emoji=False, soft_wrap=True).print(
+        preparation_line(facts, own), markup=False
+    )
     check_scenes(data, classes)
     wanted = split or ("test_mixed_rand" if str(data) == SUSHI else None)
     root, chosen = find_source(data, split=wanted, size=prepared["size"], scenes=max(count, 8))

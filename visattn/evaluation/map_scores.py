@@ -106,7 +106,7 @@ def measure_maps(
         )
     device = "cuda" if torch.cuda.is_available() else "cpu"
     network.to(device)
-    console = Console(highlight=False, quiet=not leads())
+    console = Console(highlight=False, emoji=False, quiet=not leads())
     console.print(preparation_line(facts, prepared), soft_wrap=True, markup=False)
     baselines = ("deletion_baseline", "insertion_baseline")
     options = {name: given[name] for name in ("tolerance", "steps", "multilabel", *baselines)}
@@ -126,12 +126,13 @@ def measure_maps(
     if draws > 1 and len(rows) == len(dataset):
         number += ", which are all there are,"
     untrained = untrained_note(model, pretrained=pretrained, weights=weights)
-    tables = score_tables(
+    every = score_tables(
         found,
         title=f"{model}{untrained}: {number} of {dataset.split}{_ASKED[kind]}",
         deletion=deletion_baseline,
         insertion=insertion_baseline,
     )
+    tables = [table for table in every if len(table.columns) > 1]  # boxes have no third
     if draws > 1 or not console.is_terminal:  # a deviation beside each number; whole names in files
         console.width = max(console.width, _WIDE)
     for table in tables:

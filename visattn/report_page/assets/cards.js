@@ -8,13 +8,24 @@ function shownModels() {
   return shownPanels().filter(({ choice }) => !seen.has(choice.model) && seen.add(choice.model));
 }
 
+// Names of layers for narrow places: long ones without the modules in which all of them lie.
+function shortNames(names) {
+  const own = names.filter((name) => name.includes("."));
+  if (own.length < 2 || Math.max(...own.map((name) => name.length)) <= 14) return names;
+  const parts = own.map((name) => name.split(",")[0].split(".").slice(0, -1));
+  let shared = 0;
+  while (parts.every((part) => part.length > shared && part[shared] === parts[0][shared])) shared++;
+  return names.map((name) => (name.includes(".") ? name.split(".").slice(shared).join(".") : name));
+}
+
 async function fillGlance() {
   const number = state.picture;
   const groups = [];
   for (const panel of shownModels()) {
     const { model } = panel.choice;
     const tiles = [];
-    for (const i of mapLayers(model)) {
+    const short = shortNames(mapLayers(model).map((i) => data.models[model].layers[i].name));
+    for (const [at, i] of mapLayers(model).entries()) {
       const layer = data.models[model].layers[i];
       const canvas = element("canvas", { width: 160, height: 160, "aria-hidden": "true" });
       const inside = meanInside(layer);
@@ -22,11 +33,11 @@ async function fillGlance() {
       tiles.push(element(
         "button",
         {
-          type: "button", class: "tile", "aria-pressed": String(current),
+          type: "button", class: "tile", title: layer.name, "aria-pressed": String(current),
           on: { click: () => { panel.choice.layer = i; render(); } },
         },
         canvas,
-        element("span", { class: "tile-name" }, layer.name),
+        element("span", { class: "tile-name" }, short[at]),
         element("small", {}, `${KINDS[layer.kind]} ${layer.size.join(" × ")}`),
         Number.isNaN(inside) ? null : element("small", {}, `${percent(inside)} inside`),
       ));
@@ -165,7 +176,11 @@ function fillCurves() {
   document.getElementById("curves").hidden = !data.models.some((model) => model.layers.some((layer) => layer.curves?.deletion));
   const body = document.getElementById("curves-body");
   if (!found.length) {
-    body.replaceChildren(element("p", { class: "nothing" }, "Attention from a place has no order of pixels of its own. Choose a map."));
+    const asked = shownPanels().every(({ choice }) => data.models[choice.model].asked.length);
+    const why = asked
+      ? "Not computed for what a segmentation or a detector was asked about: visattn evaluate-maps follows that."
+      : "Attention from a place has no order of pixels of its own. Choose a map.";
+    body.replaceChildren(element("p", { class: "nothing" }, why));
     return;
   }
   body.replaceChildren(...["deletion", "insertion"].map((kind) => chart(kind, found, number)));
