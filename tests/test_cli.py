@@ -15,6 +15,19 @@ def run(code):
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 
 
+@pytest.mark.parametrize("words", slow_but(["demo --help", "blocks se"], ["demo --help"]))
+def test_what_docstrings_say_is_said_without_docstrings(words):
+    plain, optimised = (
+        subprocess.run(
+            [sys.executable, *flags, "-m", "visattn", *words.split()],
+            capture_output=True, text=True, check=True,
+        ).stdout
+        for flags in ([], ["-OO"])
+    )  # fmt: skip
+    assert optimised == plain
+    assert len(plain.splitlines()) > 10
+
+
 def test_help_names_every_command_and_loads_no_torch():
     code = (
         "import sys; from visattn.cli import main; code = main(['--help'])\n"

@@ -7,6 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import lazy_loader
 
+from visattn.basics.docstrings import keep_docstrings
 from visattn.moved import serve_old_names
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
@@ -15,4 +16,5 @@ try:
 except PackageNotFoundError:  # from its source, or packed into a program
     __version__ = "0+source"
 
+keep_docstrings()
 serve_old_names()

@@ -306,3 +306,14 @@ def test_without_proposals_there_is_no_page(photos, tmp_path, capsys):
     assert main(["masks", "review", str(photos), f"--out={tmp_path / 'r.html'}"]) == 1
     assert "visattn masks propose" in capsys.readouterr().err
     assert not (tmp_path / "r.html").exists()
+
+
+def test_a_page_has_as_many_proposals_as_it_is_told(proposed, tmp_path):
+    path = tmp_path / "review.html"
+    first, rest = write_review(proposed, path, limit=4)
+    assert "4 proposals" in first
+    assert rest == "2 more for the next page (--limit)"
+    (whole,) = write_review(proposed, path, limit=0)
+    assert "6 proposals" in whole
+    with pytest.raises(ValueError, match="0 for all, got -1"):
+        write_review(proposed, path, limit=-1)

@@ -14,6 +14,7 @@ from huggingface_hub import errors
 from safetensors.torch import load_file, save_file
 
 import visattn
+from visattn.networks.backbone import build_with_weights
 from visattn.networks.loading import load_classifier
 from visattn.networks.shared_files import digest_of
 from visattn.testing import enliven
@@ -114,6 +115,18 @@ def test_torchvision_by_its_name(tmp_path):
     )
     images = torch.randn(1, 3, 64, 64)
     assert torch.equal(again(images), model(images))
+
+
+def test_modules_that_ask_for_their_version_come_back(tmp_path):
+    model = enliven(visattn.wrap(torchvision.models.mnasnet0_5(num_classes=3), "se")).eval()
+    options = {"backbone": "torchvision.models.mnasnet0_5", "input_size": (3, 64, 64)}
+    again = visattn.from_pretrained(visattn.save_pretrained(model, tmp_path, **options))
+    images = torch.randn(1, 3, 64, 64)
+    assert torch.equal(again(images), model(images))
+    visattn.unwrap(model)
+    torch.save(dict(model.state_dict()), tmp_path / "own.pth")
+    read, _ = build_with_weights(options["backbone"], tmp_path / "own.pth")
+    assert torch.equal(read.eval()(images), model(images))
 
 
 def test_a_network_that_would_come_back_otherwise_is_refused(tmp_path):

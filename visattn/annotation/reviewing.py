@@ -52,18 +52,18 @@ def write_review(
             `visattn.annotation.proposing.propose_masks`.
         out: The file to write.
         split: One split of the folder; all if None.
-        limit: How many pictures a page has; the others are for the next one, when the masks of the
-            first are in the folder.
+        limit: How many pictures a page has, 0 for all; the others are for the next one, when the
+            masks of the first are in the folder.
 
     Returns:
         What is on the page and what is not, a line each.
 
     Raises:
         FileNotFoundError: There is no such folder.
-        ValueError: There are no proposals, or a limit below 1.
+        ValueError: There are no proposals, or a limit below 0.
     """
-    if limit < 1:
-        raise ValueError(f"limit must be at least 1, got {limit}")
+    if limit < 0:
+        raise ValueError(f"limit must be a number of pictures, or 0 for all, got {limit}")
     root = Path(data)
     items = pictures_of(root, split=split)
     open_ones = [
@@ -76,7 +76,7 @@ def write_review(
             f"no proposals to look at in {root}: visattn masks propose {root} makes them for "
             "pictures without a mask"
         )
-    shown = open_ones[:limit]
+    shown = open_ones[: limit or None]
     content = {
         "format": FORMAT,
         "folder": str(root),

@@ -11,7 +11,13 @@ import timm
 from torch import nn
 
 from visattn.basics.suggestions import nearest
-from visattn.networks.weight_files import FACTS, check_weights, read_file, weights_for
+from visattn.networks.weight_files import (
+    FACTS,
+    check_weights,
+    read_file,
+    take_weights,
+    weights_for,
+)
 from visattn.wrapping.insertion import wrap
 
 Attention = str | Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
@@ -177,7 +183,7 @@ def load_weights(
         )
     if new_classifier:
         state = {name: value for name, value in state.items() if not name.startswith(heads)}
-    model.load_state_dict(state, strict=False)
+    take_weights(model, state, strict=False)
     return None if new_classifier else list(saved.get(FACTS, {}).get("class_names", []))
 
 

@@ -19,7 +19,7 @@ from visattn.networks.shared_files import (
     read_config,
     told_versions,
 )
-from visattn.networks.weight_files import check_weights, read_file
+from visattn.networks.weight_files import check_weights, read_file, take_weights
 from visattn.wrapping.description import put_back
 from visattn.wrapping.weights import backbone_state_dict, load_attention
 
@@ -97,7 +97,7 @@ def opened(to_path: ToPath, *, model: nn.Module | None, source: str) -> nn.Modul
     try:
         put_back(network, config["attention"], input_size=size)
         _take_types(network, state)
-        network.load_state_dict(state)
+        take_weights(network, state)
     except (RuntimeError, TypeError, KeyError, ValueError) as error:
         text = error.args[0] if isinstance(error, KeyError) else error
         raise ValueError(

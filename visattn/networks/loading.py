@@ -18,7 +18,13 @@ from visattn.networks.backbone import (
 from visattn.networks.fetching import from_pretrained
 from visattn.networks.own_function import facts_of_network, is_own_function, own_network
 from visattn.networks.shared_files import CONFIG
-from visattn.networks.weight_files import FACTS, check_weights, classifier_in, weights_in
+from visattn.networks.weight_files import (
+    FACTS,
+    check_weights,
+    classifier_in,
+    take_weights,
+    weights_in,
+)
 from visattn.networks.weights_reading import reading_of_weights
 
 STANDS_ALONE: Final[dict[str, Any]] = {
@@ -151,7 +157,7 @@ def _rebuilt(saved: Mapping[str, Any], *, path: str | Path) -> nn.Module:
     state = weights_in(saved)
     check_weights(state, path=path)
     try:
-        network.load_state_dict(state)
+        take_weights(network, state)
     except RuntimeError as error:
         raise ValueError(
             f"the weights in {path} are not those of the network that it describes, "

@@ -3,12 +3,13 @@
 import pickle
 import warnings
 import zipfile
+from collections import OrderedDict
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 FACTS = "visattn_data"
 """Where a checkpoint of `ImageClassifier` says what it knows of its data."""
@@ -105,6 +106,16 @@ def weights_for(own: Collection[str], saved: Mapping[str, Any]) -> dict[str, Ten
     for before in sorted({_before(name, names) for name in state} - {""}):
         found.append({n.removeprefix(before): v for n, v in state.items() if n.startswith(before)})
     return max(found, key=lambda part: len(part.keys() & names))
+
+
+def take_weights(model: nn.Module, state: Mapping[str, Tensor], *, strict: bool = True) -> None:
+    """``load_state_dict`` of weights without the versions of modules, which most files don't keep.
+
+    They are taken to be the model's own: torchvision's MNASNet refuses weights that say none.
+    """
+    versioned: OrderedDict[str, Any] = OrderedDict(state)
+    versioned._metadata = model.state_dict()._metadata  # type: ignore[attr-defined]
+    model.load_state_dict(versioned, strict=strict)
 
 
 def _before(name: str, own: Collection[str]) -> str:
