@@ -4,7 +4,7 @@ import pytest
 from jsonargparse import ArgumentError
 
 from visattn.cli import main
-from visattn.commands.trainings import gather_comparison
+from visattn.commands.trainings import gather_comparison, gather_smiles, gather_spread
 
 
 def test_things_and_options_are_gathered_wherever_they_stand():
@@ -41,3 +41,12 @@ def test_mistakes_are_told_in_a_sentence(capsys):
     assert "did you mean --seeds" in capsys.readouterr().err
     assert main(["compare"]) == 1
     assert "name the recipes" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("gather", [gather_spread, gather_smiles])
+def test_names_are_words_or_one_list(gather):
+    words = ["a", "b", "--runs", "[odd]"]
+    assert gather(words) == ['["a", "b"]', "--runs", "[odd]"]
+    for words in (["[a, b]", "--runs", "there"], ["--runs", "there", "[a, b]"]):
+        assert gather(words) == words
+    assert gather(["-h"]) == ["-h"]

@@ -30,6 +30,8 @@ from visattn.commands.trainings import (
     compare_recipes,
     compare_starts,
     gather_comparison,
+    gather_smiles,
+    gather_spread,
     show_smiles,
     show_spread,
 )
@@ -80,6 +82,8 @@ GATHERED: dict[str, Callable[[Sequence[str]], list[str]]] = {
     "audit": gather_audit,
     "bench": gather_bench,
     "blocks": gather_blocks,
+    "spread": gather_spread,
+    "smiles": gather_smiles,
 }
 """Commands that take any number of words: to the words that the parser takes."""
 

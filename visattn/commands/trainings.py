@@ -1,6 +1,7 @@
 """Commands that train several networks, and that show what trainings left behind."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from rich.console import Console
@@ -35,7 +36,7 @@ def show_spread(
     """Put the tests of several runs side by side: mean and standard deviation over their seeds.
 
     Args:
-        names: Names of runs, such as '[translation_none, translation_dot]'.
+        names: Names of runs, such as translation_none translation_dot.
         runs: Folder of all runs.
         splits: The test splits to show, such as '[test_5]'; all if not given.
         columns: Measures to show, a row a name, such as '[exact/test_1, exact/test_5]'.
@@ -56,13 +57,18 @@ def show_spread(
     Console().print(table)
 
 
+def gather_spread(words: Sequence[str]) -> list[str]:
+    """The words of ``spread`` as its parser takes them: names in one list."""
+    return _named(words, command=show_spread)
+
+
 def show_smiles(names: list[str], *, runs: str = "runs", out: str | None = None) -> None:
     """Test trainings of the far-away smile: a table, accuracy by distance, where the plates look.
 
     Prints the receptive field of the layers before the attention, too.
 
     Args:
-        names: Names of runs, such as '[longrange_plain, longrange_nonlocal]'.
+        names: Names of runs, such as longrange_plain longrange_nonlocal.
         runs: Folder of all runs.
         out: Folder for distances.png and queries.png; the folder of all runs if not given.
     """
@@ -164,3 +170,17 @@ def _listed(given: list[str] | str | None) -> list[str]:
     if isinstance(given, str):
         return [part.strip() for part in given.strip("[]").split(",") if part.strip()]
     return given or []
+
+
+def gather_smiles(words: Sequence[str]) -> list[str]:
+    """The words of ``smiles`` as its parser takes them: names in one list."""
+    return _named(words, command=show_smiles)
+
+
+def _named(words: Sequence[str], *, command: Callable[..., None]) -> list[str]:
+    """The words with all names in one list, unless they are given as one."""
+    from visattn.commands.word_lists import gathered
+
+    if any(word[:1] == "[" and before[:2] != "--" for before, word in pairwise(["", *words])):
+        return list(words)
+    return gathered(words, command=command, things="names")
