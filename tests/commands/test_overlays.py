@@ -359,5 +359,5 @@ def test_a_classifier_is_asked_about_a_class(pictures, monkeypatch):
     with torch.no_grad():
         shares = network(images).softmax(1)[0]
     said = f"class {int(shares.argmax())}, p = {shares.max():.2f}"
-    expected = f"asked for class 3, p = {shares[3]:.2f} (answer: {said})"
+    expected = f"class 3, p = {shares[3]:.2f}; answer: {said}"
     assert options["captions"] == [said if int(shares.argmax()) == 3 else expected]

@@ -121,7 +121,7 @@ def _captions(found: NetworkMaps, *, asked: Asked | None, names: Sequence[str] |
         said = f"{class_name(place, names)}, p = {float(shares[place]):.2f}"
         if asked is not None and asked.label != place:
             share = f"p = {float(shares[asked.label]):.2f}"
-            said = f"asked for {class_name(asked.label, names)}, {share} (answer: {said})"
+            said = f"{class_name(asked.label, names)}, {share}; answer: {said}"
         captions.append(said)
     return captions
 
