@@ -35,7 +35,7 @@ def files_below(*names: str, package: Path = _PACKAGE) -> list[Path]:
 
     Example:
         >>> [path.name for path in files_below("visattn.basics.files")]
-        ['__init__.py', '__init__.py', 'files.py', 'moved.py']
+        ['__init__.py', '__init__.py', 'docstrings.py', 'files.py', 'moved.py']
     """
     waiting: list[Path] = []
     for name in names:
