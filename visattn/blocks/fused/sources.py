@@ -82,7 +82,9 @@ class OfBatchNorm:
         """See `Source`; by the kernel of the normalisation, for the same last digits."""
         u, a, b = self.parts(kept)
         zeros, ones = torch.zeros_like(a), torch.ones_like(a)
-        return F.batch_norm(u, zeros, ones, a, b, eps=0.0)
+        # not F.batch_norm, which refuses an eps of 0 in PyTorch 2.10 and some after it
+        on = torch.backends.cudnn.enabled
+        return torch.batch_norm(u, a, b, zeros, ones, False, 0.0, 0.0, on)
 
     def with_graph(self, kept: Kept) -> Tensor:
         """See `Source`."""
