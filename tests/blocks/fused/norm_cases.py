@@ -37,17 +37,8 @@ def plain(norm, block, x):
 
 
 def distances(found, wanted):
-    """Largest difference of each over its largest value, or over the mean size of all, if larger.
-
-    The latter for single numbers alone, sums that may cancel to anything.
-    """
-    usual = torch.stack([w.float().abs().mean() for w in wanted[2:] or wanted]).mean()
+    """Largest difference over the largest value, of each."""
     return [
-        float((f.float() - w.float()).abs().max() / scale_of(w.float().abs().max(), w, usual))
+        float((f.float() - w.float()).abs().max() / w.float().abs().max().clamp(min=1e-3))
         for f, w in zip(found, wanted, strict=True)
     ]
-
-
-def scale_of(largest, values, usual):
-    least = usual.clamp(min=1e-3) if values.numel() == 1 else torch.tensor(1e-3)
-    return torch.maximum(largest, least)
