@@ -16,7 +16,7 @@
 #define FMA(x, y, z) ((x) * (y) + (z))
 #endif
 #define LANES 64
-#define BLOCK 1024 /* columns at a time: what is kept for each stays in the first caches */
+#define BLOCK 4096 /* columns at a time: what is kept for each stays in the first caches */
 #define GROUP 16   /* rows summed in single precision */
 #define CHUNK 32768 /* values at a time that are read twice */
 
@@ -69,39 +69,74 @@ static inline float highest_of(float *top) {
 #define WIDE 16
 typedef float V __attribute__((vector_size(4 * WIDE), aligned(4), may_alias));
 typedef int M __attribute__((vector_size(4 * WIDE)));
+typedef double D __attribute__((vector_size(8 * WIDE)));
+typedef long long L __attribute__((vector_size(8 * WIDE)));
 typedef struct { double total; float high, low; } Pools;
 
 static inline V at_place(const float *row) { return *(const V *)row; }
 
+#ifdef __AVX512F__
+#include <immintrin.h>
+#define larger(x, y) ((V)_mm512_max_ps(x, y)) /* in one instruction what else takes two */
+#else
 static inline V larger(V x, V y) {
   M first = x > y;
   return (V)(((M)x & first) | ((M)y & ~first));
 }
+#endif
+
+/* Over the lanes by halves, each with the other: one after the other would wait for each. */
+#ifdef __clang__
+#define LANES_OF(KIND, x, ...) __builtin_shufflevector(x, x, __VA_ARGS__)
+#else
+#define LANES_OF(KIND, x, ...) __builtin_shuffle(x, (KIND){__VA_ARGS__})
+#endif
+#define BY_HALVES(KIND, x, WITH)                                                        \
+  x = WITH(x, LANES_OF(KIND, x, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7)); \
+  x = WITH(x, LANES_OF(KIND, x, 4, 5, 6, 7, 0, 1, 2, 3, 4, 5, 6, 7, 0, 1, 2, 3));       \
+  x = WITH(x, LANES_OF(KIND, x, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1));       \
+  x = WITH(x, LANES_OF(KIND, x, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0));
 
 static inline double sum_of(V x) {
-  double total = 0;
-  for (int i = 0; i < WIDE; i++) total += x[i];
-  return total;
+#define PLUS(x, y) ((x) + (y))
+  D sum = __builtin_convertvector(x, D);
+  BY_HALVES(L, sum, PLUS)
+  return sum[0];
+}
+
+static inline float largest_of(V x) {
+  BY_HALVES(M, x, larger)
+  return x[0];
+}
+
+/* The lanes of x that lie behind all but the last `rest`, zero in the others. */
+static inline V last_of(V x, Size rest) {
+  M lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+  return (V)((M)x & (lane >= (int)(WIDE - rest)));
 }
 
 /* The sum and the extremes of a row. */
 static inline Pools pools_of(const float *row, Size P) {
   Pools found = {0, -INFINITY, INFINITY};
   V top = (V){0} - INFINITY, bottom = top;
-  for (Size k = 0; k < P;) {
+  Size k = 0;
+  while (P - k >= WIDE) {
     V sum = {0};
     for (Size end = SMALLER(P, k + WIDE * BLOCK); k + WIDE <= end; k += WIDE) {
       V x = at_place(row + k);
       sum += x, top = larger(x, top), bottom = larger(-x, bottom);
     }
-    found.total += sum_of(sum);
-    for (; P - k < WIDE && k < P; k++) {
-      found.total += row[k];
-      found.high = LARGER(row[k], found.high), found.low = SMALLER(row[k], found.low);
+    if (P - k < WIDE && k < P) { /* once more with some that were there */
+      V x = at_place(row + P - WIDE);
+      sum += last_of(x, P - k), top = larger(x, top), bottom = larger(-x, bottom);
+      k = P;
     }
+    found.total += sum_of(sum);
   }
-  for (int i = 0; i < WIDE; i++) {
-    found.high = LARGER(top[i], found.high), found.low = SMALLER(-bottom[i], found.low);
+  if (P >= WIDE) found.high = largest_of(top), found.low = -largest_of(bottom);
+  for (; k < P; k++) {
+    found.total += row[k];
+    found.high = LARGER(row[k], found.high), found.low = SMALLER(row[k], found.low);
   }
   return found;
 }
@@ -210,17 +245,22 @@ void moments(Size first, Size last, Size C, Size P, In u, double *restrict mean,
       if (!squares) continue;
       float middle = (float)mean[at];
       double off = 0, square = 0;
-      for (Size k = 0; k < P;) {
+      Size k = 0;
+      while (P - k >= WIDE) {
         V rest = {0}, more = {0};
         for (Size end = SMALLER(P, k + WIDE * BLOCK); k + WIDE <= end; k += WIDE) {
           V x = at_place(row + k) - middle;
           rest += x, more += x * x;
         }
-        off += sum_of(rest), square += sum_of(more);
-        for (; P - k < WIDE && k < P; k++) {
-          float x = row[k] - middle;
-          off += x, square += x * x;
+        if (P - k < WIDE && k < P) {
+          V x = last_of(at_place(row + P - WIDE) - middle, P - k);
+          rest += x, more += x * x, k = P;
         }
+        off += sum_of(rest), square += sum_of(more);
+      }
+      for (; k < P; k++) {
+        float x = row[k] - middle;
+        off += x, square += x * x;
       }
       mean[at] = middle + off / P, squares[at] = (float)(square - off * off / P);
     }

@@ -208,6 +208,7 @@ def moments(u: Tensor, *, centred: bool, extremes: bool) -> tuple[Tensor, ...]:
     pivot = u[0, :, 0, 0].float().contiguous()
     sums, squares, high, low = (_channels(u) for _ in range(4))
     _run(_moments, u, [u, pivot, sums, squares, high, low], by="channels")
+    sums = sums.double()  # what follows is a number a channel, and differences that cancel
     shift = sums / (u.shape[2] * u.shape[3])
     return pivot + shift, (squares - sums * shift).clamp_(min=0), high, low
 
