@@ -66,53 +66,61 @@ static inline float highest_of(float *top) {
 }
 
 #if !LAST
+#ifdef __AVX512F__ /* vectors as wide as the registers: wider ones are taken apart, lane by lane */
+#include <immintrin.h>
 #define WIDE 16
+#define LANE 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
+#define larger(x, y) ((V)_mm512_max_ps(x, y)) /* in one instruction what else takes two */
+#elif defined(__AVX__)
+#define WIDE 8
+#define LANE 0, 1, 2, 3, 4, 5, 6, 7
+#else
+#define WIDE 4
+#define LANE 0, 1, 2, 3
+#endif
 typedef float V __attribute__((vector_size(4 * WIDE), aligned(4), may_alias));
 typedef int M __attribute__((vector_size(4 * WIDE)));
-typedef double D __attribute__((vector_size(8 * WIDE)));
-typedef long long L __attribute__((vector_size(8 * WIDE)));
 typedef struct { double total; float high, low; } Pools;
 
 static inline V at_place(const float *row) { return *(const V *)row; }
 
-#ifdef __AVX512F__
-#include <immintrin.h>
-#define larger(x, y) ((V)_mm512_max_ps(x, y)) /* in one instruction what else takes two */
-#else
+#ifndef larger
 static inline V larger(V x, V y) {
   M first = x > y;
   return (V)(((M)x & first) | ((M)y & ~first));
 }
 #endif
 
-/* Over the lanes by halves, each with the other: one after the other would wait for each. */
-#ifdef __clang__
-#define LANES_OF(KIND, x, ...) __builtin_shufflevector(x, x, __VA_ARGS__)
-#else
-#define LANES_OF(KIND, x, ...) __builtin_shuffle(x, (KIND){__VA_ARGS__})
-#endif
-#define BY_HALVES(KIND, x, WITH)                                                        \
-  x = WITH(x, LANES_OF(KIND, x, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7)); \
-  x = WITH(x, LANES_OF(KIND, x, 4, 5, 6, 7, 0, 1, 2, 3, 4, 5, 6, 7, 0, 1, 2, 3));       \
-  x = WITH(x, LANES_OF(KIND, x, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1));       \
-  x = WITH(x, LANES_OF(KIND, x, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0));
-
-static inline double sum_of(V x) {
-#define PLUS(x, y) ((x) + (y))
-  D sum = __builtin_convertvector(x, D);
-  BY_HALVES(L, sum, PLUS)
-  return sum[0];
+/* Of `rest` lanes at the end x, zero in the others. */
+static inline V last_of(V x, Size rest) {
+  return (V)((M)x & ((M){LANE} >= (int)(WIDE - rest)));
 }
 
-static inline float largest_of(V x) {
-  BY_HALVES(M, x, larger)
+/* Over the lanes by halves: one after the other would wait for each. */
+#ifdef __clang__
+static inline V swapped(V x, int half) {
+  V y;
+  for (int i = 0; i < WIDE; i++) y[i] = x[i ^ half];
+  return y;
+}
+#else
+#define swapped(x, half) __builtin_shuffle(x, (M){LANE} ^ (half))
+#endif
+#define BY_HALVES(WITH)                           \
+  if (WIDE > 8) x = WITH(x, swapped(x, 8 % WIDE));       \
+  if (WIDE > 4) x = WITH(x, swapped(x, 4 % WIDE)); \
+  x = WITH(x, swapped(x, 2));                     \
+  x = WITH(x, swapped(x, 1));
+
+static inline float sum_of(V x) {
+#define PLUS(x, y) ((x) + (y))
+  BY_HALVES(PLUS)
   return x[0];
 }
 
-/* The lanes of x that lie behind all but the last `rest`, zero in the others. */
-static inline V last_of(V x, Size rest) {
-  M lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-  return (V)((M)x & (lane >= (int)(WIDE - rest)));
+static inline float largest_of(V x) {
+  BY_HALVES(larger)
+  return x[0];
 }
 
 /* The sum and the extremes of a row. */
