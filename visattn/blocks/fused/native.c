@@ -22,6 +22,7 @@
 
 typedef const float *restrict In;
 typedef float *restrict Out;
+typedef const double *restrict Doubles;
 typedef long Size;
 
 #if LAST
@@ -276,6 +277,67 @@ void moments(Size first, Size last, Size C, Size P, In u, double *restrict mean,
   }
 }
 
+/* The functions of channels.py, for channels first to last of all N images; null is None. */
+void moments_of_batch(Size first, Size last, Size N, Size C, Size P, Doubles means, In squares,
+                      double *restrict mean, double *restrict variance) {
+  for (Size c = first; c < last; c++) mean[c] = variance[c] = 0;
+  for (Size n = 0; n < N; n++)
+    for (Size c = first; c < last; c++) mean[c] += means[n * C + c] / N;
+  for (Size n = 0; n < N; n++)
+    for (Size c = first; c < last; c++) {
+      double off = means[n * C + c] - mean[c];
+      variance[c] += (squares[n * C + c] / (double)P + off * off) / N;
+    }
+}
+
+void affine(Size first, Size last, Size N, Size C, Doubles means, Doubles mean, Doubles variance,
+            In weight, In bias, double eps, double *restrict inverse, Out a, Out b, Out middle,
+            Out x_means) {
+  for (Size c = first; c < last; c++) inverse[c] = 1 / sqrt(variance[c] + eps);
+  for (Size c = first; c < last; c++) {
+    double slope = (weight ? weight[c] : 1) * inverse[c];
+    a[c] = (float)slope, b[c] = (float)((bias ? bias[c] : 0) - mean[c] * slope);
+    middle[c] = (float)mean[c];
+  }
+  for (Size n = 0; n < N; n++)
+    for (Size c = first; c < last; c++) {
+      double slope = (weight ? weight[c] : 1) * inverse[c], off = means[n * C + c] - mean[c];
+      x_means[n * C + c] = (float)(off * slope + (bias ? bias[c] : 0));
+    }
+}
+
+void of_gate(Size first, Size last, Size N, Size C, Doubles mean, In a, In middle, In bias,
+             In sums, Out products, Out of_gates) {
+  for (Size n = 0; n < N; n++)
+    for (Size c = first; c < last; c++) {
+      Size at = n * C + c;
+      double product = products[at] + (middle[c] - mean[c]) * sums[at];
+      products[at] = (float)product;
+      of_gates[at] = (float)(a[c] * product + (bias ? bias[c] : 0) * sums[at]);
+    }
+}
+
+void of_norm(Size first, Size last, Size N, Size C, Size P, Size of_batch, Doubles means,
+             Doubles mean, Doubles inverse, In g, In sums, In products, In of_means, In of_tops,
+             In count, In tops, double *restrict total, double *restrict off_total, Out even,
+             Out share, Out taken, Out off_taken, Out of_weight, Out of_bias) {
+  for (Size c = first; c < last; c++) total[c] = off_total[c] = 0;
+  for (Size n = 0; n < N; n++)
+    for (Size c = first; c < last; c++) {
+      Size at = n * C + c;
+      even[at] = of_means[at] / P, share[at] = of_tops ? of_tops[at] / count[at] : 0;
+      if (!mean) continue;
+      total[c] += (double)g[at] * sums[at] + of_means[at] + (of_tops ? of_tops[at] : 0);
+      off_total[c] += (double)g[at] * products[at] + of_means[at] * (means[at] - mean[c]) +
+                      (of_tops ? (double)share[at] * tops[at] : 0);
+    }
+  for (Size c = first; c < last; c++) {
+    double each = of_batch ? 1.0 / N / P : 0, width = mean ? inverse[c] : 0;
+    taken[c] = (float)(total[c] * each), off_taken[c] = (float)(off_total[c] * each * width * width);
+    of_weight[c] = (float)(off_total[c] * width), of_bias[c] = (float)total[c];
+  }
+}
+
 /* The maximum of x in each channel of each image, from the extremes of u; P is of no use. */
 void tops(Size first, Size last, Size C, Size P, In a, In b, In high, In low, Out top) {
   (void)P;
@@ -285,12 +347,12 @@ void tops(Size first, Size last, Size C, Size P, In a, In b, In high, In low, Ou
   }
 }
 
-/* Of each place: the sum and the maximum of z over the channels. */
-void place_pools(Size first, Size last, Size C, Size P, In u, In a, In b, In g, Out sums,
+/* Of each place: the mean and the maximum of z over the channels. */
+void place_pools(Size first, Size last, Size C, Size P, In u, In a, In b, In g, Out means,
                  Out highest) {
 #define Z float z = FMA(row[k], a[CHANNEL], b[CHANNEL]) * gate[CHANNEL];
 #define BODY Z SUM(0) += z; TOP = LARGER(z, TOP);
-#define STORE(s0, s1, s2, s3, most) sums[at] = (float)(s0), highest[at] = most;
+#define STORE(s0, s1, s2, s3, most) means[at] = (float)((s0) / C), highest[at] = most;
   IMAGES {
     const float *gate = g + n * C;
     PER_PLACE(1, ROW_OF_U, BODY, STORE)
@@ -398,7 +460,7 @@ void map_gradient(Size first, Size last, Size C, Size P, In u, In d, In a, In b,
   }
 }
 
-/* What lies under each tap of a kernel w (J, K, K) on planes (J, H, W): in each row columns from
+/* What lies under each tap of a kernel w (J, K, K) on planes (J, N, H, W): in each row columns from
    `from` to `to`, at `place` of d or y, at `other` of the planes. */
 #define TAPS(BEFORE, BODY, AFTER)                                                          \
   for (Size n = first; n < last; n++)                                                      \
@@ -408,21 +470,21 @@ void map_gradient(Size first, Size last, Size C, Size P, In u, In d, In a, In b,
         Size from = LARGER(0, -right), to = SMALLER(W, W - right), tap = j * K * K + t;    \
         BEFORE                                                                             \
         for (Size r = LARGER(0, -down); r < SMALLER(H, H - down); r++) {                   \
-          Size place = (n * H + r) * W, other = ((n * J + j) * H + r + down) * W + right;  \
+          Size place = (n * H + r) * W, other = ((j * N + n) * H + r + down) * W + right;  \
           BODY                                                                             \
         }                                                                                  \
         AFTER                                                                              \
       }
 
 /* y, which begins at zero, of planes. */
-void convolve(Size first, Size last, Size J, Size H, Size W, Size K, In planes, In w, Out y) {
+void convolve(Size first, Size last, Size N, Size J, Size H, Size W, Size K, In planes, In w, Out y) {
   TAPS(float weight = w[tap];,
        EACH for (Size k = from; k < to; k++) y[place + k] += weight * planes[other + k];, )
 }
 
 /* The gradients for planes, which begins at zero, and of each image for the kernel. */
-void of_convolve(Size first, Size last, Size J, Size H, Size W, Size K, In planes, In w, In d,
-                 Out of_planes, Out of_kernel) {
+void of_convolve(Size first, Size last, Size N, Size J, Size H, Size W, Size K, In planes, In w,
+                 In d, Out of_planes, Out of_kernel) {
   TAPS(float weight = w[tap];,
        EACH for (Size k = from; k < to; k++) of_planes[other + k] += weight * d[place + k];, )
   TAPS(float sum[LANES] = {0};,

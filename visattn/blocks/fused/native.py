@@ -21,6 +21,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from visattn.blocks.fused.channels import Channels
+
 _SOURCE = Path(__file__).with_name("native.c").read_bytes()  # now: both files may be replaced
 LEAST = 2**17
 """Values of a map from which it pays; half of them for a gate that has places too."""
@@ -66,11 +68,11 @@ def tops(u: Tensor, a: Tensor, b: Tensor, high: Tensor, low: Tensor) -> Tensor:
     return found
 
 
-def place_pools(u: Tensor, a: Tensor, b: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
-    """Of each place (N, P): sum and maximum of z over the channels."""
-    total, highest = _places(u), _places(u)
-    _run("place_pools", u, u, a, b, g, total, highest)
-    return total, highest
+def place_pools(u: Tensor, a: Tensor, b: Tensor, g: Tensor) -> Tensor:
+    """Of each place: mean and maximum of z over the channels, (2, N, P)."""
+    found = u.new_empty((2, u.shape[0], u.shape[2] * u.shape[3]))
+    _run("place_pools", u, u, a, b, g, found[0], found[1])
+    return found
 
 
 def place_sums(
@@ -112,24 +114,81 @@ def map_gradient(
     return du
 
 
+def moments_of_batch(means: Tensor, squares: Tensor, places: int) -> tuple[Tensor, Tensor]:
+    """As `visattn.blocks.fused.channels.moments_of_batch`."""
+    mean, variance = means[0].clone(), means[0].clone()
+    _of_channels("moments_of_batch", means, (places,), means, squares, mean, variance)
+    return mean, variance
+
+
+def affine(
+    means: Tensor, mean: Tensor, variance: Tensor, weight: Tensor | None, bias: Tensor | None,
+    eps: float,
+) -> tuple[Tensor, ...]:  # fmt: skip
+    """As `visattn.blocks.fused.channels.affine`."""
+    inverse, x_means = torch.empty_like(mean), torch.empty_like(means, dtype=torch.float32)
+    a, b, middle = (x_means.new_empty(len(mean)) for _ in range(3))
+    made = inverse, a, b, middle, x_means
+    given = means, mean, variance, weight, bias, float(eps)
+    _of_channels("affine", means, (), *given, *made)
+    return made
+
+
+def of_gate(
+    found: Channels, sums: Tensor, products: Tensor, bias: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """As `visattn.blocks.fused.channels.of_gate`."""
+    if found.mean is None:
+        return products, products
+    a, _, middle = found.affine
+    of_gates = torch.empty_like(sums)
+    _of_channels("of_gate", sums, (), found.mean, a, middle, bias, sums, products, of_gates)
+    return products, of_gates
+
+
+def of_norm(
+    found: Channels, places: int, g: Tensor, sums: Tensor, products: Tensor,
+    of_pooled: Sequence[Tensor], count: Tensor, tops: Tensor,
+) -> tuple[Tensor, ...]:  # fmt: skip
+    """As `visattn.blocks.fused.channels.of_norm`."""
+    even, share = torch.empty_like(sums), torch.empty_like(sums)
+    of_channels = [sums.new_empty(sums.shape[1]) for _ in range(4)]
+    room = sums.new_empty((2, sums.shape[1]), dtype=torch.float64)
+    of_tops = of_pooled[1] if len(of_pooled) > 1 else None
+    given = found.means, found.mean, found.inverse, g, sums, products, of_pooled[0], of_tops
+    made = even, share, *of_channels
+    sizes = places, found.of_batch
+    _of_channels("of_norm", sums, sizes, *given, count, tops, room[0], room[1], *made)
+    return made
+
+
 def convolved(planes: Tensor, kernel: Tensor) -> Tensor:
-    """Planes (N, J, H, W) by a kernel (1, J, K, K), K odd, with zeros around: (N, 1, H, W)."""
-    count, _, height, width = planes.shape
-    y = planes.new_zeros(count, 1, height, width)
-    _call("convolve", count, (*planes.shape[1:], kernel.shape[-1]), planes, kernel.contiguous(), y)
+    """Planes (J, N, 1, H, W) by a kernel (1, J, K, K), K odd, with zeros around: (N, 1, H, W)."""
+    y = torch.zeros_like(planes[0])
+    _call("convolve", len(y), _sizes(planes, kernel), planes, kernel.contiguous(), y)
     return y
 
 
 def of_convolved(d: Tensor, planes: Tensor, kernel: Tensor) -> tuple[Tensor, Tensor]:
     """The gradients for planes and kernel of `convolved`."""
-    of_planes, of_kernel = (
-        torch.zeros_like(planes),
-        kernel.new_empty(len(planes), *kernel.shape[1:]),
-    )
-    sizes = (*planes.shape[1:], kernel.shape[-1])
-    given = (planes, kernel.contiguous(), d, of_planes, of_kernel)
-    _call("of_convolve", len(planes), sizes, *given)
+    of_planes = torch.zeros_like(planes)
+    of_kernel = kernel.new_empty(planes.shape[1], *kernel.shape[1:])
+    given = planes, kernel.contiguous(), d, of_planes, of_kernel
+    _call("of_convolve", planes.shape[1], _sizes(planes, kernel), *given)
     return of_planes, of_kernel.sum(0, keepdim=True)
+
+
+def _sizes(planes: Tensor, kernel: Tensor) -> tuple[int, ...]:
+    count, images, _, height, width = planes.shape
+    return images, count, height, width, kernel.shape[-1]
+
+
+def _of_channels(
+    name: str, of_maps: Tensor, sizes: tuple[int, ...], *given: Tensor | float | None
+) -> None:
+    """A function of `native.c` on numbers of channels; ``of_maps`` is (N, C)."""
+    images, channels = of_maps.shape
+    _call(name, channels, (images, channels, *sizes), *given)
 
 
 def _channels(u: Tensor) -> Tensor:
@@ -150,14 +209,17 @@ def _run(name: str, u: Tensor, *tensors: Tensor | None) -> None:
 
 
 def _call(
-    name: str, count: int, sizes: Sequence[int], *tensors: Tensor | None,
+    name: str, count: int, sizes: Sequence[int], *tensors: Tensor | float | None,
     parts: int = 1, last: bool = False,
 ) -> None:  # fmt: skip
     """Run a function on images 0 to count, shared out in parts; None is a null."""
     library = _library(last=last)
     assert library is not None
     given = [*map(ctypes.c_long, sizes)]
-    pointers = [ctypes.c_void_p(t if t is None else t.data_ptr()) for t in tensors]
+    pointers = [
+        ctypes.c_double(t) if isinstance(t, float) else ctypes.c_void_p(None if t is None else t.data_ptr())
+        for t in tensors
+    ]
     function = getattr(library, name)
 
     def run(first: int, end: int) -> None:

@@ -7,6 +7,7 @@ backward it is twice and three times, with the gradient. The passes are those of
 """
 
 import warnings
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, final
@@ -15,35 +16,15 @@ import torch
 from torch import Tensor, nn
 
 from visattn.blocks.fused.cbam import ByMeanAndMax
+from visattn.blocks.fused.channels import Channels
 from visattn.blocks.fused.doubles import Double
 from visattn.blocks.fused.formulas import Autocast, ByMean, Formula, gradients
-from visattn.blocks.fused.small_gates import channel_gate, place_gate
+from visattn.blocks.fused.small_gates import Back, Kept, SmallGate, channel_gate, place_gate
 
 FORMULAS: tuple[type[Formula], ...] = (ByMean, ByMeanAndMax)
 """Of the gates that can run like this."""
 
 _TYPES = (torch.float32, torch.float16, torch.bfloat16)
-
-
-@dataclass(frozen=True)
-class Statistics:
-    """How the normalisation is done: by the batch, or by running numbers.
-
-    Attributes:
-        of_batch: Whether mean and variance are those of u.
-        mean: Of each channel (C,), float32 or float64.
-        inverse: 1 / standard deviation (C,), as the mean.
-        means: Of u, each channel of each map (N, C), as the mean.
-        extremes: Its maximum and minimum (N, C), where the gate reads the maximum.
-        alone: There is no normalisation: x is u.
-    """
-
-    of_batch: bool
-    mean: Tensor
-    inverse: Tensor
-    means: Tensor
-    extremes: tuple[Tensor, Tensor]
-    alone: bool = False
 
 
 @cache
@@ -109,43 +90,51 @@ def gate_after_norm(
     u = passes.laid_out(u)
     by_place = formula is ByMeanAndMax
     with torch.no_grad():
-        found = _statistics(norm, u, passes, extremes=by_place)
+        found = _channels(norm, u, passes, extremes=by_place)
     weight, bias, eps = (None, None, 0.0) if norm is None else (norm.weight, norm.bias, norm.eps)
     now = Autocast.now(u.device.type)
-    if not tracked:
-        call = _Call(block, None, by_place, found, eps, now, passes)
-        return _forward(call, u, weight, bias, out=u if fresh else None)[0]
-    double = Double(block)
-    call = _Call(block, double, by_place, found, eps, now, passes)
+    double = Double(block) if tracked else None
+    single = u.dtype is torch.float32 and not now.enabled
+    gates = _gates(block, passes, by_place=by_place, single=single)
+    call = _Call(double, gates, found, eps, now, passes)
+    if double is None:
+        return _forward(call, u, out=u if fresh else None)[0]
     y: Tensor = Fused.apply(u, weight, bias, call, *double.parameters)
     return y
 
 
+def _gates(block: Any, passes: Any, *, by_place: bool, single: bool) -> tuple[SmallGate, ...]:
+    """That of the channels, and of the places if there is one."""
+    of_channels = channel_gate(block, single=single)
+    if not by_place:
+        return (of_channels,)
+    return of_channels, place_gate(block.spatial, passes, single=single)
+
+
 @dataclass(frozen=True)
 class _Call:
-    block: Any
     double: Double | None
-    by_place: bool
-    statistics: Statistics
+    gates: tuple[SmallGate, ...]
+    channels: Channels
     eps: float
     autocast: Autocast
     passes: Any
 
 
 def _forward(
-    call: _Call, u: Tensor, weight: Tensor | None, bias: Tensor | None, *, out: Tensor | None = None
-) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """What the gate gives, and what it keeps of the places."""
-    a, b, means = _affine(call.statistics, weight, bias)
-    pooled = _pooled(call, a, b, means, u)
-    with torch.no_grad(), call.autocast():
-        g = _flat(channel_gate(call.block, pooled[: 1 + call.by_place]).value)
-        if not call.by_place:
-            return call.passes.gated(u, a, b, g, None, out), ()
-        total, highest = call.passes.place_pools(u, a, b, g)
-        places = _planes((total / u.shape[1], highest), u)
-        s = place_gate(call.block.spatial, places, call.passes).value
-    return call.passes.gated(u, a, b, g, _flat(s), out), places
+    call: _Call, u: Tensor, *, out: Tensor | None = None
+) -> tuple[Tensor, Tensor | None, list[Kept]]:
+    """What the gate gives, what it sees of the places, and what each small gate keeps."""
+    a, b, _ = call.channels.affine
+    with call.autocast():
+        value, kept = call.gates[0].run(_pooled(call, u))
+        g = _flat(value)
+        if len(call.gates) == 1:
+            return call.passes.gated(u, a, b, g, None, out), None, [kept]
+        places = call.passes.place_pools(u, a, b, g).to(u.dtype)
+        places = places.view(2, u.shape[0], 1, *u.shape[2:])
+        value, more = call.gates[1].run(places)
+    return call.passes.gated(u, a, b, g, _flat(value), out), places, [kept, more]
 
 
 @final
@@ -158,72 +147,74 @@ class Fused(torch.autograd.Function):
         *parameters: Tensor,
     ) -> Tensor:  # fmt: skip
         """Compute normalisation and gate without a graph."""
-        y, places = _forward(call, u, weight, bias)
-        ctx.call, ctx.kept = call, len(places)
-        ctx.save_for_backward(u, weight, bias, *places, *parameters)
+        y, places, kept = _forward(call, u)
+        ctx.call, ctx.counts = call, [len(few) for few in kept]
+        few = [t for each in kept for t in each]
+        ctx.save_for_backward(u, weight, bias, places, *few, *parameters)
         return y
 
     @staticmethod
     def backward(ctx: Any, d: Tensor) -> tuple[Tensor | None, ...]:
         """The gradients for u, weight and bias of the normalisation, and the gate's parameters."""
         call = ctx.call
-        u, weight, bias, *saved = ctx.saved_tensors
-        places, parameters = saved[: ctx.kept], saved[ctx.kept :]
+        u, weight, bias, places, *saved = ctx.saved_tensors
+        kept = []
+        for count in ctx.counts:
+            kept.append(tuple(saved[:count]))
+            saved = saved[count:]
         needs = [*ctx.needs_input_grad[:3], *ctx.needs_input_grad[4:]]
         if torch.is_grad_enabled():
-            found = _plainly(call, u, weight, bias, parameters, d, needs)
+            found = _plainly(call, u, weight, bias, saved, d, needs)
         else:
             d = d.contiguous(memory_format=_format(u)).to(u.dtype)
-            found = _backward(call, (u, weight, bias), parameters, places, d, needs)
+            with _exact(u):
+                given = _Given(call, saved, kept, needs[3:])
+                found = _backward(given, (u, weight, bias), places, d, needs[0])
         return *found[:3], None, *found[3:]
 
 
-def _statistics(norm: Any, u: Tensor, passes: Any, *, extremes: bool) -> Statistics:
+def _exact(u: Tensor) -> AbstractContextManager[Any]:
+    """In the precision of what is given, whatever holds where gradients are computed."""
+    kind = u.device.type
+    off = torch.is_autocast_enabled(kind)
+    return torch.autocast(kind, enabled=False) if off else nullcontext()
+
+
+def _channels(norm: Any, u: Tensor, passes: Any, *, extremes: bool) -> Channels:
     of_batch = norm is not None and (
         norm.training or norm.running_mean is None or norm.running_var is None
     )
-    means, squares, high, low = passes.moments(u, centred=of_batch, extremes=extremes)
+    means, squares, *both = passes.moments(u, centred=of_batch, extremes=extremes)
+    means = means.double()
     if norm is None:
         zeros, ones = _constants(u.shape[1], u.device)
-        return Statistics(False, zeros, ones, means, (high, low), alone=True)
+        pooled = _stacked(means.float(), both[0] if extremes else None)
+        return Channels(False, means, None, None, (ones, zeros, zeros), pooled)
     if not of_batch:
-        mean, variance = norm.running_mean.to(means), norm.running_var.to(means)
+        mean, variance = norm.running_mean.double(), norm.running_var.double()
     else:
-        count, places = u.numel() // u.shape[1], u.shape[2] * u.shape[3]
-        mean = means.mean(0)
-        variance = (squares + places * (means - mean) ** 2).sum(0) / count
+        count = u.numel() // u.shape[1]
+        mean, variance = passes.moments_of_batch(means, squares, count // len(u))
         if norm.training and norm.track_running_stats and norm.num_batches_tracked is not None:
             norm.num_batches_tracked += 1
             share = norm.momentum
             share = 1 / float(norm.num_batches_tracked) if share is None else share
             unbiased = variance * (count / (count - 1))
-            for running, now in ((norm.running_mean, mean), (norm.running_var, unbiased)):
-                running.lerp_(now.to(running.dtype), share)
-    inverse = (variance + norm.eps).rsqrt()
-    return Statistics(of_batch, mean, inverse, means, (high, low))
+            norm.running_mean.lerp_(mean.to(norm.running_mean.dtype), share)
+            norm.running_var.lerp_(unbiased.to(norm.running_var.dtype), share)
+    given = means, mean, variance, norm.weight, norm.bias, norm.eps
+    inverse, a, b, middle, x_means = passes.affine(*given)
+    pooled = _stacked(x_means, passes.tops(u, a, b, *both) if extremes else None)
+    return Channels(of_batch, means, mean, inverse, (a, b, middle), pooled)
 
 
-def _affine(found: Statistics, weight: Any, bias: Any) -> tuple[Tensor, Tensor, Tensor]:
-    """``x = a u + b``, and x's mean in each channel of each map (N, C)."""
-    if found.alone:
-        return found.inverse, found.mean, found.means
-    a = found.inverse if weight is None else weight.detach() * found.inverse
-    shift = 0 if bias is None else bias.detach()
-    means = (found.means - found.mean) * a + shift
-    return a.float(), (shift - found.mean * a).float(), means
+def _stacked(mean: Tensor, highest: Tensor | None) -> Tensor:
+    return mean[None] if highest is None else torch.stack((mean, highest))
 
 
-def _pooled(call: _Call, a: Tensor, b: Tensor, means: Tensor, u: Tensor) -> list[Tensor]:
-    """Mean and maximum of x, (N, C, 1, 1), in the type that the plain form has them in."""
-    values = [means]
-    if call.by_place:
-        values.append(call.passes.tops(u, a, b, *call.statistics.extremes))
-    return [value.to(u.dtype)[..., None, None] for value in values]
-
-
-def _planes(values: tuple[Tensor, Tensor], u: Tensor) -> tuple[Tensor, ...]:
-    """(N, P) as (N, 1, H, W) in the map's type."""
-    return tuple(v.to(u.dtype).view(u.shape[0], 1, *u.shape[2:]) for v in values)
+def _pooled(call: _Call, u: Tensor) -> Tensor:
+    """Mean and maximum of x, (K, N, C, 1, 1), in the type that the plain form has them in."""
+    return call.channels.pooled.to(u.dtype)[..., None, None]
 
 
 def _flat(x: Any) -> Tensor:
@@ -235,57 +226,67 @@ def _format(u: Tensor) -> torch.memory_format:
     return torch.contiguous_format if u.is_contiguous() else torch.channels_last
 
 
+@dataclass(frozen=True)
+class _Given:
+    """What the small gates need to run again."""
+
+    call: _Call
+    parameters: list[Tensor]
+    kept: list[Kept]
+    needs: list[bool]
+
+    def again(self, index: int, inputs: Tensor) -> tuple[Tensor, Back]:
+        """Of the channels (0) or the places (1)."""
+        gate, double = self.call.gates[index], self.call.double
+        assert double is not None
+        if gate.is_written:
+            return gate.again(inputs, self.kept[index], double.parameters, self.needs)
+        leaves = [p.detach().requires_grad_(p.requires_grad) for p in self.parameters]
+        by_place = len(self.call.gates) > 1
+        gates = _gates(double.holding(leaves), self.call.passes, by_place=by_place, single=False)
+        with self.call.autocast():
+            return gates[index].again(inputs, (), leaves, self.needs)
+
+
 def _backward(
-    call: _Call, inputs: tuple[Tensor, Any, Any], parameters: list[Tensor],
-    places: list[Tensor], d: Tensor, needs: list[bool],
-) -> list[Tensor | None]:  # fmt: skip
+    given: _Given, inputs: tuple[Tensor, Any, Any], places: Tensor | None, d: Tensor, of_u: bool
+) -> list[Tensor | None]:
     u, weight, bias = inputs
-    found, (a, b, means) = call.statistics, _affine(call.statistics, weight, bias)
-    affine, hw, passes = (a, b, found.mean.float()), u.shape[2] * u.shape[3], call.passes
-    leaves = [p.detach().requires_grad_(p.requires_grad) for p in parameters]
-    block: Any = call.double.holding(leaves) if call.double is not None else None
-    pooled = _pooled(call, a, b, means, u)
-    with call.autocast():
-        gate = channel_gate(block, pooled, leaves, needs[3:])
-    g, top = _flat(gate.value), _flat(pooled[-1])
+    found, passes, hw = given.call.channels, given.call.passes, u.shape[2] * u.shape[3]
+    a, b, _ = found.affine
+    pooled = _pooled(given.call, u)
+    value, back = given.again(0, pooled)
+    g, top = _flat(value), _flat(pooled[-1])
     of_places: tuple[Tensor, ...] = ()
-    of_block: list[Any] = [None] * len(leaves)
-    if places:
-        with call.autocast():
-            s = place_gate(block.spatial, tuple(places), passes, leaves, needs[3:])
+    of_block: list[Any] = [None] * len(given.needs)
+    if places is not None:
+        value, back_from_places = given.again(1, places)
         highest = _flat(places[1])
         of_s, ties = passes.place_sums(u, d, a, b, g, highest)
-        at_place, of_block = s.gradients(of_s)
+        at_place, of_block = back_from_places(of_s)
         mean, most = map(_flat, at_place)
-        of_places = _flat(s.value), mean / u.shape[1], highest, most / ties
-    sums, products, count, tops = passes.channel_sums(u, d, affine, g, of_places, top)
-    if not found.alone:
-        products = (products + (affine[2] - found.mean) * sums).float()  # the mean was rounded
-    of_gate = products if found.alone else a * products
-    of_pooled, more = gate.gradients(of_gate if bias is None else of_gate + bias.float() * sums)
+        of_places = _flat(value), mean / u.shape[1], highest, most / ties
+    sums, products, *tops = passes.channel_sums(u, d, found.affine, g, of_places, top)
+    products, of_g = passes.of_gate(found, sums, products, bias)
+    of_pooled, more = back(of_g)
     of_block = [y if x is None else x for x, y in zip(of_block, more, strict=True)]
-    even = _flat(of_pooled[0])
-    peak = _flat(of_pooled[1]) if places else None
-    share = torch.zeros_like(even) if peak is None else peak / count
-    zeros = _constants(u.shape[1], u.device)[0]
-    of_norm = zeros, zeros
-    if not found.alone:
-        dx = g * sums + even
-        product = g * products + even * (found.means - found.mean).float()
-        if peak is not None:
-            dx, product = dx + peak, product + share * tops
-        first, second = dx.sum(0), product.sum(0)
-    if found.of_batch:
-        total = u.shape[0] * hw
-        of_norm = first / total, (second * found.inverse**2 / total).float()
+    flat = [_flat(t) for t in of_pooled]
+    even, share, *of_norm = passes.of_norm(found, hw, g, sums, products, flat, *tops)
     du = None
-    if needs[0]:
-        read = d if found.alone and not places else u  # which then counts for nothing
-        du = passes.map_gradient(read, d, affine, g, of_places, (top, even / hw, share), of_norm)
-    if found.alone:
+    if of_u:
+        alone = found.mean is None
+        read = d if alone and places is None else u  # which then counts for nothing
+        of_channels = top, even, share
+        du = passes.map_gradient(read, d, found.affine, g, of_places, of_channels, of_norm[:2])
+    if found.mean is None:
         return [du, None, None, *of_block]
-    of_weight = None if weight is None else (second * found.inverse).to(weight.dtype)
-    return [du, of_weight, None if bias is None else first.to(bias.dtype), *of_block]
+    of_weight, of_bias = of_norm[2:]
+    return [
+        du,
+        None if weight is None else of_weight.to(weight.dtype),
+        None if bias is None else of_bias.to(bias.dtype),
+        *of_block,
+    ]
 
 
 def _plainly(
@@ -293,9 +294,11 @@ def _plainly(
     d: Tensor, needs: list[bool],
 ) -> list[Tensor | None]:  # fmt: skip
     """The gradients with a graph of their own."""
-    found = call.statistics
+    found = call.channels
     if found.of_batch:
         x = nn.functional.batch_norm(u, None, None, weight, bias, training=True, eps=call.eps)
+    elif found.mean is None or found.inverse is None:
+        x = u
     else:
         variance = found.inverse**-2 - call.eps
         mean = found.mean.float()

@@ -4,10 +4,8 @@ Where a gate is made of its own parts, in single precision, its gradient is writ
 are matrix products, and the planes of places are convolved in C. Any other runs again by autograd.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -17,97 +15,88 @@ from visattn.blocks.batch_norm import SafeBatchNorm2d
 from visattn.blocks.fused.formulas import Gradients, gradients
 from visattn.blocks.gates import Gate
 
+Kept = tuple[Tensor, ...]
+Back = Callable[[Tensor], tuple[Sequence[Tensor], Gradients]]
+"""From the gradient for the gates, in any shape with as many values, to those for what they are
+computed from and for the block's parameters."""
 
-@dataclass(frozen=True)
-class SmallGate:
-    """A gate's values, and its gradients.
+
+class SmallGate(Protocol):
+    """Gates of one or two inputs, stacked: (K, N, C, 1, 1) or (K, N, 1, H, W).
 
     Attributes:
-        value: The gates.
-        back: From the gradient for the gates, in any shape with as many values, to those for what
-            they are computed from, and for the block's parameters.
+        is_written: Whether its gradient is, so that the same object serves in the backward pass;
+            otherwise one for a block that has `leaves` for its parameters.
     """
 
-    value: Tensor
-    back: Callable[[Tensor], tuple[list[Tensor], Gradients]] | None = None
+    is_written: bool
 
-    def gradients(self, d: Tensor) -> tuple[list[Tensor], Gradients]:
-        """See ``back``."""
-        assert self.back is not None
-        return self.back(d)
+    def run(self, inputs: Tensor) -> tuple[Tensor, Kept]:
+        """The gates, and what to keep."""
+
+    def again(
+        self, inputs: Tensor, kept: Kept, leaves: Sequence[Tensor], needs: Sequence[bool]
+    ) -> tuple[Tensor, Back]:
+        """The gates, and how gradients go back.
+
+        Args:
+            inputs: As for `run`.
+            kept: From there.
+            leaves: The block's parameters, in the order in which gradients are wanted.
+            needs: Whether one is asked for each of them.
+        """
 
 
-def channel_gate(
-    block: Any, pooled: Sequence[Tensor], leaves: Sequence[Tensor] = (), needs: Sequence[bool] = ()
-) -> SmallGate:
-    """Gates (N, C, 1, 1) of means, or of means and maxima, each (N, C, 1, 1).
+def channel_gate(block: Any, *, single: bool) -> SmallGate:
+    """Gates (N, C, 1, 1) of the mean, or of mean and maximum, of each channel.
 
     Args:
         block: The gate.
-        pooled: What of each channel it sees.
-        leaves: The block's parameters; none for the values alone.
-        needs: Whether a gradient is asked for each of them.
+        single: Whether all is in single precision, and stays so.
     """
     layers = block if hasattr(block, "of_mean") else block.channel
-    if _is_perceptron(layers) and _single((*pooled, *layers.parameters())):
-        return _perceptron(layers, pooled, leaves)
-    compute = layers.of_mean if hasattr(layers, "of_mean") else layers.of_pooled
-    return _again(compute, pooled, leaves, needs)
+    if single and _is_perceptron(layers) and _is_single(layers):
+        return Perceptron(layers)
+    return Again(layers.of_mean if hasattr(layers, "of_mean") else layers.of_pooled)
 
 
-def place_gate(
-    block: Any, places: Sequence[Tensor], passes: Any,
-    leaves: Sequence[Tensor] = (), needs: Sequence[bool] = (),
-) -> SmallGate:  # fmt: skip
+def place_gate(block: Any, passes: Any, *, single: bool) -> SmallGate:
     """Gates (N, 1, H, W) of the mean and the maximum of each place; else as `channel_gate`."""
-    own = _is_convolution(block) and hasattr(passes, "convolved")
-    if own and _single((*places, *block.parameters())):
-        return _convolution(block, places, passes, leaves)
-    return _again(block.of_pooled, places, leaves, needs)
+    own = single and hasattr(passes, "convolved") and _is_convolution(block)
+    return Convolution(block, passes) if own and _is_single(block) else Again(block.of_pooled)
 
 
-def _single(tensors: Any) -> bool:
-    """Whether all is in single precision, and stays so."""
-    given = list(tensors)
-    device = given[0].device.type
-    return not torch.is_autocast_enabled(device) and all(t.dtype is torch.float32 for t in given)
+def _is_single(block: nn.Module) -> bool:
+    return all(p.dtype is torch.float32 for p in block.parameters())
 
 
-def _again(
-    compute: Callable[..., Tensor],
-    inputs: Sequence[Tensor],
-    leaves: Sequence[Tensor],
-    needs: Sequence[bool],
-) -> SmallGate:
-    if not leaves:
-        return SmallGate(compute(*inputs))
-    given = [t.detach().requires_grad_() for t in inputs]
-    with torch.enable_grad():
-        value = compute(*given)
+class Again:
+    """Any gate: it runs again, with a graph."""
 
-    def back(d: Tensor) -> tuple[list[Tensor], Gradients]:
-        asked = [True] * len(given) + list(needs)
-        d = d.reshape(value.shape).to(value.dtype)
-        found: list[Any] = gradients(value, [*given, *leaves], d, asked)
-        return found[: len(given)], found[len(given) :]
+    is_written = False
 
-    return SmallGate(value.detach(), back)
+    def __init__(self, compute: Callable[..., Tensor]) -> None:
+        self.compute = compute
 
+    def run(self, inputs: Tensor) -> tuple[Tensor, Kept]:
+        """See `SmallGate`."""
+        return self.compute(*inputs), ()
 
-def _is_convolution(block: Any) -> bool:
-    """Whether a gate is one kernel over mean and maximum, zeros around, and a normalisation."""
-    conv = block.conv
-    return (
-        (type(conv), type(block.bn), type(block.gate)) == (nn.Conv2d, SafeBatchNorm2d, Gate)
-        and conv.weight.shape == (1, 2, *conv.kernel_size)
-        and conv.kernel_size == (conv.kernel_size[0],) * 2
-        and conv.padding == (conv.kernel_size[0] // 2,) * 2
-        and conv.stride == conv.dilation == (1, 1)
-        and conv.padding_mode == "zeros"
-        and conv.bias is None
-        and block.bn.affine
-        and conv.kernel_size[0] % 2 == 1
-    )
+    def again(
+        self, inputs: Tensor, kept: Kept, leaves: Sequence[Tensor], needs: Sequence[bool]
+    ) -> tuple[Tensor, Back]:
+        """See `SmallGate`."""
+        given = [t.detach().requires_grad_() for t in inputs]
+        with torch.enable_grad():
+            value = self.compute(*given)
+
+        def back(d: Tensor) -> tuple[list[Tensor], Gradients]:
+            asked = [True] * len(given) + list(needs)
+            d = d.reshape(value.shape).to(value.dtype)
+            found: list[Any] = gradients(value, [*given, *leaves], d, asked)
+            return found[: len(given)], found[len(given) :]
+
+        return value.detach(), back
 
 
 def _is_perceptron(block: Any) -> bool:
@@ -127,86 +116,146 @@ def _is_perceptron(block: Any) -> bool:
     )
 
 
-def _perceptron(block: Any, pooled: Sequence[Tensor], leaves: Sequence[Tensor]) -> SmallGate:
-    """``scale sigmoid(W2 h + k b2) + offset``, ``h = sum_k relu(W1 m_k + b1)`` of k pooled m."""
-    first, second, gate = block.fc1, block.fc2, block.gate
-    count = len(pooled)
-    with torch.no_grad():
-        m = torch.cat(tuple(pooled)).flatten(1) if count > 1 else pooled[0].detach().flatten(1)
-        w1, w2 = first.weight.flatten(1), second.weight.flatten(1)
-        units = F.linear(m, w1, first.bias).relu_()
-        h = units.unflatten(0, (count, -1)).sum(0) if count > 1 else units
-        bias = second.bias if count == 1 or second.bias is None else count * second.bias
-        logits = F.linear(h, w2, bias)
-        if not leaves:
-            return SmallGate(gate(logits[:, :, None, None]))
-        g = logits.sigmoid_()
-
-    def back(d: Tensor) -> tuple[list[Tensor], Gradients]:
-        with _exact(d):
-            of_logits = _of_logits(d.reshape(g.shape), g, gate)
-            of_h = of_logits @ w2
-            of_units = torch.ops.aten.threshold_backward(
-                of_h.repeat(count, 1) if count > 1 else of_h, units, 0
-            )
-            of_pooled = (of_units @ w1)[:, :, None, None].chunk(count)
-            found = {
-                id(first.weight): (of_units.t() @ m)[:, :, None, None],
-                id(second.weight): (of_logits.t() @ h)[:, :, None, None],
-                id(first.bias): of_units.sum(0),
-                id(second.bias): count * of_logits.sum(0),
-            }
-        return list(of_pooled), [found.get(id(leaf)) for leaf in leaves]
-
-    return SmallGate((g * gate.scale + gate.offset)[:, :, None, None], back)
-
-
-@contextmanager
-def _exact(d: Tensor) -> Iterator[None]:
-    """Without a graph, and in single precision, whatever holds where gradients are computed."""
-    with torch.no_grad(), torch.autocast(d.device.type, enabled=False):
-        yield
+def _gated(sigmoid: Tensor, gate: Gate) -> Tensor:
+    return sigmoid if (gate.scale, gate.offset) == (1, 0) else sigmoid * gate.scale + gate.offset
 
 
 def _of_logits(d: Tensor, sigmoid: Tensor, gate: Gate) -> Tensor:
-    found: Tensor = torch.ops.aten.sigmoid_backward(d * gate.scale, sigmoid)
+    d = d.reshape(sigmoid.shape)
+    found: Tensor = torch.ops.aten.sigmoid_backward(d if gate.scale == 1 else d * gate.scale, sigmoid)
     return found
 
 
-def _convolution(
-    block: Any, places: Sequence[Tensor], passes: Any, leaves: Sequence[Tensor]
-) -> SmallGate:
+class Perceptron:
+    """``scale sigmoid(W2 h + K b2) + offset``, ``h = sum_k relu(W1 m_k + b1)`` of K pooled m."""
+
+    is_written = True
+
+    def __init__(self, block: Any) -> None:
+        layers = block.fc1, block.fc2
+        self.gate, self.biases = block.gate, [layer.bias for layer in layers]
+        self.parameters = [layer.weight for layer in layers] + self.biases
+        self.weights = [layer.weight.detach().flatten(1) for layer in layers]
+
+    def run(self, inputs: Tensor) -> tuple[Tensor, Kept]:
+        """See `SmallGate`."""
+        count, (w1, w2), (b1, b2) = len(inputs), self.weights, self.biases
+        units = F.linear(inputs.flatten(0, 1).flatten(1), w1, b1).relu_()
+        bias = b2 if count == 1 or b2 is None else count * b2
+        g = F.linear(_summed(units, count), w2, bias).sigmoid_()
+        return _gated(g, self.gate)[:, :, None, None], (units, g)
+
+    def again(
+        self, inputs: Tensor, kept: Kept, leaves: Sequence[Tensor], needs: Sequence[bool]
+    ) -> tuple[Tensor, Back]:
+        """See `SmallGate`."""
+        (units, g), count, (w1, w2) = kept, len(inputs), self.weights
+
+        def back(d: Tensor) -> tuple[Sequence[Tensor], Gradients]:
+            of_logits = _of_logits(d, g, self.gate)
+            of_h = of_logits @ w2
+            of_h = of_h.repeat(count, 1) if count > 1 else of_h
+            of_units = torch.ops.aten.threshold_backward(of_h, units, 0)
+            m = inputs.flatten(0, 1).flatten(1)
+            found = (
+                lambda: (of_units.t() @ m)[:, :, None, None],
+                lambda: (of_logits.t() @ _summed(units, count))[:, :, None, None],
+                lambda: of_units.sum(0),
+                lambda: count * of_logits.sum(0),
+            )
+            of_inputs = (of_units @ w1).view(inputs.shape)
+            return of_inputs, _asked(found, self.parameters, leaves, needs)
+
+        return _gated(g, self.gate)[:, :, None, None], back
+
+
+def _summed(units: Tensor, count: int) -> Tensor:
+    return units.unflatten(0, (count, -1)).sum(0) if count > 1 else units
+
+
+def _asked(
+    found: Sequence[Callable[[], Tensor]],
+    parameters: Sequence[Tensor | None],
+    leaves: Sequence[Tensor],
+    needs: Sequence[bool],
+) -> Gradients:
+    """The gradients of a gate's parameters, for those of its block."""
+    of = {id(p): gradient for p, gradient in zip(parameters, found, strict=True)}
+    pairs = zip(leaves, needs, strict=True)
+    return [of[id(p)]() if need and id(p) in of else None for p, need in pairs]
+
+
+def _is_convolution(block: Any) -> bool:
+    """Whether a gate is one kernel over mean and maximum, zeros around, and a normalisation."""
+    conv = block.conv
+    return (
+        (type(conv), type(block.bn), type(block.gate)) == (nn.Conv2d, SafeBatchNorm2d, Gate)
+        and conv.weight.shape == (1, 2, *conv.kernel_size)
+        and conv.kernel_size == (conv.kernel_size[0],) * 2
+        and conv.padding == (conv.kernel_size[0] // 2,) * 2
+        and conv.stride == conv.dilation == (1, 1)
+        and conv.padding_mode == "zeros"
+        and conv.bias is None
+        and block.bn.affine
+        and conv.kernel_size[0] % 2 == 1
+    )
+
+
+class Convolution:
     """``scale sigmoid(BN(conv([mean, max]))) + offset``, or with the maximum first."""
-    order = (1, 0) if block.max_first else (0, 1)
-    norm, gate, kernel = block.bn, block.gate, block.conv.weight
-    with torch.no_grad():
-        planes = torch.cat([places[k] for k in order], 1)
-        y = passes.convolved(planes, kernel)
-        if not leaves:
-            return SmallGate(gate(norm(y)))
-        of_batch = y.numel() > 1 if norm.training else norm.running_mean is None
+
+    is_written = True
+
+    def __init__(self, block: Any, passes: Any) -> None:
+        self.norm, self.gate, self.passes = block.bn, block.gate, passes
+        self.max_first = block.max_first
+        self.parameters = [block.conv.weight, self.norm.weight, self.norm.bias]
+        self.running: tuple[Tensor, Tensor] | None = None
+        if not self.norm.training and self.norm.running_mean is not None:
+            self.running = self.norm.running_var.clone(), self.norm.running_mean.clone()
+
+    def _kernel(self, kernel: Tensor) -> Tensor:
+        """With the mean first, or a gradient for that as the parameter has it."""
+        return kernel.flip(1) if self.max_first else kernel
+
+    def _convolved(self, inputs: Tensor) -> Tensor:
+        y: Tensor = self.passes.convolved(inputs, self._kernel(self.parameters[0].detach()))
+        return y
+
+    def run(self, inputs: Tensor) -> tuple[Tensor, Kept]:
+        """See `SmallGate`."""
+        return self.gate(self.norm(self._convolved(inputs))), ()
+
+    def again(
+        self, inputs: Tensor, kept: Kept, leaves: Sequence[Tensor], needs: Sequence[bool]
+    ) -> tuple[Tensor, Back]:
+        """See `SmallGate`."""
+        kernel, weight, bias = [p.detach() for p in self.parameters]
+        y = self._convolved(inputs)  # a plane more would be much beside few channels
+        of_batch = self.running is None and y.numel() > 1
         if of_batch:
             variance, mean = torch.var_mean(y, correction=0)
+        elif self.running is not None:
+            variance, mean = self.running
         else:
-            variance, mean = norm.running_var, norm.running_mean
-        inverse = (variance + norm.eps).rsqrt()
+            variance, mean = self.norm.running_var, self.norm.running_mean
+        inverse = (variance + self.norm.eps).rsqrt()
         centred = (y - mean) * inverse
-        g = (centred * norm.weight + norm.bias).sigmoid_()
+        g = (centred * weight + bias).sigmoid_()
 
-    def back(d: Tensor) -> tuple[list[Tensor], Gradients]:
-        with _exact(d):
-            of_logits = _of_logits(d.reshape(g.shape), g, gate)
+        def back(d: Tensor) -> tuple[Sequence[Tensor], Gradients]:
+            of_logits = _of_logits(d, g, self.gate)
             of_bias, of_weight = of_logits.sum(), (of_logits * centred).sum()
             dy = of_logits
             if of_batch:
                 dy = of_logits - (of_bias + centred * of_weight) / y.numel()
-            dy *= norm.weight * inverse
-            of_planes, of_kernel = passes.of_convolved(dy, planes, kernel)
-            found = {
-                id(kernel): of_kernel,
-                id(norm.weight): of_weight.reshape(1),
-                id(norm.bias): of_bias.reshape(1),
-            }
-        return [of_planes[:, k : k + 1] for k in order], [found.get(id(leaf)) for leaf in leaves]
+            dy = dy * (weight * inverse)
+            of_inputs, of_kernel = self.passes.of_convolved(dy, inputs, self._kernel(kernel))
+            found = (
+                lambda: self._kernel(of_kernel),
+                lambda: of_weight.reshape(1),
+                lambda: of_bias.reshape(1),
+            )
+            return of_inputs, _asked(found, self.parameters, leaves, needs)
 
-    return SmallGate(g * gate.scale + gate.offset, back)
+        return _gated(g, self.gate), back

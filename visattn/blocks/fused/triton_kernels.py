@@ -15,6 +15,13 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from visattn.blocks.fused.channels import (  # noqa: F401  # passes of this module too
+    affine,
+    moments_of_batch,
+    of_gate,
+    of_norm,
+)
+
 
 @triton.jit
 def _offsets(n, c, p, sn, sc, sp):  # type: ignore[no-untyped-def]
@@ -222,12 +229,12 @@ def tops(u: Tensor, a: Tensor, b: Tensor, high: Tensor, low: Tensor) -> Tensor:
     return found
 
 
-def place_pools(u: Tensor, a: Tensor, b: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
-    """Of each place (N, P): sum and maximum of z over the channels."""
+def place_pools(u: Tensor, a: Tensor, b: Tensor, g: Tensor) -> Tensor:
+    """Of each place: mean and maximum of z over the channels, (2, N, P)."""
     total, highest = _places(u), _places(u)
     given = [u, a, b, g, u, highest, total, highest]
     _run(_pools, u, given, by="places", BACK=False)
-    return total, highest
+    return torch.stack((total / u.shape[1], highest))
 
 
 def place_sums(

@@ -1,0 +1,112 @@
+"""The numbers of a channel that a normalisation and a gate behind it need, by PyTorch.
+
+Sums that nearly cancel are taken in double precision. `visattn.blocks.fused.native` has the same
+functions in C: they are some forty operations on few numbers, most of the time of a small map.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Channels:
+    """A normalisation at work, ``x = a u + b``.
+
+    Attributes:
+        of_batch: Whether mean and variance are those of u.
+        means: Of u, each channel of each map (N, C), float64.
+        mean: Of each channel (C,), float64; None without a normalisation, where x is u.
+        inverse: 1 / standard deviation (C,), float64; None without.
+        affine: a, b and the mean (C,), float32.
+        pooled: Of x, the mean of each channel of each map, and its maximum where the gate reads it;
+            (N, C), float32.
+    """
+
+    of_batch: bool
+    means: Tensor
+    mean: Tensor | None
+    inverse: Tensor | None
+    affine: tuple[Tensor, Tensor, Tensor]
+    pooled: tuple[Tensor, ...]
+
+
+def moments_of_batch(means: Tensor, squares: Tensor, places: int) -> tuple[Tensor, Tensor]:
+    """Mean and variance (C,) in float64 of all maps.
+
+    Args:
+        means: Of each channel of each map (N, C).
+        squares: The sums of the squares of what lies off them.
+        places: Of a map.
+    """
+    means = means.double()
+    mean = means.mean(0)
+    return mean, ((squares + places * (means - mean) ** 2).mean(0) / places)
+
+
+def affine(
+    means: Tensor, mean: Tensor, variance: Tensor, weight: Tensor | None, bias: Tensor | None,
+    eps: float,
+) -> tuple[Tensor, ...]:  # fmt: skip
+    """1 / standard deviation in float64, a, b and the mean in float32 (C,), x's means (N, C)."""
+    inverse = (variance + eps).rsqrt()
+    a = inverse if weight is None else weight.detach() * inverse
+    shift = torch.zeros_like(mean) if bias is None else bias.detach().double()
+    x_means = (means - mean) * a + shift
+    return inverse, a.float(), (shift - mean * a).float(), mean.float(), x_means.float()
+
+
+def of_gate(
+    found: Channels, sums: Tensor, products: Tensor, bias: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Sums over a map of its gradient times u - mean, and times x: (N, C).
+
+    Args:
+        found: The normalisation.
+        sums: Of the gradient.
+        products: Of the gradient times u less the mean as it was rounded.
+        bias: Of the normalisation.
+    """
+    if found.mean is None:
+        return products, products
+    products = products + (found.affine[2] - found.mean) * sums
+    times_x = found.affine[0] * products
+    return products, (times_x if bias is None else times_x + bias * sums).float()
+
+
+def of_norm(
+    found: Channels, places: int, g: Tensor, sums: Tensor, products: Tensor,
+    of_pooled: list[Tensor], count: Tensor, tops: Tensor,
+) -> tuple[Tensor, ...]:  # fmt: skip
+    """What `map_gradient` takes of the channels, and the gradients for weight and bias (C,).
+
+    Args:
+        found: The normalisation.
+        places: Of a map.
+        g: The gates (N, C).
+        sums: See `of_gate`.
+        products: From there.
+        of_pooled: The gradients for `Channels.pooled`.
+        count: How many places have the maximum (N, C).
+        tops: The sum of u - mean over these.
+
+    Returns:
+        The even part and the share of a maximum (N, C); what the normalisation takes off,
+        altogether and for each u - mean (C,); the gradients for weight and bias.
+    """
+    even = of_pooled[0]
+    share = of_pooled[1] / count if len(of_pooled) > 1 else torch.zeros_like(even)
+    if found.mean is None or found.inverse is None:
+        zeros = torch.zeros_like(found.affine[0])
+        return even / places, share, zeros, zeros, zeros, zeros
+    dx = g * sums + sum(of_pooled)
+    product = g * products + even * (found.means - found.mean)
+    if len(of_pooled) > 1:
+        product = product + share * tops
+    first, second = dx.double().sum(0), product.sum(0)
+    total = len(even) * places * (1 if found.of_batch else float("inf"))
+    taken = first / total, second * found.inverse**2 / total
+    whole: list[Any] = [*taken, second * found.inverse, first]
+    return even / places, share, *(t.float() for t in whole)
