@@ -16,8 +16,10 @@
 #define FMA(x, y, z) ((x) * (y) + (z))
 #endif
 #define LANES 64
+#define STRETCH 1024 /* numbers that a lane sums in single precision */
 #define BLOCK 4096 /* columns at a time: what is kept for each stays in the first caches */
 #define GROUP 16   /* rows summed in single precision */
+#define MANY 4     /* rows at a time, between which a sum stays in its register */
 #define CHUNK 32768 /* values at a time that are read twice */
 
 typedef const float *restrict In;
@@ -131,7 +133,7 @@ static inline Pools pools_of(const float *row, Size P) {
   Size k = 0;
   while (P - k >= WIDE) {
     V sum = {0};
-    for (Size end = SMALLER(P, k + WIDE * BLOCK); k + WIDE <= end; k += WIDE) {
+    for (Size end = SMALLER(P, k + WIDE * STRETCH); k + WIDE <= end; k += WIDE) {
       V x = at_place(row + k);
       sum += x, top = larger(x, top), bottom = larger(-x, bottom);
     }
@@ -158,8 +160,8 @@ static inline Pools pools_of(const float *row, Size P) {
     double total[COUNT] = {0};                                             \
     float top[LANES];                                                      \
     for (int i = 0; i < LANES; i++) top[i] = -INFINITY;                    \
-    for (Size from = 0; from < COLUMNS; from += LANES * BLOCK) {           \
-      Size end = SMALLER(from + LANES * BLOCK, COLUMNS);                   \
+    for (Size from = 0; from < COLUMNS; from += LANES * STRETCH) {           \
+      Size end = SMALLER(from + LANES * STRETCH, COLUMNS);                   \
       float sum[COUNT][LANES] = {{0}};                                     \
       for (Size start = from; start < end; start += LANES) {               \
         Size width = SMALLER(LANES, end - start);                          \
@@ -184,13 +186,24 @@ static inline Pools pools_of(const float *row, Size P) {
     for (Size i = 0; i < width; i++) top[i] = -INFINITY;                   \
     for (int j = 0; j < COUNT; j++)                                        \
       for (Size i = 0; i < width; i++) total[j][i] = sum[j][i] = 0;        \
-    EACH_ROW {                                                             \
-      POINTERS                                                             \
-      EACH for (Size i = 0; i < width; i++) {                              \
-        Size k = start + i;                                                \
-        BODY                                                               \
+    for (Size row_0 = 0; row_0 < ROWS; row_0 += MANY) {                    \
+      if (row_0 + MANY <= ROWS)                                            \
+        EACH for (Size i = 0; i < width; i++) {                            \
+          Size k = start + i;                                              \
+          for (int j = 0; j < MANY; j++) {                                 \
+            Size r = row_0 + j;                                            \
+            POINTERS                                                       \
+            BODY                                                           \
+          }                                                                \
+        }                                                                  \
+      for (Size r = row_0; row_0 + MANY > ROWS && r < ROWS; r++) {         \
+        POINTERS                                                           \
+        EACH for (Size i = 0; i < width; i++) {                            \
+          Size k = start + i;                                              \
+          BODY                                                             \
+        }                                                                  \
       }                                                                    \
-      if (r % GROUP == GROUP - 1 || r == ROWS - 1)                         \
+      if (row_0 % GROUP == GROUP - MANY || row_0 + MANY >= ROWS)           \
         for (int j = 0; j < COUNT; j++)                                    \
           for (Size i = 0; i < width; i++) total[j][i] += sum[j][i], sum[j][i] = 0; \
     }                                                                      \
@@ -257,7 +270,7 @@ void moments(Size first, Size last, Size C, Size P, In u, double *restrict mean,
       Size k = 0;
       while (P - k >= WIDE) {
         V rest = {0}, more = {0};
-        for (Size end = SMALLER(P, k + WIDE * BLOCK); k + WIDE <= end; k += WIDE) {
+        for (Size end = SMALLER(P, k + WIDE * STRETCH); k + WIDE <= end; k += WIDE) {
           V x = at_place(row + k) - middle;
           rest += x, more += x * x;
         }

@@ -127,8 +127,7 @@ def affine(
 ) -> tuple[Tensor, ...]:  # fmt: skip
     """As `visattn.blocks.fused.channels.affine`."""
     inverse, x_means = torch.empty_like(mean), torch.empty_like(means, dtype=torch.float32)
-    a, b, middle = (x_means.new_empty(len(mean)) for _ in range(3))
-    made = inverse, a, b, middle, x_means
+    made = inverse, *x_means.new_empty((3, len(mean))).unbind(), x_means
     given = means, mean, variance, weight, bias, float(eps)
     _of_channels("affine", means, (), *given, *made)
     return made
@@ -152,7 +151,7 @@ def of_norm(
 ) -> tuple[Tensor, ...]:  # fmt: skip
     """As `visattn.blocks.fused.channels.of_norm`."""
     even, share = torch.empty_like(sums), torch.empty_like(sums)
-    of_channels = [sums.new_empty(sums.shape[1]) for _ in range(4)]
+    of_channels = sums.new_empty((4, sums.shape[1])).unbind()
     room = sums.new_empty((2, sums.shape[1]), dtype=torch.float64)
     of_tops = of_pooled[1] if len(of_pooled) > 1 else None
     given = found.means, found.mean, found.inverse, g, sums, products, of_pooled[0], of_tops
@@ -188,7 +187,8 @@ def _of_channels(
 ) -> None:
     """A function of `native.c` on numbers of channels; ``of_maps`` is (N, C)."""
     images, channels = of_maps.shape
-    _call(name, channels, (images, channels, *sizes), *given)
+    plain = (t.contiguous() if isinstance(t, Tensor) else t for t in given)
+    _call(name, channels, (images, channels, *sizes), *plain)
 
 
 def _channels(u: Tensor) -> Tensor:
@@ -215,20 +215,19 @@ def _call(
     """Run a function on images 0 to count, shared out in parts; None is a null."""
     library = _library(last=last)
     assert library is not None
-    given = [*map(ctypes.c_long, sizes)]
-    pointers = [
-        ctypes.c_double(t) if isinstance(t, float) else ctypes.c_void_p(None if t is None else t.data_ptr())
-        for t in tensors
-    ]
     function = getattr(library, name)
-
-    def run(first: int, end: int) -> None:
-        function(ctypes.c_long(first), ctypes.c_long(end), *given, *pointers)
-
+    given = [t if t is None or isinstance(t, float) else t.data_ptr() for t in tensors]
+    if function.argtypes is None:
+        kinds = [ctypes.c_double if isinstance(t, float) else ctypes.c_void_p for t in given]
+        function.restype, function.argtypes = None, [ctypes.c_long] * (2 + len(sizes)) + kinds
     if parts == 1:
-        run(0, count)
+        function(0, count, *sizes, *given)
         return
     edges = [count * part // parts for part in range(parts + 1)]
+
+    def run(first: int, end: int) -> None:
+        function(first, end, *sizes, *given)
+
     list(_threads(parts).map(run, edges[:-1], edges[1:]))
 
 

@@ -55,7 +55,7 @@ def channel_gate(block: Any, *, single: bool) -> SmallGate:
         single: Whether all is in single precision, and stays so.
     """
     layers = block if hasattr(block, "of_mean") else block.channel
-    if single and _is_perceptron(layers) and _is_single(layers):
+    if single and _is_perceptron(layers) and _is_single(layers.fc1, layers.fc2):
         return Perceptron(layers)
     return Again(layers.of_mean if hasattr(layers, "of_mean") else layers.of_pooled)
 
@@ -63,11 +63,14 @@ def channel_gate(block: Any, *, single: bool) -> SmallGate:
 def place_gate(block: Any, passes: Any, *, single: bool) -> SmallGate:
     """Gates (N, 1, H, W) of the mean and the maximum of each place; else as `channel_gate`."""
     own = single and hasattr(passes, "convolved") and _is_convolution(block)
-    return Convolution(block, passes) if own and _is_single(block) else Again(block.of_pooled)
+    if own and _is_single(block.conv, block.bn):
+        return Convolution(block, passes)
+    return Again(block.of_pooled)
 
 
-def _is_single(block: nn.Module) -> bool:
-    return all(p.dtype is torch.float32 for p in block.parameters())
+def _is_single(*layers: nn.Module) -> bool:
+    own = [p for layer in layers for p in layer._parameters.values()]
+    return all(p is None or p.dtype is torch.float32 for p in own)
 
 
 class Again:
@@ -106,8 +109,7 @@ def _is_perceptron(block: Any) -> bool:
         all(
             type(layer) is nn.Conv2d
             and layer.kernel_size == layer.stride == (1, 1)
-            and layer.groups == 1
-            and layer.padding == (0, 0)
+            and (layer.groups, layer.padding) == (1, (0, 0))
             for layer in layers
         )
         and type(block.activation) is nn.ReLU
