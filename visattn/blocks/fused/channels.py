@@ -16,7 +16,7 @@ class Channels:
     """A normalisation at work, ``x = a u + b``.
 
     Attributes:
-        of_batch: Whether mean and variance are those of u.
+        of_batch: Mean and variance (C,), float64, where they are those of u; else None.
         means: Of u, each channel of each map (N, C), float64.
         mean: Of each channel (C,), float64; None without a normalisation, where x is u.
         inverse: 1 / standard deviation (C,), float64; None without.
@@ -25,12 +25,31 @@ class Channels:
             (N, C), float32.
     """
 
-    of_batch: bool
+    of_batch: tuple[Tensor, Tensor] | None
     means: Tensor
     mean: Tensor | None
     inverse: Tensor | None
     affine: tuple[Tensor, Tensor, Tensor]
     pooled: tuple[Tensor, ...]
+
+
+def learn(norm: Any, mean: Tensor, variance: Tensor, count: int) -> None:
+    """Let a normalisation's running statistics follow those of a batch, if it is to.
+
+    Args:
+        norm: The normalisation.
+        mean: Of the batch, each channel.
+        variance: The same, over ``count``.
+        count: Numbers a channel.
+    """
+    if not (norm.training and norm.track_running_stats) or norm.num_batches_tracked is None:
+        return
+    norm.num_batches_tracked += 1
+    share = norm.momentum
+    share = 1 / float(norm.num_batches_tracked) if share is None else share
+    unbiased = variance * (count / (count - 1))
+    norm.running_mean.lerp_(mean.to(norm.running_mean.dtype), share)
+    norm.running_var.lerp_(unbiased.to(norm.running_var.dtype), share)
 
 
 def moments_of_batch(means: Tensor, squares: Tensor, places: int) -> tuple[Tensor, Tensor]:
@@ -106,7 +125,7 @@ def of_norm(
     if len(of_pooled) > 1:
         product = product + share * tops
     first, second = dx.double().sum(0), product.sum(0)
-    total = len(even) * places * (1 if found.of_batch else float("inf"))
+    total = len(even) * places * (1 if found.of_batch is not None else float("inf"))
     taken = first / total, second * found.inverse**2 / total
     whole: list[Any] = [*taken, second * found.inverse, first]
     return even / places, share, *(t.float() for t in whole)

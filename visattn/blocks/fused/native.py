@@ -156,7 +156,7 @@ def of_norm(
     of_tops = of_pooled[1] if len(of_pooled) > 1 else None
     given = found.means, found.mean, found.inverse, g, sums, products, of_pooled[0], of_tops
     made = even, share, *of_channels
-    sizes = places, found.of_batch
+    sizes = places, found.of_batch is not None
     _of_channels("of_norm", sums, sizes, *given, count, tops, room[0], room[1], *made)
     return made
 

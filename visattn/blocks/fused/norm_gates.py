@@ -7,16 +7,17 @@ backward it is twice and three times, with the gradient. The passes are those of
 """
 
 import warnings
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, final
+from typing import Any, Literal, final
 
 import torch
 from torch import Tensor, nn
 
 from visattn.blocks.fused.cbam import ByMeanAndMax
-from visattn.blocks.fused.channels import Channels
+from visattn.blocks.fused.channels import Channels, learn
 from visattn.blocks.fused.doubles import Double
 from visattn.blocks.fused.formulas import Autocast, ByMean, Formula, gradients
 from visattn.blocks.fused.small_gates import Back, Kept, SmallGate, channel_gate, place_gate
@@ -89,40 +90,68 @@ def gate_after_norm(
     """
     u = passes.laid_out(u)
     by_place = formula is ByMeanAndMax
-    with torch.no_grad():
-        found = _channels(norm, u, passes, extremes=by_place)
     weight, bias, eps = (None, None, 0.0) if norm is None else (norm.weight, norm.bias, norm.eps)
+    with torch.no_grad():
+        found = channels_of(u, passes, weight, bias, eps, _running(norm), extremes=by_place)
+        if found.of_batch is not None:
+            learn(norm, *found.of_batch, u.numel() // u.shape[1])
     now = Autocast.now(u.device.type)
     double = Double(block) if tracked else None
     single = u.dtype is torch.float32 and not now.enabled
-    gates = _gates(block, passes, by_place=by_place, single=single)
-    call = _Call(double, gates, found, eps, now, passes)
+    gates = _gates(block, passes, u, by_place=by_place, single=single)
+    parameters = [] if double is None else double.parameters
+    call = Call(gates, found, eps, now, passes, parameters, double)
     if double is None:
-        return _forward(call, u, out=u if fresh else None)[0]
-    y: Tensor = Fused.apply(u, weight, bias, call, *double.parameters)
+        return forward(call, u, out=u if fresh else None)[0]
+    y: Tensor = Fused.apply(u, weight, bias, call, *parameters)
     return y
 
 
-def _gates(block: Any, passes: Any, *, by_place: bool, single: bool) -> tuple[SmallGate, ...]:
+def _running(norm: Any) -> tuple[Tensor, Tensor] | Literal["batch"] | None:
+    """Mean and variance that are no batch's; None without a normalisation."""
+    if norm is None:
+        return None
+    if norm.training or norm.running_mean is None or norm.running_var is None:
+        return "batch"
+    return norm.running_mean, norm.running_var
+
+
+def _gates(
+    block: Any, passes: Any, u: Tensor, *, by_place: bool, single: bool
+) -> tuple[SmallGate, ...]:
     """That of the channels, and of the places if there is one."""
     of_channels = channel_gate(block, single=single)
     if not by_place:
         return (of_channels,)
-    return of_channels, place_gate(block.spatial, passes, single=single)
+    places = u.numel() // u.shape[1]
+    return of_channels, place_gate(block.spatial, passes, single=single, places=places)
 
 
 @dataclass(frozen=True)
-class _Call:
-    double: Double | None
+class Call:
+    """All of a call that is no tensor which autograd follows.
+
+    Attributes:
+        gates: Of the channels, and of the places if there is one.
+        channels: The normalisation.
+        eps: Of it.
+        autocast: What holds now.
+        passes: The module of the passes.
+        parameters: The block's, in the order in which their gradients are wanted.
+        double: The block as it is now, for what is not written out.
+    """
+
     gates: tuple[SmallGate, ...]
     channels: Channels
     eps: float
     autocast: Autocast
     passes: Any
+    parameters: Sequence[Tensor]
+    double: Double | None = None
 
 
-def _forward(
-    call: _Call, u: Tensor, *, out: Tensor | None = None
+def forward(
+    call: Call, u: Tensor, *, out: Tensor | None = None
 ) -> tuple[Tensor, Tensor | None, list[Kept]]:
     """What the gate gives, what it sees of the places, and what each small gate keeps."""
     a, b, _ = call.channels.affine
@@ -143,11 +172,11 @@ class Fused(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, u: Tensor, weight: Tensor | None, bias: Tensor | None, call: _Call,
+        ctx: Any, u: Tensor, weight: Tensor | None, bias: Tensor | None, call: Call,
         *parameters: Tensor,
     ) -> Tensor:  # fmt: skip
         """Compute normalisation and gate without a graph."""
-        y, places, kept = _forward(call, u)
+        y, places, kept = forward(call, u)
         ctx.call, ctx.counts = call, [len(few) for few in kept]
         few = [t for each in kept for t in each]
         ctx.save_for_backward(u, weight, bias, places, *few, *parameters)
@@ -168,8 +197,8 @@ class Fused(torch.autograd.Function):
         else:
             d = d.contiguous(memory_format=_format(u)).to(u.dtype)
             with _exact(u):
-                given = _Given(call, saved, kept, needs[3:])
-                found = _backward(given, (u, weight, bias), places, d, needs[0])
+                given = Given(call, saved, kept, needs[3:])
+                found = backward(given, (u, weight, bias), places, d, needs[0])
         return *found[:3], None, *found[3:]
 
 
@@ -180,30 +209,33 @@ def _exact(u: Tensor) -> AbstractContextManager[Any]:
     return torch.autocast(kind, enabled=False) if off else nullcontext()
 
 
-def _channels(norm: Any, u: Tensor, passes: Any, *, extremes: bool) -> Channels:
-    of_batch = norm is not None and (
-        norm.training or norm.running_mean is None or norm.running_var is None
-    )
-    means, squares, *both = passes.moments(u, centred=of_batch, extremes=extremes)
+def channels_of(
+    u: Tensor, passes: Any, weight: Tensor | None, bias: Tensor | None, eps: float,
+    running: tuple[Tensor, Tensor] | Literal["batch"] | None, *, extremes: bool,
+) -> Channels:  # fmt: skip
+    """The normalisation of a map, without letting it learn.
+
+    Args:
+        u: The map.
+        passes: As for `gate_after_norm`.
+        weight: Of the normalisation, and so on.
+        bias: ...
+        eps: ...
+        running: Mean and variance; "batch" for those of u, None for no normalisation.
+        extremes: Whether the gate reads maxima.
+    """
+    means, squares, *both = passes.moments(u, centred=running == "batch", extremes=extremes)
     means = means.double()
-    if norm is None:
+    if running is None:
         zeros, ones = _constants(u.shape[1], u.device)
         pooled = _stacked(means.float(), both[0] if extremes else None)
-        return Channels(False, means, None, None, (ones, zeros, zeros), pooled)
-    if not of_batch:
-        mean, variance = norm.running_mean.double(), norm.running_var.double()
+        return Channels(None, means, None, None, (ones, zeros, zeros), pooled)
+    of_batch = None
+    if running == "batch":
+        of_batch = mean, variance = passes.moments_of_batch(means, squares, u[0, 0].numel())
     else:
-        count = u.numel() // u.shape[1]
-        mean, variance = passes.moments_of_batch(means, squares, count // len(u))
-        if norm.training and norm.track_running_stats and norm.num_batches_tracked is not None:
-            norm.num_batches_tracked += 1
-            share = norm.momentum
-            share = 1 / float(norm.num_batches_tracked) if share is None else share
-            unbiased = variance * (count / (count - 1))
-            norm.running_mean.lerp_(mean.to(norm.running_mean.dtype), share)
-            norm.running_var.lerp_(unbiased.to(norm.running_var.dtype), share)
-    given = means, mean, variance, norm.weight, norm.bias, norm.eps
-    inverse, a, b, middle, x_means = passes.affine(*given)
+        mean, variance = (t.double() for t in running)
+    inverse, a, b, middle, x_means = passes.affine(means, mean, variance, weight, bias, eps)
     pooled = _stacked(x_means, passes.tops(u, a, b, *both) if extremes else None)
     return Channels(of_batch, means, mean, inverse, (a, b, middle), pooled)
 
@@ -212,7 +244,7 @@ def _stacked(mean: Tensor, highest: Tensor | None) -> Tensor:
     return mean[None] if highest is None else torch.stack((mean, highest))
 
 
-def _pooled(call: _Call, u: Tensor) -> Tensor:
+def _pooled(call: Call, u: Tensor) -> Tensor:
     """Mean and maximum of x, (K, N, C, 1, 1), in the type that the plain form has them in."""
     return call.channels.pooled.to(u.dtype)[..., None, None]
 
@@ -227,40 +259,41 @@ def _format(u: Tensor) -> torch.memory_format:
 
 
 @dataclass(frozen=True)
-class _Given:
+class Given:
     """What the small gates need to run again."""
 
-    call: _Call
-    parameters: list[Tensor]
-    kept: list[Kept]
-    needs: list[bool]
+    call: Call
+    saved: Sequence[Tensor]
+    kept: Sequence[Kept]
+    needs: Sequence[bool]
 
-    def again(self, index: int, inputs: Tensor) -> tuple[Tensor, Back]:
+    def again(self, index: int, inputs: Tensor, u: Tensor) -> tuple[Tensor, Back]:
         """Of the channels (0) or the places (1)."""
-        gate, double = self.call.gates[index], self.call.double
-        assert double is not None
-        if gate.is_written:
-            return gate.again(inputs, self.kept[index], double.parameters, self.needs)
-        leaves = [p.detach().requires_grad_(p.requires_grad) for p in self.parameters]
-        by_place = len(self.call.gates) > 1
-        gates = _gates(double.holding(leaves), self.call.passes, by_place=by_place, single=False)
-        with self.call.autocast():
+        call, double = self.call, self.call.double
+        gate = call.gates[index]
+        if gate.is_written or double is None:
+            return gate.again(inputs, self.kept[index], call.parameters, self.needs)
+        leaves = [p.detach().requires_grad_(p.requires_grad) for p in self.saved]
+        by_place = len(call.gates) > 1
+        block = double.holding(leaves)
+        gates = _gates(block, call.passes, u, by_place=by_place, single=False)
+        with call.autocast():
             return gates[index].again(inputs, (), leaves, self.needs)
 
 
-def _backward(
-    given: _Given, inputs: tuple[Tensor, Any, Any], places: Tensor | None, d: Tensor, of_u: bool
+def backward(
+    given: Given, inputs: tuple[Tensor, Any, Any], places: Tensor | None, d: Tensor, of_u: bool
 ) -> list[Tensor | None]:
     u, weight, bias = inputs
     found, passes, hw = given.call.channels, given.call.passes, u.shape[2] * u.shape[3]
     a, b, _ = found.affine
     pooled = _pooled(given.call, u)
-    value, back = given.again(0, pooled)
+    value, back = given.again(0, pooled, u)
     g, top = _flat(value), _flat(pooled[-1])
     of_places: tuple[Tensor, ...] = ()
     of_block: list[Any] = [None] * len(given.needs)
     if places is not None:
-        value, back_from_places = given.again(1, places)
+        value, back_from_places = given.again(1, places, u)
         highest = _flat(places[1])
         of_s, ties = passes.place_sums(u, d, a, b, g, highest)
         at_place, of_block = back_from_places(of_s)
@@ -290,12 +323,12 @@ def _backward(
 
 
 def _plainly(
-    call: _Call, u: Tensor, weight: Tensor | None, bias: Tensor | None, parameters: list[Tensor],
+    call: Call, u: Tensor, weight: Tensor | None, bias: Tensor | None, parameters: list[Tensor],
     d: Tensor, needs: list[bool],
 ) -> list[Tensor | None]:  # fmt: skip
     """The gradients with a graph of their own."""
     found = call.channels
-    if found.of_batch:
+    if found.of_batch is not None:
         x = nn.functional.batch_norm(u, None, None, weight, bias, training=True, eps=call.eps)
     elif found.mean is None or found.inverse is None:
         x = u

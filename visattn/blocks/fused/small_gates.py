@@ -5,13 +5,14 @@ are matrix products, and the planes of places are convolved in C. Any other runs
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from visattn.blocks.batch_norm import SafeBatchNorm2d
+from visattn.blocks.fused.channels import learn
 from visattn.blocks.fused.formulas import Gradients, gradients
 from visattn.blocks.gates import Gate
 
@@ -56,15 +57,22 @@ def channel_gate(block: Any, *, single: bool) -> SmallGate:
     """
     layers = block if hasattr(block, "of_mean") else block.channel
     if single and _is_perceptron(layers) and _is_single(layers.fc1, layers.fc2):
-        return Perceptron(layers)
+        return Perceptron.of(layers)
     return Again(layers.of_mean if hasattr(layers, "of_mean") else layers.of_pooled)
 
 
-def place_gate(block: Any, passes: Any, *, single: bool) -> SmallGate:
-    """Gates (N, 1, H, W) of the mean and the maximum of each place; else as `channel_gate`."""
+def place_gate(block: Any, passes: Any, *, single: bool, places: int) -> SmallGate:
+    """Gates (N, 1, H, W) of the mean and the maximum of each place; else as `channel_gate`.
+
+    Args:
+        block: The gate.
+        passes: The module that may convolve.
+        single: As for `channel_gate`.
+        places: Of all maps together.
+    """
     own = single and hasattr(passes, "convolved") and _is_convolution(block)
     if own and _is_single(block.conv, block.bn):
-        return Convolution(block, passes)
+        return Convolution.of(block, passes, places)
     return Again(block.of_pooled)
 
 
@@ -118,14 +126,22 @@ def _is_perceptron(block: Any) -> bool:
     )
 
 
-def _gated(sigmoid: Tensor, gate: Gate) -> Tensor:
-    return sigmoid if (gate.scale, gate.offset) == (1, 0) else sigmoid * gate.scale + gate.offset
+class Range(NamedTuple):
+    """That of a gate: ``scale sigmoid + offset``."""
 
+    scale: float
+    offset: float
 
-def _of_logits(d: Tensor, sigmoid: Tensor, gate: Gate) -> Tensor:
-    d = d.reshape(sigmoid.shape)
-    found: Tensor = torch.ops.aten.sigmoid_backward(d if gate.scale == 1 else d * gate.scale, sigmoid)
-    return found
+    def of(self, sigmoid: Tensor) -> Tensor:
+        """The gate."""
+        return sigmoid if self == (1, 0) else sigmoid * self.scale + self.offset
+
+    def of_logits(self, d: Tensor, sigmoid: Tensor) -> Tensor:
+        """The gradient for the logits, from that for the gate in any shape."""
+        d = d.reshape(sigmoid.shape)
+        d = d if self.scale == 1 else d * self.scale
+        found: Tensor = torch.ops.aten.sigmoid_backward(d, sigmoid)
+        return found
 
 
 class Perceptron:
@@ -133,19 +149,24 @@ class Perceptron:
 
     is_written = True
 
-    def __init__(self, block: Any) -> None:
+    def __init__(self, parameters: Sequence[Any], of: Range) -> None:
+        self.parameters, self.range = parameters, of
+        self.weights = [weight.detach().flatten(1) for weight in parameters[:2]]
+
+    @classmethod
+    def of(cls, block: Any) -> "Perceptron":
+        """That of a block."""
         layers = block.fc1, block.fc2
-        self.gate, self.biases = block.gate, [layer.bias for layer in layers]
-        self.parameters = [layer.weight for layer in layers] + self.biases
-        self.weights = [layer.weight.detach().flatten(1) for layer in layers]
+        parameters = *(layer.weight for layer in layers), *(layer.bias for layer in layers)
+        return cls(parameters, Range(block.gate.scale, block.gate.offset))
 
     def run(self, inputs: Tensor) -> tuple[Tensor, Kept]:
         """See `SmallGate`."""
-        count, (w1, w2), (b1, b2) = len(inputs), self.weights, self.biases
+        count, (w1, w2), (b1, b2) = len(inputs), self.weights, self.parameters[2:]
         units = F.linear(inputs.flatten(0, 1).flatten(1), w1, b1).relu_()
         bias = b2 if count == 1 or b2 is None else count * b2
         g = F.linear(_summed(units, count), w2, bias).sigmoid_()
-        return _gated(g, self.gate)[:, :, None, None], (units, g)
+        return self.range.of(g)[:, :, None, None], (units, g)
 
     def again(
         self, inputs: Tensor, kept: Kept, leaves: Sequence[Tensor], needs: Sequence[bool]
@@ -154,7 +175,7 @@ class Perceptron:
         (units, g), count, (w1, w2) = kept, len(inputs), self.weights
 
         def back(d: Tensor) -> tuple[Sequence[Tensor], Gradients]:
-            of_logits = _of_logits(d, g, self.gate)
+            of_logits = self.range.of_logits(d, g)
             of_h = of_logits @ w2
             of_h = of_h.repeat(count, 1) if count > 1 else of_h
             of_units = torch.ops.aten.threshold_backward(of_h, units, 0)
@@ -168,7 +189,7 @@ class Perceptron:
             of_inputs = (of_units @ w1).view(inputs.shape)
             return of_inputs, _asked(found, self.parameters, leaves, needs)
 
-        return _gated(g, self.gate)[:, :, None, None], back
+        return self.range.of(g)[:, :, None, None], back
 
 
 def _summed(units: Tensor, count: int) -> Tensor:
@@ -208,49 +229,64 @@ class Convolution:
 
     is_written = True
 
-    def __init__(self, block: Any, passes: Any) -> None:
-        self.norm, self.gate, self.passes = block.bn, block.gate, passes
-        self.max_first = block.max_first
-        self.parameters = [block.conv.weight, self.norm.weight, self.norm.bias]
-        self.running: tuple[Tensor, Tensor] | None = None
-        if not self.norm.training and self.norm.running_mean is not None:
-            self.running = self.norm.running_var.clone(), self.norm.running_mean.clone()
+    def __init__(
+        self, parameters: Sequence[Tensor], running: tuple[Tensor, Tensor] | None, eps: float,
+        of: Range, passes: Any, *, flipped: bool = False, norm: Any = None,
+    ) -> None:  # fmt: skip
+        self.parameters, self.running, self.eps = parameters, running, eps
+        self.range, self.passes, self.flipped, self.norm = of, passes, flipped, norm
+        self.of_batch: tuple[Tensor, Tensor] | None = None
+
+    @classmethod
+    def of(cls, block: Any, passes: Any, places: int) -> "Convolution":
+        """That of a block, whose normalisation learns from what runs on so many places."""
+        norm = block.bn
+        parameters = block.conv.weight, norm.weight, norm.bias
+        running = None
+        if not (norm.training and places > 1) and norm.running_mean is not None:
+            running = norm.running_mean.clone(), norm.running_var.clone()
+        of = Range(block.gate.scale, block.gate.offset)
+        flipped = block.max_first
+        return cls(parameters, running, norm.eps, of, passes, flipped=flipped, norm=norm)
 
     def _kernel(self, kernel: Tensor) -> Tensor:
         """With the mean first, or a gradient for that as the parameter has it."""
-        return kernel.flip(1) if self.max_first else kernel
+        return kernel.flip(1) if self.flipped else kernel
 
-    def _convolved(self, inputs: Tensor) -> Tensor:
-        y: Tensor = self.passes.convolved(inputs, self._kernel(self.parameters[0].detach()))
-        return y
+    def _centred(self, inputs: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """What the normalisation gives without weight and bias; 1 / deviation, mean, variance."""
+        y = self.passes.convolved(inputs, self._kernel(self.parameters[0].detach()))
+        if self.running is not None:
+            mean, variance = self.running
+        else:
+            variance, mean = torch.var_mean(y, correction=0)
+        inverse = (variance + self.eps).rsqrt()
+        return (y - mean) * inverse, inverse, mean, variance
 
     def run(self, inputs: Tensor) -> tuple[Tensor, Kept]:
         """See `SmallGate`."""
-        return self.gate(self.norm(self._convolved(inputs))), ()
+        centred, _, mean, variance = self._centred(inputs)
+        if self.running is None:
+            self.of_batch = mean, variance
+            if self.norm is not None:
+                learn(self.norm, mean, variance, centred.numel())
+        weight, bias = (p.detach() for p in self.parameters[1:])
+        return self.range.of((centred * weight + bias).sigmoid_()), ()
 
     def again(
         self, inputs: Tensor, kept: Kept, leaves: Sequence[Tensor], needs: Sequence[bool]
     ) -> tuple[Tensor, Back]:
         """See `SmallGate`."""
-        kernel, weight, bias = [p.detach() for p in self.parameters]
-        y = self._convolved(inputs)  # a plane more would be much beside few channels
-        of_batch = self.running is None and y.numel() > 1
-        if of_batch:
-            variance, mean = torch.var_mean(y, correction=0)
-        elif self.running is not None:
-            variance, mean = self.running
-        else:
-            variance, mean = self.norm.running_var, self.norm.running_mean
-        inverse = (variance + self.norm.eps).rsqrt()
-        centred = (y - mean) * inverse
+        kernel, weight, bias = (p.detach() for p in self.parameters)
+        centred, inverse, *_ = self._centred(inputs)  # a plane kept would be much beside few channels
         g = (centred * weight + bias).sigmoid_()
 
         def back(d: Tensor) -> tuple[Sequence[Tensor], Gradients]:
-            of_logits = _of_logits(d, g, self.gate)
+            of_logits = self.range.of_logits(d, g)
             of_bias, of_weight = of_logits.sum(), (of_logits * centred).sum()
             dy = of_logits
-            if of_batch:
-                dy = of_logits - (of_bias + centred * of_weight) / y.numel()
+            if self.running is None:
+                dy = of_logits - (of_bias + centred * of_weight) / centred.numel()
             dy = dy * (weight * inverse)
             of_inputs, of_kernel = self.passes.of_convolved(dy, inputs, self._kernel(kernel))
             found = (
@@ -260,4 +296,4 @@ class Convolution:
             )
             return of_inputs, _asked(found, self.parameters, leaves, needs)
 
-        return _gated(g, self.gate), back
+        return self.range.of(g), back
