@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
 
-from visattn.blocks.fused import native
+from visattn.blocks.fused import compiled, native
+from visattn.blocks.fused.cbam import ByMeanAndMax
 from visattn.blocks.fused.formulas import Again, ByMean, Formula
 from visattn.blocks.fused.function import kept_apart
 from visattn.blocks.fused.norm_gates import FORMULAS, gate_after_norm, serves
@@ -43,7 +44,9 @@ def fusable(formula: type[Formula] = Again) -> Callable[[M], M]:
     def marked(kind: M) -> M:
         def __call__(self: nn.Module, *args: Any, **kwargs: Any) -> Any:  # noqa: N807
             if _may_fuse(self, args, kwargs):
-                return _fused(self, args[0], fresh=False)
+                compiling = torch.compiler.is_compiling()
+                x = args[0]
+                return _in_graph((), None, self, x) if compiling else _fused(self, x, fresh=False)
             return nn.Module.__call__(self, *args, **kwargs)
 
         _FORMULAS[kind] = formula
@@ -67,6 +70,8 @@ def after(base: nn.Module, block: nn.Module, args: Sequence[Any], kwargs: Mappin
         return block(base(*args, **kwargs))
     (u,) = args
     before, norm = _parts(base)
+    if torch.compiler.is_compiling():
+        return _in_graph(before, norm, block, u)
     if not _normalises(norm):
         x = base(u)
         if not _is_plain(x) or x.ndim != 4:
@@ -85,6 +90,21 @@ def after(base: nn.Module, block: nn.Module, args: Sequence[Any], kwargs: Mappin
         return formula.forward(block, norm(u), fresh=True)[0]
     x, source, kept = normalised(norm, u)
     return kept_apart(block, formula, x, source, kept)
+
+
+def _in_graph(
+    before: Sequence[nn.Module], norm: nn.Module | None, block: nn.Module, u: Tensor
+) -> Tensor:
+    """In code that is being compiled: by operators where they pay, else in the plain form."""
+    for module in before:
+        u = module(u)
+    if norm is not None and not _normalises(norm):
+        u, norm = norm(u), None
+    if not (_is_plain(u) and u.ndim == 4) or (norm is not None and u.numel() == u.shape[1]):
+        return block.forward(u if norm is None else norm(u))
+    if compiled.serves(norm, block, u):
+        return compiled.cbam_after_norm(norm, block, u)
+    return block.forward(u if norm is None else norm(u))
 
 
 def _passes(
@@ -126,9 +146,9 @@ def _fused(block: nn.Module, x: Tensor, *, fresh: bool) -> Tensor:
 def _may_fuse(block: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
     """Whether nothing looks into this call of a gate on one map."""
     return (
-        not torch.compiler.is_compiling()
-        and is_fused()
+        is_fused()
         and type(block) in _FORMULAS
+        and (not torch.compiler.is_compiling() or _may_compile(block))
         and isinstance(args, tuple)  # torch.fx may follow even that
         and len(args) == 1
         and not kwargs
@@ -142,6 +162,11 @@ def _may_fuse(block: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) 
     )
 
 
+def _may_compile(block: nn.Module) -> bool:
+    """Whether there are operators for a gate in compiled code; exported code has none of ours."""
+    return _FORMULAS[type(block)] is ByMeanAndMax and not torch.compiler.is_exporting()
+
+
 def _is_plain(x: Any) -> bool:
     """Whether a tensor is no subclass that does other things: fake, distributed, quantised."""
     return type(x) in (Tensor, nn.Parameter) and not x.is_quantized
@@ -149,7 +174,7 @@ def _is_plain(x: Any) -> bool:
 
 def _is_bare(module: nn.Module) -> bool:
     """Whether nobody hooked into a module, replaced its ``forward`` or split it over devices."""
-    own = vars(module)
+    own = module.__dict__  # which Dynamo follows, as it doesn't vars()
     return (
         not any(own[hooks] for hooks in _HOOKS)
         and "forward" not in own
@@ -160,7 +185,7 @@ def _is_bare(module: nn.Module) -> bool:
 
 def _is_simple(module: nn.Module) -> bool:
     """Whether a module and all in it are bare, of kinds that a gate may have, and plain tensors."""
-    kind, own = type(module), vars(module)
+    kind, own = type(module), module.__dict__
     return (
         (kind in _PARTS or kind.__module__.startswith("visattn.blocks."))
         and _is_bare(module)

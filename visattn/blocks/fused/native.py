@@ -32,12 +32,16 @@ _GRAIN = 2**17
 
 def is_native(x: Tensor, *, by_place: bool = False) -> bool:
     """Whether these passes can be had, and pay, for a map."""
+    return serves(x, by_place=by_place) and _library(last=not x.is_contiguous()) is not None
+
+
+def serves(x: Tensor, *, by_place: bool) -> bool:
+    """Whether they pay for a map, where they can be had."""
     return (
         x.device.type == "cpu"
         and x.dtype is torch.float32
         and x.numel() >= (LEAST // 2 if by_place else LEAST)
         and (x.is_contiguous() or x.is_contiguous(memory_format=torch.channels_last))
-        and _library(last=not x.is_contiguous()) is not None
     )
 
 

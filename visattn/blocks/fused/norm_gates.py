@@ -35,6 +35,12 @@ def _constants(channels: int, device: torch.device) -> tuple[Tensor, Tensor]:
         return torch.zeros(channels, device=device), torch.ones(channels, device=device)
 
 
+def affine_of_none(u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """`Channels.affine` where x is u."""
+    zeros, ones = _constants(u.shape[1], u.device)
+    return ones, zeros, zeros
+
+
 def serves(formula: type[Formula], block: nn.Module, u: Tensor) -> bool:
     """Whether a gate of that formula can run by Triton on a map, as far as this GPU was seen."""
     kind: Any = type(block)
@@ -198,7 +204,7 @@ class Fused(torch.autograd.Function):
             d = d.contiguous(memory_format=_format(u)).to(u.dtype)
             with _exact(u):
                 given = Given(call, saved, kept, needs[3:])
-                found = backward(given, (u, weight, bias), places, d, needs[0])
+                found = backward(given, (u, weight, bias), places, d, of_u=needs[0])
         return *found[:3], None, *found[3:]
 
 
@@ -227,9 +233,8 @@ def channels_of(
     means, squares, *both = passes.moments(u, centred=running == "batch", extremes=extremes)
     means = means.double()
     if running is None:
-        zeros, ones = _constants(u.shape[1], u.device)
         pooled = _stacked(means.float(), both[0] if extremes else None)
-        return Channels(None, means, None, None, (ones, zeros, zeros), pooled)
+        return Channels(None, means, None, None, affine_of_none(u), pooled)
     of_batch = None
     if running == "batch":
         of_batch = mean, variance = passes.moments_of_batch(means, squares, u[0, 0].numel())
@@ -282,7 +287,8 @@ class Given:
 
 
 def backward(
-    given: Given, inputs: tuple[Tensor, Any, Any], places: Tensor | None, d: Tensor, of_u: bool
+    given: Given, inputs: tuple[Tensor, Any, Any], places: Tensor | None, d: Tensor, *,
+    of_u: bool,
 ) -> list[Tensor | None]:
     u, weight, bias = inputs
     found, passes, hw = given.call.channels, given.call.passes, u.shape[2] * u.shape[3]

@@ -56,7 +56,7 @@ def channel_gate(block: Any, *, single: bool) -> SmallGate:
         single: Whether all is in single precision, and stays so.
     """
     layers = block if hasattr(block, "of_mean") else block.channel
-    if single and _is_perceptron(layers) and _is_single(layers.fc1, layers.fc2):
+    if single and is_perceptron(layers) and is_single(layers.fc1, layers.fc2):
         return Perceptron.of(layers)
     return Again(layers.of_mean if hasattr(layers, "of_mean") else layers.of_pooled)
 
@@ -70,13 +70,13 @@ def place_gate(block: Any, passes: Any, *, single: bool, places: int) -> SmallGa
         single: As for `channel_gate`.
         places: Of all maps together.
     """
-    own = single and hasattr(passes, "convolved") and _is_convolution(block)
-    if own and _is_single(block.conv, block.bn):
+    own = single and hasattr(passes, "convolved") and is_convolution(block)
+    if own and is_single(block.conv, block.bn):
         return Convolution.of(block, passes, places)
     return Again(block.of_pooled)
 
 
-def _is_single(*layers: nn.Module) -> bool:
+def is_single(*layers: nn.Module) -> bool:
     own = [p for layer in layers for p in layer._parameters.values()]
     return all(p is None or p.dtype is torch.float32 for p in own)
 
@@ -110,7 +110,7 @@ class Again:
         return value.detach(), back
 
 
-def _is_perceptron(block: Any) -> bool:
+def is_perceptron(block: Any) -> bool:
     """Whether a gate is two matrices with a ReLU between them."""
     layers = getattr(block, "fc1", None), getattr(block, "fc2", None)
     return (
@@ -208,7 +208,7 @@ def _asked(
     return [of[id(p)]() if need and id(p) in of else None for p, need in pairs]
 
 
-def _is_convolution(block: Any) -> bool:
+def is_convolution(block: Any) -> bool:
     """Whether a gate is one kernel over mean and maximum, zeros around, and a normalisation."""
     conv = block.conv
     return (

@@ -4,12 +4,16 @@ import threading
 from types import TracebackType
 from typing import final
 
+import torch
+
 
 class _State(threading.local):
     on = True
 
 
 _STATE = _State()
+_OFF: list[bool] = []
+"""One for each thread that has it off, which compiled code is guarded by: not by a thread's own."""
 
 
 @final
@@ -43,7 +47,7 @@ class fused:  # noqa: N801  # named as torch.no_grad is
 
     def __init__(self, enabled: bool = True) -> None:
         self.before = _STATE.on
-        _STATE.on = bool(enabled)
+        _switch(bool(enabled))
 
     def __enter__(self) -> None:
         """Nothing: it holds already."""
@@ -55,9 +59,18 @@ class fused:  # noqa: N801  # named as torch.no_grad is
         trace: TracebackType | None,
     ) -> None:
         """As it was before."""
-        _STATE.on = self.before
+        _switch(self.before)
+
+
+def _switch(on: bool) -> None:  # noqa: FBT001
+    if on != _STATE.on:
+        _STATE.on = on
+        if on:
+            _OFF.pop()
+        else:
+            _OFF.append(True)
 
 
 def is_fused() -> bool:
-    """Whether the fused form is switched on in this thread."""
-    return _STATE.on
+    """Whether the fused form is switched on in this thread; in compiled code, in every one."""
+    return not _OFF if torch.compiler.is_compiling() else _STATE.on

@@ -1,0 +1,237 @@
+"""CBAM behind a batch normalisation as an operator that `torch.compile` leaves as it is.
+
+Inductor writes more passes over the map than `visattn.blocks.fused.native` needs, so in compiled
+code for a CPU these run as operators: one for the gate, one for its gradient, which computes what
+it needs of the places again from the map and keeps nothing but that.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from visattn.blocks.fused import native
+from visattn.blocks.fused.channels import Channels, learn
+from visattn.blocks.fused.formulas import Autocast
+from visattn.blocks.fused.norm_gates import (
+    Call,
+    Given,
+    affine_of_none,
+    backward,
+    channels_of,
+    forward,
+)
+from visattn.blocks.fused.small_gates import (
+    Convolution,
+    Perceptron,
+    Range,
+    is_convolution,
+    is_perceptron,
+    is_single,
+)
+
+Maybe = Tensor | None
+
+
+def serves(norm: nn.BatchNorm2d | None, block: Any, u: Tensor) -> bool:
+    """Whether the operators can run a CBAM behind a normalisation, and pay, on a map.
+
+    Asked in code that is being compiled; hooks and kinds of modules were looked at.
+    """
+    layers = [block.channel.fc1, block.channel.fc2, block.spatial.conv, block.spatial.bn]
+    norms = [block.spatial.bn, *([] if norm is None else [norm])]
+    return (
+        native.serves(u, by_place=True)
+        and _is_compiled(not u.is_contiguous())
+        and not torch.is_autocast_enabled("cpu")
+        and is_perceptron(block.channel)
+        and is_convolution(block.spatial)
+        and is_single(*layers, *norms)
+        and all(each.momentum is not None for each in norms)
+        and all(each.training or each.running_mean is not None for each in norms)
+    )
+
+
+@torch.compiler.assume_constant_result
+def _is_compiled(last: bool) -> bool:  # noqa: FBT001  # called by Dynamo
+    return native._library(last=last) is not None
+
+
+def cbam_after_norm(norm: nn.BatchNorm2d | None, block: Any, u: Tensor) -> Tensor:
+    """``block(norm(u))`` of modules that `serves` was asked for; both normalisations learn."""
+    places = u.numel() // u.shape[1]
+    first, second, spatial = block.channel.fc1, block.channel.fc2, block.spatial
+    kernel = spatial.conv.weight
+    parameters = [
+        first.weight, second.weight, _or(first.bias, 0, u, first.out_channels),
+        _or(second.bias, 0, u, second.out_channels),
+        kernel.flip(1) if spatial.max_first else kernel, spatial.bn.weight, spatial.bn.bias,
+    ]  # fmt: skip
+    if norm is not None:
+        parameters += [_or(norm.weight, 1, u, u.shape[1]), _or(norm.bias, 0, u, u.shape[1])]
+    norms = [spatial.bn] if norm is None else [spatial.bn, norm]
+    learning = [each.running_mean is None or (each.training and places > 1) for each in norms]
+    running: list[Any] = []
+    for each, now in zip(norms, learning, strict=True):
+        running += [] if now else [each.running_mean, each.running_var]
+    numbers = [each.eps for each in norms]
+    for gate in (block.channel.gate, spatial.gate):
+        numbers += [gate.scale, gate.offset]
+    y, *found = _CBAM(u, parameters, running, learning, numbers)
+    with torch.no_grad():
+        for k, each in enumerate(norms):
+            if learning[k]:
+                learn(each, found[2 * k], found[2 * k + 1], places)
+    out: Tensor = y
+    return out
+
+
+def _or(parameter: Tensor | None, value: float, u: Tensor, count: int) -> Tensor:
+    return u.new_full((count,), value) if parameter is None else parameter
+
+
+def _gates(
+    parameters: Sequence[Tensor], running: Sequence[Tensor], learning: Sequence[bool],
+    numbers: Sequence[float],
+) -> tuple[Perceptron, Convolution]:  # fmt: skip
+    scale, offset, *of_places = numbers[-4:]
+    known = None if learning[0] else (running[0], running[1])
+    return (
+        Perceptron(parameters[:4], Range(scale, offset)),
+        Convolution(parameters[4:7], known, numbers[0], Range(*of_places), native),
+    )
+
+
+def _laid_out(u: Tensor) -> Tensor:
+    """As the passes read it, whoever rearranged the map meanwhile."""
+    known = u.is_contiguous() or u.is_contiguous(memory_format=torch.channels_last)
+    return u if known else u.contiguous()
+
+
+_LIBRARY = torch.library.Library("visattn", "FRAGMENT")
+_GIVEN = "Tensor u, Tensor[] parameters, Tensor[] running, bool[] learning, float[] numbers"
+_KEPT = 11
+_NAME = "cbam_" + hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:8]
+"""New with every change: inductor's cache on disk knows operators by their names alone."""
+_LIBRARY.define(f"{_NAME}({_GIVEN}) -> ({', '.join(['Tensor'] * (_KEPT + 3))})")
+_LIBRARY.define(f"{_NAME}_backward(Tensor d, Tensor[] kept, {_GIVEN}) -> Tensor[]")
+
+
+@torch.library.impl(_LIBRARY, _NAME, "CPU")
+def _cbam(
+    u: Tensor, parameters: Sequence[Tensor], running: Sequence[Tensor], learning: Sequence[bool],
+    numbers: Sequence[float],
+) -> tuple[Tensor, ...]:  # fmt: skip
+    """The gated map, and numbers that the backward pass needs.
+
+    Args:
+        u: (N, C, H, W), float32, on a CPU.
+        parameters: Weights (R, C, 1, 1) and (C, R, 1, 1) and biases of the channels' gate; kernel
+            (1, 2, K, K) for mean and maximum in this order, weight and bias of the places' gate;
+            weight and bias of the normalisation before the block, if there is one.
+        running: Mean and variance of the places' normalisation and of that before the block, each
+            unless it takes those of the batch.
+        learning: Whether it does.
+        numbers: Their eps; scale and offset of the channels' and of the places' gate.
+
+    Returns:
+        The gated map; mean and variance of the places and of the normalisation, empty unless they
+        are those of the batch; the rest of `Channels`, empty without a normalisation; what both
+        gates see; what that of the channels keeps.
+    """
+    x = _laid_out(u)
+    if len(learning) == 1:
+        channels = channels_of(x, native, None, None, 0.0, None, extremes=True)
+    else:
+        given: Any = "batch" if learning[1] else tuple(running[-2:])
+        channels = channels_of(x, native, *parameters[7:], numbers[1], given, extremes=True)
+    gates = _gates(parameters, running, learning, numbers)
+    call = Call(gates, channels, 0.0, Autocast.now("cpu"), native, parameters[:7])
+    y, places, kept = forward(call, x)
+    of_norm: tuple[Any, ...] = (None,) * 4
+    if channels.inverse is not None:  # a, b and the mean share memory, which outputs may not
+        of_norm = channels.inverse, *(t.clone() for t in channels.affine)
+    of_batches = *(gates[1].of_batch or (None,) * 2), *(channels.of_batch or (None,) * 2)
+    some = *of_batches, channels.means, *of_norm, channels.pooled, places, *kept[0]
+    y = y if x is u else torch.empty_like(u).copy_(y)
+    return y, *(u.new_empty(0) if t is None else t.reshape(t.shape or 1) for t in some)
+
+
+@torch.library.register_fake(f"visattn::{_NAME}", lib=_LIBRARY)
+def _cbam_fake(
+    u: Tensor, parameters: Sequence[Tensor], running: Sequence[Tensor], learning: Sequence[bool],
+    numbers: Sequence[float],
+) -> tuple[Tensor, ...]:  # fmt: skip
+    images, channels, height, width = u.shape
+    double, norm = torch.float64, len(learning) > 1
+    of_batch = channels if norm and learning[1] else 0
+    of_norm = channels if norm else 0
+    return (
+        torch.empty_like(u),
+        *(u.new_empty(int(learning[0])) for _ in range(2)),
+        *(u.new_empty(of_batch, dtype=double if of_batch else u.dtype) for _ in range(2)),
+        u.new_empty((images, channels), dtype=double),
+        u.new_empty(of_norm, dtype=double if norm else u.dtype),
+        *(u.new_empty(of_norm) for _ in range(3)),
+        u.new_empty((2, images, channels)),
+        u.new_empty((2, images, 1, height, width)),
+        u.new_empty((2 * images, parameters[0].shape[0])),
+        u.new_empty((images, channels)),
+    )
+
+
+@torch.library.impl(_LIBRARY, f"{_NAME}_backward", "CPU")
+def _cbam_backward(
+    d: Tensor, kept: Sequence[Tensor], u: Tensor, parameters: Sequence[Tensor],
+    running: Sequence[Tensor], learning: Sequence[bool], numbers: Sequence[float],
+) -> list[Tensor]:  # fmt: skip
+    """The gradients for u and the parameters, of one for the gated map."""
+    x = _laid_out(u)
+    layout = torch.contiguous_format if x.is_contiguous() else torch.channels_last
+    d = d.contiguous(memory_format=layout)
+    mean, variance, means, inverse, a, b, middle, pooled, places, units, g = kept
+    if len(learning) == 1:
+        channels = Channels(None, means, None, None, affine_of_none(x), pooled)
+    else:
+        of_batch = (mean, variance) if learning[1] else None
+        mean = mean if learning[1] else running[-2].double()
+        channels = Channels(of_batch, means, mean, inverse, (a, b, middle), pooled)
+    gates = _gates(parameters, running, learning, numbers)
+    call = Call(gates, channels, 0.0, Autocast.now("cpu"), native, parameters[:7])
+    given = Given(call, (), [(units, g), ()], [True] * 7)
+    of_norm = parameters[7:] or (None, None)
+    found = backward(given, (x, *of_norm), places, d, of_u=True)
+    of_all = [found[0], *found[3:], *found[1 : 1 + len(parameters[7:])]]
+    return [
+        torch.empty_like(p).copy_(t.reshape(p.shape)) for t, p in zip(of_all, [u, *parameters], strict=True)
+    ]
+
+
+@torch.library.register_fake(f"visattn::{_NAME}_backward", lib=_LIBRARY)
+def _cbam_backward_fake(
+    d: Tensor, kept: Any, u: Tensor, parameters: Sequence[Tensor], *_: Any
+) -> list[Tensor]:
+    return [torch.empty_like(t) for t in (u, *parameters)]
+
+
+def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    u, parameters, running, ctx.learning, ctx.numbers = inputs
+    ctx.count = len(parameters)
+    ctx.save_for_backward(*output[-_KEPT:], u, *parameters, *running)
+
+
+def _back(ctx: Any, d: Tensor, *_: Any) -> tuple[Any, ...]:
+    kept, (u, *given) = ctx.saved_tensors[:_KEPT], ctx.saved_tensors[_KEPT:]
+    parameters, running = given[: ctx.count], given[ctx.count :]
+    du, *found = _OF_CBAM(
+        d, kept, u, parameters, running, ctx.learning, ctx.numbers
+    )
+    return du, found, [None] * len(running), None, None
+
+
+torch.library.register_autograd(f"visattn::{_NAME}", _back, setup_context=_save, lib=_LIBRARY)
+_CBAM = getattr(torch.ops.visattn, _NAME)
+_OF_CBAM = getattr(torch.ops.visattn, f"{_NAME}_backward")
