@@ -8,7 +8,31 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Norm:
+    """What a batch normalisation computes with.
+
+    Attributes:
+        weight: (C,), or None.
+        bias: (C,), or None.
+        eps: Added to the variance.
+        running: Mean and variance (C,); None where those of the batch are taken.
+    """
+
+    weight: Tensor | None
+    bias: Tensor | None
+    eps: float
+    running: tuple[Tensor, Tensor] | None
+
+    @classmethod
+    def of(cls, norm: nn.BatchNorm2d) -> "Norm":
+        """Those of a module as it is now."""
+        mean, variance = norm.running_mean, norm.running_var
+        known = None if norm.training or mean is None or variance is None else (mean, variance)
+        return cls(norm.weight, norm.bias, norm.eps, known)
 
 
 @dataclass(frozen=True)
@@ -21,8 +45,8 @@ class Channels:
         mean: Of each channel (C,), float64; None without a normalisation, where x is u.
         inverse: 1 / standard deviation (C,), float64; None without.
         affine: a, b and the mean (C,), float32.
-        pooled: Of x, the mean of each channel of each map, and its maximum where the gate reads it;
-            (N, C), float32.
+        pooled: Of x, the mean of each channel of each map, and its maximum where the gate reads it:
+            (1 or 2, N, C), float32.
     """
 
     of_batch: tuple[Tensor, Tensor] | None
@@ -30,7 +54,7 @@ class Channels:
     mean: Tensor | None
     inverse: Tensor | None
     affine: tuple[Tensor, Tensor, Tensor]
-    pooled: tuple[Tensor, ...]
+    pooled: Tensor
 
 
 def learn(norm: Any, mean: Tensor, variance: Tensor, count: int) -> None:

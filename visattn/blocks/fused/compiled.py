@@ -6,7 +6,7 @@ it needs of the places again from the map and keeps nothing but that.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from visattn.blocks.fused import native
-from visattn.blocks.fused.channels import Channels, learn
+from visattn.blocks.fused.channels import Channels, Norm, learn
 from visattn.blocks.fused.formulas import Autocast
 from visattn.blocks.fused.norm_gates import (
     Call,
     Given,
+    affine_of,
     affine_of_none,
     backward,
     channels_of,
@@ -28,6 +29,7 @@ from visattn.blocks.fused.small_gates import (
     Convolution,
     Perceptron,
     Range,
+    SmallGate,
     is_convolution,
     is_perceptron,
     is_single,
@@ -44,7 +46,7 @@ def serves(norm: nn.BatchNorm2d | None, block: Any, u: Tensor) -> bool:
     layers = [block.channel.fc1, block.channel.fc2, block.spatial.conv, block.spatial.bn]
     norms = [block.spatial.bn, *([] if norm is None else [norm])]
     return (
-        native.serves(u, by_place=True)
+        native.serves(u, by_place=False)  # a call of an operator costs something, too
         and _is_compiled(not u.is_contiguous())
         and not torch.is_autocast_enabled("cpu")
         and is_perceptron(block.channel)
@@ -55,9 +57,11 @@ def serves(norm: nn.BatchNorm2d | None, block: Any, u: Tensor) -> bool:
     )
 
 
-@torch.compiler.assume_constant_result
-def _is_compiled(last: bool) -> bool:  # noqa: FBT001  # called by Dynamo
+def _compiles(last: bool) -> bool:
     return native._library(last=last) is not None
+
+
+_is_compiled: Callable[[bool], bool] = torch.compiler.assume_constant_result(_compiles)
 
 
 def cbam_after_norm(norm: nn.BatchNorm2d | None, block: Any, u: Tensor) -> Tensor:
@@ -80,13 +84,21 @@ def cbam_after_norm(norm: nn.BatchNorm2d | None, block: Any, u: Tensor) -> Tenso
     numbers = [each.eps for each in norms]
     for gate in (block.channel.gate, spatial.gate):
         numbers += [gate.scale, gate.offset]
-    y, *found = _CBAM(u, parameters, running, learning, numbers)
+    given = u, parameters, running, learning, numbers
+    if not any(learning) and not _is_tracked(u, parameters):
+        at_rest: Tensor = _CBAM_AT_REST(*given)
+        return at_rest
+    y, *found = _CBAM(*given)
     with torch.no_grad():
         for k, each in enumerate(norms):
             if learning[k]:
                 learn(each, found[2 * k], found[2 * k + 1], places)
     out: Tensor = y
     return out
+
+
+def _is_tracked(u: Tensor, parameters: Sequence[Tensor]) -> bool:
+    return torch.is_grad_enabled() and any(t.requires_grad for t in (u, *parameters))
 
 
 def _or(parameter: Tensor | None, value: float, u: Tensor, count: int) -> Tensor:
@@ -96,13 +108,23 @@ def _or(parameter: Tensor | None, value: float, u: Tensor, count: int) -> Tensor
 def _gates(
     parameters: Sequence[Tensor], running: Sequence[Tensor], learning: Sequence[bool],
     numbers: Sequence[float],
-) -> tuple[Perceptron, Convolution]:  # fmt: skip
+) -> tuple[SmallGate, SmallGate]:  # fmt: skip
     scale, offset, *of_places = numbers[-4:]
     known = None if learning[0] else (running[0], running[1])
     return (
         Perceptron(parameters[:4], Range(scale, offset)),
         Convolution(parameters[4:7], known, numbers[0], Range(*of_places), native),
     )
+
+
+def _norm(
+    parameters: Sequence[Tensor], running: Sequence[Tensor], learning: Sequence[bool],
+    numbers: Sequence[float],
+) -> Norm | None:  # fmt: skip
+    if len(learning) == 1:
+        return None
+    known = None if learning[1] else (running[-2], running[-1])
+    return Norm(parameters[7], parameters[8], numbers[1], known)
 
 
 def _laid_out(u: Tensor) -> Tensor:
@@ -117,6 +139,7 @@ _KEPT = 11
 _NAME = "cbam_" + hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:8]
 """New with every change: inductor's cache on disk knows operators by their names alone."""
 _LIBRARY.define(f"{_NAME}({_GIVEN}) -> ({', '.join(['Tensor'] * (_KEPT + 3))})")
+_LIBRARY.define(f"{_NAME}_at_rest({_GIVEN}) -> Tensor")
 _LIBRARY.define(f"{_NAME}_backward(Tensor d, Tensor[] kept, {_GIVEN}) -> Tensor[]")
 
 
@@ -143,24 +166,20 @@ def _cbam(
         gates see; what that of the channels keeps.
     """
     x = _laid_out(u)
-    if len(learning) == 1:
-        channels = channels_of(x, native, None, None, 0.0, None, extremes=True)
-    else:
-        given: Any = "batch" if learning[1] else tuple(running[-2:])
-        channels = channels_of(x, native, *parameters[7:], numbers[1], given, extremes=True)
+    channels = channels_of(_norm(parameters, running, learning, numbers), x, native, extremes=True)
     gates = _gates(parameters, running, learning, numbers)
     call = Call(gates, channels, 0.0, Autocast.now("cpu"), native, parameters[:7])
     y, places, kept = forward(call, x)
     of_norm: tuple[Any, ...] = (None,) * 4
     if channels.inverse is not None:  # a, b and the mean share memory, which outputs may not
         of_norm = channels.inverse, *(t.clone() for t in channels.affine)
-    of_batches = *(gates[1].of_batch or (None,) * 2), *(channels.of_batch or (None,) * 2)
+    of_places: Any = gates[1]
+    of_batches = *(of_places.of_batch or (None,) * 2), *(channels.of_batch or (None,) * 2)
     some = *of_batches, channels.means, *of_norm, channels.pooled, places, *kept[0]
     y = y if x is u else torch.empty_like(u).copy_(y)
     return y, *(u.new_empty(0) if t is None else t.reshape(t.shape or 1) for t in some)
 
 
-@torch.library.register_fake(f"visattn::{_NAME}", lib=_LIBRARY)
 def _cbam_fake(
     u: Tensor, parameters: Sequence[Tensor], running: Sequence[Tensor], learning: Sequence[bool],
     numbers: Sequence[float],
@@ -183,6 +202,23 @@ def _cbam_fake(
     )
 
 
+@torch.library.impl(_LIBRARY, f"{_NAME}_at_rest", "CPU")
+def _cbam_at_rest(
+    u: Tensor, parameters: Sequence[Tensor], running: Sequence[Tensor], learning: Sequence[bool],
+    numbers: Sequence[float],
+) -> Tensor:  # fmt: skip
+    """The gated map, where nothing is learnt; as above."""
+    x = _laid_out(u)
+    affine = affine_of(_norm(parameters, running, learning, numbers), x, native)
+    gates = _gates(parameters, running, learning, numbers)
+    y = native.cbam(x, affine, gates, None)
+    return y if x is u else torch.empty_like(u).copy_(y)
+
+
+def _cbam_at_rest_fake(u: Tensor, *_: Any) -> Tensor:
+    return torch.empty_like(u)
+
+
 @torch.library.impl(_LIBRARY, f"{_NAME}_backward", "CPU")
 def _cbam_backward(
     d: Tensor, kept: Sequence[Tensor], u: Tensor, parameters: Sequence[Tensor],
@@ -202,15 +238,14 @@ def _cbam_backward(
     gates = _gates(parameters, running, learning, numbers)
     call = Call(gates, channels, 0.0, Autocast.now("cpu"), native, parameters[:7])
     given = Given(call, (), [(units, g), ()], [True] * 7)
-    of_norm = parameters[7:] or (None, None)
-    found = backward(given, (x, *of_norm), places, d, of_u=True)
-    of_all = [found[0], *found[3:], *found[1 : 1 + len(parameters[7:])]]
-    return [
-        torch.empty_like(p).copy_(t.reshape(p.shape)) for t, p in zip(of_all, [u, *parameters], strict=True)
-    ]
+    of_norm = tuple(parameters[7:])
+    inputs = (x, *(of_norm or (None, None)))
+    found: Any = backward(given, inputs, places, d, of_u=True)
+    found = [found[0], *found[3:], *found[1 : 1 + len(of_norm)]]
+    pairs = zip((u, *parameters), found, strict=True)
+    return [torch.empty_like(p).copy_(t.reshape(p.shape)) for p, t in pairs]
 
 
-@torch.library.register_fake(f"visattn::{_NAME}_backward", lib=_LIBRARY)
 def _cbam_backward_fake(
     d: Tensor, kept: Any, u: Tensor, parameters: Sequence[Tensor], *_: Any
 ) -> list[Tensor]:
@@ -226,12 +261,17 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None
 def _back(ctx: Any, d: Tensor, *_: Any) -> tuple[Any, ...]:
     kept, (u, *given) = ctx.saved_tensors[:_KEPT], ctx.saved_tensors[_KEPT:]
     parameters, running = given[: ctx.count], given[ctx.count :]
-    du, *found = _OF_CBAM(
-        d, kept, u, parameters, running, ctx.learning, ctx.numbers
-    )
+    du, *found = _OF_CBAM(d, kept, u, parameters, running, ctx.learning, ctx.numbers)
     return du, found, [None] * len(running), None, None
 
 
+for _name, _fake in (
+    (_NAME, _cbam_fake),
+    (f"{_NAME}_at_rest", _cbam_at_rest_fake),
+    (f"{_NAME}_backward", _cbam_backward_fake),
+):
+    torch.library.register_fake(f"visattn::{_name}", _fake, lib=_LIBRARY)
 torch.library.register_autograd(f"visattn::{_NAME}", _back, setup_context=_save, lib=_LIBRARY)
 _CBAM = getattr(torch.ops.visattn, _NAME)
+_CBAM_AT_REST = getattr(torch.ops.visattn, f"{_NAME}_at_rest")
 _OF_CBAM = getattr(torch.ops.visattn, f"{_NAME}_backward")

@@ -68,7 +68,6 @@ static inline float highest_of(float *top) {
   return top[0];
 }
 
-#if !LAST
 #ifdef __AVX512F__ /* vectors as wide as the registers: wider ones are taken apart, lane by lane */
 #include <immintrin.h>
 #define WIDE 16
@@ -126,6 +125,7 @@ static inline float largest_of(V x) {
   return x[0];
 }
 
+#if !LAST
 /* The sum and the extremes of a row. */
 static inline Pools pools_of(const float *row, Size P) {
   Pools found = {0, -INFINITY, INFINITY};
@@ -505,4 +505,62 @@ void of_convolve(Size first, Size last, Size N, Size J, Size H, Size W, Size K, 
          EACH for (Size i = 0; i < SMALLER(LANES, to - start); i++)
            sum[i] += planes[other + start + i] * d[place + start + i];,
        of_kernel[n * J * K * K + tap] = total_of(sum);)
+}
+
+/* 1 / (1 + exp(-x)): exp by 2^k times a polynomial, as it isn't called in vectors otherwise. */
+static void sigmoids(Size count, float *restrict x, float scale, float offset) {
+  EACH for (Size i = 0; i < count; i++) {
+    float to = -x[i]; /* what is no number stays it */
+    to = to < -87.0f ? -87.0f : to, to = to > 89.0f ? 89.0f : to; /* whose power is infinity */
+    float k = to * 1.44269504f;
+    int power = (int)(k + (k < 0 ? -0.5f : 0.5f));
+    float r = (to - power * 0.693359375f) + power * 2.12194440e-4f, p = 1.9875691500e-4f;
+    p = p * r + 1.3981999507e-3f, p = p * r + 8.3334519073e-3f, p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f, p = p * r + 5.0000001201e-1f;
+    p = p * r * r + r + 1;
+    union { int bits; float value; } two = {(power + 127) << 23};
+    x[i] = scale / (1 + p * two.value) + offset;
+  }
+}
+
+static inline float product_of(In x, In y, Size count) {
+  V sum = {0};
+  Size i = 0;
+  for (; i + WIDE <= count; i += WIDE) sum += at_place(x + i) * at_place(y + i);
+  float total = sum_of(sum);
+  for (; i < count; i++) total += x[i] * y[i];
+  return total;
+}
+
+/* CBAM where nothing is learnt: an image after the other, while it is in the caches. The norm of
+   the places is slope y + shift; room is for 4 C + R + 3 P numbers an image. */
+void cbam(Size first, Size last, Size N, Size C, Size H, Size W, Size R, Size K, const float *u,
+          In a, In b, In w1, In b1, In w2, In b2, In kernel, double slope, double shift,
+          double scale, double offset, double scale_of_places, double offset_of_places,
+          double *restrict means, float *restrict room, float *y) {
+  Size P = H * W;
+  float *high = room, *low = high + N * C, *top = low + N * C, *g = top + N * C, *h = g + N * C;
+  float *planes = h + N * R, *s = planes + 2 * N * P;
+  IMAGES {
+    moments(n, n + 1, C, P, u, means, NULL, high, low);
+    tops(n, n + 1, C, P, a, b, high, low, top);
+    float *mean = high + n * C, *most = top + n * C, *hidden = h + n * R, *gate = g + n * C;
+    float *place = s + n * P;
+    for (Size c = 0; c < C; c++) mean[c] = (float)(means[n * C + c] * a[c] + b[c]);
+    for (Size r = 0; r < R; r++) {
+      float bias = b1 ? b1[r] : 0;
+      float low_unit = product_of(w1 + r * C, mean, C) + bias;
+      float high_unit = product_of(w1 + r * C, most, C) + bias;
+      hidden[r] = (low_unit < 0 ? 0 : low_unit) + (high_unit < 0 ? 0 : high_unit);
+    }
+    for (Size c = 0; c < C; c++)
+      gate[c] = product_of(w2 + c * R, hidden, R) + (b2 ? 2 * b2[c] : 0);
+    sigmoids(C, gate, (float)scale, (float)offset);
+    place_pools(n, n + 1, C, P, u, a, b, g, planes, planes + N * P);
+    for (Size k = 0; k < P; k++) place[k] = 0;
+    convolve(n, n + 1, N, 2, H, W, K, planes, kernel, s);
+    for (Size k = 0; k < P; k++) place[k] = (float)(place[k] * slope + shift);
+    sigmoids(P, place, (float)scale_of_places, (float)offset_of_places);
+    gated(n, n + 1, C, P, u, a, b, g, s, y);
+  }
 }

@@ -8,6 +8,7 @@ PyTorch uses.
 
 import ctypes
 import hashlib
+import math
 import os
 import platform
 import shutil
@@ -17,6 +18,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,8 +26,8 @@ from torch import Tensor
 from visattn.blocks.fused.channels import Channels
 
 _SOURCE = Path(__file__).with_name("native.c").read_bytes()  # now: both files may be replaced
-LEAST = 2**17
-"""Values of a map from which it pays; half of them for a gate that has places too."""
+LEAST = 2**16
+"""Values of a map from which it pays; an eighth of them for a gate that has places too."""
 _GRAIN = 2**17
 """Values for which another thread pays."""
 
@@ -40,7 +42,7 @@ def serves(x: Tensor, *, by_place: bool) -> bool:
     return (
         x.device.type == "cpu"
         and x.dtype is torch.float32
-        and x.numel() >= (LEAST // 2 if by_place else LEAST)
+        and x.numel() >= (LEAST // 8 if by_place else LEAST)
         and (x.is_contiguous() or x.is_contiguous(memory_format=torch.channels_last))
     )
 
@@ -165,6 +167,37 @@ def of_norm(
     return made
 
 
+def cbam(
+    u: Tensor, affine: tuple[Tensor, ...], gates: tuple[Any, ...], out: Tensor | None
+) -> Tensor:
+    """CBAM behind a normalisation, where nothing is learnt, in one call.
+
+    Args:
+        u: (N, C, H, W).
+        affine: a and b of the normalisation.
+        gates: A `Perceptron`, and a `Convolution` with statistics that are no batch's.
+        out: For the gated map, perhaps u.
+    """
+    of_channels, of_places = gates
+    kernel, weight, bias = (p.detach() for p in of_places.parameters)
+    mean, variance = of_places.running
+    slope = float(weight) / math.sqrt(float(variance) + of_places.eps)
+    numbers = slope, float(bias) - float(mean) * slope, *of_channels.range, *of_places.range
+    count, channels, height, width = u.shape
+    hidden, places = of_channels.weights[0].shape[0], height * width
+    sizes = count, channels, height, width, hidden, kernel.shape[-1]
+    y = torch.empty_like(u) if out is None else out
+    means = u.new_empty((count, channels), dtype=torch.float64)
+    room = u.new_empty(count * (4 * channels + hidden + 3 * places))
+    w1, w2, b1, b2 = (
+        None if p is None else p.detach().contiguous() for p in of_channels.parameters
+    )
+    kernel = of_places.kernel(kernel).contiguous()
+    given = u, *affine, w1, b1, w2, b2, kernel, *map(float, numbers), means, room, y
+    _call("cbam", count, sizes, *given, **_shared(u))
+    return y
+
+
 def convolved(planes: Tensor, kernel: Tensor) -> Tensor:
     """Planes (J, N, 1, H, W) by a kernel (1, J, K, K), K odd, with zeros around: (N, 1, H, W)."""
     y = torch.zeros_like(planes[0])
@@ -207,9 +240,13 @@ def _places(u: Tensor) -> Tensor:
 def _run(name: str, u: Tensor, *tensors: Tensor | None) -> None:
     """A function of `native.c` on all images of a map: maps lie as u does, all else contiguous."""
     count, channels, height, width = u.shape
-    parts = max(1, min(torch.get_num_threads(), count, u.numel() // _GRAIN))
-    last = not u.is_contiguous()
-    _call(name, count, (channels, height * width), *tensors, parts=parts, last=last)
+    _call(name, count, (channels, height * width), *tensors, **_shared(u))
+
+
+def _shared(u: Tensor) -> dict[str, Any]:
+    """How images are shared out among threads, and which library is for them."""
+    parts = max(1, min(torch.get_num_threads(), len(u), u.numel() // _GRAIN))
+    return {"parts": parts, "last": not u.is_contiguous()}
 
 
 def _call(

@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal, final
+from typing import Any, final
 
 import torch
 from torch import Tensor, nn
 
 from visattn.blocks.fused.cbam import ByMeanAndMax
-from visattn.blocks.fused.channels import Channels, learn
+from visattn.blocks.fused.channels import Channels, Norm, learn
 from visattn.blocks.fused.doubles import Double
 from visattn.blocks.fused.formulas import Autocast, ByMean, Formula, gradients
 from visattn.blocks.fused.small_gates import Back, Kept, SmallGate, channel_gate, place_gate
@@ -96,30 +96,42 @@ def gate_after_norm(
     """
     u = passes.laid_out(u)
     by_place = formula is ByMeanAndMax
-    weight, bias, eps = (None, None, 0.0) if norm is None else (norm.weight, norm.bias, norm.eps)
-    with torch.no_grad():
-        found = channels_of(u, passes, weight, bias, eps, _running(norm), extremes=by_place)
-        if found.of_batch is not None:
-            learn(norm, *found.of_batch, u.numel() // u.shape[1])
-    now = Autocast.now(u.device.type)
-    double = Double(block) if tracked else None
+    given, now = None if norm is None else Norm.of(norm), Autocast.now(u.device.type)
     single = u.dtype is torch.float32 and not now.enabled
     gates = _gates(block, passes, u, by_place=by_place, single=single)
+    with torch.no_grad():
+        if not tracked and is_at_rest(given, gates):
+            out: Tensor = passes.cbam(u, affine_of(given, u, passes), gates, u if fresh else None)
+            return out
+        found = channels_of(given, u, passes, extremes=by_place)
+        if found.of_batch is not None:
+            learn(norm, *found.of_batch, u.numel() // u.shape[1])
+    double = Double(block) if tracked else None
     parameters = [] if double is None else double.parameters
-    call = Call(gates, found, eps, now, passes, parameters, double)
+    call = Call(gates, found, 0.0 if given is None else given.eps, now, passes, parameters, double)
     if double is None:
         return forward(call, u, out=u if fresh else None)[0]
-    y: Tensor = Fused.apply(u, weight, bias, call, *parameters)
+    of_norm = (None, None) if given is None else (given.weight, given.bias)
+    y: Tensor = Fused.apply(u, *of_norm, call, *parameters)
     return y
 
 
-def _running(norm: Any) -> tuple[Tensor, Tensor] | Literal["batch"] | None:
-    """Mean and variance that are no batch's; None without a normalisation."""
-    if norm is None:
-        return None
-    if norm.training or norm.running_mean is None or norm.running_var is None:
-        return "batch"
-    return norm.running_mean, norm.running_var
+def is_at_rest(norm: Norm | None, gates: Sequence[SmallGate]) -> bool:
+    """Whether a CBAM and the normalisation before it take nothing of the batch, and are ours."""
+    if norm is not None and norm.running is None:
+        return False
+    return len(gates) > 1 and all(g.is_written for g in gates) and gates[1].running is not None
+
+
+def affine_of(norm: Norm | None, u: Tensor, passes: Any) -> tuple[Tensor, ...]:
+    """Of a normalisation that takes nothing of the batch, a and b; without one, of x = u."""
+    if norm is None or norm.running is None:
+        return _constants(u.shape[1], u.device)[::-1]
+    mean, variance = (t.double() for t in norm.running)
+    found: tuple[Tensor, ...] = passes.affine(
+        mean[None], mean, variance, norm.weight, norm.bias, norm.eps
+    )
+    return found[1:3]
 
 
 def _gates(
@@ -215,32 +227,27 @@ def _exact(u: Tensor) -> AbstractContextManager[Any]:
     return torch.autocast(kind, enabled=False) if off else nullcontext()
 
 
-def channels_of(
-    u: Tensor, passes: Any, weight: Tensor | None, bias: Tensor | None, eps: float,
-    running: tuple[Tensor, Tensor] | Literal["batch"] | None, *, extremes: bool,
-) -> Channels:  # fmt: skip
-    """The normalisation of a map, without letting it learn.
+def channels_of(norm: Norm | None, u: Tensor, passes: Any, *, extremes: bool) -> Channels:
+    """The normalisation of a map, which learns nothing.
 
     Args:
+        norm: Its numbers; None for a gate alone.
         u: The map.
         passes: As for `gate_after_norm`.
-        weight: Of the normalisation, and so on.
-        bias: ...
-        eps: ...
-        running: Mean and variance; "batch" for those of u, None for no normalisation.
         extremes: Whether the gate reads maxima.
     """
-    means, squares, *both = passes.moments(u, centred=running == "batch", extremes=extremes)
-    means = means.double()
-    if running is None:
+    of_u = norm is not None and norm.running is None
+    means, squares, *both = passes.moments(u, centred=of_u, extremes=extremes)
+    means, of_batch = means.double(), None
+    if norm is None:
         pooled = _stacked(means.float(), both[0] if extremes else None)
         return Channels(None, means, None, None, affine_of_none(u), pooled)
-    of_batch = None
-    if running == "batch":
+    if norm.running is None:
         of_batch = mean, variance = passes.moments_of_batch(means, squares, u[0, 0].numel())
     else:
-        mean, variance = (t.double() for t in running)
-    inverse, a, b, middle, x_means = passes.affine(means, mean, variance, weight, bias, eps)
+        mean, variance = (t.double() for t in norm.running)
+    given = means, mean, variance, norm.weight, norm.bias, norm.eps
+    inverse, a, b, middle, x_means = passes.affine(*given)
     pooled = _stacked(x_means, passes.tops(u, a, b, *both) if extremes else None)
     return Channels(of_batch, means, mean, inverse, (a, b, middle), pooled)
 
@@ -287,9 +294,17 @@ class Given:
 
 
 def backward(
-    given: Given, inputs: tuple[Tensor, Any, Any], places: Tensor | None, d: Tensor, *,
-    of_u: bool,
+    given: Given, inputs: tuple[Tensor, Any, Any], places: Tensor | None, d: Tensor, *, of_u: bool
 ) -> list[Tensor | None]:
+    """The gradients for u, for weight and bias of the normalisation, and for the gate's parameters.
+
+    Args:
+        given: What the forward pass kept.
+        inputs: U, weight and bias.
+        places: What the gate of the places saw.
+        d: The gradient for the gated map, laid out as u.
+        of_u: Whether that for u is asked for.
+    """
     u, weight, bias = inputs
     found, passes, hw = given.call.channels, given.call.passes, u.shape[2] * u.shape[3]
     a, b, _ = found.affine

@@ -28,9 +28,11 @@ class SmallGate(Protocol):
     Attributes:
         is_written: Whether its gradient is, so that the same object serves in the backward pass;
             otherwise one for a block that has `leaves` for its parameters.
+        running: Mean and variance that it takes of no batch, if it normalises.
     """
 
     is_written: bool
+    running: tuple[Tensor, Tensor] | None
 
     def run(self, inputs: Tensor) -> tuple[Tensor, Kept]:
         """The gates, and what to keep."""
@@ -77,6 +79,7 @@ def place_gate(block: Any, passes: Any, *, single: bool, places: int) -> SmallGa
 
 
 def is_single(*layers: nn.Module) -> bool:
+    """Whether all parameters of layers are in single precision."""
     own = [p for layer in layers for p in layer._parameters.values()]
     return all(p is None or p.dtype is torch.float32 for p in own)
 
@@ -85,6 +88,7 @@ class Again:
     """Any gate: it runs again, with a graph."""
 
     is_written = False
+    running: tuple[Tensor, Tensor] | None = None
 
     def __init__(self, compute: Callable[..., Tensor]) -> None:
         self.compute = compute
@@ -148,6 +152,7 @@ class Perceptron:
     """``scale sigmoid(W2 h + K b2) + offset``, ``h = sum_k relu(W1 m_k + b1)`` of K pooled m."""
 
     is_written = True
+    running: tuple[Tensor, Tensor] | None = None
 
     def __init__(self, parameters: Sequence[Any], of: Range) -> None:
         self.parameters, self.range = parameters, of
@@ -249,13 +254,13 @@ class Convolution:
         flipped = block.max_first
         return cls(parameters, running, norm.eps, of, passes, flipped=flipped, norm=norm)
 
-    def _kernel(self, kernel: Tensor) -> Tensor:
+    def kernel(self, kernel: Tensor) -> Tensor:
         """With the mean first, or a gradient for that as the parameter has it."""
         return kernel.flip(1) if self.flipped else kernel
 
     def _centred(self, inputs: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """What the normalisation gives without weight and bias; 1 / deviation, mean, variance."""
-        y = self.passes.convolved(inputs, self._kernel(self.parameters[0].detach()))
+        y = self.passes.convolved(inputs, self.kernel(self.parameters[0].detach()))
         if self.running is not None:
             mean, variance = self.running
         else:
@@ -278,7 +283,8 @@ class Convolution:
     ) -> tuple[Tensor, Back]:
         """See `SmallGate`."""
         kernel, weight, bias = (p.detach() for p in self.parameters)
-        centred, inverse, *_ = self._centred(inputs)  # a plane kept would be much beside few channels
+        # again, since a plane that is kept would be much beside few channels
+        centred, inverse, *_ = self._centred(inputs)
         g = (centred * weight + bias).sigmoid_()
 
         def back(d: Tensor) -> tuple[Sequence[Tensor], Gradients]:
@@ -288,9 +294,9 @@ class Convolution:
             if self.running is None:
                 dy = of_logits - (of_bias + centred * of_weight) / centred.numel()
             dy = dy * (weight * inverse)
-            of_inputs, of_kernel = self.passes.of_convolved(dy, inputs, self._kernel(kernel))
+            of_inputs, of_kernel = self.passes.of_convolved(dy, inputs, self.kernel(kernel))
             found = (
-                lambda: self._kernel(of_kernel),
+                lambda: self.kernel(of_kernel),
                 lambda: of_weight.reshape(1),
                 lambda: of_bias.reshape(1),
             )

@@ -62,7 +62,7 @@ class fused:  # noqa: N801  # named as torch.no_grad is
         _switch(self.before)
 
 
-def _switch(on: bool) -> None:  # noqa: FBT001
+def _switch(on: bool) -> None:
     if on != _STATE.on:
         _STATE.on = on
         if on:

@@ -15,12 +15,11 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from visattn.blocks.fused.channels import (  # noqa: F401  # passes of this module too
-    affine,
-    moments_of_batch,
-    of_gate,
-    of_norm,
-)
+from visattn.blocks.fused import channels
+
+moments_of_batch, affine = channels.moments_of_batch, channels.affine
+of_gate, of_norm = channels.of_gate, channels.of_norm
+"""Passes over numbers of channels, of which a GPU makes little."""
 
 
 @triton.jit
