@@ -164,7 +164,8 @@ def _may_fuse(block: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) 
 
 def _may_compile(block: nn.Module) -> bool:
     """Whether there are operators for a gate in compiled code; exported code has none of ours."""
-    return _FORMULAS[type(block)] is ByMeanAndMax and not torch.compiler.is_exporting()
+    # the flag itself: up to PyTorch 2.11 is_exporting() is true in whatever is compiled
+    return _FORMULAS[type(block)] is ByMeanAndMax and not torch.compiler._is_exporting_flag
 
 
 def _is_plain(x: Any) -> bool:
