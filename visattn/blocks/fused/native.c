@@ -127,7 +127,7 @@ static inline float largest_of(V x) {
 
 #if !LAST
 /* The sum and the extremes of a row. */
-static inline Pools pools_of(const float *row, Size P) {
+static inline Pools pools_of(const float *row, Size P, int lowest) {
   Pools found = {0, -INFINITY, INFINITY};
   V top = (V){0} - INFINITY, bottom = top;
   Size k = 0;
@@ -135,7 +135,8 @@ static inline Pools pools_of(const float *row, Size P) {
     V sum = {0};
     for (Size end = SMALLER(P, k + WIDE * STRETCH); k + WIDE <= end; k += WIDE) {
       V x = at_place(row + k);
-      sum += x, top = larger(x, top), bottom = larger(-x, bottom);
+      sum += x, top = larger(x, top);
+      if (lowest) bottom = larger(-x, bottom);
     }
     if (P - k < WIDE && k < P) { /* once more with some that were there */
       V x = at_place(row + P - WIDE);
@@ -214,7 +215,8 @@ static inline Pools pools_of(const float *row, Size P) {
     }                                                                      \
   }
 
-/* Of each channel of each image: the mean, the squares of u less it and the extremes, unless null. */
+/* Of each channel of each image: mean, squares of u less it, maximum, minimum; the last three unless
+   null. */
 void moments(Size first, Size last, Size C, Size P, In u, double *restrict mean, float *squares,
              float *high, float *low) {
   IMAGES {
@@ -225,7 +227,8 @@ void moments(Size first, Size last, Size C, Size P, In u, double *restrict mean,
     float *h = high ? high + n * C : NULL, *l = low ? low + n * C : NULL;
     for (Size c = 0; c < C; c++) m[c] = 0;
     for (Size c = 0; q && c < C; c++) q[c] = 0;
-    for (Size c = 0; h && c < C; c++) h[c] = -INFINITY, l[c] = INFINITY;
+    for (Size c = 0; h && c < C; c++) h[c] = -INFINITY;
+    for (Size c = 0; l && c < C; c++) l[c] = INFINITY;
     for (Size from = 0; from < P; from += most) {
       Size rows = SMALLER(most, P - from), start, width;
       for (start = 0; start < C; start += BLOCK) {
@@ -239,6 +242,10 @@ void moments(Size first, Size last, Size C, Size P, In u, double *restrict mean,
           EACH for (Size k = 0; k < width; k++) {
             float x = part[r * C + k];
             h[start + k] = LARGER(x, h[start + k]);
+          }
+        for (Size r = 0; l && r < rows; r++)
+          EACH for (Size k = 0; k < width; k++) {
+            float x = part[r * C + k];
             l[start + k] = SMALLER(x, l[start + k]);
           }
         for (Size k = 0; k < width; k++) sum[k] /= rows;
@@ -261,9 +268,10 @@ void moments(Size first, Size last, Size C, Size P, In u, double *restrict mean,
     EACH_ROW {
       ROW_OF_U
       Size at = n * C + r;
-      Pools found = pools_of(row, P);
+      Pools found = low ? pools_of(row, P, 1) : pools_of(row, P, 0);
       mean[at] = found.total / P;
-      if (high) high[at] = found.high, low[at] = found.low;
+      if (high) high[at] = found.high;
+      if (low) low[at] = found.low;
       if (!squares) continue;
       float middle = (float)mean[at];
       double off = 0, square = 0;
@@ -512,7 +520,7 @@ static void sigmoids(Size count, float *restrict x, float scale, float offset) {
   EACH for (Size i = 0; i < count; i++) {
     float to = -x[i]; /* what is no number stays it */
     to = to < -87.0f ? -87.0f : to, to = to > 89.0f ? 89.0f : to; /* whose power is infinity */
-    float k = to * 1.44269504f;
+    float k = (to == to ? to : 0) * 1.44269504f;
     int power = (int)(k + (k < 0 ? -0.5f : 0.5f));
     float r = (to - power * 0.693359375f) + power * 2.12194440e-4f, p = 1.9875691500e-4f;
     p = p * r + 1.3981999507e-3f, p = p * r + 8.3334519073e-3f, p = p * r + 4.1665795894e-2f;
@@ -523,13 +531,17 @@ static void sigmoids(Size count, float *restrict x, float scale, float offset) {
   }
 }
 
-static inline float product_of(In x, In y, Size count) {
-  V sum = {0};
+/* The products of a row with x and y, several sums at a time: one would wait for itself. */
+static inline void products_of(In row, In x, In y, Size count, float *of_x, float *of_y) {
+  V sum[4] = {{0}};
   Size i = 0;
-  for (; i + WIDE <= count; i += WIDE) sum += at_place(x + i) * at_place(y + i);
-  float total = sum_of(sum);
-  for (; i < count; i++) total += x[i] * y[i];
-  return total;
+  for (; i + 2 * WIDE <= count; i += 2 * WIDE)
+    for (int j = 0; j < 2; j++) {
+      V w = at_place(row + i + j * WIDE);
+      sum[j] += w * at_place(x + i + j * WIDE), sum[2 + j] += w * at_place(y + i + j * WIDE);
+    }
+  *of_x = sum_of(sum[0] + sum[1]), *of_y = sum_of(sum[2] + sum[3]);
+  for (; i < count; i++) *of_x += row[i] * x[i], *of_y += row[i] * y[i];
 }
 
 /* CBAM where nothing is learnt: an image after the other, while it is in the caches. The norm of
@@ -541,20 +553,25 @@ void cbam(Size first, Size last, Size N, Size C, Size H, Size W, Size R, Size K,
   Size P = H * W;
   float *high = room, *low = high + N * C, *top = low + N * C, *g = top + N * C, *h = g + N * C;
   float *planes = h + N * R, *s = planes + 2 * N * P;
+  int falls = 0; /* somewhere x with u, where a is negative */
+  for (Size c = 0; c < C; c++) falls |= !(a[c] >= 0);
   IMAGES {
-    moments(n, n + 1, C, P, u, means, NULL, high, low);
-    tops(n, n + 1, C, P, a, b, high, low, top);
+    moments(n, n + 1, C, P, u, means, NULL, high, falls ? low : NULL);
+    tops(n, n + 1, C, P, a, b, high, falls ? low : high, top);
     float *mean = high + n * C, *most = top + n * C, *hidden = h + n * R, *gate = g + n * C;
     float *place = s + n * P;
     for (Size c = 0; c < C; c++) mean[c] = (float)(means[n * C + c] * a[c] + b[c]);
     for (Size r = 0; r < R; r++) {
-      float bias = b1 ? b1[r] : 0;
-      float low_unit = product_of(w1 + r * C, mean, C) + bias;
-      float high_unit = product_of(w1 + r * C, most, C) + bias;
-      hidden[r] = (low_unit < 0 ? 0 : low_unit) + (high_unit < 0 ? 0 : high_unit);
+      float bias = b1 ? b1[r] : 0, of_mean, of_top;
+      products_of(w1 + r * C, mean, most, C, &of_mean, &of_top);
+      of_mean += bias, of_top += bias;
+      hidden[r] = (of_mean < 0 ? 0 : of_mean) + (of_top < 0 ? 0 : of_top);
     }
-    for (Size c = 0; c < C; c++)
-      gate[c] = product_of(w2 + c * R, hidden, R) + (b2 ? 2 * b2[c] : 0);
+    for (Size c = 0; c < C; c++) {
+      float half;
+      products_of(w2 + c * R, hidden, hidden, R, gate + c, &half);
+      gate[c] += b2 ? 2 * b2[c] : 0;
+    }
     sigmoids(C, gate, (float)scale, (float)offset);
     place_pools(n, n + 1, C, P, u, a, b, g, planes, planes + N * P);
     for (Size k = 0; k < P; k++) place[k] = 0;
