@@ -141,7 +141,7 @@ def test_without_a_compiler_or_with_one_that_fails(monkeypatch, tmp_path):
     for name, value in (("shutil.which", lambda _: None), ("subprocess.run", fails)):
         native._library.cache_clear()
         with monkeypatch.context() as patched:
-            patched.setattr(f"visattn.blocks.fused.native.{name}", value)
+            patched.setattr(f"visattn.blocks.fused.library.{name}", value)
             assert not native.is_native(x)
             torch.testing.assert_close(block(x), expected, rtol=1e-5, atol=1e-6)
     native._library.cache_clear()

@@ -10,6 +10,9 @@ gate's ``forward`` is its plain form. Both give the same numbers, module tree an
 - `doubles`: a block as it was in the forward pass, to run again;
 - `formulas`, `cbam`: how a gate and its gradient are computed in few passes of PyTorch's;
 - `norm_gates`: the same together with the normalisation, by passes of our own;
+- `channels`: the numbers of a channel that it needs;
 - `native`, `triton_kernels`: these passes, in C where a compiler is at hand and by Triton on a GPU;
-- `small_gates`: the small layers of a gate, and how gradients go back through them.
+- `library`: the compiled C;
+- `small_gates`: the small layers of a gate, and how gradients go back through them;
+- `compiled`: what of it runs in the code that ``torch.compile`` makes.
 """

@@ -5,6 +5,7 @@ functions in C: they are some forty operations on few numbers, most of the time 
 """
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -55,25 +56,6 @@ class Channels:
     inverse: Tensor | None
     affine: tuple[Tensor, Tensor, Tensor]
     pooled: Tensor
-
-
-def learn(norm: Any, mean: Tensor, variance: Tensor, count: int) -> None:
-    """Let a normalisation's running statistics follow those of a batch, if it is to.
-
-    Args:
-        norm: The normalisation.
-        mean: Of the batch, each channel.
-        variance: The same, over ``count``.
-        count: Numbers a channel.
-    """
-    if not (norm.training and norm.track_running_stats) or norm.num_batches_tracked is None:
-        return
-    norm.num_batches_tracked += 1
-    share = norm.momentum
-    share = 1 / float(norm.num_batches_tracked) if share is None else share
-    unbiased = variance * (count / (count - 1))
-    norm.running_mean.lerp_(mean.to(norm.running_mean.dtype), share)
-    norm.running_var.lerp_(unbiased.to(norm.running_var.dtype), share)
 
 
 def moments_of_batch(means: Tensor, squares: Tensor, places: int) -> tuple[Tensor, Tensor]:
@@ -153,3 +135,75 @@ def of_norm(
     taken = first / total, second * found.inverse**2 / total
     whole: list[Any] = [*taken, second * found.inverse, first]
     return even / places, share, *(t.float() for t in whole)
+
+
+def learn(norm: Any, mean: Tensor, variance: Tensor, count: int) -> None:
+    """Let a normalisation's running statistics follow those of a batch, if it is to.
+
+    Args:
+        norm: The normalisation.
+        mean: Of the batch, each channel.
+        variance: The same, over ``count``.
+        count: Numbers a channel.
+    """
+    if not (norm.training and norm.track_running_stats) or norm.num_batches_tracked is None:
+        return
+    norm.num_batches_tracked += 1
+    share = norm.momentum
+    share = 1 / float(norm.num_batches_tracked) if share is None else share
+    unbiased = variance * (count / (count - 1))
+    norm.running_mean.lerp_(mean.to(norm.running_mean.dtype), share)
+    norm.running_var.lerp_(unbiased.to(norm.running_var.dtype), share)
+
+
+def channels_of(norm: Norm | None, u: Tensor, passes: Any, *, extremes: bool) -> Channels:
+    """The normalisation of a map, which learns nothing.
+
+    Args:
+        norm: Its numbers; None for a gate alone.
+        u: The map.
+        passes: As for `gate_after_norm`.
+        extremes: Whether the gate reads maxima.
+    """
+    of_u = norm is not None and norm.running is None
+    means, squares, *both = passes.moments(u, centred=of_u, extremes=extremes)
+    means, of_batch = means.double(), None
+    if norm is None:
+        pooled = _stacked(means.float(), both[0] if extremes else None)
+        return Channels(None, means, None, None, affine_of_none(u), pooled)
+    if norm.running is None:
+        of_batch = mean, variance = passes.moments_of_batch(means, squares, u[0, 0].numel())
+    else:
+        mean, variance = (t.double() for t in norm.running)
+    given = means, mean, variance, norm.weight, norm.bias, norm.eps
+    inverse, a, b, middle, x_means = passes.affine(*given)
+    pooled = _stacked(x_means, passes.tops(u, a, b, *both) if extremes else None)
+    return Channels(of_batch, means, mean, inverse, (a, b, middle), pooled)
+
+
+def _stacked(mean: Tensor, highest: Tensor | None) -> Tensor:
+    return mean[None] if highest is None else torch.stack((mean, highest))
+
+
+def affine_of(norm: Norm | None, u: Tensor, passes: Any) -> tuple[Tensor, ...]:
+    """Of a normalisation that takes nothing of the batch, a and b; without one, of x = u."""
+    if norm is None or norm.running is None:
+        return _constants(u.shape[1], u.device)[::-1]
+    mean, variance = (t.double() for t in norm.running)
+    found: tuple[Tensor, ...] = passes.affine(
+        mean[None], mean, variance, norm.weight, norm.bias, norm.eps
+    )
+    return found[1:3]
+
+
+def affine_of_none(u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """`Channels.affine` where x is u."""
+    zeros, ones = _constants(u.shape[1], u.device)
+    return ones, zeros, zeros
+
+
+@cache
+def _constants(channels: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Zeros and ones that nobody writes to."""
+    with torch.inference_mode(False), torch.no_grad():
+        return torch.zeros(channels, device=device), torch.ones(channels, device=device)

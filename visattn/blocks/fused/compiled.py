@@ -14,17 +14,17 @@ import torch
 from torch import Tensor, nn
 
 from visattn.blocks.fused import native
-from visattn.blocks.fused.channels import Channels, Norm, learn
-from visattn.blocks.fused.formulas import Autocast
-from visattn.blocks.fused.norm_gates import (
-    Call,
-    Given,
+from visattn.blocks.fused.channels import (
+    Channels,
+    Norm,
     affine_of,
     affine_of_none,
-    backward,
     channels_of,
-    forward,
+    learn,
 )
+from visattn.blocks.fused.formulas import Autocast
+from visattn.blocks.fused.library import library
+from visattn.blocks.fused.norm_gates import Call, Given, backward, forward
 from visattn.blocks.fused.small_gates import (
     Convolution,
     Perceptron,
@@ -58,7 +58,7 @@ def serves(norm: nn.BatchNorm2d | None, block: Any, u: Tensor) -> bool:
 
 
 def _compiles(last: bool) -> bool:
-    return native._library(last=last) is not None
+    return library(last=last) is not None
 
 
 _is_compiled: Callable[[bool], bool] = torch.compiler.assume_constant_result(_compiles)

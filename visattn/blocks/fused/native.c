@@ -515,7 +515,8 @@ void of_convolve(Size first, Size last, Size N, Size J, Size H, Size W, Size K, 
        of_kernel[n * J * K * K + tap] = total_of(sum);)
 }
 
-/* 1 / (1 + exp(-x)): exp by 2^k times a polynomial, as it isn't called in vectors otherwise. */
+/* 1 / (1 + exp(-x)): exp by 2^k times a polynomial (that of Cephes' expf), since the library's isn't
+   called in vectors. */
 static void sigmoids(Size count, float *restrict x, float scale, float offset) {
   EACH for (Size i = 0; i < count; i++) {
     float to = -x[i]; /* what is no number stays it */

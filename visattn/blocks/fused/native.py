@@ -1,31 +1,19 @@
 """Passes over a map in C, where a compiler is at hand: an extra that nothing needs.
 
-`native.c` is compiled when a map of some size first comes, for this processor and each layout,
-in about a second, and kept in the user's cache. Without a compiler, or with ``VISATTN_NATIVE=0`` in
-the environment, the passes are those of PyTorch. Images are shared out among as many threads as
-PyTorch uses.
+Without a compiler, or with ``VISATTN_NATIVE=0`` in the environment, PyTorch's passes run.
+Images are shared out among as many threads as PyTorch uses.
 """
 
-import ctypes
-import hashlib
 import math
-import os
-import platform
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from visattn.blocks.fused.channels import Channels
+from visattn.blocks.fused.library import call as _call, library as _library
 
-_SOURCE = Path(__file__).with_name("native.c").read_bytes()  # now: both files may be replaced
 LEAST = 2**16
 """Values of a map from which it pays; an eighth of them for a gate that has places too."""
 _GRAIN = 2**17
@@ -247,72 +235,3 @@ def _shared(u: Tensor) -> dict[str, Any]:
     """How images are shared out among threads, and which library is for them."""
     parts = max(1, min(torch.get_num_threads(), len(u), u.numel() // _GRAIN))
     return {"parts": parts, "last": not u.is_contiguous()}
-
-
-def _call(
-    name: str, count: int, sizes: Sequence[int], *tensors: Tensor | float | None,
-    parts: int = 1, last: bool = False,
-) -> None:  # fmt: skip
-    """Run a function on images 0 to count, shared out in parts; None is a null."""
-    library = _library(last=last)
-    assert library is not None
-    function = getattr(library, name)
-    given = [t if t is None or isinstance(t, float) else t.data_ptr() for t in tensors]
-    if function.argtypes is None:
-        kinds = [ctypes.c_double if isinstance(t, float) else ctypes.c_void_p for t in given]
-        function.restype, function.argtypes = None, [ctypes.c_long] * (2 + len(sizes)) + kinds
-    if parts == 1:
-        function(0, count, *sizes, *given)
-        return
-    edges = [count * part // parts for part in range(parts + 1)]
-
-    def run(first: int, end: int) -> None:
-        function(first, end, *sizes, *given)
-
-    list(_threads(parts).map(run, edges[:-1], edges[1:]))
-
-
-@cache
-def _threads(count: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(count, thread_name_prefix="visattn")
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_threads.cache_clear)  # which has none of the threads
-
-
-@cache
-def _library(*, last: bool = False) -> ctypes.CDLL | None:
-    """The compiled passes, for channels before or behind the places; None if they can't be had."""
-    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
-    if os.environ.get("VISATTN_NATIVE") == "0" or compiler is None:
-        return None
-    try:
-        return ctypes.CDLL(str(_compiled(compiler, last=last)))
-    except (OSError, subprocess.SubprocessError):
-        return None
-
-
-def _compiled(compiler: str, *, last: bool) -> Path:
-    """The library for this source and processor, compiled unless it is there."""
-    words = ["-O3", "-march=native", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
-    words.append(f"-DLAST={last:d}")
-    made_of = (_SOURCE, " ".join(words).encode(), _processor().encode())
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "visattn"
-    library = folder / f"gates-{hashlib.sha256(b'|'.join(made_of)).hexdigest()[:16]}.so"
-    if not library.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder) as beside:
-            made = Path(beside) / library.name
-            command = [compiler, *words, "-shared", "-fPIC", "-x", "c", "-", "-o", str(made)]
-            subprocess.run(command, input=_SOURCE, check=True, capture_output=True, timeout=60)
-            made.replace(library)  # whole, or not there
-    return library
-
-
-def _processor() -> str:
-    """What a program for this processor must not be run without: a home may be shared."""
-    facts = Path("/proc/cpuinfo")
-    lines = facts.read_text().splitlines() if facts.exists() else []
-    flags = next((line for line in lines if line.startswith(("flags", "Features"))), "")
-    return f"{platform.system()} {platform.machine()} {platform.processor()} {flags}"

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from visattn.blocks.fused.cbam import ByMeanAndMax
-from visattn.blocks.fused.channels import Channels, Norm, learn
+from visattn.blocks.fused.channels import Channels, Norm, affine_of, channels_of, learn
 from visattn.blocks.fused.doubles import Double
 from visattn.blocks.fused.formulas import Autocast, ByMean, Formula, gradients
 from visattn.blocks.fused.small_gates import Back, Kept, SmallGate, channel_gate, place_gate
@@ -26,19 +26,6 @@ FORMULAS: tuple[type[Formula], ...] = (ByMean, ByMeanAndMax)
 """Of the gates that can run like this."""
 
 _TYPES = (torch.float32, torch.float16, torch.bfloat16)
-
-
-@cache
-def _constants(channels: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Zeros and ones that nobody writes to."""
-    with torch.inference_mode(False), torch.no_grad():
-        return torch.zeros(channels, device=device), torch.ones(channels, device=device)
-
-
-def affine_of_none(u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """`Channels.affine` where x is u."""
-    zeros, ones = _constants(u.shape[1], u.device)
-    return ones, zeros, zeros
 
 
 def serves(formula: type[Formula], block: nn.Module, u: Tensor) -> bool:
@@ -121,17 +108,6 @@ def is_at_rest(norm: Norm | None, gates: Sequence[SmallGate]) -> bool:
     if norm is not None and norm.running is None:
         return False
     return len(gates) > 1 and all(g.is_written for g in gates) and gates[1].running is not None
-
-
-def affine_of(norm: Norm | None, u: Tensor, passes: Any) -> tuple[Tensor, ...]:
-    """Of a normalisation that takes nothing of the batch, a and b; without one, of x = u."""
-    if norm is None or norm.running is None:
-        return _constants(u.shape[1], u.device)[::-1]
-    mean, variance = (t.double() for t in norm.running)
-    found: tuple[Tensor, ...] = passes.affine(
-        mean[None], mean, variance, norm.weight, norm.bias, norm.eps
-    )
-    return found[1:3]
 
 
 def _gates(
@@ -225,35 +201,6 @@ def _exact(u: Tensor) -> AbstractContextManager[Any]:
     kind = u.device.type
     off = torch.is_autocast_enabled(kind)
     return torch.autocast(kind, enabled=False) if off else nullcontext()
-
-
-def channels_of(norm: Norm | None, u: Tensor, passes: Any, *, extremes: bool) -> Channels:
-    """The normalisation of a map, which learns nothing.
-
-    Args:
-        norm: Its numbers; None for a gate alone.
-        u: The map.
-        passes: As for `gate_after_norm`.
-        extremes: Whether the gate reads maxima.
-    """
-    of_u = norm is not None and norm.running is None
-    means, squares, *both = passes.moments(u, centred=of_u, extremes=extremes)
-    means, of_batch = means.double(), None
-    if norm is None:
-        pooled = _stacked(means.float(), both[0] if extremes else None)
-        return Channels(None, means, None, None, affine_of_none(u), pooled)
-    if norm.running is None:
-        of_batch = mean, variance = passes.moments_of_batch(means, squares, u[0, 0].numel())
-    else:
-        mean, variance = (t.double() for t in norm.running)
-    given = means, mean, variance, norm.weight, norm.bias, norm.eps
-    inverse, a, b, middle, x_means = passes.affine(*given)
-    pooled = _stacked(x_means, passes.tops(u, a, b, *both) if extremes else None)
-    return Channels(of_batch, means, mean, inverse, (a, b, middle), pooled)
-
-
-def _stacked(mean: Tensor, highest: Tensor | None) -> Tensor:
-    return mean[None] if highest is None else torch.stack((mean, highest))
 
 
 def _pooled(call: Call, u: Tensor) -> Tensor:

@@ -24,12 +24,13 @@ class fused:  # noqa: N801  # named as torch.no_grad is
     ``triplet``, ``scse``) keeps for the backward pass what the batch normalisation before it keeps
     anyway, or its input alone, and rebuilds the rest. The numbers are the same to the last digits.
     It is the default, and gives way to the plain form by itself wherever something looks inside: a
-    recording, a hook, ``torch.compile``, an export, ``torch.func``, forward-mode gradients.
+    recording, a hook, an export, ``torch.func``, forward-mode gradients, and ``torch.compile`` but
+    for ``cbam`` on a CPU, whose passes in C are operators there.
 
     On a CPU that has a C compiler, gates of a mean (and a maximum) take passes in C over large maps
     in single precision, contiguous or channels_last, together with the normalisation before them,
     compiled once into the user's cache. With ``VISATTN_NATIVE=0`` in the environment PyTorch's run:
-    the same but for the last digits.
+    the same but for the last digits. Compiled code takes the plain form while any thread has it on.
 
     Args:
         enabled: False for the plain form.
