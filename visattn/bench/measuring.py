@@ -4,9 +4,10 @@ import copy
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from visattn.bench.steps import Stepper
 from visattn.bench.subjects import Subject
@@ -85,7 +86,7 @@ def measure(
     for subject in subjects:
         module = copy.deepcopy(subject.module).to(x.device).to(memory_format=layout)
         if condition.compiled:
-            module.compile()
+            module = cast("nn.Module", torch.compile(module))  # its call: compile() takes forward()
         stepper = Stepper(module, x, dtype, subject.context)
         try:
             stepper.forward()
