@@ -48,8 +48,8 @@ docs: .venv/ready  ## Build the documentation as a site, offline: runs/site/inde
 	NO_MKDOCS_2_WARNING=1 DISABLE_MKDOCS_2_WARNING=true $(BIN)/mkdocs build --quiet
 	@echo "make: look at it with python3 -m http.server --directory runs/site"
 
-bench: .venv/ready  ## What attention costs on this machine, into recipes/benchmarks (15 minutes)
-	$(BIN)/visattn bench resnet50 se cbam --batch 2 --rounds 3 --threads 1 --layout contiguous \
+bench: .venv/ready  ## What attention costs on this machine, into recipes/benchmarks (10 minutes, 13 GB)
+	$(BIN)/visattn bench resnet50 se cbam --batch 8 --rounds 5 --threads 1 --layout contiguous \
 		--block se cbam --shape 8,256,56,56 8,512,28,28 8,1024,14,14 \
 		--out recipes/benchmarks --readme recipes/benchmarks/README.md
 

@@ -1,7 +1,9 @@
 """The passes in C give the plain form's numbers; without a compiler the others run."""
 
 import copy
+import platform
 import subprocess
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,10 +12,14 @@ from torch import nn
 import visattn
 from visattn.blocks import block_entry
 from visattn.blocks.attended import Attended
-from visattn.blocks.fused import native
+from visattn.blocks.fused import library, native
 from visattn.testing import enliven
 
 compiled = pytest.mark.skipif(native._library() is None, reason="no C compiler")
+_FACTS = Path("/proc/cpuinfo")
+avx2 = pytest.mark.skipif(
+    not (_FACTS.exists() and " avx2 " in _FACTS.read_text()), reason="no AVX2 to be seen"
+)
 SHAPES = ((2, 32, 47, 45), (1, 3, 211, 213), (40, 260, 4, 4))
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 
@@ -129,11 +135,37 @@ def test_starts_as_exactly_the_identity():
         assert torch.equal(block_entry(name).factory(32, init="identity")(x), x)
 
 
+@compiled
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="another processor")
+@pytest.mark.parametrize("processor", ["x86-64", pytest.param("haswell", marks=avx2)])
+def test_narrower_vectors_give_the_same(processor, monkeypatch, tmp_path):
+    x = torch.randn(2, 33, 47, 45, generator=torch.Generator().manual_seed(0))
+    module = enliven(
+        Attended(nn.BatchNorm2d(33), block_entry("cbam").factory(33), where="after", site="here")
+    )
+    y, grads = step(module, x, fused=True)
+    at_rest = module.eval()(x).detach()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    flags = [f"-march={processor}" if "march" in word else word for word in library._FLAGS]
+    monkeypatch.setattr(library, "_FLAGS", flags)
+    native._library.cache_clear()
+    try:
+        torch.testing.assert_close(module(x).detach(), at_rest, rtol=1e-5, atol=1e-6)
+        other_y, others = step(module.train(), x, fused=True)
+    finally:
+        native._library.cache_clear()
+    assert len(list(tmp_path.rglob("*.so"))) == 1
+    torch.testing.assert_close(other_y, y, rtol=1e-5, atol=1e-6)
+    for name, value in grads.items():
+        size = float(value.abs().max())
+        torch.testing.assert_close(others[name], value, rtol=1e-4, atol=1e-5 * max(size, 1))
+
+
 def test_without_a_compiler_or_with_one_that_fails(monkeypatch, tmp_path):
     x = torch.randn(2, 32, 47, 45)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     block = block_entry("cbam").factory(32)
     expected = block(x)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
 
     def fails(*_, **__):
         raise subprocess.CalledProcessError(1, "cc")

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+_FLAGS = ("-O3", "-march=native", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math")
 _SOURCE = Path(__file__).with_name("native.c").read_bytes()  # now: both files may be replaced
 
 
@@ -67,8 +68,7 @@ def library(*, last: bool = False) -> ctypes.CDLL | None:
 
 def _compiled(compiler: str, *, last: bool) -> Path:
     """The library for this source and processor, compiled unless it is there."""
-    words = ["-O3", "-march=native", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
-    words.append(f"-DLAST={last:d}")
+    words = [*_FLAGS, f"-DLAST={last:d}"]
     made_of = (_SOURCE, " ".join(words).encode(), _processor().encode())
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "visattn"
     library_file = folder / f"gates-{hashlib.sha256(b'|'.join(made_of)).hexdigest()[:16]}.so"
