@@ -516,18 +516,20 @@ void of_convolve(Size first, Size last, Size N, Size J, Size H, Size W, Size K, 
 }
 
 /* 1 / (1 + exp(-x)): exp by 2^k times a polynomial (that of Cephes' expf), since the library's isn't
-   called in vectors. */
+   called in vectors. Added to 1.5 2^23, k is rounded and stands in the last bits. */
 static void sigmoids(Size count, float *restrict x, float scale, float offset) {
+  union { float value; unsigned bits; } base = {12582912.0f};
   EACH for (Size i = 0; i < count; i++) {
     float to = -x[i]; /* what is no number stays it */
-    to = to < -87.0f ? -87.0f : to, to = to > 89.0f ? 89.0f : to; /* whose power is infinity */
-    float k = (to == to ? to : 0) * 1.44269504f;
-    int power = (int)(k + (k < 0 ? -0.5f : 0.5f));
-    float r = (to - power * 0.693359375f) + power * 2.12194440e-4f, p = 1.9875691500e-4f;
+    to = to < -87.0f ? -87.0f : to;
+    to = to > 89.0f ? 89.0f : to; /* whose power is infinity */
+    union { float value; unsigned bits; } k = {to * 1.44269504f + base.value}, two;
+    float whole = k.value - base.value;
+    float r = (to - whole * 0.693359375f) + whole * 2.12194440e-4f, p = 1.9875691500e-4f;
     p = p * r + 1.3981999507e-3f, p = p * r + 8.3334519073e-3f, p = p * r + 4.1665795894e-2f;
     p = p * r + 1.6666665459e-1f, p = p * r + 5.0000001201e-1f;
     p = p * r * r + r + 1;
-    union { int bits; float value; } two = {(power + 127) << 23};
+    two.bits = (k.bits - base.bits + 127) << 23;
     x[i] = scale / (1 + p * two.value) + offset;
   }
 }
@@ -568,11 +570,11 @@ void cbam(Size first, Size last, Size N, Size C, Size H, Size W, Size R, Size K,
       of_mean += bias, of_top += bias;
       hidden[r] = (of_mean < 0 ? 0 : of_mean) + (of_top < 0 ? 0 : of_top);
     }
-    for (Size c = 0; c < C; c++) {
-      float half;
-      products_of(w2 + c * R, hidden, hidden, R, gate + c, &half);
-      gate[c] += b2 ? 2 * b2[c] : 0;
+    for (Size c = 0; c < C; c += 2) {
+      Size other = SMALLER(c + 1, C - 1);
+      products_of(hidden, w2 + c * R, w2 + other * R, R, gate + c, gate + other);
     }
+    for (Size c = 0; b2 && c < C; c++) gate[c] += 2 * b2[c];
     sigmoids(C, gate, (float)scale, (float)offset);
     place_pools(n, n + 1, C, P, u, a, b, g, planes, planes + N * P);
     for (Size k = 0; k < P; k++) place[k] = 0;
