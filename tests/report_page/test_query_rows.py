@@ -1,3 +1,4 @@
+from base64 import b64decode
 from functools import partial
 
 import numpy as np
@@ -60,14 +61,27 @@ def test_small_maps_keep_every_row_of_every_head():
     assert (np.abs(rows - expected) <= half[..., None] * (1 + 1e-3)).all()
 
 
-def test_many_heads_become_their_mean_where_there_is_no_room():
-    maps = recorded(side=6, heads=3, function=lambda q, k: (q @ k.mT).softmax(-1))
-    layer = pairwise_layer("x", [maps], row_bytes=2000)
-    assert layer.rows[0].bytes.shape == (1, 36, 36)
-    assert layer.as_json()["remark"] == "Kept small: the mean of 3 heads."
-    expected = maps.query(2, 3)[0].flatten().double().numpy()
-    found = layer.rows[0].restored()[0, 2 * 6 + 3]
-    assert np.abs(found - expected).max() <= np.ptp(expected) / 509
+@pytest.mark.parametrize("signed", [False, True])
+def test_every_head_of_fewer_places_where_there_is_no_room(signed):
+    def function(queries, keys):
+        weights = (queries @ keys.mT).softmax(-1)
+        return weights - 0.01 if signed else weights
+
+    maps = recorded(side=6, heads=3, function=function)
+    layer = pairwise_layer("x", [maps], row_bytes=900)
+    ys, xs = layer.kept
+    assert layer.rows[0].bytes.shape == (3, len(ys) * len(xs), 36)
+    assert 16 <= len(ys) * len(xs) < 36
+    highest = "range" if signed else "highest"
+    assert layer.as_json()["remark"] == (
+        f"Kept small: the nearest of {len(ys)} × {len(xs)} of the 6 × 6 places and weights within"
+        f" 1/61 of each row's {highest}; fewer pictures keep more."
+    )
+    found = layer.rows[1].restored().reshape(3, len(ys), len(xs), 36)
+    for head in range(3):
+        expected = maps.query(ys[1], xs[2], head=head)[1].flatten().double().numpy()
+        span = expected.max() - min(0, expected.min())
+        assert 0 < np.abs(found[head, 1, 2] - expected).max() <= span / 61
 
 
 @pytest.mark.parametrize("name", ["softmax", "dot", "relu_sum"])
@@ -93,17 +107,17 @@ def test_queries_and_keys_are_kept_only_where_half_precision_is_enough():
 
 
 def test_unknown_functions_keep_rows_of_a_coarser_grid():
-    maps = recorded(side=20, function=lambda q, k: (q @ k.mT).softmax(-1))
-    layer = pairwise_layer("x", [maps])
+    maps = recorded(side=28, function=lambda q, k: (q @ k.mT).softmax(-1))
+    layer = pairwise_layer("x", [maps], row_bytes=20_000)
     assert isinstance(layer, RowsLayer)
     ys, xs = layer.kept
-    assert layer.rows[0].bytes.size <= 65_536
-    assert 12 <= len(ys) <= len(xs) <= 13
-    grid = f"the nearest of {len(ys)} × {len(xs)} of the 20 × 20 places"
-    assert layer.as_json()["remark"] == f"Kept small: {grid}."
+    assert 12 <= len(ys) <= len(xs) < 28
+    said = f"the nearest of {len(ys)} × {len(xs)} of the 28 × 28 places"
+    assert layer.as_json()["remark"].startswith(f"Kept small: {said} and weights within 1/61")
+    assert len(b64decode(layer.as_json()["rows"]["streams"][0])) <= 20_000
     expected = maps.query(ys[3], xs[5])[1].flatten().double().numpy()
     found = layer.rows[1].restored()[0, 3 * len(xs) + 5]
-    assert np.abs(found - expected).max() <= np.ptp(expected) / 509
+    assert np.abs(found - expected).max() <= expected.max() / 61
 
 
 def test_row_inside_is_the_share_on_the_object():

@@ -1,7 +1,7 @@
 """Plain transformers on the page: layers, heads, places that ask, class token."""
 
 import re
-import zlib
+from base64 import b64decode
 
 import numpy as np
 import pytest
@@ -10,6 +10,9 @@ import torch
 from recording.small_transformers import small
 
 import visattn
+from visattn.report_page import pairwise
+from visattn.report_page.coding import Levels
+from visattn.report_page.packing import Quantised
 from visattn.report_page.pairwise import pairwise_layer
 
 
@@ -51,12 +54,15 @@ def test_what_pairwise_layers_keep_shrinks_with_the_page():
     with torch.inference_mode(), visattn.record(model) as maps:
         model(images)
     whole = maps["blocks.0.attn"].pairwise
-    layer = pairwise_layer("x", [whole], row_bytes=200)
-    assert [layer.tokens_averaged, layer.token_rows[0].bytes.shape] == [1, (3, 1, 16)]
-    assert layer.rows[0].bytes.shape == (1, len(layer.kept[0]) * len(layer.kept[1]), 16)
-    assert layer.rows[0].bytes.size + layer.token_rows[0].bytes.size <= 200
-    assert layer.remark.startswith("Kept small: the mean of 3 heads from places and the nearest of")
-    assert pairwise_layer("x", [whole], row_bytes=60).tokens_averaged == 3
+    layer = pairwise_layer("x", [whole], row_bytes=130)
+    assert isinstance(layer.token_rows[0], Quantised)
+    assert isinstance(layer.rows[0], Levels)
+    assert layer.rows[0].bytes.shape == (3, len(layer.kept[0]) * len(layer.kept[1]), 16)
+    assert layer.remark.startswith("Kept small: the nearest of ")
+    assert "weights from places within 1/" in layer.remark
+    least = pairwise_layer("x", [whole], row_bytes=20)
+    assert [len(places) for places in least.kept] == [1, 1]
+    assert least.token_rows[0].bytes.shape == (3, 1, 16)
 
 
 def test_rows_beyond_a_window_cost_nearly_nothing():
@@ -66,21 +72,35 @@ def test_rows_beyond_a_window_cost_nearly_nothing():
     windowed = maps["layers.0.blocks.0.attn"].pairwise
     layer = pairwise_layer("x", [windowed], row_bytes=6000)
     assert layer.rows[0].bytes.size > 2 * 6000
-    assert len(zlib.compress(layer.rows[0].bytes.tobytes(), 9)) <= 6000
+    assert len(b64decode(layer.as_json()["rows"]["streams"][0])) <= 6000
 
 
 def test_a_vit_b_and_24_pictures_take_under_5_mb():
     """Queries and keys as of ViT-B/16: 12 layers, 12 heads and 14 x 14 places."""
     options = {"img_size": 56, "patch_size": 4, "embed_dim": 48, "depth": 12, "num_heads": 12}
-    model = timm.create_model("vit_base_patch16_224", num_classes=9, **options)
+    model = timm.create_model("vit_base_patch16_224", num_classes=9, **options).eval()
     for name, weight in model.named_parameters():
         if "qkv" in name:
             torch.nn.init.normal_(weight, std=0.5)  # far from flat, and hard to compress
-    found = visattn.report(model, torch.rand(24, 3, 56, 56), curves=False)
-    layers = found.contents.models[0].layers
-    assert [layer.rows[0].bytes.shape[2] for layer in layers] == [196] * 12
-    assert all(layer.token_rows[0].bytes.shape == (12, 1, 196) for layer in layers)
-    assert len(found.html) < 4_300_000  # which leaves room for photographs
+    images = torch.rand(24, 3, 56, 56)
+    found = visattn.report(model, images, curves=False)
+    assert len(found.html) < 4_500_000  # which leaves room for photographs
+    with torch.inference_mode(), visattn.record(model) as maps:
+        model(images)
+    for layer in found.contents.models[0].layers:
+        attention = maps[layer.name].pairwise
+        kept = [1 + 14 * y + x for y in layer.kept[0] for x in layer.kept[1]]
+        assert len(kept) >= 9
+        within = int(re.search(r"within 1/(\d+) of each row's highest", layer.remark)[1])
+        token, places = (
+            attention.rows([0])[..., 1:].double(),
+            attention.rows(kept)[..., 1:].double(),
+        )
+        for number in (0, 23):  # every head: the largest error against the softmax
+            of_token = layer.token_rows[number].restored() - token[number].numpy()
+            assert (np.abs(of_token) <= np.ptp(token[number].numpy(), -1)[..., None] / 509).all()
+            of_places = np.abs(layer.rows[number].restored() - places[number].numpy()).max(-1)
+            assert (of_places <= places[number].numpy().max(-1) / within).all()
 
 
 def test_class_token_and_heads_in_the_browser(open_page, tmp_path):
@@ -115,6 +135,39 @@ def test_class_token_and_heads_in_the_browser(open_page, tmp_path):
         expected = expected[0].flatten().double().numpy()
         half = np.ptp(expected) / 510 if head != "mean" else np.ptp(expected) / 100
         assert np.abs(np.array(cells, float) - expected).max() <= half * 1.01 + 1e-5
+
+
+def test_coded_rows_of_every_head_in_the_browser(open_page, tmp_path, monkeypatch):
+    monkeypatch.setattr(pairwise, "ROW_BYTES", 130)
+    model, images = small("vit_tiny_patch16_224")
+    images = images.sigmoid()
+    page = visattn.report(model, images, curves=False)
+    with torch.inference_mode(), visattn.record(model) as maps:
+        model(images)
+    layer = page.contents.models[0].layers[1]
+    (ys, xs), attention = layer.kept, maps[layer.name].pairwise
+    assert isinstance(layer.rows[0], Levels)
+    assert 1 < len(ys) * len(xs) < 16
+    within = layer.rows[0].within
+    view = open_page(page.save(tmp_path / "page.html"))
+    panel = view.locator(".panel[data-place='A']")
+    panel.locator(".layer select").select_option(index=1)
+    panel.locator(".mode select").select_option(label="this place")
+    panel.locator(".values summary").click()
+    assert f"within 1/{within} of each row's highest" in panel.locator(".remark").inner_text()
+    for y in ys:
+        for x in xs:
+            box = panel.locator(".viewer canvas").bounding_box()
+            at = box["x"] + (x + 0.5) / 4 * box["width"], box["y"] + (y + 0.5) / 4 * box["height"]
+            view.mouse.click(*at)
+            for head in range(3):
+                panel.locator(".head select").select_option(label=str(head + 1))
+                start = f"From row {y + 1}, column {x + 1}:"
+                assert panel.locator(".readout").inner_text().startswith(start)
+                cells = panel.locator(".table tbody td").all_inner_texts()
+                shown, number = np.array(cells, float), page.contents.opening
+                true = attention.query(y, x, head=head)[number].flatten().double().numpy()
+                assert np.abs(shown - true).max() <= true.max() / within + 1e-5
 
 
 @pytest.mark.slow

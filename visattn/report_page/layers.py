@@ -8,6 +8,7 @@ from typing import Any, Literal, final
 import numpy as np
 from numpy.typing import NDArray
 
+from visattn.report_page.coding import Levels, coded
 from visattn.report_page.packing import Quantised, packed, quantise
 
 Kind = Literal["spatial", "gate", "cam", "asked"]
@@ -85,55 +86,58 @@ class ChannelLayer(Layer):
 @final
 @dataclass(frozen=True)
 class RowsLayer(Layer):
-    """Attention rows of a pairwise layer, as bytes over each row's own range.
+    """Attention rows of a pairwise layer, as bytes over each row's own range or in fewer levels.
 
     Attributes:
         rows: For each picture (heads, T, S), T the kept places of the query grid, row-major.
         query_size: Height and width of the query grid.
         key_size: Height and width of the key grid, S places.
         kept: The rows and the columns of the query grid that were kept.
-        averaged: How many heads a row is the mean of.
         tokens: Names of tokens without a place that ask, such as the class token.
         token_rows: Their rows, as those of places.
-        tokens_averaged: How many heads a token's row is the mean of.
         tokens_left: How many such tokens were left out.
     """
 
-    rows: Sequence[Quantised]
+    rows: Sequence[Quantised | Levels]
     query_size: tuple[int, int]
     key_size: tuple[int, int]
     kept: tuple[list[int], list[int]]
-    averaged: int = 1
     tokens: Sequence[str] = field(default=(), kw_only=True)
-    token_rows: Sequence[Quantised] = field(default=(), kw_only=True)
-    tokens_averaged: int = field(default=1, kw_only=True)
+    token_rows: Sequence[Quantised | Levels] = field(default=(), kw_only=True)
     tokens_left: int = field(default=0, kw_only=True)
 
     @property
     def remark(self) -> str:
         """What was left out to keep the page small; empty if nothing was."""
         parts = []
-        if self.averaged > 1:
-            of_places = " from places" if self.tokens and self.tokens_averaged == 1 else ""
-            parts.append(f"the mean of {self.averaged} heads{of_places}")
         rows, columns = map(len, self.kept)
         if (rows, columns) != tuple(self.query_size):
             height, width = self.query_size
             parts.append(f"the nearest of {rows} × {columns} of the {height} × {width} places")
         if self.tokens_left:
             parts.append(f"without {self.tokens_left} further tokens")
-        return f"Kept small: {' and '.join(parts)}." if parts else ""
+        both = {"places": self.rows, "tokens": self.token_rows}
+        found = {whose: [row for row in own if row.bytes.size] for whose, own in both.items()}
+        found = {whose: own for whose, own in found.items() if own}
+        levels = {
+            whose: [row for row in own if isinstance(row, Levels)] for whose, own in found.items()
+        }
+        rounded = [whose for whose, own in levels.items() if own]
+        if rounded:
+            signed = any(row.low.any() for own in levels.values() for row in own)
+            whose = f" from {rounded[0]}" if len(rounded) < len(found) else ""
+            of_row = "range" if signed else "highest"
+            within = next(row.within for own in levels.values() for row in own)
+            parts.append(f"weights{whose} within 1/{within} of each row's {of_row}")
+        said = " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+        return f"Kept small: {said}; fewer pictures keep more." if parts else ""
 
     def as_json(self) -> dict[str, Any]:
-        """Bytes, and the two ends of each row's range in single precision."""
+        """The rows of places and tokens, each with how it is to be read."""
         of_tokens = {}
         if self.tokens:
-            of_tokens = {
-                "tokens": list(self.tokens),
-                "tokenHeads": int(self.token_rows[0].bytes.shape[0]),
-                "tokenValues": [packed(row.bytes) for row in self.token_rows],
-                "tokenEnds": [_ends(row) for row in self.token_rows],
-            }
+            read = _rows_json(self.token_rows, grid=self.key_size)
+            of_tokens = {"tokens": list(self.tokens), "tokenRows": read}
         return {
             "kind": "pairwise",
             "encoding": "rows",
@@ -143,8 +147,7 @@ class RowsLayer(Layer):
             "keys": list(self.key_size),
             "kept": [list(places) for places in self.kept],
             "remark": self.remark,
-            "values": [packed(row.bytes) for row in self.rows],
-            "ends": [_ends(row) for row in self.rows],
+            "rows": _rows_json(self.rows, grid=self.key_size),
             "inside": plain(self.inside),
             **of_tokens,
         }
@@ -204,9 +207,18 @@ def plain(values: NDArray[np.float64] | None) -> list[float | None] | None:
     return [None if np.isnan(value) else round(float(value), 4) for value in values]
 
 
-def _ends(rows: Quantised) -> str:
-    """The two ends of each row's range."""
-    return packed(np.stack([rows.low, rows.high], -1))
+def _rows_json(rows: Sequence[Quantised | Levels], *, grid: tuple[int, int]) -> dict[str, Any]:
+    """Bytes and the two ends of each row's range in single precision, or coded levels."""
+    heads = int(rows[0].bytes.shape[0])
+    levels = [row for row in rows if isinstance(row, Levels)]
+    if levels:
+        return {"heads": heads, **coded(levels, grid=grid)}
+    ends = [np.stack([row.low, row.high], -1) for row in rows if isinstance(row, Quantised)]
+    return {
+        "heads": heads,
+        "values": [packed(row.bytes) for row in rows],
+        "ends": [packed(both) for both in ends],
+    }
 
 
 def _each(values: NDArray[np.float32]) -> dict[str, Any]:

@@ -13,7 +13,18 @@ from visattn.pictures.scales import colours
 from visattn.report_page.contents import Contents
 from visattn.report_page.joining import join_page
 
-SCRIPTS = ("decode", "letters", "fields", "drawing", "state", "panel", "cards", "numbers", "main")
+SCRIPTS = (
+    "decode",
+    "coding",
+    "letters",
+    "fields",
+    "drawing",
+    "state",
+    "panel",
+    "cards",
+    "numbers",
+    "main",
+)
 """Files of the page's script, in the order in which they are joined."""
 COLOUR_MAPS = ("viridis", "magma", "cividis")
 

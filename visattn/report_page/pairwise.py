@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -12,20 +12,23 @@ from torch import Tensor
 
 from visattn.attention import PairwiseFunction, dot_weights, relu_sum_weights, softmax_weights
 from visattn.recording import AttentionMap, PairwiseMap
+from visattn.report_page.coding import COARSE, FINE, Levels, coded_bytes, levels_of
 from visattn.report_page.layers import QueryKeyLayer, RowsLayer
 from visattn.report_page.packing import Quantised, quantise
 
 ROW_BYTES = 65_536
 """Up to so many bytes a picture every row is kept; 14 x 14 places take 38,416."""
-PAGE_BYTES = 2_800_000
+PAGE_BYTES = 3_400_000
 """So many bytes the rows of all layers and pictures of a page share, which are a few each then."""
+SOME = 16
+"""Weights are kept finely where so many places may ask, coarsely where there is room for fewer."""
 LEAST_BYTES = 4_096
 """So many bytes a layer's rows of a picture may have on any page."""
 QUERY_KEY_BYTES = 262_144
 """Up to so many bytes a picture queries and keys are kept where the page knows the function."""
 
 
-_RAW = 2**20
+_RAW = 2**21
 _NUMBERS = 2**22
 
 Known = tuple[str, float]
@@ -64,7 +67,7 @@ def row_limit(layers: int, pictures: int) -> int:
 
     Example:
         >>> row_limit(layers=2, pictures=8), row_limit(layers=12, pictures=24)
-        (65536, 9722)
+        (65536, 11805)
     """
     shared = PAGE_BYTES // max(1, layers * pictures)
     return min(ROW_BYTES, max(LEAST_BYTES, shared))
@@ -80,10 +83,10 @@ def pairwise_layer(
 ) -> RowsLayer | QueryKeyLayer:
     """The form of a pairwise layer that fits into few bytes.
 
-    All rows, of every head if there is room, else of their mean; if that is too much, queries and
-    keys in half precision; if the page does not know the function, that is too much as well, or
-    half precision is too coarse for the scores, the rows of a coarser grid of queries. Tokens
-    without a place, such as the class token, come first, with every head.
+    All rows of every head if there is room; if that is too much, queries and keys in half
+    precision; if the page does not know the function, that is too much as well, or half precision
+    is too coarse for the scores, the rows of a coarser grid of queries, of every head, in `Levels`.
+    Tokens without a place, such as the class token, come first.
 
     Args:
         name: What the page calls it.
@@ -104,45 +107,53 @@ def pairwise_layer(
             found = _as_queries_and_keys(name, pairs, known=known, inside=inside)
             if _exact_enough(found, pairs):
                 return found
-    cost = _row_cost(first)
-    tokens, every_token_head = _kept_tokens(first, cost=cost, limit=row_bytes)
-    token_rows = _rows(batches, range(tokens), every_head=every_token_head)
-    left = row_bytes - cost * tokens * (first.heads if every_token_head else 1)
-    kept = _kept(first.query_size, cost=cost, limit=min(left, _RAW * cost // keys))
-    every_head = first.heads == 1 or places * cost * first.heads <= left
+    forms = _forms(first)
+    share = row_bytes if 0 in first.query_size else row_bytes // 2
+    of_tokens = _form(forms, count=len(first.query_prefix), limit=share)
+    tokens = min(len(first.query_prefix), max(1, int(share // of_tokens.cost)))
+    left = row_bytes - tokens * of_tokens.cost
+    form = forms[0] if places * forms[0].cost <= left else None
+    form = form or _form(forms[1:], count=min(places, SOME), limit=left)
+    most = _RAW // (keys * first.heads)
+    kept = _kept(first.query_size, cost=form.cost, limit=min(left, most * form.cost))
     begin, width = len(first.query_prefix), first.query_size[1]
     chosen = [begin + y * width + x for y in kept[0] for x in kept[1]]
     return RowsLayer(
         name,
-        _rows(batches, chosen, every_head=every_head),
+        _rows(batches, chosen, form=form),
         first.query_size,
         first.key_size,
         kept,
-        1 if every_head else first.heads,
         tokens=first.query_prefix[:tokens],
-        token_rows=token_rows,
-        tokens_averaged=1 if every_token_head else first.heads,
+        token_rows=_rows(batches, range(tokens), form=of_tokens),
         tokens_left=len(first.query_prefix) - tokens,
         inside=inside,
     )
 
 
-def _row_cost(batch: AttentionMap) -> int:
-    """About how many bytes a row takes: zeros, as beyond a window, take hardly any."""
+class _Form(NamedTuple):
+    """How rows are kept: as levels, or bytes (0); and about how many bytes a token's take."""
+
+    top: int
+    cost: float
+
+
+def _form(forms: Sequence[_Form], *, count: int, limit: float) -> _Form:
+    """The finest form in which the rows of so many tokens fit, or the smallest."""
+    fits = (form for form in forms if count * form.cost <= limit)
+    return next(fits, min(forms, key=lambda form: form.cost))
+
+
+def _forms(batch: AttentionMap) -> list[_Form]:
+    """What a token's rows take, from a few: zeros, as beyond a window, take hardly any bytes."""
     tokens = range(0, batch.tokens, max(1, batch.tokens // 16))
-    rows = batch.rows(list(tokens), head=0)[:1, ..., len(batch.key_prefix) :]
-    read = int((rows != 0).sum(-1).float().mean().ceil())
-    return min(rows.shape[-1], read * 3 // 2 + 8)
-
-
-def _kept_tokens(batch: AttentionMap, *, cost: int, limit: int) -> tuple[int, bool]:
-    """How many tokens without a place are kept, and whether with every head."""
-    there = len(batch.query_prefix)
-    share = limit if 0 in batch.query_size else limit // 2
-    with_heads = share // (cost * batch.heads)
-    if with_heads or not there:
-        return min(there, with_heads), True
-    return min(there, max(1, share // cost)), False
+    rows = batch.rows(list(tokens))[:4, ..., len(batch.key_prefix) :].float().cpu()
+    read = int((rows[:1, :1] != 0).sum(-1).float().mean().ceil())
+    forms = [_Form(0, min(rows.shape[-1], read * 3 // 2 + 8) * batch.heads)]
+    for top in (FINE, COARSE):
+        levels = np.stack([levels_of(own, top=top).bytes for own in rows.numpy()])
+        forms.append(_Form(top, coded_bytes(levels, grid=batch.key_size) * batch.heads))
+    return forms
 
 
 def _as_queries_and_keys(
@@ -204,7 +215,7 @@ def _half(values: Tensor) -> tuple[NDArray[np.float16], float]:
     return (array / unit).astype(np.float16), unit
 
 
-def _kept(size: tuple[int, int], *, cost: int, limit: int) -> tuple[list[int], list[int]]:
+def _kept(size: tuple[int, int], *, cost: float, limit: float) -> tuple[list[int], list[int]]:
     """Rows and columns of the query grid, evenly spread, whose attention fits into the limit."""
     counts = list(size)
     while math.prod(counts) * cost > limit and max(counts) > 1:
@@ -217,27 +228,28 @@ def _kept(size: tuple[int, int], *, cost: int, limit: int) -> tuple[list[int], l
 
 
 def _rows(
-    batches: Sequence[AttentionMap], tokens: Sequence[int], *, every_head: bool
-) -> list[Quantised]:
+    batches: Sequence[AttentionMap], tokens: Sequence[int], *, form: _Form
+) -> list[Quantised | Levels]:
     """Rows (heads, tokens, S) of each picture, a few computed at a time."""
-    found = []
+    found: list[Quantised | Levels] = []
     for batch in batches:
         keys = math.prod(batch.key_size)
         if not tokens:
             found += [quantise(np.zeros((1, 0, keys)), leading=2)] * batch.images
             continue
         step = max(1, _NUMBERS // (batch.images * batch.heads * keys))
-        parts: list[list[Quantised]] = [[] for _ in range(batch.images)]
+        parts: list[list[Quantised | Levels]] = [[] for _ in range(batch.images)]
         for start in range(0, len(tokens), step):
             rows = batch.rows(list(tokens[start : start + step]))
             rows = rows[..., len(batch.key_prefix) :].float()
-            rows = rows if every_head else rows.mean(1, keepdim=True)
-            for part, weights in zip(parts, rows, strict=True):
-                part.append(quantise(weights.cpu().numpy(), leading=2))
-        found += [
-            Quantised(*(np.concatenate(values, 1) for values in zip(*part, strict=True)))
-            for part in parts
-        ]
+            for part, weights in zip(parts, rows.cpu().numpy(), strict=True):
+                part.append(
+                    levels_of(weights, top=form.top) if form.top else quantise(weights, leading=2)
+                )
+        for part in parts:
+            first, low, high = (np.concatenate([own[n] for own in part], 1) for n in range(3))
+            whole = Levels(first, low, high, form.top) if form.top else Quantised(first, low, high)
+            found.append(whole)
     return found
 
 

@@ -53,7 +53,7 @@ function modesOf(layer) {
 }
 
 const tokenOf = (mode) => (mode.startsWith("token ") ? Number(mode.slice(6)) : null);
-const headsOf = (layer, mode) => (tokenOf(mode) === null ? layer?.heads : layer.tokenHeads) ?? 1;
+const headsOf = (layer, mode) => (tokenOf(mode) === null ? layer?.heads : layer.tokenRows.heads) ?? 1;
 
 // A layer on one picture: `size` of its grid, `cell(at)` at a point, and `row(mode, place, head)`,
 // the values on the grid; a map has one row. Pairwise layers have `limits(mode, head)` besides, and
@@ -67,8 +67,8 @@ async function openLayer(layer, number) {
   const count = layer.keys[0] * layer.keys[1];
   const [ys, xs] = layer.kept;
   const places = ys.length * xs.length;
-  const ofPlaces = layer.encoding === "rows" ? await openRows(layer.values[number], layer.ends[number], places, count) : await openKeys(layer, number);
-  const ofTokens = layer.tokens ? await openRows(layer.tokenValues[number], layer.tokenEnds[number], layer.tokens.length, count) : null;
+  const ofPlaces = layer.encoding === "rows" ? await openRows(layer.rows, number, places, layer.keys) : await openKeys(layer, number);
+  const ofTokens = layer.tokens ? await openRows(layer.tokenRows, number, layer.tokens.length, layer.keys) : null;
   const meanOf = (rows) => {
     const sum = new Float64Array(count);
     for (const row of rows) for (let i = 0; i < count; i++) sum[i] += row[i] / rows.length;
@@ -113,10 +113,12 @@ async function openLayer(layer, number) {
   };
 }
 
-// Rows that were kept as bytes: (head, place) to the row.
-async function openRows(values, limits, places, count) {
-  const bytes = new Uint8Array(await inflated(values));
-  const ends = new Float32Array(await inflated(limits));
+// Rows that were kept: (head, place) to the row, of one picture.
+async function openRows(rows, number, places, grid) {
+  if (rows.streams) return openLevels(rows, number, places, grid);
+  const count = grid[0] * grid[1];
+  const bytes = new Uint8Array(await inflated(rows.values[number]));
+  const ends = new Float32Array(await inflated(rows.ends[number]));
   return (head, place) => {
     const row = head * places + place;
     return restored(bytes, ends[2 * row], ends[2 * row + 1], row * count, count);
