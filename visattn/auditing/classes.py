@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from visattn.auditing.opening import Classifier, Preparation
 from visattn.auditing.options import ClassMap
-from visattn.basics.logits import class_logits
+from visattn.basics.logits import class_logits, main_output
 from visattn.basics.suggestions import nearest
 
 
@@ -114,7 +114,7 @@ def _names(logits: int, called: Sequence[str] | None, *, folders: Sequence[str])
 
 _NO_ANSWERS = (
     ". An audit judges the answers of classifiers: segmentations and detectors are for overlay, "
-    "report and evaluate-maps; of outputs with .logits have the model give those"
+    "report and evaluate-maps"
 )
 _WAYS_OUT = (
     'Give a class map, {"CLASS FOLDER": [LOGIT, ...]} (--class-map FILE.json), or ask for the flip '
@@ -235,7 +235,8 @@ class Subject:
             ValueError: If the model returns something else, or logits that are not finite.
         """
         with torch.no_grad():
-            found = self.model(self.prepared.normalise(pictures).to(self.dtype))
+            given = self.model(self.prepared.normalise(pictures).to(self.dtype))
+        found = given if (logits := main_output(given)) is None else logits
         if not isinstance(found, Tensor):
             try:
                 found = torch.as_tensor(found)
@@ -250,7 +251,7 @@ class Subject:
             raise ValueError(
                 f"the model must return logits ({len(pictures)}, classes), at least 2 classes, for "
                 f"{len(pictures)} images; it returned {tuple(found.shape)}"
-                + (_NO_ANSWERS if found.ndim == 4 else "")
+                + (_NO_ANSWERS if found.ndim > 2 else "")
             )
         bad = int((~found.isfinite()).any(1).sum())
         if bad:

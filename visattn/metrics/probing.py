@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from visattn.basics.logits import class_probabilities
+from visattn.basics.logits import class_probabilities, main_output
 from visattn.metrics.inputs import check_finite, check_size, read_maps
 
 Model = Callable[[Tensor], Tensor]
@@ -109,12 +109,10 @@ class Probe:
         """Probabilities (n, K) in double precision, on the CPU."""
         count = len(images)
         with torch.inference_mode():
-            logits = self._model(images)
-            single = isinstance(logits, Tensor) and logits.shape in ((count,), (count, 1))
-            if not single and not (
-                isinstance(logits, Tensor) and logits.ndim == 2 and len(logits) == count
-            ):
-                came = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+            outputs = self._model(images)
+            logits = main_output(outputs)
+            if logits is None or logits.ndim not in (1, 2) or len(logits) != count:
+                came = type(outputs).__name__ if logits is None else tuple(logits.shape)
                 raise ValueError(
                     f"the model must return logits ({count}, classes) for {count} images, or one "
                     f"logit an image; it returned {came}"

@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from visattn.basics.logits import main_output
 from visattn.basics.suggestions import nearest
-from visattn.recording.targets import box_score, main_output, overlaps, region_score
+from visattn.recording.targets import box_score, overlaps, region_score
 
 _NUMBER = r"-?\d+(?:\.\d+)?"
 _RECTANGLE = re.compile(rf"(.*?):({_NUMBER}(?:,{_NUMBER}){{3}})", re.DOTALL)
@@ -208,6 +209,12 @@ def question_of(
     if logits is not None and logits.ndim in (1, 2):
         return None
     came = type(outputs).__name__ if logits is None else f"logits {tuple(logits.shape)}"
+    if getattr(outputs, "pred_boxes", None) is not None:
+        raise TypeError(
+            f"the network is a detector that answers by queries, as DETR does ({came}), which no "
+            "command asks. In Python visattn.class_activation does, by a target function such as "
+            "lambda outputs: outputs.logits[:, QUERY, CLASS]"
+        )
     raise TypeError(
         f"the network returned {came}: expected logits (N, K) of classes, logits (N, K, h, w) of a "
         "segmentation, or what torchvision's detectors give, a dictionary an image with boxes, "

@@ -8,14 +8,14 @@ from typing import Literal, final, get_args
 import torch
 from torch import Tensor, nn
 
-from visattn.basics.logits import class_logits
+from visattn.basics.logits import class_logits, main_output
 from visattn.basics.suggestions import nearest
 from visattn.recording import AttentionMap, Recording, record_any
 from visattn.recording.asking import Asked, Question, question_of
 from visattn.recording.cam import cam_layer, class_activation
 from visattn.recording.marking import MARKERS, Marker, has_layer, marked
 from visattn.recording.site_maps import SiteMaps, kind_names
-from visattn.recording.targets import Target, main_output
+from visattn.recording.targets import Target
 
 GRAD_CAM: Marker = "gradcam"
 CAMS: dict[str, Marker] = {"grad_cam": GRAD_CAM, **{name: name for name in get_args(Marker)}}

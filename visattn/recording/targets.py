@@ -10,24 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from visattn.basics.logits import class_logits
+from visattn.basics.logits import class_logits, main_output
 
 Target = Callable[[Any], Tensor]
 Classes = int | Sequence[int] | Tensor
-
-
-def main_output(outputs: Any) -> Tensor | None:
-    """The tensor that a model gives: itself, its ``logits``, or ``"out"`` of a segmentation.
-
-    Example:
-        >>> main_output({"out": torch.ones(1), "aux": torch.zeros(1)})
-        tensor([1.])
-    """
-    if isinstance(outputs, Mapping):
-        outputs = outputs.get("logits", outputs.get("out"))
-    elif not isinstance(outputs, Tensor):
-        outputs = getattr(outputs, "logits", None)
-    return outputs if isinstance(outputs, Tensor) else None
 
 
 def answered_logits(outputs: Any) -> Tensor:

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from visattn.basics.logits import class_probabilities
+from visattn.basics.logits import class_probabilities, main_output
 from visattn.report_page.contents import Answer
 from visattn.report_page.subjects import Scenes, Subject
 
@@ -71,9 +71,11 @@ def checked_logits(outputs: Any, *, model: nn.Module, images: Tensor) -> Tensor:
     Raises:
         TypeError: If it is something else.
     """
-    logits = outputs
-    if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(images):
-        shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+    logits = main_output(outputs)
+    if logits is not None and logits.shape == (len(images),):
+        logits = logits[:, None]
+    if logits is None or logits.ndim != 2 or len(logits) != len(images):
+        shape = type(outputs).__name__ if logits is None else tuple(logits.shape)
         raise TypeError(
             f"a model of a report must return logits (N, K) for images (N, 3, H, W); for"
             f" {tuple(images.shape)} {type(model).__name__} returned {shape}"

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from visattn.basics.hooks import hooked
+from visattn.basics.logits import main_output
 from visattn.recording.activation.at_layer import Layer, maps_and_outputs, slopes_at
 from visattn.recording.activation.graph import Value, gradients_kept, is_sum, trunk, value_of
 from visattn.recording.activation.inputs import (
@@ -21,7 +22,6 @@ from visattn.recording.activation.inputs import (
     with_images,
 )
 from visattn.recording.activation.places import Reshape, Size, arrangement, grid_of
-from visattn.recording.targets import main_output
 from visattn.recording.tokens.grids import Call, token_grids
 
 _QUANTISED = ("torch.ao.nn.quantized", "torch.ao.nn.intrinsic.quantized")
