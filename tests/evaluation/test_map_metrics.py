@@ -1,6 +1,7 @@
 """Every score of `evaluate_maps` against the metric's own function over all images at once."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,7 +11,9 @@ from torch import nn
 import visattn
 from visattn import grad_cam, metrics
 from visattn.evaluation import baseline_maps, evaluate_maps, network_maps
+from visattn.evaluation.asking import Remembered
 from visattn.recording import record
+from visattn.recording.asking import Asked
 from visattn.recording.targets import region_score
 
 NAN = float("nan")
@@ -233,6 +236,39 @@ def test_a_segmentation_is_measured_by_its_region(data):
     assert math.isnan(found["Grad-CAM, body"].localisation["grid"].value)
     assert list(found["Grad-CAM, body"].randomisation)
     assert all(score.value < 0.999 for score in found["Grad-CAM, body"].randomisation.values())
+
+
+def test_a_segmentation_is_asked_about_a_class_in_a_rectangle(data):
+    model, (images, masks, labels) = Segmentation().eval(), data
+    batch = {"image": images, "mask": masks, "label": labels}
+    target = Asked(0, (2.0, 4.0, 10.0, 8.0))
+    found = evaluate_maps(model, [batch], layer="body", steps=4, randomised_images=0, target=target)
+    with torch.no_grad():
+        whole = model(images)["out"].softmax(1)[:, 0, 4:8, 2:10].double().mean((1, 2))
+        gone = model(0 * images)["out"].softmax(1)[:, 0, 4:8, 2:10].double().mean((1, 2))
+    random = found["random"].faithfulness["deletion"].value
+    ends = float(torch.minimum(whole, gone).mean()), float(torch.maximum(whole, gone).mean())
+    other = evaluate_maps(model, [batch], layer="body", steps=4, randomised_images=0)
+    assert ends[0] - 0.1 < random < ends[1] + 0.1
+    assert random != other["random"].faithfulness["deletion"].value
+
+
+@pytest.mark.parametrize("kind", ["logits", "object"])
+def test_an_image_is_answered_once(kind):
+    seen = []
+
+    def model(images):
+        seen.extend(images)
+        logits = images.flatten(1).double()
+        return logits if kind == "logits" else SimpleNamespace(logits=logits)
+
+    answers = Remembered(model)
+    images = torch.randn(5, 3, 2, 2)
+    first = answers(images[[0, 1, 1, 2]])
+    second = answers(images[[2, 3, 0, 4]])
+    assert torch.equal(first, images[[0, 1, 1, 2]].flatten(1).double())
+    assert torch.equal(second, images[[2, 3, 0, 4]].flatten(1).double())
+    assert len(seen) == 5
 
 
 class Detector(nn.Module):

@@ -85,6 +85,34 @@ def test_random_weights_are_said(tiny_folder, capsys):
     assert "test_resnet (untrained weights): 2 images" in capsys.readouterr().out
 
 
+def test_sites_and_what_is_asked(checkpoint, tiny_folder, tmp_path, capsys):
+    out = tmp_path / "scores.json"
+    words = [str(checkpoint), f"--data={tiny_folder}", "--limit=3", "--steps=2", f"--out={out}"]
+
+    def maps(*more):
+        assert main(["evaluate-maps", *words, *more]) == 0
+        return json.loads(out.read_text())["maps"]
+
+    whole = maps()
+    assert list(maps("--sites=[]")) == [name for name in whole if name != "layer2.0"]
+    assert list(maps("--sites=[layer2*]")) == list(whole)
+    deleted = [maps(f"--target={k}")["random"]["faithfulness"]["deletion"]["value"] for k in (0, 1)]
+    assert sum(deleted) == pytest.approx(1)  # of two classes
+    assert "asked about" in capsys.readouterr().out
+
+
+def test_the_time_is_said_beforehand(checkpoint, tiny_folder, capsys, monkeypatch):
+    monkeypatch.setattr("visattn.evaluation.map_scores._seconds", lambda *_: 10.0)
+    words = [str(checkpoint), f"--data={tiny_folder}", "--limit=3", "--steps=3", "--sites=[]"]
+    assert main(["evaluate-maps", *words]) == 0
+    said = capsys.readouterr().out
+    passes = 2 * 2 + 2 * 3 + 1
+    maps = said.count("Grad-CAM") // 3 + 2  # in three tables; random and centre
+    total = 10 * passes * maps * 3 / 60
+    expected = f"{maps} maps of 3 images, {passes} passes of the network for each"
+    assert f"{expected}: about {total:.0f} minutes or more" in said
+
+
 def test_mistakes_are_one_message(checkpoint, tiny_folder, tmp_path, capsys):
     bare = tmp_path / "bare"
     shutil.copytree(tiny_folder, bare, ignore=shutil.ignore_patterns("masks"))
@@ -92,6 +120,9 @@ def test_mistakes_are_one_message(checkpoint, tiny_folder, tmp_path, capsys):
         (["none.ckpt"], "no checkpoint at none.ckpt"),
         ([str(checkpoint), "--split=vla"], "did you mean val?"),
         ([str(checkpoint), "--layer=layer9"], "no layer 'layer9'"),
+        ([str(checkpoint), "--sites=[layer9]"], "no map at 'layer9'"),
+        ([str(checkpoint), "--target=7"], "the classes 0 to 1, not 7"),
+        ([str(checkpoint), "--target=0:1,1,9,9"], "a rectangle is for segmentations"),
         ([str(checkpoint), "--limit=-1"], "limit must be"),
         ([str(checkpoint), f"--data={bare}"], "has a mask: masks stand in"),
     ):

@@ -146,6 +146,7 @@ def measure_maps(
     limit: int = 100,
     draws: int = 1,
     layer: str | None = None,
+    sites: list[str] | None = None,
     cams: list[
         Literal[
             "gradcam",
@@ -160,6 +161,7 @@ def measure_maps(
         ]
     ]
     | None = None,
+    target: str | None = None,
     size: int | None = None,
     tolerance: float = 0,
     steps: int = 10,
@@ -187,8 +189,12 @@ def measure_maps(
             hold mean ± standard deviation.
         layer: The layer of Grad-CAM; the last maps before the global pooling if not given, and a
             finer one where these are very coarse.
+        sites: Which of the network's own maps, by name, the end of one, or a glob, such as
+            '[layer4.*]'; all if not given, [] for none.
         cams: Methods of class activation, such as '[gradcam,layercam]'; Grad-CAM if not given. Of a
             transformer rollout, relevance and legrad, too.
+        target: What every image is asked about, CLASS or CLASS:LEFT,TOP,RIGHT,BOTTOM, as for
+            visattn overlay; about what the network says to it if not given.
         size: Side to which the pictures are scaled; that of the training if not given.
         tolerance: Of the pointing game, in pixels.
         steps: Steps of deletion and insertion.

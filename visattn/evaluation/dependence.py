@@ -6,13 +6,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from visattn.evaluation.asking import as_classifier
+from visattn.evaluation.asking import Remembered, as_classifier
 from visattn.metrics import Baseline, deletion, insertion, masked_confidence, road
 from visattn.recording.asking import Question
 
 
+def answering(model: nn.Module, asked: Tensor | Question) -> list[Callable[[Tensor], Any]]:
+    """What metrics ask: the classifier, or a question's yes and no for each picture."""
+    if isinstance(asked, Tensor):
+        return [Remembered(model)]
+    rows = range(len(asked.found))
+    return [Remembered(as_classifier(model, asked, picture=row)) for row in rows]
+
+
 def dependence(
-    model: nn.Module,
+    answers: Sequence[Callable[[Tensor], Any]],
     images: Tensor,
     maps: Tensor,
     asked: Tensor | Question,
@@ -23,7 +31,7 @@ def dependence(
     """Each metric of one map a picture, (N,) by name.
 
     Args:
-        model: In evaluation mode.
+        answers: Those of `answering`.
         images: (N, C, H, W).
         maps: (N, H, W).
         asked: The classes (N,), or the question of a segmentation or detector; NaN where it has
@@ -32,12 +40,11 @@ def dependence(
         **options: Baselines, steps, shares, seed and batch size, see `evaluate_maps`.
     """
     if isinstance(asked, Tensor):
-        return _measured(model, images, maps, asked, multilabel=multilabel, **options)
+        return _measured(answers[0], images, maps, asked, multilabel=multilabel, **options)
     yes, parts = torch.ones(1, dtype=torch.long), []
-    for row in range(len(images)):
-        seen = as_classifier(model, asked, picture=row)
+    for row, answer in enumerate(answers):
         one = slice(row, row + 1)
-        found = _measured(seen, images[one], maps[one], yes, multilabel=False, **options)
+        found = _measured(answer, images[one], maps[one], yes, multilabel=False, **options)
         if not bool(asked.found[row]):
             found = {name: torch.full_like(value, torch.nan) for name, value in found.items()}
         parts.append(found)
@@ -45,7 +52,7 @@ def dependence(
 
 
 def _measured(
-    model: Callable[[Tensor], Tensor],
+    model: Callable[[Tensor], Any],
     images: Tensor,
     maps: Tensor,
     classes: Tensor,

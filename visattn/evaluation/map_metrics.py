@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from visattn.basics.logits import class_probabilities
 from visattn.basics.processes import from_shares, is_own
 from visattn.evaluation.asking import asked_about
-from visattn.evaluation.dependence import dependence
+from visattn.evaluation.dependence import answering, dependence
 from visattn.evaluation.scores import MapScores, Score
 from visattn.evaluation.sources import BASELINES, MapsOf, baseline_maps, network_maps
 from visattn.metrics import (
@@ -31,8 +31,11 @@ from visattn.metrics import (
     top_area_iou,
     whole_image_accuracy,
 )
-from visattn.recording.asking import Question
+from visattn.recording.asking import Asked, Question
 from visattn.recording.marking import Marker
+
+SHARES = (0.25, 0.5, 0.75)
+"""Shares of the pixels that ROAD removes."""
 
 _BOX_THRESHOLDS = 100
 _FAITHFULNESS = ("deletion", "insertion", "flipping", "drop", "increase", "road")
@@ -51,13 +54,15 @@ def evaluate_maps(
     steps: int = 10,
     deletion_baseline: Baseline = "zero",
     insertion_baseline: Baseline = "blur",
-    shares: Sequence[float] = (0.25, 0.5, 0.75),
+    shares: Sequence[float] = SHARES,
     randomised_images: int = 32,
     randomisation_steps: int = 8,
     grids: int = 8,
     seed: int = 0,
     multilabel: bool = False,
     batch_size: int = 64,
+    target: Asked | None = None,
+    class_names: Sequence[str] | None = None,
 ) -> dict[str, MapScores]:
     """Measure where each map of a network lies, and whether the network depends on it.
 
@@ -92,6 +97,8 @@ def evaluate_maps(
         seed: Of the random map and of the randomised weights.
         multilabel: The logits are labels that hold each by itself, not classes.
         batch_size: Images a call of the network.
+        target: What every image is asked about, if not about what the network says to it.
+        class_names: Names of the classes, of which the background's is told by ``question_of``.
 
     Returns:
         Scores by map.
@@ -120,13 +127,7 @@ def evaluate_maps(
     kept: list[tuple[Tensor, Tensor | Question]] = []
     for place, batch in enumerate(batches):
         images = torch.as_tensor(batch["image"]).to(device)
-        asked = asked_about(model, images, batch_size=batch_size)
-        nothing = not isinstance(asked, Tensor) and not bool(asked.found.any())
-        if maps_of is None and layer is None and nothing:
-            raise ValueError(
-                "class activation's layer is looked for with the first batch, and there is nothing "
-                "to ask about in it: name the layer"
-            )
+        asked = asked_about(model, images, batch_size=batch_size, asked=target, names=class_names)
         maps_of = maps_of or network_maps(model, images, layer=layer, cams=cams, asked=asked)
         size = (images.shape[2], images.shape[3])
         baselines = baseline_maps(len(images), size=size, generator=generator)
@@ -141,6 +142,7 @@ def evaluate_maps(
         mask = mask[:, 0] if mask.ndim == 4 else mask
         truth = {"masks": mask, "labels": torch.as_tensor(batch["label"]).cpu()}
         values: dict[str, dict[str, Tensor]] = {}
+        answers = answering(model, asked)
         options: dict[str, Any] = {
             "deletion_baseline": deletion_baseline,
             "insertion_baseline": insertion_baseline,
@@ -153,7 +155,7 @@ def evaluate_maps(
         for name, maps in found.items():
             values[name] = {
                 **_places(maps.cpu(), mask, tolerance=tolerance),
-                **dependence(model, images, maps, asked, **options),
+                **dependence(answers, images, maps, asked, **options),
             }
             values[name] = {metric: each.cpu() for metric, each in values[name].items()}
         measured[place] = truth, values
@@ -162,7 +164,8 @@ def evaluate_maps(
     tests: dict[str, dict[float, Score]] = {}
     boxes = any(not isinstance(asked, Tensor) and asked.kind == "box" for _, asked in kept)
     if kept and not boxes:  # other weights find other boxes
-        tests = _randomised(model, maps_of, kept, steps=randomisation_steps, seed=seed)
+        together = _together(model, kept, asked=target, names=class_names)
+        tests = _randomised(model, maps_of, *together, steps=randomisation_steps, seed=seed)
     games = _grid_games(model, maps_of, kept, grids=grids, seed=seed)
     seconds = getattr(maps_of, "seconds", {})
     everywhere = {place: part for found in from_shares(measured) for place, part in found.items()}
@@ -267,13 +270,13 @@ def _grid_games(
 def _randomised(
     model: nn.Module,
     maps_of: MapsOf,
-    kept: Sequence[tuple[Tensor, Tensor | Question]],
+    images: Tensor,
+    asked: Tensor | Question,
     *,
     steps: int,
     seed: int,
 ) -> dict[str, dict[float, Score]]:
     """The randomisation test of all maps in one go: they stand below each other as one batch."""
-    images, asked = _together(model, kept)
     size = (images.shape[2], images.shape[3])
     names: list[str] = []
 
@@ -299,14 +302,14 @@ def _randomised(
 
 
 def _together(
-    model: nn.Module, kept: Sequence[tuple[Tensor, Tensor | Question]]
+    model: nn.Module, kept: Sequence[tuple[Tensor, Tensor | Question]], **options: Any
 ) -> tuple[Tensor, Any]:
     """The images of all batches, and what they are asked about."""
     images = torch.cat([batch for batch, _ in kept])
     classes = [asked for _, asked in kept if isinstance(asked, Tensor)]
     if len(classes) == len(kept):
         return images, torch.cat(classes)
-    return images, asked_about(model, images, batch_size=len(images))
+    return images, asked_about(model, images, batch_size=len(images), **options)
 
 
 def _resized(found: Mapping[str, Tensor], size: tuple[int, int]) -> dict[str, Tensor]:

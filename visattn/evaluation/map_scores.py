@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
+from time import perf_counter
 
 import torch
 from rich.console import Console
 from rich.progress import track
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 
 import visattn
@@ -19,15 +20,19 @@ from visattn.data.folders import FolderDataset
 from visattn.data.preparation import learned_mask_values, preparation, preparation_line
 from visattn.data.sources import SUSHI, check_scenes, find_source
 from visattn.evaluation.asking import asked_about
-from visattn.evaluation.map_metrics import evaluate_maps
+from visattn.evaluation.map_metrics import SHARES, evaluate_maps
 from visattn.evaluation.score_tables import as_markdown, left_out, score_tables
 from visattn.evaluation.scores import MapScores
+from visattn.evaluation.sources import BASELINES, network_maps
 from visattn.metrics import Baseline
 from visattn.networks.loading import load_classifier, untrained_note
+from visattn.recording.asking import Asked, class_name
 from visattn.recording.marking import Marker
 
 _BATCH = 10
 _WIDE = 132
+_LONG = 120
+_SETTINGS = ("tolerance", "steps", "multilabel", "deletion_baseline", "insertion_baseline")
 _ASKED = {
     "": "",
     "region": ", each asked about the class of its largest region",
@@ -45,7 +50,9 @@ def measure_maps(
     limit: int = 100,
     draws: int = 1,
     layer: str | None = None,
+    sites: Sequence[str] | None = None,
     cams: Sequence[Marker] | None = None,
+    target: str | None = None,
     size: int | None = None,
     tolerance: float = 0,
     steps: int = 10,
@@ -108,27 +115,43 @@ def measure_maps(
     network.to(device)
     console = Console(highlight=False, emoji=False, quiet=not leads())
     console.print(preparation_line(facts, prepared), soft_wrap=True, markup=False)
-    baselines = ("deletion_baseline", "insertion_baseline")
-    options = {name: given[name] for name in ("tolerance", "steps", "multilabel", *baselines)}
-    options["cams"] = cams or ("gradcam",)
-    found = []
+    options = {name: given[name] for name in _SETTINGS}
+    methods = cams or ("gradcam",)
+    names = facts.get("class_names") or facts.get("logit_names")
+    wish = None if target is None else Asked.of(target, names=names)
+    options |= {"target": wish, "class_names": names}
+    found: list[dict[str, MapScores]] = []
     for draw in range(seed, seed + draws):
         order = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(draw))
         rows = sorted(order[: limit or (len(order) // draws if rendered else None)].tolist())
         dataset.check(rows)
-        first = torch.as_tensor(dataset[rows[0]]["image"])[None]
-        asked = asked_about(network, first.to(device), batch_size=1)
+        for row in rows:  # the first in which there is something to ask about
+            first = torch.as_tensor(dataset[row]["image"])[None].to(device)
+            asked = asked_about(network, first, batch_size=1, asked=wish, names=names)
+            if isinstance(asked, Tensor) or bool(asked.found.any()):
+                break
         kind = "" if isinstance(asked, Tensor) else asked.kind
+        maps_of = network_maps(network, first, layer=layer, cams=methods, asked=asked, sites=sites)
+        if not found:
+            count = len(maps_of.names) + len(BASELINES)
+            each = count * _passes(steps) * _seconds(network, first)
+            if (cost := each * len(rows) * draws) > _LONG:
+                console.print(
+                    f"{count} maps of {len(rows) * draws} images, {_passes(steps)} passes of the"
+                    f" network for each: about {duration(cost)} or more; --limit, --sites and"
+                    " --steps take fewer",
+                    soft_wrap=True,
+                )
         loader = DataLoader(Subset(dataset, rows), batch_size=1 if kind else _BATCH)
         batches = track(loader, description="Measuring", console=console, transient=True)
-        found.append(evaluate_maps(network, batches, layer=layer, seed=draw, **options))
+        found.append(evaluate_maps(network, batches, maps_of=maps_of, seed=draw, **options))
     number = f"{len(rows)} images" if draws == 1 else f"{draws} draws of {len(rows)} images"
     if draws > 1 and len(rows) == len(dataset):
         number += ", which are all there are,"
     untrained = untrained_note(model, pretrained=pretrained, weights=weights)
     every = score_tables(
         found,
-        title=f"{model}{untrained}: {number} of {dataset.split}{_ASKED[kind]}",
+        title=f"{model}{untrained}: {number} of {dataset.split}{_asked(kind, wish, names)}",
         deletion=deletion_baseline,
         insertion=insertion_baseline,
     )
@@ -148,7 +171,9 @@ def measure_maps(
             "images": len(rows),
             **prepared,
             "mask_values": asdict(values),
-            **options,
+            **{name: given[name] for name in _SETTINGS},
+            "target": target,
+            "cams": methods,
             "seed": seed,
             "visattn": visattn.__version__,
         }
@@ -160,3 +185,38 @@ def measure_maps(
         write_whole(out, text)
         console.print(f"written to {out}", soft_wrap=True, markup=False)
     return found
+
+
+def _asked(kind: str, target: Asked | None, names: Sequence[str] | None) -> str:
+    """What the heading says of what was asked."""
+    if target is None:
+        return _ASKED[kind]
+    where = (
+        ""
+        if target.box is None
+        else f" in the rectangle {', '.join(map('{:g}'.format, target.box))}"
+    )
+    return f", asked about {class_name(target.label, names)}{where}"
+
+
+def _passes(steps: int) -> int:
+    """Passes of the network for an image and a map, without those that all maps share."""
+    return 2 * (steps - 1) + 2 * len(SHARES) + 1
+
+
+def _seconds(network: nn.Module, image: Tensor) -> float:
+    """What one image takes."""
+    with torch.inference_mode():
+        begin = perf_counter()
+        network(image)
+    return perf_counter() - begin
+
+
+def duration(seconds: float) -> str:
+    """A time in words.
+
+    Example:
+        >>> duration(130), duration(7500)
+        ('2 minutes', '2.1 hours')
+    """
+    return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"

@@ -14,6 +14,7 @@ from visattn.recording import record_any
 from visattn.recording.asking import Question
 from visattn.recording.cam import cam_layer
 from visattn.recording.marking import MARKERS, Marker, has_layer, marked
+from visattn.recording.network_maps import chosen_sites
 from visattn.recording.targets import Target
 
 MapsOf = Callable[[nn.Module, Tensor, Any], Mapping[str, Tensor]]
@@ -30,10 +31,22 @@ _CENTRE_WIDTH = 0.25
 
 @final
 class NetworkMaps:
-    """Makes a network's maps by name; `network_maps` makes it."""
+    """Makes a network's maps by name; `network_maps` makes it.
 
-    def __init__(self, layers: Sequence[str], markers: Sequence[Marker]) -> None:
-        self._layers, self._markers = layers, markers
+    Attributes:
+        names: Names of the maps that were found.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[str],
+        markers: Sequence[Marker],
+        *,
+        sites: Sequence[str] | None = None,
+        names: Sequence[str] = (),
+    ) -> None:
+        self._layers, self._markers, self._sites = layers, markers, sites
+        self.names = names
         self._spent: dict[str, tuple[float, int]] = {}
 
     def __call__(
@@ -44,7 +57,9 @@ class NetworkMaps:
         begin = perf_counter()
         with torch.no_grad(), record_any(network) as maps:
             network(batch)
-        found = {name: heat.float() for name, heat in maps.heats().items()}
+        heats = maps.heats()
+        wanted = heats if self._sites is None else chosen_sites(maps, heats, sites=self._sites)
+        found = {name: heats[name].float() for name in wanted}
         self._note(found, begin, len(batch))
         for marker in self._markers:
             for layer in self._layers if has_layer(marker) else (None,):
@@ -76,6 +91,7 @@ def network_maps(
     layer: str | None = None,
     cams: Sequence[Marker] = ("gradcam",),
     asked: Tensor | Question | None = None,
+    sites: Sequence[str] | None = None,
 ) -> NetworkMaps:
     """What makes a network's own maps: each site that says something of places, and Grad-CAM.
 
@@ -87,6 +103,8 @@ def network_maps(
         cams: Methods of `class_activation`; ``"rollout"``, ``"relevance"`` and ``"legrad"`` of a
             transformer.
         asked: What the images are asked about, see `asked_about`; found by it if None.
+        sites: Which of the network's own maps, as for `visattn.recording.network_maps.maps_of`; all
+            if None, none if empty.
 
     Returns:
         A function of a network, images and what is asked, which gives maps by name: what every site
@@ -100,14 +118,22 @@ def network_maps(
     if asked is None:
         asked = asked_about(model, images, batch_size=len(images))
     if any(map(has_layer, cams)):
+        nothing = not isinstance(asked, Tensor) and not bool(asked.found.any())
+        if layer is None and nothing:
+            raise ValueError(
+                "class activation's layer is looked for with the first images, and there is "
+                "nothing to ask about in them: name the layer"
+            )
         target = None if isinstance(asked, Tensor) else asked.score
         layers = _cam_layers(model, images, target=target) if layer is None else [layer]
-    maps_of = NetworkMaps(layers, cams)
+    maps_of = NetworkMaps(layers, cams, sites=sites)
     if isinstance(asked, Tensor):
-        maps_of(model, images[:1], asked[:1])  # an error now, not after a first batch
+        found = maps_of(model, images[:1], asked[:1])  # an error now, not after a first batch
     else:
-        maps_of(model, images, asked)
-    return NetworkMaps(layers, cams)
+        found = maps_of(model, images, asked)
+    if not found:
+        raise ValueError("there is no map to measure: name sites, or methods of class activation")
+    return NetworkMaps(layers, cams, sites=sites, names=list(found))
 
 
 def _cam_layers(model: nn.Module, images: Tensor, *, target: Target | None) -> list[str]:

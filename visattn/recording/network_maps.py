@@ -1,6 +1,6 @@
 """The maps of a network by the names that a user gives: sites, globs, and Grad-CAM."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Literal, final, get_args
@@ -192,24 +192,33 @@ def _chosen(recorded: Recording, *, names: list[str], layers: Sequence[str] | No
         )
     found: list[str] = []
     for layer in layers:
-        if _is_cam(layer):
-            found.append(layer)
-            continue
-        same = [name for name in names if _fits(name, layer)]
+        found += [layer] if _is_cam(layer) else chosen_sites(recorded, names, sites=[layer])
+    if not found:
+        raise ValueError("layers is empty: name one, or leave it out for all")
+    return list(dict.fromkeys(found))
+
+
+def chosen_sites(recorded: Recording, names: Iterable[str], *, sites: Sequence[str]) -> list[str]:
+    """Those of the names that are meant by sites, the ends of their names, or globs; each once.
+
+    Raises:
+        ValueError: If there is none of a site.
+    """
+    found: list[str] = []
+    for site in sites:
+        same = [name for name in names if _fits(name, site)]
         if not same:
-            silent = [site for site in recorded if _fits(site, layer)]
+            silent = [other for other in recorded if _fits(other, site)]
             if silent:
                 raise ValueError(
                     f"{', '.join(silent)} computes {kind_names(recorded[silent[0]])}, nothing of"
                     " places"
                 )
             raise ValueError(
-                f"there is no map at {layer!r}{nearest(layer, names=names)}\n"
+                f"there is no map at {site!r}{nearest(site, names=list(names))}\n"
                 f"There are {', '.join([*names, GRAD_CAM])}"
             )
         found += same
-    if not found:
-        raise ValueError("layers is empty: name one, or leave it out for all")
     return list(dict.fromkeys(found))
 
 
