@@ -4,6 +4,7 @@ import pytest
 import torch
 import torchvision
 
+from visattn.data.preparation import preparation, preparation_line
 from visattn.networks.loading import load_classifier, untrained_note
 from visattn.networks.own_function import facts_of_network
 
@@ -37,7 +38,10 @@ def test_the_function_gives_network_weights_and_facts(file):
     torch.manual_seed(1)
     expected = torchvision.models.resnet18(num_classes=7)
     assert not network.training
+    source = facts.pop("source")
     assert facts == {"size": 64, "mean": [0.5] * 3, "std": [0.5] * 3}
+    line = preparation_line({**facts, "source": source}, preparation(facts))
+    assert line.startswith("as the network says: size 64, ")
     for name, value in expected.state_dict().items():
         torch.testing.assert_close(network.state_dict()[name], value)
 

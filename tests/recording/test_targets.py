@@ -130,6 +130,32 @@ def test_a_box_of_a_detector():
         box_score(torch.ones(4), 1)
 
 
+def test_a_feature_pyramid_is_asked_where_all_its_levels_read():
+    torch.manual_seed(0)
+    detection = torchvision.models.detection
+    backbone = detection.backbone_utils.resnet_fpn_backbone(backbone_name="resnet18", weights=None)
+    size = {"min_size": 96, "max_size": 96}
+    model = detection.RetinaNet(backbone, num_classes=3, score_thresh=0.0, **size).eval()
+    images = torch.rand(1, 3, 96, 96)
+    seen = model(images)[0]
+    target = box_score(seen["boxes"][:1].detach(), int(seen["labels"][0]))
+    assert cam_layer(model, images, target=target) == "backbone.body.layer4"
+    found = class_activation(model, images, target=target)
+    kept = []
+    with backbone.body.layer4.register_forward_hook(lambda *call: kept.append(call[2])):
+        score = target(model(images))
+    (slopes,) = torch.autograd.grad(score.sum(), kept[0])
+    expected = (slopes.mean((2, 3), keepdim=True) * kept[0]).sum(1).relu().detach()
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-9)
+    assert float(found.max()) > 0
+    kept.clear()
+    with backbone.body.layer4.register_forward_hook(lambda *call: kept.append(call[2])):
+        levels = backbone(images)
+    for level in levels.values():  # each of them reads that layer
+        (slopes,) = torch.autograd.grad(level.sum(), kept[0], retain_graph=True)
+        assert slopes.abs().sum() > 0
+
+
 def test_a_box_is_its_best_overlap():
     peer = torchvision.ops.box_iou
     generator = torch.Generator().manual_seed(0)

@@ -50,18 +50,23 @@ def _plain(value: Any) -> Any:
 def preparation_line(facts: Mapping[str, Any], prepared: Mapping[str, Any]) -> str:
     """How pictures are read, in a line, and whether that is as in the training.
 
+    Where the facts' ``source`` says so, it is as the network itself says: its training isn't known.
+
     Example:
         >>> preparation_line({"size": 32, "fit": "crop"}, {"size": 64, "fit": "crop"})
         'size 64 (32 in its training), fit crop'
         >>> preparation_line({"std": (1, 1, 1)}, {"std": [1, 1, 1]})
         'as in its training: std [1, 1, 1]'
+        >>> preparation_line({"size": 32, "source": "as the network says"}, {"size": 64})
+        'size 64 (32 as the network says)'
     """
+    where = facts.get("source", "in its training")
     shown = []
     for name, value in prepared.items():
         plain, trained = map(_plain, (value, facts.get(name, value)))
-        was = "" if trained == plain else f" ({trained} in its training)"
+        was = "" if trained == plain else f" ({trained} {where})"
         shown.append(f"{name} {plain}{was}")
-    told = any("in its training" in text for text in shown)
+    told = any(text.endswith(f"{where})") for text in shown)
     known = any(name in facts for name in prepared)
-    as_then = "as in its training: " if known and not told else ""
+    as_then = f"as {where}: ".replace("as as", "as") if known and not told else ""
     return as_then + ", ".join(shown)

@@ -76,7 +76,7 @@ def load_classifier(
             asked = "pretrained" if pretrained else "weights"
             raise ValueError(f"{asked} is for the name of a timm model: load them in {model}")
         network = own_network(str(model)).eval()
-        return network, {**timm_facts(network), **facts_of_network(network)}
+        return network, _said({**timm_facts(network), **facts_of_network(network)})
     if pretrained and Path(model).is_file():
         raise ValueError(f"{model} is a checkpoint with weights of its own: leave pretrained out")
     if weights is not None and (pretrained or Path(model).is_file()):
@@ -96,9 +96,14 @@ def load_classifier(
     if pretrained or weights is not None:
         facts = facts or timm_facts(network) or reading_of_weights(str(model))
     else:
-        facts = facts_of_network(network)
+        facts = _said(facts_of_network(network))
     # Half of the time of a lite EfficientNet on a CPU, and most checkpoints are laid out so too.
     return network.to(memory_format=torch.channels_last).eval(), facts
+
+
+def _said(facts: dict[str, Any]) -> dict[str, Any]:
+    """Facts that a network says of itself, whose training isn't known, with that as ``source``."""
+    return {**facts, "source": "as the network says"} if facts else facts
 
 
 def timm_facts(model: object) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from visattn.recording.activation.places import Reshape, Size, arrangement, grid
 from visattn.recording.tokens.grids import Call, token_grids
 
 _QUANTISED = ("torch.ao.nn.quantized", "torch.ao.nn.intrinsic.quantized")
+_PYRAMID = "FeaturePyramidNetwork"  # torchvision's; its levels by name, the coarsest last
 _PASSED_OVER = (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, nn.Identity)
 Score = Callable[[Any], Tensor]
 """From what a model gives to the score whose maps are wanted, one an image (N,)."""
@@ -37,7 +38,8 @@ class Passage:
     """What the modules of a model gave for one image, in the order in which they finished.
 
     A sum that no module gave, as a residual stream that is added up in a ``forward``, stands before
-    the module that takes it.
+    the module that takes it. ``coarsest`` are the coarsest maps that feature pyramids take, which
+    they add to all their levels.
     """
 
     outputs: list[tuple[nn.Module, int, Sequence[int], Value | None, bool]] = field(
@@ -46,6 +48,7 @@ class Passage:
     grids: list[list[Size]] = field(default_factory=list)
     calls: Counter[nn.Module] = field(default_factory=Counter)
     seen: set[Value | None] = field(default_factory=set)
+    coarsest: list[Value | None] = field(default_factory=list)
 
     def note(self, module: nn.Module, inputs: Any, output: Any) -> None:
         """A forward hook."""
@@ -54,6 +57,8 @@ class Passage:
         grid = grid_of(module, output)
         after = [*before, grid] if grid and [grid] != before[-1:] else before
         first = inputs[0] if isinstance(inputs, tuple) and inputs else None
+        if type(module).__name__ == _PYRAMID and isinstance(first, Mapping) and first:
+            self.coarsest.append(value_of([*first.values()][-1]))
         for tensor, grids, enters in ((first, before, True), (output, after, False)):
             shape = tuple(tensor.shape) if isinstance(tensor, Tensor) else ()
             value = value_of(tensor) if isinstance(tensor, Tensor) else None
@@ -134,7 +139,9 @@ def _candidates(
     """Calls of modules, the last to finish first; before others those that all must pass.
 
     Each with its output's shape and the sizes of the maps before. The others serve where branches
-    meet after their places are gone, and where a step without a gradient hides the images.
+    meet after their places are gone, and where a step without a gradient hides the images. Before
+    all stands what every level of a feature pyramid reads: past it each level has its own layers,
+    and what all must pass is an early stage.
     """
     images = images_of(inputs)
     passage = Passage()
@@ -144,6 +151,7 @@ def _candidates(
             outputs = run(model, with_images(inputs, source))
         shared = trunk(score(outputs).sum(), source=source)
     answer = main_output(outputs)
+    read: list[tuple[Layer, Sequence[int], Sequence[Size]]] = []
     whole: list[tuple[Layer, Sequence[int], Sequence[Size]]] = []
     part: list[tuple[Layer, Sequence[int], Sequence[Size]]] = []
     for noted, grids in zip(passage.outputs, passage.grids, strict=True):
@@ -156,11 +164,13 @@ def _candidates(
             continue
         number = None if call == passage.calls[module] else call
         layer = Layer(module, names[module], number, enters=enters)
-        if value in shared:
+        if value is not None and value in passage.coarsest and not enters:
+            read.append((layer, shape, grids))
+        elif value in shared:
             whole.append((layer, shape, grids))
         elif not enters:
             part.append((layer, shape, grids))
-    return [*whole[::-1], *part[::-1]]
+    return [*read[::-1], *whole[::-1], *part[::-1]]
 
 
 def _answers(shape: Sequence[int], answer: Sequence[int]) -> bool:
