@@ -129,12 +129,14 @@ def _captions(found: NetworkMaps, *, asked: Asked | None, names: Sequence[str] |
 def _short(names: Sequence[str]) -> tuple[list[str], str]:
     """The names of maps and what the title says of them.
 
-    Long ones go without the modules in which all of a network's sites lie, and attention that is
-    received is said once for all.
+    Long ones go without the modules in which all of a network's sites lie, then without those with
+    which all of them end, and attention that is received is said once for all.
 
     Example:
         >>> _short(["encoder.block.0.attention, received", "encoder.block.1.attention, received"])
         (['0.attention', '1.attention'], ': attention received')
+        >>> _short([f"encoder.layers.encoder_layer_{n}.self_attention" for n in range(2)])[0]
+        ['encoder_layer_0', 'encoder_layer_1']
         >>> _short(["layer4.0, gates", "Grad-CAM, layer4"])
         (['layer4.0, gates', 'Grad-CAM, layer4'], '')
     """
@@ -149,6 +151,9 @@ def _short(names: Sequence[str]) -> tuple[list[str], str]:
     short = {name: ".".join(name.split(".")[shared:]) for name in own}
     if received:
         short = {name: word.removesuffix(_RECEIVED) for name, word in short.items()}
+    ends = {word.rpartition(".")[2] for word in short.values()}
+    if len(ends) == 1 and max(map(len, short.values())) >= _ROOM:
+        short = {name: word.rpartition(".")[0] or word for name, word in short.items()}
     return [short.get(name, name) for name in names], ": attention received" if received else ""
 
 

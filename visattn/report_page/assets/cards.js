@@ -8,14 +8,19 @@ function shownModels() {
   return shownPanels().filter(({ choice }) => !seen.has(choice.model) && seen.add(choice.model));
 }
 
-// Names of layers for narrow places: long ones without the modules in which all of them lie.
+// Names of layers for narrow places: long ones without the modules in which all of them lie, then
+// without the one with which all of them end.
 function shortNames(names) {
   const own = names.filter((name) => name.includes("."));
   if (own.length < 2 || Math.max(...own.map((name) => name.length)) <= 14) return names;
   const parts = own.map((name) => name.split(",")[0].split(".").slice(0, -1));
   let shared = 0;
   while (parts.every((part) => part.length > shared && part[shared] === parts[0][shared])) shared++;
-  return names.map((name) => (name.includes(".") ? name.split(".").slice(shared).join(".") : name));
+  const short = names.map((name) => (name.includes(".") ? name.split(".").slice(shared).join(".") : name));
+  const whole = short.filter((_, i) => names[i].includes("."));
+  const ends = new Set(whole.map((name) => name.split(".").pop()));
+  if (ends.size > 1 || Math.max(...whole.map((name) => name.length)) <= 14) return short;
+  return short.map((name, i) => (names[i].includes(".") && name.includes(".") ? name.slice(0, name.lastIndexOf(".")) : name));
 }
 
 async function fillGlance() {
