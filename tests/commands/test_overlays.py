@@ -361,3 +361,13 @@ def test_a_classifier_is_asked_about_a_class(pictures, monkeypatch):
     said = f"class {int(shares.argmax())}, p = {shares.max():.2f}"
     expected = f"class 3, p = {shares[3]:.2f}; answer: {said}"
     assert options["captions"] == [said if int(shares.argmax()) == 3 else expected]
+
+
+def test_labels_that_hold_each_by_itself_have_a_sigmoid(pictures, monkeypatch):
+    network = wrapped("cbam")
+    monkeypatch.setattr(overlays, "load_classifier", lambda model, **_: (network, {}))
+    words = (pictures / "a/1.jpg", "--model=x", "--size=64", "--multilabel")
+    ((images, _, options),) = drawn_by(monkeypatch, *words)
+    with torch.no_grad():
+        share, place = network(images).sigmoid()[0].max(0)
+    assert options["captions"] == [f"class {int(place)}, p = {float(share):.2f}"]

@@ -77,6 +77,30 @@ def test_random_weights_are_said_and_own_ones_are_loaded(folder, tmp_path):
     assert len(first.answers[0].whole) == 3
 
 
+def test_labels_that_hold_each_by_itself(folder, tmp_path):
+    import timm
+
+    torch.manual_seed(1)
+    torch.save(timm.create_model("resnet10t", num_classes=3).state_dict(), tmp_path / "own.pth")
+    options = {"data": folder, "count": 2, "size": 32, "curves": False}
+    options["weights"] = tmp_path / "own.pth"
+    shares = [
+        np.array(
+            [
+                answer.whole
+                for answer in report_on(["resnet10t"], **options, multilabel=labels)
+                .contents.models[0]
+                .answers
+            ]
+        )
+        for labels in (False, True)
+    ]
+    np.testing.assert_allclose(shares[0].sum(1), 1, rtol=1e-5)
+    odds = shares[1] / (1 - shares[1])  # e to the logits, from their sigmoids
+    np.testing.assert_allclose(odds / odds.sum(1, keepdims=True), shares[0], rtol=1e-4)
+    assert np.abs(shares[1].sum(1) - 1).min() > 0.01
+
+
 def test_two_checkpoints_stand_side_by_side(folder, tmp_path, capsys):
     import lightning as L
 

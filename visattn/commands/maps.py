@@ -20,6 +20,7 @@ def draw_overlay(
     weights: str | None = None,
     pretrained: bool = False,
     target: str | None = None,
+    multilabel: bool = False,
     skip_broken: bool = False,
     list_layers: bool = False,
 ) -> None:
@@ -50,6 +51,7 @@ def draw_overlay(
             detector about its strongest box, or the one that covers the rectangle. If not given,
             about the answer: the class; the class of the largest region, the background (class 0,
             if it has no name) only where there is no other; the strongest box.
+        multilabel: The logits are labels that hold each by itself, not classes: p is a sigmoid.
         skip_broken: Go on without pictures that cannot be read; how many is told.
         list_layers: Draw nothing; list what can be drawn.
     """
@@ -84,6 +86,7 @@ def write_report(
     size: int | None = None,
     title: str = "Where the network looks",
     target: str | None = None,
+    multilabel: bool = False,
     skip_broken: bool = False,
 ) -> None:
     """Write an HTML page to explore what networks look at: one file, offline.
@@ -106,6 +109,8 @@ def write_report(
         title: Heading of the page.
         target: What class activation is asked about, CLASS or CLASS:LEFT,TOP,RIGHT,BOTTOM, as for
             visattn overlay.
+        multilabel: The logits are labels that hold each by itself, not classes: their sigmoids are
+            shown and followed.
         skip_broken: Go on without pictures of which a file is broken; how many is told.
     """
     from visattn.commands.report import report_on
@@ -121,6 +126,7 @@ def write_report(
         size=size,
         title=title,
         target=target,
+        multilabel=multilabel,
         skip_broken=skip_broken,
     )
     path = page.save(out)

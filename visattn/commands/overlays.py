@@ -46,6 +46,7 @@ def draw_maps(
     weights: str | Path | None = None,
     pretrained: bool = False,
     target: str | None = None,
+    multilabel: bool = False,
     skip_broken: bool = False,
 ) -> list[Path]:
     """Lay a network's maps over pictures, and write a sheet a picture.
@@ -86,7 +87,7 @@ def draw_maps(
             cam_at=cam_at,
         )
         cam_at = None if alike else found.cam_at
-        captions = _captions(found, asked=asked, names=names)
+        captions = _captions(found, asked=asked, names=names, multilabel=multilabel)
         short, more = _short(list(found.maps))
         heads = dict(zip(short, found.maps.values(), strict=True))
         columns = 1 + len(heads)
@@ -111,12 +112,20 @@ def draw_maps(
     return places
 
 
-def _captions(found: NetworkMaps, *, asked: Asked | None, names: Sequence[str] | None) -> list[str]:
+def _captions(
+    found: NetworkMaps,
+    *,
+    asked: Asked | None,
+    names: Sequence[str] | None,
+    multilabel: bool,
+) -> list[str]:
     """What the network says to each picture, and what it was asked about."""
     if found.question is not None:
         return list(found.question.words)
+    if found.logits is None:
+        return []
     captions = []
-    for shares in [] if found.logits is None else class_probabilities(found.logits):
+    for shares in class_probabilities(found.logits, multilabel=multilabel):
         place = int(shares.argmax())
         said = f"{class_name(place, names)}, p = {float(shares[place]):.2f}"
         if asked is not None and asked.label != place:

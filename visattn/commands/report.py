@@ -31,6 +31,7 @@ def report_on(
     curves: bool = True,
     title: str = "Where the network looks",
     target: str | None = None,
+    multilabel: bool = False,
     skip_broken: bool = False,
 ) -> Report:
     """Make a page of networks on pictures of a folder, which are drawn at random.
@@ -51,6 +52,7 @@ def report_on(
         curves: Whether to follow deletion and insertion.
         title: Heading of the page.
         target: As for the command.
+        multilabel: As for the command.
         skip_broken: As for the command.
 
     Raises:
@@ -109,7 +111,9 @@ def report_on(
         its = preparation(known)
         named = known.get("class_names") or known.get("logit_names")
         asked = None if target is None else Asked.of(target, names=named)
-        subjects[name] = Subject(network, its["mean"], its["std"], asked=asked, names=named)
+        subjects[name] = Subject(
+            network, its["mean"], its["std"], multilabel=multilabel, asked=asked, names=named
+        )
     return build_report(
         subjects,
         drawn["image"],
