@@ -271,7 +271,7 @@ def test_mistakes_are_refused(toy, reads_object, given, error, message):
         (lambda images: None, ValueError, "returned NoneType"),
         (lambda images: images, ValueError, "segmentations and detectors are for overlay, report"),
         (lambda images: [{"boxes": images}], ValueError, "returned list. An audit judges the ans"),
-        (lambda images: {"out": images}, ValueError, "returned dict. An audit judges the answers"),
+        (lambda images: {"out": images}, ValueError, r"returned \(2, 3, .*\). An audit judges the"),
     ],
     ids=["number", "file", "name", "images", "nothing", "places", "boxes", "segmentation"],
 )
