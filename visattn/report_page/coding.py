@@ -104,8 +104,8 @@ def coded(parts: Sequence[Levels], *, grid: tuple[int, int]) -> dict[str, Any]:
     streams = []
     for picture in lanes:
         ordered = [words for head in picture for words in head]
-        lengths = np.array([len(words) for words in ordered], dtype=np.uint32)
-        streams.append(packed(np.concatenate([lengths.view(np.uint16), *ordered])))
+        lengths = np.array([divmod(len(words), 1 << _WORD)[::-1] for words in ordered])
+        streams.append(packed(np.concatenate([lengths.ravel().astype(np.uint16), *ordered])))
     units = [float(part.span.max(initial=0)) or 1.0 for part in parts]
     spans = [
         _steps_down(part.span.astype(np.float64), unit).astype(np.uint16)
