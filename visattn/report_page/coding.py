@@ -91,14 +91,19 @@ def coded(parts: Sequence[Levels], *, grid: tuple[int, int]) -> dict[str, Any]:
     """
     heads, count, keys = parts[0].bytes.shape
     lane = max(1, _LANE // max(1, keys))
-    whole = np.stack([part.bytes for part in parts]).astype(np.int64)
+    whole = np.stack([part.bytes for part in parts])
     runs = [slice(start, min(start + lane, count)) for start in range(0, count, lane)]
-    contexts = [_contexts(whole[:, :, run], grid=grid) for run in runs]
-    frequencies = _frequencies(whole, contexts, runs)
+    contexts = np.zeros(whole.shape, dtype=np.uint16)
+    counts = np.zeros((_CONTEXTS, FINE + 1))
+    for levels, around in zip(whole, contexts, strict=True):  # a picture at a time: little memory
+        for run in runs:
+            around[:, run] = _contexts(levels[:, run].astype(np.int32), grid=grid)
+        counts += _counts(levels, around)
+    frequencies = _frequencies(counts)
     lanes: list[list[list[NDArray[np.uint16]]]] = [[[] for _ in range(heads)] for _ in parts]
-    for run, around in zip(runs, contexts, strict=True):
+    for run in runs:
         symbols = whole[:, :, run].reshape(len(parts) * heads, -1)
-        words = _encoded(symbols, around.reshape(symbols.shape), frequencies)
+        words = _encoded(symbols, contexts[:, :, run].reshape(symbols.shape), frequencies)
         for number, found in enumerate(words):
             lanes[number // heads][number % heads].append(found)
     streams = []
@@ -124,7 +129,7 @@ def coded(parts: Sequence[Levels], *, grid: tuple[int, int]) -> dict[str, Any]:
 
 def coded_bytes(levels: NDArray[np.uint8], *, grid: tuple[int, int]) -> float:
     """About how many bytes a row takes, from a few rows (..., T, S) of a layer."""
-    symbols = levels.astype(np.int64)
+    symbols = levels.astype(np.int32)
     counts = _counts(symbols, _contexts(symbols, grid=grid))
     totals = counts.sum(1, keepdims=True)
     shares = counts / np.maximum(totals, 1)
@@ -140,7 +145,7 @@ def _steps_down(span: NDArray[np.float64], unit: float) -> NDArray[np.float64]:
     return found.clip(0, 65535)
 
 
-def _contexts(levels: NDArray[np.int64], *, grid: tuple[int, int]) -> NDArray[np.int64]:
+def _contexts(levels: NDArray[np.int32], *, grid: tuple[int, int]) -> NDArray[np.int64]:
     """The context of each level of rows (..., T, S), from those that are read before it."""
     maps = levels.reshape(*levels.shape[:-1], *grid)
     beside = [(0, 0)] * (maps.ndim - 2)
@@ -155,21 +160,15 @@ def _contexts(levels: NDArray[np.int64], *, grid: tuple[int, int]) -> NDArray[np
     return of_around * (len(_BEFORE) + 2) + mean
 
 
-def _counts(symbols: NDArray[np.int64], contexts: NDArray[np.int64]) -> NDArray[np.float64]:
+def _counts(symbols: NDArray[Any], contexts: NDArray[Any]) -> NDArray[np.float64]:
     """How often each level is in each context (contexts, levels)."""
-    cells = (contexts * (FINE + 1) + symbols).ravel()
+    cells = (contexts.astype(np.int64) * (FINE + 1) + symbols).ravel()
     counts = np.bincount(cells, minlength=_CONTEXTS * (FINE + 1))
     return counts.reshape(_CONTEXTS, FINE + 1).astype(np.float64)
 
 
-def _frequencies(
-    whole: NDArray[np.int64], contexts: Sequence[NDArray[np.int64]], runs: Sequence[slice]
-) -> NDArray[np.int64]:
+def _frequencies(counts: NDArray[np.float64]) -> NDArray[np.int64]:
     """Frequencies (contexts, levels) that sum to 4096 where a context occurs; 1 at least."""
-    counts = sum(
-        (_counts(whole[:, :, run], own) for run, own in zip(runs, contexts, strict=True)),
-        np.zeros((_CONTEXTS, FINE + 1)),
-    )
     full = 2**_BITS
     totals = np.maximum(counts.sum(1, keepdims=True), 1)
     found = np.where(counts > 0, np.maximum(1, np.floor(counts / totals * full)), 0)
@@ -181,7 +180,7 @@ def _frequencies(
 
 
 def _encoded(
-    symbols: NDArray[np.int64], contexts: NDArray[np.int64], frequencies: NDArray[np.int64]
+    symbols: NDArray[np.uint8], contexts: NDArray[np.uint16], frequencies: NDArray[np.int64]
 ) -> list[NDArray[np.uint16]]:
     """Words of each lane (lanes, n) in the order in which they are read, the state first."""
     starts = np.cumsum(frequencies, 1) - frequencies
