@@ -12,7 +12,14 @@ from visattn.networks.backbone import build_backbone, wrap_calls
 from visattn.training.classifier import ImageClassifier
 from visattn.training.command_line.quiet import quiet_lightning
 from visattn.training.command_line.runs import claim_run, find_checkpoint, resolve_checkpoint
-from visattn.training.objectives import CrossEntropy, LfF, Objective, WeightedSum
+from visattn.training.objectives import (
+    AFR,
+    CrossEntropy,
+    LastLayerRefit,
+    LfF,
+    Objective,
+    WeightedSum,
+)
 from visattn.training.objectives.base import no_loss
 from visattn.training.outcomes import SplitOutcome
 from visattn.training.results import Outcomes, Results, gap_of
@@ -166,6 +173,30 @@ def test_a_network_that_waited_begins_a_training_of_its_own(tiny_folder, tmp_pat
     # What the optimiser remembers is of the steps that it took, not of the waiting.
     begun = {int(state["step"]) for state in run.optimizers[0].state.values()}
     assert begun == {run.global_step - first_step(0.5, steps=run.global_step)}
+
+
+@pytest.mark.parametrize("kind", [AFR, LastLayerRefit])
+def test_a_last_layer_is_refitted_with_a_schedule_of_its_own(kind, tiny_folder, tmp_path):
+    objective = kind(refit=0.6)
+    module = ImageClassifier(Tiny, num_classes=2, objective=objective, warmup=0.0)
+    run = trainer(tmp_path, max_epochs=5)
+    rates, refits = [], []
+
+    class Noting(L.Callback):
+        def on_train_batch_start(self, trainer, module, batch, batch_idx):
+            rates.append(trainer.optimizers[0].param_groups[0]["lr"] / module.learning_rate)
+            refits.append(module.progress >= 0.6)
+
+    run.callbacks.append(Noting())
+    run.fit(module, data(tiny_folder))
+    assert refits == [False] * 6 + [True] * 4
+    expected = [(1 + np.cos(np.pi * step / 6)) / 2 for step in range(6)]
+    expected += [(1 + np.cos(np.pi * step / 4)) / 2 for step in range(4)]
+    np.testing.assert_allclose(rates, expected, atol=1e-9)
+    # Adam knows of the last layer's steps in the refit, and of no other gradient.
+    state = run.optimizers[0].state
+    assert set(state) == {module.model.fc.weight, module.model.fc.bias}
+    assert {int(known["step"]) for known in state.values()} == {4}
 
 
 @pytest.mark.parametrize("own", [None, 0.004])

@@ -19,9 +19,10 @@ class LastLayerRefit(Objective):
     """Cross-entropy at first, then a fresh last layer on features balanced over the groups.
 
     From ``refit`` on, the network is frozen, in evaluation mode, and its last linear layer begins
-    anew. A step then takes the features of its batch into a store, a short queue for each group
-    (class, background) seen in the refit, and trains the last layer on ``balanced`` features drawn
-    evenly over these groups. The backgrounds of all training images must be known then.
+    anew, with a learning-rate schedule of its own. A step then takes the features of its batch into
+    a store, a short queue for each group (class, background) seen in the refit, and trains the last
+    layer on ``balanced`` features drawn evenly over these groups. The backgrounds of all training
+    images must be known then.
 
     The paper refits on held-out images of every group; here it is on training images, which the
     paper compares too.
@@ -55,6 +56,7 @@ class LastLayerRefit(Objective):
         check_in("[1, inf)", balanced=balanced, kept=kept)
         self.label_smoothing = label_smoothing
         self.refit = refit
+        self.stages = (refit,)
         self.balanced = balanced
         self.kept = kept
         self.numbers = GroupNumbers()
