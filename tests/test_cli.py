@@ -1,6 +1,10 @@
+import os
+import platform
 import re
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from jsonargparse import ArgumentParser
@@ -11,8 +15,14 @@ from visattn.cli import LIGHTNING, main
 from visattn.commands import COMMANDS, GROUPS
 
 
-def run(code):
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+def run(code, *words, **environment):
+    return subprocess.run(
+        [sys.executable, "-c", code, *words],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 @pytest.mark.parametrize("words", slow_but(["demo --help", "blocks se"], ["demo --help"]))
@@ -258,3 +268,65 @@ def test_a_network_by_name_has_random_weights_timms_or_ones_own(words, tmp_path,
     assert "is for the name of a timm model: pretrained loads timm's" in capsys.readouterr().err
     assert main([*words, f"--weights={tmp_path / 'own.pth'}"]) == 1
     assert capsys.readouterr().err.startswith(f"no checkpoint at {tmp_path / 'own.pth'}")
+
+
+needs_glibc = pytest.mark.skipif(
+    platform.libc_ver()[0] != "glibc", reason="without glibc a process ends as ever"
+)
+ENDING = """
+import atexit, ctypes, sys, tempfile
+sys.modules.setdefault("torch", None)  # as if a command had imported it
+libc = ctypes.CDLL(None)
+libc.on_exit(libc.abort, None)  # a library's destructor, which must not run
+libc.printf(b"from C\\n")
+atexit.register(print, "at exit")
+kept = tempfile.TemporaryDirectory()
+print(kept.name)
+from visattn.cli import run
+sys.argv = ["visattn", *sys.argv[1:]]
+sys.exit(run())
+"""
+
+
+@needs_glibc
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["--help"], 0, "usage: visattn"),
+        (["audit", "--model", "resnet18"], 2, ""),
+        (["masks", "import", "no_file", "no_folder"], 1, ""),
+    ],
+)
+def test_a_process_ends_as_ever_but_for_the_destructors_of_libraries(words, code, said):
+    found = run(ENDING, *words, VISATTN_TUNE_PROCESS="1")
+    assert found.returncode == code, found.stderr
+    assert said in found.stdout
+    assert found.stdout.count("from C\n") == 1  # C's own buffer, written at the end
+    folder, *_, last = found.stdout.replace("from C\n", "").splitlines()
+    assert last == "at exit"
+    assert not Path(folder).exists()
+    kept = run(ENDING, *words, VISATTN_TUNE_PROCESS="0")
+    assert kept.returncode == -signal.SIGABRT
+
+
+@needs_glibc
+def test_a_closed_pipe_is_told_as_ever():
+    codes = []
+    for tuned in "01":
+        code = ENDING.replace("libc.on_exit(libc.abort, None)", "")
+        with subprocess.Popen(
+            [sys.executable, "-c", code, "--help"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "VISATTN_TUNE_PROCESS": tuned},
+        ) as process:
+            process.stdout.close()
+            codes.append((process.wait(), process.stderr.read()))
+    assert codes[0] == codes[1]
+    assert codes[0][0] != 0
+
+
+@needs_glibc
+def test_a_command_within_a_process_leaves_its_end_alone():
+    code = ENDING.replace("import run", "import main as run").replace("run())", "run(['--help']))")
+    assert run(code, VISATTN_TUNE_PROCESS="1").returncode == -signal.SIGABRT

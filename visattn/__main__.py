@@ -2,6 +2,6 @@
 
 import sys
 
-from visattn.cli import main
+from visattn.cli import run
 
-sys.exit(main())
+sys.exit(run())

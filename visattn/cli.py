@@ -49,6 +49,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def run() -> int:
+    """`main` with the words of this process, which ends with it."""
+    from visattn.training.command_line.process import skip_unloading
+
+    code = main()
+    skip_unloading()
+    return code
+
+
 _MISTAKES = (ValueError, TypeError, KeyError, OSError, ImportError)
 """What a user's mistake raises; anything else is a fault of ours and shows its traceback."""
 
@@ -112,4 +121,4 @@ def _complain(text: str, *, code: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run())

@@ -1,7 +1,5 @@
 from .background_audit import audit as audit
-from .flips import (
-    FlipCase as FlipCase,
-    draw_flips as draw_flips,
-)
+from .flip_sheet import draw_flips as draw_flips
+from .flips import FlipCase as FlipCase
 from .options import ClassMap as ClassMap
 from .results import Audit as Audit
