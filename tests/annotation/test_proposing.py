@@ -256,7 +256,9 @@ def test_one_folder_of_classes_is_split_first(tmp_path, capsys):
     assert main(["masks", "propose", str(tmp_path / "own")]) == 0
     said = capsys.readouterr().out
     assert "has no splits" in said
-    assert "10 proposals" in said
+    where = tmp_path / "own" / "proposals"
+    assert f"10 proposals by grabcut in {where}\n" in said
+    assert len(list(where.glob("*/*.png"))) == 10
     assert (tmp_path / "own" / "splits.csv").is_file()
     assert main(["masks", "apply", str(tmp_path / "own"), "proposals"]) == 0
     assert "next: visattn fit" in capsys.readouterr().out

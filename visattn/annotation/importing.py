@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 
 from visattn.annotation.formats.reading import Annotations, read_annotations
 from visattn.annotation.matching import PictureNames
-from visattn.annotation.pictures import listed, many, pictures_of, write_mask
+from visattn.annotation.pictures import listed, many, pictures_of, tree_of, write_mask
 from visattn.annotation.shapes import AnnotatedPicture, Bitmap, Shape, bounds, drawn
 from visattn.data.files.pictures import load
 from visattn.data.layout import Item
@@ -92,7 +92,7 @@ def import_masks(
         write_mask(mask, item, root=root)
         written += 1
         boxed += all(shape.box for picture in named for shape in picture.shapes)
-    lines = [f"{many(written, 'mask')} written to {root}/{split or 'SPLIT'}/masks"]
+    lines = [f"{many(written, 'mask')} written to {tree_of(items, root=root)}"]
     if boxed:
         lines.append(
             f"{boxed} of them from boxes alone, full inside: train with mask_form: box, or find "

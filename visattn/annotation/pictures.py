@@ -49,6 +49,24 @@ def place_of(item: Item, *, root: Path, folder: str = MASKS) -> Path:
     return mask_place(item.path, root=root, tree=folder)
 
 
+def tree_of(items: Sequence[Item], *, root: Path, folder: str = MASKS) -> str:
+    """The folder of some pictures' masks, or ``SPLIT`` in it for those of several splits.
+
+    Example:
+        >>> items = [Item(Path(f"d/{split}/images/a/1.jpg")) for split in ("train", "val")]
+        >>> root = Path("d")
+        >>> tree_of(items[:1], root=root), tree_of(items, root=root)
+        ('d/train/masks', 'd/SPLIT/masks')
+        >>> tree_of([Item(Path("d/a/1.jpg"))], root=root, folder="proposals")
+        'd/proposals'
+    """
+    trees = {place_of(item, root=root, folder=folder).parents[1] for item in items}
+    if len(trees) == 1:
+        return trees.pop().as_posix()
+    parts = min(trees, default=Path(root, "SPLIT", folder)).relative_to(root).parts
+    return Path(root, *(part if part == folder else "SPLIT" for part in parts)).as_posix()
+
+
 def upright(path: Path) -> npt.NDArray[np.uint8]:
     """A picture (H, W, 3) as it is meant to be seen (EXIF orientation).
 

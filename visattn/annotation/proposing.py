@@ -23,6 +23,7 @@ from visattn.annotation.pictures import (
     pictures_of,
     place_of,
     splits_of,
+    tree_of,
     upright,
     write_mask,
 )
@@ -141,9 +142,8 @@ def propose_masks(
         write_mask(mask, item, root=root, folder=PROPOSALS, by=proposer.name)
         if not found:
             lost.append(item.path.name)
-    done = (
-        f"{many(len(todo), 'proposal')} by {proposer.name} in {root}/{split or 'SPLIT'}/{PROPOSALS}"
-    )
+    place = tree_of(items, root=root, folder=PROPOSALS)
+    done = f"{many(len(todo), 'proposal')} by {proposer.name} in {place}"
     lines = [done, *(f"{many(count, 'picture')} {what}" for what, count in counts.items())]
     strange = sum(count for name, count in others.items() if name != proposer.name)
     if strange:
