@@ -1,5 +1,6 @@
 import typing
 
+from .averaged_weights import AveragedWeights as AveragedWeights
 from .classifier import ImageClassifier as ImageClassifier
 from .command_line.command import (
     TaskCLI as TaskCLI,

@@ -16,6 +16,7 @@ _POINTLESS_WARNINGS = (
     r".*Experiment logs directory .* exists and is not empty.*",
     r".*callbacks used to create the checkpoint need to be provided.*",
     r".*The dirpath has changed from.*",
+    r"You're using the WeightAveraging callback, but loading a checkpoint outside the 'fit'.*",
     r"Found \d+ module\(s\) in eval mode at the start of training.*",
     r"find_unused_parameters=True was specified in DDP constructor, but did not find.*",
     r".*LightningCLI's args parameter is intended to run from within Python.*",
