@@ -142,8 +142,8 @@ def propose_masks(
         write_mask(mask, item, root=root, folder=PROPOSALS, by=proposer.name)
         if not found:
             lost.append(item.path.name)
-    place = tree_of(items, root=root, folder=PROPOSALS)
-    done = f"{many(len(todo), 'proposal')} by {proposer.name} in {place}"
+    where = tree_of(items, root=root, folder=PROPOSALS)
+    done = f"{many(len(todo), 'proposal')} by {proposer.name} in {where}"
     lines = [done, *(f"{many(count, 'picture')} {what}" for what, count in counts.items())]
     strange = sum(count for name, count in others.items() if name != proposer.name)
     if strange:
