@@ -1,5 +1,7 @@
 from .background_audit import audit as audit
-from .flip_sheet import draw_flips as draw_flips
-from .flips import FlipCase as FlipCase
+from .flips import (
+    FlipCase as FlipCase,
+    draw_flips as draw_flips,
+)
 from .options import ClassMap as ClassMap
 from .results import Audit as Audit

@@ -5,19 +5,18 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from matplotlib.figure import Figure
 from rich.table import Table
 
 from visattn.auditing import variants as v
-from visattn.auditing.flips import FlipCase
+from visattn.auditing.flips import FlipCase, draw_flips
 from visattn.auditing.opening import short_name
 from visattn.basics.files import whole_file, write_whole
 from visattn.basics.terminal_table import terminal_table
 from visattn.metrics import Difference, Proportion, WorstGroup
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from visattn.pictures import save
 
 _COST = 0.01
 
@@ -112,10 +111,8 @@ class Audit:
         """All numbers, a row each, with images, interval and chance level."""
         return _table(self)
 
-    def figure(self, *, columns: int = 3, width: float = 7.5) -> "Figure":
+    def figure(self, *, columns: int = 3, width: float = 7.5) -> Figure:
         """A Matplotlib figure of the cases; see `visattn.auditing.draw_flips`."""
-        from visattn.auditing.flip_sheet import draw_flips  # Matplotlib, once the memory is free
-
         return draw_flips(self, columns=columns, width=width)
 
     def save(self, folder: str | Path) -> list[Path]:
@@ -127,8 +124,6 @@ class Audit:
         Returns:
             The files.
         """
-        from visattn.pictures import save
-
         text = json.dumps(self.as_dict(), indent=2) + "\n"
         written = [write_whole(Path(folder, "audit.json"), text)]
         if self.cases:
