@@ -425,11 +425,33 @@ void channel_sums(Size first, Size last, Size C, Size P, In u, In d, In a, In b,
                   Out count, Out tops) {
   IMAGES {
     if (!s) {
+#if LAST
 #define BODY SUM(0) += grad[k]; SUM(1) += grad[k] * (row[k] - mean[CHANNEL]);
 #define STORE(s0, s1, s2, s3, most) sums[at] = (float)(s0), products[at] = (float)(s1);
       PER_CHANNEL(2, ROWS_OF_U_AND_D, BODY, STORE)
 #undef BODY
 #undef STORE
+#else
+      EACH_ROW {
+        ROWS_OF_U_AND_D
+        double sum = 0, product = 0;
+        Size k = 0;
+        while (P - k >= WIDE) {
+          V of_x = {0}, of_off = {0};
+          for (Size end = SMALLER(P, k + WIDE * STRETCH); k + WIDE <= end; k += WIDE) {
+            V dx = at_place(grad + k);
+            of_x += dx, of_off += dx * (at_place(row + k) - mean[r]);
+          }
+          if (P - k < WIDE && k < P) {
+            V dx = at_place(grad + P - WIDE), off = at_place(row + P - WIDE) - mean[r];
+            of_x += last_of(dx, P - k), of_off += last_of(dx * off, P - k), k = P;
+          }
+          sum += sum_of(of_x), product += sum_of(of_off);
+        }
+        for (; k < P; k++) sum += grad[k], product += grad[k] * (row[k] - mean[r]);
+        sums[n * C + r] = (float)sum, products[n * C + r] = (float)product;
+      }
+#endif
       continue;
     }
     OF_PLACES
