@@ -153,7 +153,9 @@ def forward(
         value, kept = call.gates[0].run(_pooled(call, u))
         g = _flat(value)
         if len(call.gates) == 1:
-            return call.passes.gated(u, a, b, g, None, out), None, [kept]
+            alone = call.channels.mean is None
+            y = torch.mul(u, value, out=out) if alone else call.passes.gated(u, a, b, g, None, out)
+            return y, None, [kept]
         places = call.passes.place_pools(u, a, b, g).to(u.dtype)
         places = places.view(2, u.shape[0], 1, *u.shape[2:])
         value, more = call.gates[1].run(places)
