@@ -40,7 +40,7 @@ class AveragedWeights(WeightAveraging):
     Example:
         >>> AveragedWeights(decay=1.0)
         Traceback (most recent call last):
-        ValueError: decay must be in [0, 1), got 1.0
+        ValueError: decay must be in [0, 1), got 1.0.
     """
 
     def __init__(self, *, decay: float = 0.99) -> None:

@@ -123,8 +123,7 @@ def _passes(
 
         return triton_kernels if norm is not None and serves(formula, block, u) else None
     single = norm is None or all(t.dtype is torch.float32 for t in norm.parameters())
-    pays = single and native.is_native(u, by_place=formula is not ByMean)
-    return native if pays else None
+    return native if single and native.is_native(u) else None
 
 
 def _on_gpu(u: Tensor) -> bool:

@@ -46,7 +46,7 @@ def serves(norm: nn.BatchNorm2d | None, block: Any, u: Tensor) -> bool:
     layers = [block.channel.fc1, block.channel.fc2, block.spatial.conv, block.spatial.bn]
     norms = [block.spatial.bn, *([] if norm is None else [norm])]
     return (
-        native.serves(u, by_place=False)  # a call of an operator costs something, too
+        native.serves(u)
         and _is_compiled(not u.is_contiguous())
         and not torch.is_autocast_enabled("cpu")
         and is_perceptron(block.channel)

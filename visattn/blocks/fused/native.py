@@ -15,22 +15,22 @@ from visattn.blocks.fused.channels import Channels
 from visattn.blocks.fused.library import call as _call, library as _library
 
 LEAST = 2**16
-"""Values of a map from which it pays; an eighth of them for a gate that has places too."""
+"""Values of a map from which it pays."""
 _GRAIN = 2**17
 """Values for which another thread pays."""
 
 
-def is_native(x: Tensor, *, by_place: bool = False) -> bool:
+def is_native(x: Tensor) -> bool:
     """Whether these passes can be had, and pay, for a map."""
-    return serves(x, by_place=by_place) and _library(last=not x.is_contiguous()) is not None
+    return serves(x) and _library(last=not x.is_contiguous()) is not None
 
 
-def serves(x: Tensor, *, by_place: bool) -> bool:
+def serves(x: Tensor) -> bool:
     """Whether they pay for a map, where they can be had."""
     return (
         x.device.type == "cpu"
         and x.dtype is torch.float32
-        and x.numel() >= (LEAST // 8 if by_place else LEAST)
+        and x.numel() >= LEAST
         and (x.is_contiguous() or x.is_contiguous(memory_format=torch.channels_last))
     )
 
