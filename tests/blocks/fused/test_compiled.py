@@ -146,3 +146,15 @@ def test_what_is_no_number_stays_it(value, layout):
         with visattn.fused(False):
             plain = module(x)
     torch.testing.assert_close(y, plain, equal_nan=True, rtol=2e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_map_of_other_channels_is_an_error_and_no_memory_of_others(training, ran):
+    x = torch.randn(2, 20, 9, 7)
+    for module in (unit(alone=True), unit()):
+        module.train(training)
+        for run in (module, torch.compile(module, backend="aot_eager")):
+            for context in (torch.enable_grad, torch.no_grad):
+                with context(), pytest.raises((RuntimeError, ValueError)):
+                    run(x)
+    assert not ran or set(ran) == {"at rest"}, "and those said so"

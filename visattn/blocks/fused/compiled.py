@@ -45,12 +45,14 @@ def serves(norm: nn.BatchNorm2d | None, block: Any, u: Tensor) -> bool:
     """
     layers = [block.channel.fc1, block.channel.fc2, block.spatial.conv, block.spatial.bn]
     norms = [block.spatial.bn, *([] if norm is None else [norm])]
+    counts = [block.channel.fc1.in_channels, *([] if norm is None else [norm.num_features])]
     return (
         native.serves(u)
         and _is_compiled(not u.is_contiguous())
         and not torch.is_autocast_enabled("cpu")
         and is_perceptron(block.channel)
         and is_convolution(block.spatial)
+        and all(c == u.shape[1] for c in counts)
         and is_single(*layers, *norms)
         and all(each.momentum is not None for each in norms)
         and all(each.training or each.running_mean is not None for each in norms)

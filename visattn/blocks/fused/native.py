@@ -167,6 +167,8 @@ def cbam(
         out: For the gated map, perhaps u.
     """
     of_channels, of_places = gates
+    if (expected := of_channels.weights[0].shape[1]) != u.shape[1]:
+        raise ValueError(f"a gate of {expected} channels can't take a map of {u.shape[1]}")
     kernel, weight, bias = (p.detach() for p in of_places.parameters)
     mean, variance = of_places.running
     slope = float(weight) / math.sqrt(float(variance) + of_places.eps)

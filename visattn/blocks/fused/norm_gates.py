@@ -151,7 +151,7 @@ def forward(
     a, b, _ = call.channels.affine
     with call.autocast():
         value, kept = call.gates[0].run(_pooled(call, u))
-        g = _flat(value)
+        g = _flat(value.expand(*u.shape[:2], 1, 1))  # an error, where it doesn't fit the map
         if len(call.gates) == 1:
             alone = call.channels.mean is None
             y = torch.mul(u, value, out=out) if alone else call.passes.gated(u, a, b, g, None, out)
@@ -159,7 +159,8 @@ def forward(
         places = call.passes.place_pools(u, a, b, g).to(u.dtype)
         places = places.view(2, u.shape[0], 1, *u.shape[2:])
         value, more = call.gates[1].run(places)
-    return call.passes.gated(u, a, b, g, _flat(value), out), places, [kept, more]
+    s = _flat(value.expand(len(u), 1, *u.shape[2:]))
+    return call.passes.gated(u, a, b, g, s, out), places, [kept, more]
 
 
 @final

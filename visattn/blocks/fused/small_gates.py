@@ -116,7 +116,7 @@ class Again:
 
 def is_perceptron(block: Any) -> bool:
     """Whether a gate is two matrices with a ReLU between them."""
-    layers = getattr(block, "fc1", None), getattr(block, "fc2", None)
+    layers: Any = getattr(block, "fc1", None), getattr(block, "fc2", None)
     return (
         all(
             type(layer) is nn.Conv2d
@@ -124,6 +124,7 @@ def is_perceptron(block: Any) -> bool:
             and (layer.groups, layer.padding) == (1, (0, 0))
             for layer in layers
         )
+        and layers[0].weight.shape[:2] == layers[1].weight.shape[:2][::-1]
         and type(block.activation) is nn.ReLU
         and type(block.gate) is Gate
         and not getattr(block, "light", False)
