@@ -17,6 +17,7 @@ from torch.nn.modules import module as torch_module
 
 from visattn.blocks.fused import compiled, native
 from visattn.blocks.fused.cbam import ByMeanAndMax
+from visattn.blocks.fused.doubles import HOOKS
 from visattn.blocks.fused.formulas import Again, ByMean, Formula
 from visattn.blocks.fused.function import kept_apart
 from visattn.blocks.fused.norm_gates import FORMULAS, gate_after_norm, serves
@@ -28,7 +29,6 @@ M = TypeVar("M", bound=type[nn.Module])
 _FORMULAS: dict[type[nn.Module], type[Formula]] = {}
 _PARTS = (nn.Conv1d, nn.Conv2d, nn.LayerNorm, nn.BatchNorm2d, nn.ReLU, nn.Hardswish)
 """What a gate may be made of beside modules of our own: no random numbers, no other state."""
-_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 _HAS_TRITON = find_spec("triton") is not None
 _FRESH = (nn.BatchNorm2d, nn.Conv2d)
 """Modules whose output is nobody else's."""
@@ -176,7 +176,7 @@ def _is_bare(module: nn.Module) -> bool:
     """Whether nobody hooked into a module, replaced its ``forward`` or split it over devices."""
     own = module.__dict__  # which Dynamo follows, as it doesn't vars()
     return (
-        not any(own[hooks] for hooks in _HOOKS)
+        not any(own[hooks] for hooks in HOOKS)
         and "forward" not in own
         and "_is_replica" not in own
         and own.get("_compiled_call_impl") is None

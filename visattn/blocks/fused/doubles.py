@@ -1,17 +1,23 @@
 """A block as it is at one moment, to run again later with given parameters."""
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any, final
 
 from torch import Tensor, nn
+
+HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+"""Attributes of a module that hold its hooks."""
+_NO_HOOKS = dict.fromkeys(HOOKS, OrderedDict[int, Any]())
 
 
 @final
 class Double:
     """A copy of a block that shares no state with it: modes and buffers as they are now.
 
-    What is changed in the block afterwards changes nothing here, and running the copy changes
-    nothing in the block: no statistics, in no thread. Its parameters are put in for each run.
+    What is changed in the block afterwards changes nothing here, hooks included, and running the
+    copy changes nothing in the block: no statistics, in no thread. Its parameters are put in for
+    each run.
 
     Args:
         block: Any module without hooks.
@@ -26,17 +32,21 @@ class Double:
         self._module = self._copy(block)
 
     def _copy(self, module: nn.Module) -> nn.Module:
-        own = dict(vars(module))
-        own["_buffers"] = {n: b if b is None else b.clone() for n, b in module._buffers.items()}
-        own["_modules"] = {n: m and self._copy(m) for n, m in module._modules.items()}
-        own["_parameters"] = slots = dict(module._parameters)
-        for name, parameter in module._parameters.items():
-            if parameter is not None:
-                self.parameters.append(parameter)
-                self._slots.append((slots, name))
-                slots[name] = None
         copy = object.__new__(type(module))
-        vars(copy).update(own)
+        own = copy.__dict__
+        own.update(module.__dict__)
+        own.update(_NO_HOOKS)
+        if buffers := own["_buffers"]:
+            own["_buffers"] = {n: b if b is None else b.clone() for n, b in buffers.items()}
+        if parts := own["_modules"]:
+            own["_modules"] = {n: m and self._copy(m) for n, m in parts.items()}
+        if parameters := own["_parameters"]:
+            own["_parameters"] = slots = dict(parameters)
+            for name, parameter in parameters.items():
+                if parameter is not None:
+                    self.parameters.append(parameter)
+                    self._slots.append((slots, name))
+                    slots[name] = None
         return copy
 
     def holding(self, parameters: Sequence[Tensor]) -> nn.Module:
