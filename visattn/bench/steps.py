@@ -1,5 +1,6 @@
 """A forward pass and a training step, and what they hold."""
 
+import gc
 import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -53,8 +54,10 @@ class Stepper:
             self._optimiser.step()
 
     def kept_bytes(self) -> int:
-        """Bytes that autograd keeps for the backward pass, parameters left out, storages once."""
-        return kept_bytes(self._outputs, module=self.module.train())
+        """Bytes that are held for the backward pass alone, the input among them if it is kept."""
+        self.module.train()
+        self._outputs()
+        return kept_bytes(lambda: self._outputs(self.x.clone()), device=self.x.device)
 
     def peak_bytes(self) -> int:
         """Bytes at the peak of a training step above what is there without gradients."""
@@ -63,11 +66,11 @@ class Stepper:
         self.module.zero_grad(set_to_none=True)
         return peak_bytes(self.step, device=self.x.device)
 
-    def _outputs(self) -> list[Tensor]:
+    def _outputs(self, x: Tensor | None = None) -> list[Tensor]:
         lower = self.dtype is not None
         mixed = torch.autocast(self.x.device.type, dtype=self.dtype, enabled=lower)
         with self.context(), mixed:
-            given = self.module(self.x)
+            given = self.module(self.x if x is None else x)
         return [t for t in tensors_in([given]) if t.is_floating_point()]
 
     def _backward(self, outputs: Sequence[Tensor]) -> None:
@@ -78,27 +81,29 @@ class Stepper:
         torch.autograd.backward(outputs, self._gradients)
 
 
-def kept_bytes(run: Callable[[], object], *, module: nn.Module) -> int:
-    """Bytes that autograd keeps of a run, the module's parameters left out, storages once.
+def kept_bytes(run: Callable[[], object], *, device: torch.device) -> int:
+    """Bytes that a run leaves for the backward pass alone, as PyTorch's allocator counts them.
+
+    What was there before isn't counted, such as parameters; nor are outputs that nobody keeps.
+
+    Args:
+        run: Gives outputs, one or more tensors; it must have run before, so that nothing is made
+            for good.
+        device: Where.
 
     Example:
         >>> x = torch.ones(10, requires_grad=True)
-        >>> kept_bytes(lambda: x.exp(), module=nn.Identity())
+        >>> kept_bytes(lambda: x.exp(), device=x.device)
         40
     """
-    parameters = {p.untyped_storage().data_ptr() for p in module.parameters()}
-    storages: dict[int, int] = {}
+    graph: list[Any] = []
 
-    def keep(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in parameters:
-            storages[storage.data_ptr()] = storage.nbytes()
-        return tensor
+    def forward() -> None:
+        graph.extend(output.grad_fn for output in tensors_in([run()]))
+        gc.collect()
 
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        outputs = run()
-    del outputs
-    return sum(storages.values())
+    gc.collect()
+    return _held(forward, device=device)[1]
 
 
 def peak_bytes(run: Callable[[], object], *, device: torch.device) -> int:
@@ -110,13 +115,19 @@ def peak_bytes(run: Callable[[], object], *, device: torch.device) -> int:
         >>> peak_bytes(lambda: torch.ones(1000), device=torch.device("cpu"))
         4000
     """
+    return _held(run, device=device)[0]
+
+
+def _held(run: Callable[[], object], *, device: torch.device) -> tuple[int, int]:
+    """Bytes above those before, at the peak of a run and at its end."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
         torch.cuda.reset_peak_memory_stats(device)
         before = torch.cuda.memory_allocated(device)
         run()
         torch.cuda.synchronize(device)
-        return torch.cuda.max_memory_allocated(device) - before
+        found = torch.cuda.max_memory_allocated(device), torch.cuda.memory_allocated(device)
+        return found[0] - before, found[1] - before
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
         run()
     assert seen.profiler is not None
@@ -126,4 +137,4 @@ def peak_bytes(run: Callable[[], object], *, device: torch.device) -> int:
     for event in sorted(events, key=lambda event: event.start_ns()):
         held += event.nbytes()
         peak = max(peak, held)
-    return peak
+    return peak, held

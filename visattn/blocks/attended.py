@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from visattn.blocks.folding import guard_folding
-from visattn.blocks.fused.choice import after, fusable
+from visattn.blocks.fused.choice import after, fusable, spare_inputs
 from visattn.blocks.loading import (
     find_base as _find_base,
     hide_base as _hide_base,  # noqa: F401  # models that earlier versions pickled name it
@@ -267,6 +267,7 @@ def strip(model: nn.Module) -> nn.Module:
         for unit in units:
             replace_module(model, unit, base_of(unit))
     guard_folding(model, ())
+    spare_inputs(model)
     return model
 
 

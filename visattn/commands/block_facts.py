@@ -37,7 +37,8 @@ def block_facts(entry: BlockEntry, *, channels: int, side: int) -> BlockFacts:
     x = torch.randn(1, channels, side, side)
     given = (x, x.clone()) if entry.stands == "around" else (x,)
     _, multiply_adds = count_multiply_adds(block.eval(), Inputs(given))
-    kept = kept_bytes(lambda: block.train()(*(t.requires_grad_() for t in given)), module=block)
+    block.train()(*(t.requires_grad_() for t in given))
+    kept = kept_bytes(lambda: block(*(t.clone() for t in given)), device=x.device)
     parameters = sum(parameter.numel() for parameter in block.parameters())
     return BlockFacts(parameters, multiply_adds, kept / x.nbytes)
 

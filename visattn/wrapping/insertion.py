@@ -16,6 +16,7 @@ from visattn.blocks.attended import (
     strip,
 )
 from visattn.blocks.folding import guard_folding
+from visattn.blocks.fused.choice import spare_inputs
 from visattn.blocks.gates import Init
 from visattn.blocks.standing import free_name
 from visattn.wrapping.building import Placed
@@ -143,6 +144,7 @@ def _take_out(model: nn.Module, units: Sequence[Attended]) -> None:
 
 def _guard(model: nn.Module) -> None:
     guard_folding(model, [p for p, m in model.named_modules() if isinstance(m, Attended)])
+    spare_inputs(model)
 
 
 def unwrap(model: nn.Module) -> nn.Module:

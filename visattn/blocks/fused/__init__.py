@@ -6,6 +6,7 @@ gate's ``forward`` is its plain form. Both give the same numbers, module tree an
 - `switch`: ``visattn.fused(False)``, the plain form for a while;
 - `choice`: the one place that decides;
 - `function`: the one autograd function: what is kept, and how gradients are had from it;
+- `kept`: what PyTorch's functions beside the gate need not keep then;
 - `sources`: the map that a gate reads, rebuilt from what is kept of it;
 - `doubles`: a block as it was in the forward pass, to run again;
 - `formulas`, `cbam`: how a gate and its gradient are computed in few passes of PyTorch's;

@@ -5,10 +5,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from visattn.blocks.fused.formulas import Backward, Gradients, multiplied
+from visattn.blocks.fused.formulas import Backward, Formula, Gradients, multiplied
 
 
-class ByMeanAndMax:
+class ByMeanAndMax(Formula):
     r"""CBAM: a gate per channel, then one per place, each from a mean and a maximum.
 
     ``y = x g(mean_hw(x), max_hw(x))``, then ``z = y s(mean_c(y), max_c(y))``.

@@ -8,6 +8,7 @@ them (so in a recording), with parts that are not our own, and after ``visattn.f
 
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
+from itertools import pairwise
 from types import FunctionType
 from typing import Any, TypeGuard, TypeVar
 
@@ -19,10 +20,11 @@ from visattn.blocks.fused import compiled, native
 from visattn.blocks.fused.cbam import ByMeanAndMax
 from visattn.blocks.fused.doubles import HOOKS
 from visattn.blocks.fused.formulas import Again, ByMean, Formula
-from visattn.blocks.fused.function import kept_apart
+from visattn.blocks.fused.kept import kept_apart, release_given
 from visattn.blocks.fused.norm_gates import FORMULAS, gate_after_norm, serves
 from visattn.blocks.fused.sources import Itself, normalised
 from visattn.blocks.fused.switch import is_fused
+from visattn.blocks.standing import Unit, block_of
 
 M = TypeVar("M", bound=type[nn.Module])
 
@@ -90,6 +92,22 @@ def after(base: nn.Module, block: nn.Module, args: Sequence[Any], kwargs: Mappin
         return formula.forward(block, norm(u), fresh=True)[0]
     x, source, kept = normalised(norm, u)
     return kept_apart(block, formula, x, source, kept)
+
+
+def spare_inputs(model: nn.Module) -> None:
+    """Have the normalisations behind gates that can be run again not keep what those gave.
+
+    They get a forward hook for it, and lose it where there is no such gate any more.
+    """
+    for module in model.modules():
+        parts = [part for part in module._modules.values() if part is not None]
+        for part, following in pairwise(parts):
+            if isinstance(following, nn.BatchNorm2d):
+                hooks = following._forward_hooks
+                for key in [key for key, hook in hooks.items() if hook is release_given]:
+                    del hooks[key]
+                if isinstance(part, Unit) and type(block_of(part)) in _FORMULAS:
+                    following.register_forward_hook(release_given)
 
 
 def _in_graph(
@@ -176,11 +194,16 @@ def _is_bare(module: nn.Module) -> bool:
     """Whether nobody hooked into a module, replaced its ``forward`` or split it over devices."""
     own = module.__dict__  # which Dynamo follows, as it doesn't vars()
     return (
-        not any(own[hooks] for hooks in HOOKS)
+        not any(own[hooks] and not _is_ours(own[hooks]) for hooks in HOOKS)
         and "forward" not in own
         and "_is_replica" not in own
         and own.get("_compiled_call_impl") is None
     )
+
+
+def _is_ours(hooks: Mapping[int, Any]) -> bool:
+    """Whether hooks are no more than the one that `wrap` put there."""
+    return all(hook is release_given for hook in hooks.values())
 
 
 def _is_simple(module: nn.Module) -> bool:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 """Attributes of a module that hold its hooks."""
-_NO_HOOKS = dict.fromkeys(HOOKS, OrderedDict[int, Any]())
+_NO_HOOKS: dict[str, Any] = {name: OrderedDict() for name in HOOKS}
 
 
 @final

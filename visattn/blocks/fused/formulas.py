@@ -1,6 +1,6 @@
 """How a gate and its gradient are computed, given what was kept."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -37,28 +37,30 @@ class Backward:
     """What a gradient is computed from.
 
     Attributes:
-        d: The gradient for the output.
         block: The block as it was, with ``leaves`` for its parameters.
         leaves: Its parameters, detached.
-        needs: Whether a gradient is asked for x and for each of them.
         source: How x follows from ``kept``.
         kept: What was kept of x.
         few: What the formula kept.
         autocast: That of the forward pass.
+        d: The gradient for the output.
+        needs: Whether a gradient is asked for x and for each parameter.
+        ahead: x and the output with its graph, where the gate has run again already.
     """
 
-    d: Tensor
     block: Any
     leaves: list[Tensor]
-    needs: list[bool]
     source: Source
     kept: tuple[Tensor, ...]
     few: tuple[Tensor, ...]
     autocast: Autocast
+    d: Any = None
+    needs: Sequence[bool] = ()
+    ahead: tuple[Tensor, Tensor] | None = None
 
     def through(self, y: Tensor, small: list[Tensor], d: Tensor) -> tuple[list[Tensor], Gradients]:
         """Gradients for what y was computed from, and for the parameters."""
-        needs = [True] * len(small) + self.needs[1:]
+        needs = [True] * len(small) + [*self.needs[1:]]
         found: list[Any] = gradients(y, [*small, *self.leaves], d.to(y.dtype), needs)
         return found[: len(small)], found[len(small) :]
 
@@ -74,8 +76,13 @@ class Formula(Protocol):
     def backward(given: Backward) -> Gradients:
         """Gradients for x and each parameter, None where none is asked for."""
 
+    @staticmethod
+    def undo(block: Any, y: Tensor, few: tuple[Tensor, ...]) -> Callable[[], Tensor] | None:
+        """How to have x from the output, detached, and what was kept beside it; None if not."""
+        return None
 
-class Again:
+
+class Again(Formula):
     """Any gate: its ``forward`` runs again in the backward pass, on x rebuilt."""
 
     @staticmethod
@@ -86,13 +93,61 @@ class Again:
     @staticmethod
     def backward(given: Backward) -> Gradients:
         """See `Formula`."""
-        x = given.source.rebuilt(given.kept).requires_grad_()
-        with torch.enable_grad(), given.autocast():
-            y = given.block.forward(x)
+        x, y = given.ahead or Again.run(given)
         return gradients(y, [x, *given.leaves], given.d, given.needs)
 
+    @staticmethod
+    def run(given: Backward) -> tuple[Tensor, Tensor]:
+        """The map, and what the gate gives for it with a graph."""
+        x = given.source.rebuilt(given.kept).requires_grad_()
+        with torch.enable_grad(), given.autocast():
+            return x, given.block.forward(x)
 
-class ByMean:
+
+class ByParts(Again):
+    r"""A gate of few numbers, ``y = x f(p)`` with ``p`` of each channel and of each place.
+
+    With p kept, x follows from what the gate gives, ``x = y / f(p)``, to the last digit or two.
+
+    The block says p by ``parts`` and f by ``factor``, which needs no parameters.
+    """
+
+    LEAST = 1e-6
+    """Of f, for a quotient that is exact."""
+
+    @staticmethod
+    def forward(block: Any, x: Tensor, *, fresh: bool) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """See `Formula`."""
+        parts = block.parts(x)
+        return x * block.factor(*parts), () if fresh else parts
+
+    @staticmethod
+    def undo(block: Any, y: Tensor, few: tuple[Tensor, ...]) -> Callable[[], Tensor] | None:
+        """See `Formula`; None in half precision, too, and where f is next to 0."""
+        if y.dtype.itemsize < 4 or _is_captured(y):
+            return None
+        least = block.gate.offset or block.factor(*few).amin()
+        if not least > ByParts.LEAST:
+            return None
+        version = y._version
+
+        def undone() -> Tensor:
+            if y._version != version:
+                raise RuntimeError(
+                    f"The map {tuple(y.shape)} that a gate gave was changed in place before the"
+                    " backward pass, which needs it. Change a copy, or take visattn.fused(False)."
+                )
+            return y / block.factor(*few)
+
+        return undone
+
+
+def _is_captured(x: Tensor) -> bool:
+    """Whether a CUDA graph is being made, in which no number can be looked at."""
+    return x.is_cuda and torch.cuda.is_current_stream_capturing()
+
+
+class ByMean(Formula):
     r"""A gate per channel from the mean, ``y = x g(m)`` with ``m = mean_hw(x)``.
 
     With d the gradient for y, ``dg = sum_hw(d x)``, and dm and those for the parameters follow from

@@ -7,13 +7,14 @@ from torch import Tensor, nn
 from visattn.basics.checks import check_choice, check_numbers
 from visattn.blocks.batch_norm import SafeBatchNorm2d
 from visattn.blocks.fused.choice import fusable
+from visattn.blocks.fused.formulas import ByParts
 from visattn.blocks.gates import Gate, Init, reduced_channels, zero_
 from visattn.blocks.taps import Tap
 
 Variant = Literal["paper", "official"]
 
 
-@fusable()
+@fusable(ByParts)
 class BAM(nn.Module):
     r"""Bottleneck attention: one gate from a channel branch and a dilated spatial branch.
 
@@ -76,9 +77,16 @@ class BAM(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Gate every value of (N, C, H, W)."""
-        of_channel, of_place = self.channel(x), self.spatial(x)
+        return x * self.factor(*self.parts(x))
+
+    def parts(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The logits of each channel (N, C, 1, 1), and of each place (N, 1, H, W)."""
+        return self.channel(x), self.spatial(x)
+
+    def factor(self, of_channel: Tensor, of_place: Tensor) -> Tensor:
+        """The gate (N, C, H, W)."""
         logits = of_channel + of_place if self.variant == "paper" else of_channel * of_place
-        return x * self.gate(logits)
+        return self.gate(logits)
 
     def extra_repr(self) -> str:
         """The variant, for printing."""
