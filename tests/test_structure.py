@@ -222,6 +222,12 @@ def test_import_takes_no_torch():
     assert result.stdout.strip() == "[]"
 
 
+def test_packages_with_public_names_are_attributes():
+    code = "import visattn; print(visattn.blocks.CBAM.__name__, visattn.metrics.__name__)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.stdout.split() == ["CBAM", "visattn.metrics"], result.stderr
+
+
 def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="attribute wrapp"):
         _ = visattn.wrapp

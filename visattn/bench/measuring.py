@@ -95,7 +95,8 @@ def measure(
             raise ValueError(
                 f"{subject.name} can't run on {tuple(x.shape)} in {condition}: {error}"
             ) from error
-        steppers[subject.name] = stepper
+        if rounds:  # else each may go before the next comes
+            steppers[subject.name] = stepper
     base = subjects[0].name
     kept_base, peak_base = (x.nbytes,) * 2 if alone else (kept[base], peaks[base])
     now = clock(x.device)

@@ -3,6 +3,7 @@
 import math
 import statistics
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -51,8 +52,8 @@ def interleaved(
     """
     names = list(runs)
     counts = dict.fromkeys(names, 1)
-    seconds: dict[str, list[float]] = {name: [] for name in names}
-    for index in range(-1, rounds):
+    seconds: defaultdict[str, list[float]] = defaultdict(list)
+    for index in range(-1, rounds) if runs else ():
         first = index % len(names)
         for name in names[first:] + names[:first]:
             start = now()
