@@ -102,8 +102,11 @@ def kept_bytes(run: Callable[[], object], *, device: torch.device) -> int:
         graph.extend(output.grad_fn for output in tensors_in([run()]))
         gc.collect()
 
-    gc.collect()
-    return _held(forward, device=device)[1]
+    gc.freeze()  # what is garbage already would count as given back
+    try:
+        return _held(forward, device=device)[1]
+    finally:
+        gc.unfreeze()
 
 
 def peak_bytes(run: Callable[[], object], *, device: torch.device) -> int:
