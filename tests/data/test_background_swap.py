@@ -17,7 +17,7 @@ from visattn.data import (
     swap_backgrounds,
 )
 from visattn.data.decoding import Decoded
-from visattn.data.moving import hidden_share, most_hiding, moved_aside
+from visattn.data.moving import moved_aside
 from visattn.data.optional import albumentations as A, cv2
 
 RED = np.array([1.0, 0.0, 0.0])
@@ -281,42 +281,6 @@ def test_batch_flips_and_shifts_only_the_background():
     assert len({start for start, _ in seen}) > 6
 
 
-def test_of_several_backgrounds_the_one_that_hides_most_is_taken():
-    images, masks = batch(8)
-    levels = torch.tensor([0.2, 0.8]).repeat(4)
-    images = torch.where(masks > 0, levels.view(-1, 1, 1, 1), images)  # plain discs on noise
-    pool = torch.stack([torch.full((3, 24, 24), level) for level in (0.2, 0.5, 0.8)])
-    generator = torch.Generator().manual_seed(0)
-    _, source = swap_backgrounds(
-        images, masks, backgrounds=pool, candidates=40, generator=generator
-    )
-    assert source.tolist() == [0, 2] * 4
-    _, source = swap_backgrounds(images, masks, candidates=60, generator=generator, flip=False)
-    behind = remove_foreground(images, masks)
-    shares = torch.stack(
-        [hidden_share(one.expand_as(images), images=images, masks=masks) for one in behind]
-    )
-    assert torch.equal(source, shares.fill_diagonal_(-1).argmax(0))  # nobody lends to itself
-    _, source = swap_backgrounds(images, masks, backgrounds=pool, generator=generator)
-    assert source.tolist() != [0, 2] * 4
-
-
-def test_hidden_share_is_the_formula():
-    draw = torch.Generator().manual_seed(0)
-    images, backgrounds = torch.rand(2, 3, 3, 5, 5, generator=draw) * 4 - 2
-    masks = torch.rand(3, 1, 5, 5, generator=draw)
-    masks[2] = 0
-    expected = []
-    for image, mask, background in zip(images, masks, backgrounds, strict=True):
-        square = ((image - background) ** 2).mean(0) / (0.3 * images.std(correction=0)) ** 2
-        expected.append(float((mask[0] * (-square / 2).exp()).sum() / max(mask.sum(), 1e-6)))
-    found = hidden_share(backgrounds, images=images, masks=masks)
-    torch.testing.assert_close(found, torch.tensor(expected))
-    assert found[2] == 0
-    both = torch.cat([backgrounds, images])  # the images themselves hide all
-    assert most_hiding(both, images=images, masks=masks)[:2].tolist() == [3, 4]
-
-
 def test_what_was_in_the_middle_is_moved_aside():
     dots = torch.zeros(40, 1, 21, 21)
     dots[..., 10, 10] = 1
@@ -343,8 +307,6 @@ def test_batch_refuses_what_does_not_fit():
         swap_backgrounds(images, masks, rim=-1)
     with pytest.raises(ValueError, match="shift"):
         swap_backgrounds(images, masks, shift=1.5)
-    with pytest.raises(ValueError, match="candidates is a number of backgrounds, at least 1"):
-        swap_backgrounds(images, masks, candidates=0)
 
 
 def test_batch_under_autocast_and_grad():

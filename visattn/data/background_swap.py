@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from visattn.data import tensor_planes
-from visattn.data.moving import most_hiding, moved
+from visattn.data.moving import moved
 
 Planes = TypeVar("Planes", Tensor, npt.NDArray[np.float32])
 """Pictures or masks: a batch (N, C, H, W) or one picture (H, W, 3), one mask (H, W)."""
@@ -184,7 +184,6 @@ def swap_backgrounds(
     rim: int = 1,
     flip: bool = True,
     shift: float = 0.0,
-    candidates: int = 1,
 ) -> tuple[Tensor, Tensor]:
     """Put each picture's foreground on the background of another picture of the batch.
 
@@ -204,8 +203,6 @@ def swap_backgrounds(
         flip: Whether a background is mirrored left to right half the time.
         shift: Largest shift of a background along each axis, as a share of the side; what would
             be empty is mirrored.
-        candidates: Backgrounds drawn for each picture, which gets the one that hides most of its
-            foreground, see `visattn.data.moving.most_hiding`.
 
     Returns:
         The pictures (N, C, H, W), and the row (N,) that each one's background came from: of the
@@ -224,8 +221,6 @@ def swap_backgrounds(
         True
     """
     _check_batch(images, masks, backgrounds, probability=probability, shift=shift, rim=rim)
-    if candidates < 1:
-        raise ValueError(f"candidates is a number of backgrounds, at least 1, got {candidates}")
     count = len(images)
     device = images.device
     labelled = ~masks.isnan().flatten(1).all(1)
@@ -234,27 +229,24 @@ def swap_backgrounds(
     receives &= (torch.rand(count, generator=generator) < probability).to(device)
     if backgrounds is None:
         gives = labelled & ((1 - masks).flatten(1).mean(1) >= LEAST_BACKGROUND)
-        sources = torch.stack([_other_rows(gives, generator=generator) for _ in range(candidates)])
-        receives &= sources[0] >= 0
+        source = _other_rows(gives, generator=generator)
+        receives &= source >= 0
         unchanged = torch.arange(count, device=device)
     else:
-        sources = torch.randint(len(backgrounds), (candidates, count), generator=generator)
-        sources = sources.to(device)
+        source = torch.randint(len(backgrounds), (count,), generator=generator).to(device)
         unchanged = torch.full((count,), -1, device=device)
     rows = receives.nonzero().flatten()
-    drawn = sources[:, rows].flatten()
     if backgrounds is None:
         own = remove_foreground(images, masks, rim=rim)
-        lent, own = own[drawn], own[rows]
+        chosen, own = own[source[rows]], own[rows]
     else:
-        lent = backgrounds[drawn]
+        chosen = backgrounds[source[rows]]
         own = remove_foreground(images[rows], masks[rows], rim=rim)
-    lent = moved(lent, generator=generator, flip=flip, shift=shift)
-    best = most_hiding(lent, images=images[rows], masks=masks[rows])
+    chosen = moved(chosen, generator=generator, flip=flip, shift=shift)
     colours = foreground_colours(images[rows], masks[rows], backgrounds=own, rim=rim)
     result = images.clone()
-    result[rows] = _mixed(lent[best], colours, masks[rows])
-    return result, unchanged.index_put((rows,), drawn[best])
+    result[rows] = _mixed(chosen, colours, masks[rows])
+    return result, torch.where(receives, source, unchanged)
 
 
 def _without_nan(masks: Tensor) -> Tensor:

@@ -95,21 +95,6 @@ def test_neighbours_are_objects_beside_the_one_that_is_meant(neighbours):
     torch.testing.assert_close(labelled * masks, images)
 
 
-@pytest.mark.parametrize("candidates", [1, 40])
-def test_of_several_backgrounds_labelled_images_get_the_one_that_hides_most(candidates):
-    torch.manual_seed(0)
-    masks = torch.zeros(6, 1, 32, 32)
-    masks[..., 14:18, 14:18] = 1
-    grounds = torch.tensor([0.0, 9.0]).repeat(3).view(6, 1, 1, 1)
-    images = (grounds + (10 - grounds) * masks).expand(6, 3, 32, 32)  # squares of 10
-    batch = {"image": images, "mask": masks, "index": torch.arange(6)}
-    batch["label"] = torch.tensor([0, 1, 2, 0, 1, 2])
-    model = Seen()
-    MaskedFocus(labelled=6, swap=0.0, candidates=candidates)(model, batch, 0.5)
-    swapped = model.shown[0][3:, 0, 0, 0]
-    assert swapped.gt(8).all() == (candidates == 40)
-
-
 def test_cross_entropy_is_the_loss_of_the_images_as_they_are():
     batch, model = scenes(8, follow=1.0), Head()
     logits = model(batch["image"])

@@ -44,8 +44,6 @@ class FocusStep:
         rim: Pixels at the edge of a mask whose colours are not trusted in swapping, see
             `visattn.data.background_swap.swap_backgrounds`.
         shift: Largest shift of a background along each axis, as a share of the side.
-        candidates: Backgrounds drawn for each object, of which it gets the one that hides most of
-            it, see `visattn.data.moving.most_hiding`; 1 takes what comes.
         anneal: Whether a mask of the annealed form closes.
         site: The mask's site, where the model has several.
         consistency_weight: Weight of the divergence between the answers for an image as it is and
@@ -65,7 +63,6 @@ class FocusStep:
     bank: int = 512
     rim: int = 1
     shift: float = 0.3
-    candidates: int = 1
     anneal: bool = True
     site: str | None = None
     consistency_weight: float = 0.0
@@ -76,7 +73,6 @@ class FocusStep:
             "[0, 1)", label_smoothing=self.label_smoothing, warmup=self.warmup, shift=self.shift
         )
         check_in("[0, 1]", swap=self.swap)
-        check_in("[1, inf)", candidates=self.candidates)
         for name in ("mask_weight", "predicted_weight", "rim", "consistency_weight"):
             check_in("[0, inf)", **{name: getattr(self, name)})
 
@@ -148,12 +144,7 @@ class FocusStep:
             graph; and the same by name, without weight and graph.
         """
         images, _ = swap_backgrounds(
-            batch["image"],
-            masks,
-            probability=self.swap,
-            rim=self.rim,
-            shift=self.shift,
-            candidates=self.candidates,
+            batch["image"], masks, probability=self.swap, rim=self.rim, shift=self.shift
         )
         logits, mask_logits = predict_with_mask(model, images, site=self.site)
         size = mask_logits.shape[-2:]

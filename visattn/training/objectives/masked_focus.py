@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from visattn.basics.processes import all_agree
 from visattn.data.background_swap import composite, remove_foreground
-from visattn.data.moving import most_hiding, moved_aside
+from visattn.data.moving import moved_aside
 from visattn.networks.mask_pass import predict_mask
 from visattn.training.checks import check_in
 from visattn.training.losses.mask_losses import mask_loss
@@ -47,8 +47,7 @@ class MaskedFocus(Objective):
             around: nothing but the place then says which one is meant.
         options: Those of `visattn.training.objectives.focus_step.FocusStep`: ``label_smoothing``,
             ``warmup``, ``swap``, ``mask_weight``, ``predicted_weight``, ``labelled`` (at least 2),
-            ``bank``, ``rim``, ``shift``, ``candidates``, ``anneal``, ``site``,
-            ``consistency_weight``.
+            ``bank``, ``rim``, ``shift``, ``anneal``, ``site``, ``consistency_weight``.
 
     Raises:
         ValueError: If an argument is out of its range; in a step, if the model has no mask, or if
@@ -95,14 +94,11 @@ class MaskedFocus(Objective):
         if progress >= self.step.warmup / 2:
             pool, pool_masks = torch.cat([views, images]), torch.cat([targets, masks])
         count, half = len(views), len(views) // 2
-        draws = self.step.candidates * (count - half)
-        lent = torch.randint(len(pool), (draws,), device=pool.device)
+        lent = torch.randint(len(pool), (count - half,), device=pool.device)
         known = targets[half:].nan_to_num(0)
         backgrounds = remove_foreground(
             pool[lent], pool_masks[lent].nan_to_num(0), rim=self.step.rim + 1
         )
-        best = most_hiding(backgrounds, images=views[half:], masks=known)
-        lent, backgrounds = lent[best], backgrounds[best]
         if self.neighbours:
             kept = torch.rand(len(lent), device=pool.device) < self.neighbours
             backgrounds = torch.where(kept.view(-1, 1, 1, 1), moved_aside(pool[lent]), backgrounds)
