@@ -3,9 +3,7 @@
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, final
 
-import numpy as np
-import torch
-from torch.utils.data import DataLoader, Dataset, default_collate, get_worker_info
+from torch.utils.data import DataLoader, Dataset
 
 from visattn.data.loading.samplers import EpochSampler, EveryRow
 from visattn.data.loading.workers import sigterm_blocked, worker_options
@@ -27,7 +25,7 @@ class ResumableLoader(DataLoader[Any]):
             batches = super().__iter__()
         for batch in batches:
             self.given += 1
-            yield _unpacked(batch)
+            yield batch
 
     def state_dict(self) -> dict[str, Any]:
         """The epoch, and how many of its batches were given; Lightning puts it in a checkpoint."""
@@ -54,31 +52,6 @@ class ResumableLoader(DataLoader[Any]):
         of: Any = self.sampler
         found = {"batch_size": self.batch_size or 1, "processes": of.num_replicas}
         return {**found, "rows": of.count, "seed": of.seed}
-
-
-def _packed(items: Sequence[Any]) -> Any:
-    """A batch, as a worker sends it: with arrays for tensors of one axis.
-
-    Each tensor comes through a memory of its own, which the two processes hand over one by one; an
-    array comes with the message itself.
-    """
-    batch = default_collate(list(items))
-    if get_worker_info() is None or not isinstance(batch, dict):
-        return batch
-    return {
-        name: value.numpy() if isinstance(value, torch.Tensor) and value.ndim == 1 else value
-        for name, value in batch.items()
-    }
-
-
-def _unpacked(batch: Any) -> Any:
-    """The batch with tensors for arrays, which share their memory."""
-    if not isinstance(batch, dict):
-        return batch
-    return {
-        name: torch.from_numpy(value) if isinstance(value, np.ndarray) else value
-        for name, value in batch.items()
-    }
 
 
 @final
@@ -121,7 +94,6 @@ def training_loader(
         batch_size=batch_size,
         sampler=sampler,
         drop_last=len(sampler) >= batch_size,
-        collate_fn=_packed,
         **worker_options(workers),
     )
 
