@@ -122,12 +122,12 @@ def test_brush_eraser_and_undo_change_the_mask(opened, proposed, disc, tmp_path)
     view.keyboard.press("Enter")
     at(view, 3)
     apply_review(proposed, saved(view, tmp_path))
-    first, second = (masks(proposed)[name] == 255 for name in ("c_buri", "c_ebi"))
+    first, second = (masks(proposed)[name] == 255 for name in ("a_buri", "b_buri"))
     assert first[3, 6:18].all()
     assert not first[15, 14:26].any()
     assert first[10, 19]
     assert not first[27, 4]
-    kept = np.asarray(Image.open(proposed / "test/proposals/ebi/c_ebi.png")) == 255
+    kept = np.asarray(Image.open(proposed / "train/proposals/buri/b_buri.png")) == 255
     np.testing.assert_array_equal(second, kept)
 
 
@@ -177,7 +177,7 @@ def test_starting_over_leaves_the_next_picture_as_it_is(opened, proposed, tmp_pa
         at(view, number)
         view.keyboard.press("a")
     apply_review(proposed, saved(view, tmp_path))
-    first, second = (masks(proposed)[name] == 255 for name in ("c_buri", "c_ebi"))
+    first, second = (masks(proposed)[name] == 255 for name in ("a_buri", "b_buri"))
     assert not first[3, 6:18].any()
     assert second[3, 6:18].all()
 
@@ -192,7 +192,7 @@ def test_the_right_button_erases_and_touch_draws(opened, proposed, tmp_path):
     view.locator("#accept").click()
     at(view, 2)
     apply_review(proposed, saved(view, tmp_path))
-    mask = masks(proposed)["c_buri"] == 255
+    mask = masks(proposed)["a_buri"] == 255
     assert mask[3, 4]
     assert not mask[14:16, 19:21].any()
 
@@ -313,6 +313,9 @@ def test_a_page_has_as_many_proposals_as_it_is_told(proposed, tmp_path):
     first, rest = write_review(proposed, path, limit=4)
     assert "4 proposals" in first
     assert rest == "2 more for the next page (--limit)"
+    page = path.read_text(encoding="utf-8")
+    assert "train/images/ebi/b_ebi.jpg" in page  # the last of train, which comes before test
+    assert "test/images" not in page
     (whole,) = write_review(proposed, path, limit=0)
     assert "6 proposals" in whole
     with pytest.raises(ValueError, match="0 for all, got -1"):

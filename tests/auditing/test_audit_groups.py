@@ -1,7 +1,9 @@
 """Worst groups and RFS through the whole audit, where both can be counted by hand."""
 
 import csv
+import io
 import json
+import math
 import shutil
 
 import pytest
@@ -18,6 +20,7 @@ from coloured_squares import (
     picture,
     write,
 )
+from rich.console import Console
 
 import visattn
 from visattn.auditing.scenes import Lenders
@@ -187,7 +190,7 @@ def test_rfs_is_the_one_counted_by_hand(toy):
     assert kept["settings"]["resamples"] == 2000
     cells = [list(column.cells) for column in found.table().columns]
     row = cells[0].index("RFS, -1 to 1")
-    assert [cells[3][row], cells[4][row]] == ["+0.333", f"{low:+.3f} to {high:+.3f}"]
+    assert [cells[3][row], cells[4][row]] == ["+0.333", f"{low:+.2f} to {high:+.2f}"]
 
 
 def test_rfs_that_is_undefined_has_no_interval(toy, reads_object):
@@ -197,3 +200,17 @@ def test_rfs_that_is_undefined_has_no_interval(toy, reads_object):
     cells = [list(column.cells) for column in found.table().columns]
     row = cells[0].index("RFS, -1 to 1")
     assert [cells[3][row], cells[4][row]] == ["undefined", ""]
+
+
+def test_the_table_of_a_few_pictures_is_whole_on_eighty_columns(tmp_path, reads_object):
+    for label, name in enumerate(NAMES):
+        for place in range(3):
+            pixels = picture(OBJECTS[label], BACKGROUNDS[label])
+            write(tmp_path, "test", name, place, pixels, mask())
+    found = visattn.audit(reads_object, tmp_path, **{**QUICK, "noise": 2, "adversarial": 2})
+    console = Console(width=80, file=io.StringIO())
+    console.print(found.table())
+    said = console.file.getvalue()
+    assert "undefined" in said  # the worst group
+    assert not math.isnan(found.sensitivity)
+    assert "…" not in said

@@ -171,7 +171,7 @@ def test_the_table_is_whole_on_eighty_columns(toy, reads_background):
     console.print(found.table())
     lines = console.file.getvalue().splitlines()
     (sensitivity,) = (" ".join(line.split()) for line in lines if line.startswith("RFS"))
-    assert sensitivity == f"RFS, -1 to 1 {IMAGES} -1.000 -1.000 to -1.000 0.000"
+    assert sensitivity == f"RFS, -1 to 1 {IMAGES} -1.000 -1.00 to -1.00 0.000"
     assert any(line.startswith("  worst group, mixed-rand  composed ") for line in lines)
     assert not any("…" in line for line in lines)
     assert "Accuracy under noise of 0.6: 100.0 % on the foreground" in " ".join(lines)

@@ -21,6 +21,7 @@ from visattn.annotation.pictures import (
     pictures_of,
     place_of,
     read_values,
+    splits_of,
     upright,
     write_mask,
 )
@@ -47,6 +48,8 @@ def write_review(
 ) -> list[str]:
     """Write the page of all proposals that nobody has decided on: one HTML file, offline.
 
+    Those of ``train`` come first, then those of ``val``: a training needs their masks.
+
     Args:
         data: The folder of pictures, with proposals, see
             `visattn.annotation.proposing.propose_masks`.
@@ -65,10 +68,11 @@ def write_review(
     if limit < 0:
         raise ValueError(f"limit must be a number of pictures, or 0 for all, got {limit}")
     root = Path(data)
-    items = pictures_of(root, split=split)
+    splits = splits_of(root, split=split)
     open_ones = [
         item
-        for item in items
+        for name in sorted(splits, key=lambda name: (name != "train", name != "val"))
+        for item in splits[name]
         if place_of(item, root=root, folder=PROPOSALS).is_file() and not _of_a_person(item)
     ]
     if not open_ones:

@@ -185,7 +185,7 @@ def _table(found: Audit) -> Table:
         value, interval = "undefined", ""
         if not math.isnan(found.sensitivity):
             low, high = found.sensitivity_interval
-            value, interval = f"{found.sensitivity:+.3f}", f"{low:+.3f} to {high:+.3f}"
+            value, interval = f"{found.sensitivity:+.3f}", f"{low:+.2f} to {high:+.2f}"
         table.add_row("RFS, -1 to 1", "", images, value, interval, "0.000")
     if found.gap is not None or found.noise_accuracies:
         table.add_section()

@@ -55,8 +55,9 @@ def propose_objects(
     """Propose a mask for each picture without one: by GrabCut, or by a network that is named.
 
     Args:
-        data: The folder of pictures; proposals go to SPLIT/proposals, and masks are never touched.
-            One folder of classes is split first, as visattn fit does it.
+        data: The folder of pictures; proposals go to SPLIT/proposals (proposals/SPLIT for those in
+            SPLIT/CLASS), and masks are never touched. One folder of classes is split first, as
+            visattn fit does it.
         boxes: Annotations with boxes (any format of visattn masks import); GrabCut starts from the
             picture's centre if not given. With --measure also masks, for the boxes around these.
         model: A checkpoint that visattn fit wrote of a network with a mask.
@@ -95,7 +96,7 @@ def review_proposals(
     Args:
         data: The folder of pictures, with proposals.
         out: The file to write.
-        split: One split; all if not given.
+        split: One split; all if not given, train and val first.
         limit: How many pictures a page has.
     """
     from visattn.annotation.reviewing import SAVED, write_review
@@ -142,4 +143,5 @@ def _say(lines: Sequence[str]) -> None:
 
 
 def _say_next(data: str) -> None:
-    print(f"next: visattn fit -c foreground/mask --data FolderData --data.root {data}")
+    fit = f"visattn fit -c foreground/mask --data FolderData --data.root {data}"
+    print(f"next: {fit} --data.mask_share 1")

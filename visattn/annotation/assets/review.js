@@ -73,7 +73,7 @@ function tell() {
   const picture = pictures[state.row];
   const decided = state.decisions.filter((decision) => decision !== "open").length;
   $("class").textContent = picture.class;
-  $("position").textContent = `${state.row + 1} of ${pictures.length}`;
+  $("position").textContent = `${state.row + 1} of ${pictures.length}:`;
   $("name").textContent = `${picture.name}${picture.by ? `, proposed by ${picture.by}` : ""}`;
   $("progress").textContent = `${decided} of ${pictures.length} decided`;
   $("filled").style.width = `${(100 * decided) / pictures.length}%`;
