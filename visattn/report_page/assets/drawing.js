@@ -78,6 +78,8 @@ function gridFor([height, width]) {
   return [Math.max(2, Math.round(height * scale)), Math.max(2, Math.round(width * scale))];
 }
 
+const lineFields = remembered((count) => new Float64Array(count));
+
 const outlines = remembered((soft, size) => {
   const grid = gridFor(size);
   return { lines: linesAt(resized(soft, size, grid), grid, 0.5), grid };
@@ -111,7 +113,9 @@ function drawScene(canvas, scene, look, pixel = 1) {
   const thin = Math.max(1, 1.5 * pixel);
   if (look.region && scene.field && scene.high > scene.low) {
     const grid = gridFor(scene.size);
-    const lines = linesAt(resized(scene.full, scene.size, grid), grid, scene.threshold);
+    const count = grid[0] * grid[1];
+    const field = resized(scene.full, scene.size, grid, lineFields(count, count));
+    const lines = linesAt(field, grid, scene.threshold);
     const path = pathOf(lines, width / grid[1], height / grid[0]);
     stroke(context, path, { colour: FOUND, width: thin, dash: [5 * pixel, 3 * pixel] });
   }

@@ -4,14 +4,15 @@ const byId = (name) => document.getElementById(name);
 let panels = [];
 let waiting = false;
 
-// Draw the maps anew; what they need is there.
+// Draw the maps anew; what they need is there, and the canvases are as large as they shall be.
 function paint() {
   const shown = shownPanels().filter((panel) => panel.loaded);
-  for (const panel of shown) {
-    panel.fit();
-    panel.measure();
-  }
+  for (const panel of shown) panel.measure();
   shown.forEach((panel, i) => panel.show(shown[1 - i]));
+}
+
+function fit() {
+  for (const panel of shownPanels()) if (panel.loaded) panel.fit();
 }
 
 function refresh() {
@@ -35,6 +36,7 @@ async function render() {
   panels[1].root.hidden = !state.compare;
   for (const option of byId("range").options) if (option.value === "both") option.disabled = !state.compare;
   await Promise.all(shownPanels().map((panel) => panel.load()));
+  fit();
   paint();
   await Promise.all([fillGlance(), fillAnswers(), fillCurves(), fillChannels()]);
 }
@@ -139,7 +141,7 @@ function listen() {
   byId("theme").addEventListener("change", (event) => (document.documentElement.dataset.theme = event.target.value));
   byId("help-open").addEventListener("click", () => byId("help").showModal());
   byId("help-close").addEventListener("click", () => byId("help").close());
-  new ResizeObserver(refresh).observe(byId("panels"));
+  new ResizeObserver(() => { fit(); refresh(); }).observe(byId("panels"));
 }
 
 async function start() {
