@@ -130,7 +130,7 @@ def measure_maps(
             asked = asked_about(network, first, batch_size=1, asked=wish, names=names)
             if isinstance(asked, Tensor) or bool(asked.found.any()):
                 break
-        else:
+        if not isinstance(asked, Tensor) and not bool(asked.found.any()):
             raise ValueError(_nothing(asked, count=len(rows), wish=wish))
         kind = "" if isinstance(asked, Tensor) else asked.kind
         maps_of = network_maps(network, first, layer=layer, cams=methods, asked=asked, sites=sites)

@@ -324,8 +324,8 @@ def _box(
         labels.append(int(found["labels"][place]))
         words.append(f"box of {class_name(labels[-1], names)}, score {float(scores[place]):.2f}")
         instead.append("")
-    asks = {"size": size, "words": words, "instead": instead}
-    return Box(torch.stack(boxes), torch.tensor(labels), **asks)
+    together, classes = torch.stack(boxes), torch.tensor(labels)
+    return Box(together, classes, size=size, words=words, instead=instead)
 
 
 def _boxes_seen(
