@@ -3,6 +3,7 @@
 const byId = (name) => document.getElementById(name);
 let panels = [];
 let waiting = false;
+let outgrown = false;
 
 // Draw the maps anew; what they need is there, and the canvases are as large as they shall be.
 function paint() {
@@ -12,6 +13,7 @@ function paint() {
 }
 
 function fit() {
+  outgrown = false;
   for (const panel of shownPanels()) if (panel.loaded) panel.fit();
 }
 
@@ -20,6 +22,7 @@ function refresh() {
   waiting = true;
   requestAnimationFrame(() => {
     waiting = false;
+    if (outgrown) fit();
     paint();
   });
 }
@@ -141,7 +144,7 @@ function listen() {
   byId("theme").addEventListener("change", (event) => (document.documentElement.dataset.theme = event.target.value));
   byId("help-open").addEventListener("click", () => byId("help").showModal());
   byId("help-close").addEventListener("click", () => byId("help").close());
-  new ResizeObserver(() => { fit(); refresh(); }).observe(byId("panels"));
+  new ResizeObserver(() => { outgrown = true; refresh(); }).observe(byId("panels"));
 }
 
 async function start() {
