@@ -165,7 +165,16 @@ async function start() {
   const chosen = document.querySelector(`#strip [data-picture="${state.picture}"]`);
   const strip = byId("strip");
   strip.scrollTo(chosen.offsetLeft - strip.clientWidth / 2, chosen.offsetTop - strip.clientHeight / 2);
+  await warmUp();
   document.documentElement.dataset.ready = "true";
+}
+
+// The first drawings take long, until the browser has compiled what draws: they shall be no hover's.
+async function warmUp() {
+  for (let i = 0; i < 5; i++) {
+    paint();
+    await new Promise((done) => setTimeout(done));
+  }
 }
 
 start();
