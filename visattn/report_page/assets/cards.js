@@ -46,7 +46,7 @@ async function fillGlance() {
         },
         shown,
         element("span", { class: "tile-name" }, short[at]),
-        element("small", {}, `${KINDS[layer.kind]} ${layer.size.join(" × ")}`),
+        element("small", {}, `${KINDS[layer.kind]} ${gridOf(layer).join(" × ")}`),
         Number.isNaN(inside) ? null : element("small", {}, `${percent(inside)} inside`),
       ));
       await paintTile(shown, model, i, number, panel.choice.mode);

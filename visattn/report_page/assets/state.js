@@ -92,8 +92,11 @@ function amount(value) {
 
 const KINDS = { spatial: "map", gate: "mean gate", cam: "gradients", asked: "region", pairwise: "attention" };
 
+// The grid of a layer's map: that of the places that ask, or, where only tokens do, of those asked.
+const gridOf = (layer) => (layer.kind === "pairwise" && !layer.size[0] ? layer.keys : layer.size);
+
 function layerTitle(layer) {
-  const [height, width] = layer.size;
+  const [height, width] = gridOf(layer);
   return `${layer.name} · ${KINDS[layer.kind] ?? ""} ${height} × ${width}`;
 }
 
