@@ -63,7 +63,8 @@ def preparation_line(facts: Mapping[str, Any], prepared: Mapping[str, Any]) -> s
         'as in its training: size 32; as usual: fit crop'
     """
     where = facts.get("source", "in its training")
-    known, usual = [], []
+    known: list[str] = []
+    usual: list[str] = []
     for name, value in prepared.items():
         plain, trained = map(_plain, (value, facts.get(name, value)))
         was = "" if trained == plain else f" ({trained} {where})"
