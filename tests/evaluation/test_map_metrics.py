@@ -308,5 +308,5 @@ def test_a_detector_is_measured_by_its_box(data):
     assert found["random"].faithfulness["deletion"].left_out == 7 - sum(seen)
     assert not found["random"].randomisation
     if not seen[0]:
-        with pytest.raises(ValueError, match="name the layer"):
+        with pytest.raises(ValueError, match="no box is found; the first has no box"):
             evaluate_maps(model, given, steps=2, randomised_images=0)

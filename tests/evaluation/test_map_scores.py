@@ -131,3 +131,56 @@ def test_mistakes_are_one_message(checkpoint, tiny_folder, tmp_path, capsys):
         )
         assert main(["evaluate-maps", *given]) == 1
         assert message in " ".join(capsys.readouterr().err.split())
+
+
+SEEING = """
+import torch
+from torch import nn
+
+class Detector(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Conv2d(3, 1, 3, padding=1)
+
+    def forward(self, images):
+        scores = self.body(images).mean((1, 2, 3)).sigmoid()
+        box = torch.tensor([[4.0, 4.0, 12.0, 12.0]])
+        return [
+            {"boxes": box, "labels": torch.ones(1).long(), "scores": score[None]}
+            for score in scores
+        ]
+
+class Segmentation(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Conv2d(3, 3, 3, padding=1)
+        nn.init.zeros_(self.body.weight)
+        self.body.bias.data = torch.tensor([0.0, 1.0, 0.0])
+
+    def forward(self, images):
+        return {"out": self.body(images)}
+"""
+
+
+@pytest.mark.parametrize("layer", [(), ("--layer=body",)])
+def test_what_is_in_no_picture_is_said(tiny_folder, tmp_path, capsys, layer):
+    """As a rectangle that no box of the class covers; the layer has nothing to do with it."""
+    (tmp_path / "nets.py").write_text(SEEING)
+
+    def measure(name, *words):
+        given = [f"{tmp_path}/nets.py:{name}", f"--data={tiny_folder}", "--limit=2", "--steps=2"]
+        done = main(["evaluate-maps", *given, "--size=32", *words, *layer])
+        printed = capsys.readouterr()
+        return done, " ".join((printed.out + printed.err).split())
+
+    done, said = measure("Detector", "--target=1:16,16,24,24")
+    assert done
+    assert (
+        "nothing to ask about in any of the 2 pictures: no box of class 1 is found at 16,16,24,24, "
+        "with an IoU of 0.5 at least. In the last one the network found class 1 at 4,4,12,12 (score"
+    ) in said
+    assert "IoU 0.00). Name with --target what is there" in said
+    done, said = measure("Segmentation", "--target=2")
+    assert done
+    assert "class 2, predicted nowhere. In the last one the network found class 1 on 100 %" in said
+    assert measure("Detector", "--target=1:3,4,12,12")[0] == 0

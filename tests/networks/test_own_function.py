@@ -41,7 +41,8 @@ def test_the_function_gives_network_weights_and_facts(file):
     source = facts.pop("source")
     assert facts == {"size": 64, "mean": [0.5] * 3, "std": [0.5] * 3}
     line = preparation_line({**facts, "source": source}, preparation(facts))
-    assert line.startswith("as the network says: size 64, ")
+    assert line.startswith("as the network says: size 64, mean [0.5, 0.5, 0.5], std")
+    assert line.endswith("; as usual: fit crop, interpolation bilinear")
     for name, value in expected.state_dict().items():
         torch.testing.assert_close(network.state_dict()[name], value)
 
@@ -68,6 +69,14 @@ def test_weights_are_the_functions_own(file):
     assert untrained_note("my_package.nets.trained") == ""
     assert untrained_note("torchvision.models.resnet18") == " (untrained weights)"
     assert untrained_note("resnet50.a1_in1k") == " (untrained weights)"
+
+
+def test_a_name_without_weights_says_the_only_size_that_it_takes():
+    facts = load_classifier("crossvit_tiny_240")[1]
+    assert facts == {"size": 240, "source": "as the network says"}
+    line = preparation_line(facts, preparation(facts))
+    assert line.startswith("as the network says: size 240; as usual: fit crop, ")
+    assert load_classifier("tinynet_e")[1] == {}  # which takes any, though timm says 106
 
 
 def test_detectors_normalise_by_themselves():

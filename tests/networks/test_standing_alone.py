@@ -39,7 +39,7 @@ def test_where_the_weights_say_nothing_of_their_pictures_timm_does(tmp_path, fet
     assert load_classifier("test_vit", weights=file)[1] == half
     assert load_classifier("test_vit", pretrained=True)[1] == half
     assert fetched == ["VisionTransformer"]
-    assert load_classifier("test_vit")[1] == {}
+    assert load_classifier("test_vit")[1] == {"size": 160, "source": "as the network says"}
 
 
 @pytest.mark.slow

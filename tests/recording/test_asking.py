@@ -107,6 +107,29 @@ def test_boxes():
     assert question.share(versions, picture=0).tolist() == [pytest.approx(0.9), 0.5, 0]
 
 
+def test_what_there_is_instead():
+    boxes = [(0.0, 0.0, 10.0, 10.0, 1, 0.4), (20.0, 0.0, 40.0, 8.0, 2, 0.9)]
+    outputs = [found(*boxes), found(*boxes, *boxes), found()]
+    missed = question_of(outputs, size=SIZE, asked=Asked.of("1:5,0,15,10"), names=["no", "cat"])
+    cat, other = "cat at 0,0,10,10 (score 0.40, IoU 0.33)", "class 2 at 20,0,40,8 (score 0.90, IoU"
+    assert missed.instead == [
+        f"{cat}; {other} 0.00)",
+        f"{cat}; {cat}; {other} 0.00); and 1 more",
+        "no box at all (a detector gives none below a score of its own)",
+    ]
+    unknown = question_of(outputs[:1], size=SIZE, asked=Asked(3))
+    assert unknown.instead == [
+        "class 2 at 20,0,40,8 (score 0.90); class 1 at 0,0,10,10 (score 0.40)"
+    ]
+    assert question_of(outputs[:1], size=SIZE).instead == [""]
+    logits = logits_of([1] * 8, [0, 0, 3, 3, 3, 2, 0, 0])
+    nowhere = question_of(logits, size=SIZE, asked=Asked(2), names=["wall", "sky", "cat", "dog"])
+    assert nowhere.instead == ["sky on 100 %", ""]
+    assert question_of(logits, size=SIZE, asked=Asked(1)).instead[1] == (
+        "class 0 on 50 %; class 3 on 38 %; class 2 on 12 %"
+    )
+
+
 def test_what_can_be_asked_about():
     assert question_of(torch.zeros(2, 5), size=SIZE) is None
     with pytest.raises(TypeError, match=r"returned logits \(2, 3, 5\): expected logits \(N, K\)"):

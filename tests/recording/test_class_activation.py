@@ -107,22 +107,43 @@ def test_pytorch_grad_cam_gives_the_same_eigen_cam(name):
     np.testing.assert_allclose(found / expected.max(), expected / expected.max(), atol=1e-5)
 
 
-def test_torchcam_gives_the_same_score_cam():
-    """Where nothing is enlarged, which torchcam does after bringing maps to [0, 1], not before."""
-    methods = pytest.importorskip("torchcam.methods")
+@pytest.fixture(scope="module")
+def fine():
+    """A model with maps as large as the image: others enlarge smaller ones in other ways.
+
+    torchcam does after bringing them to [0, 1], pytorch-grad-cam with the corners aligned.
+    """
     torch.manual_seed(0)
     model = nn.Sequential(
         nn.Conv2d(3, 6, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
     )
     model = model.append(nn.Linear(6, 7)).eval()
     nn.init.normal_(model[-1].weight, std=5)
+    return model
+
+
+def test_torchcam_gives_the_same_score_cam(fine):
+    methods = pytest.importorskip("torchcam.methods")
     batch = images((17, 25))
-    found = class_activation(model, batch, method="scorecam", layer="1", target=LABELS)
+    found = class_activation(fine, batch, method="scorecam", layer="1", target=LABELS)
     for image, label, ours in zip(batch, LABELS, found, strict=True):
-        with methods.ScoreCAM(model, "1", batch_size=4) as reference:
-            scores = model(image[None])
+        with methods.ScoreCAM(fine, "1", batch_size=4) as reference:
+            scores = fine(image[None])
             (expected,) = reference(label, scores, normalized=False)
         torch.testing.assert_close(ours, expected[0], rtol=1e-4, atol=1e-5)
+
+
+def test_pytorch_grad_cam_gives_the_same_score_cam(fine):
+    peer = pytest.importorskip("pytorch_grad_cam")
+    from pytorch_grad_cam.utils.image import scale_cam_image
+    from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+
+    batch = images((17, 25))
+    with peer.ScoreCAM(fine, [fine[1]]) as reference:
+        expected = reference(batch, targets=[ClassifierOutputTarget(label) for label in LABELS])
+    found = class_activation(fine, batch, method="scorecam", layer="1", target=LABELS).numpy()
+    assert expected.max() > 0.9
+    np.testing.assert_allclose(scale_cam_image(scale_cam_image(found)), expected, atol=1e-5)
 
 
 def test_score_cam_is_the_same_for_any_batch():

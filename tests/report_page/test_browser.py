@@ -109,6 +109,35 @@ def test_hovering_shows_the_row_of_the_place(visit, page, models, scenes, y, x):
     )
 
 
+def test_a_hover_draws_only_what_is_new(visit, page):
+    """Nothing inside of a cell that asks already; in another one the same elements go on."""
+    view = visit(page)
+    choose(view, 2)
+    view.locator("#compare").uncheck()
+    readout = view.locator(".panel[data-place='A'] .readout")
+    point(view, view.mouse.move, y=3, x=9, size=(14, 14))
+    playwright.expect(readout).to_contain_text("From row 4, column 10:")
+    view.evaluate(
+        """() => {
+          const draw = CanvasRenderingContext2D.prototype.drawImage;
+          window.drawn = 0;
+          CanvasRenderingContext2D.prototype.drawImage = function (...given) {
+            window.drawn++;
+            return draw.apply(this, given);
+          };
+          window.score = document.querySelector(".panel .score");
+        }"""
+    )
+    point(view, view.mouse.move, y=3.3, x=8.8, size=(14, 14))
+    view.evaluate("() => new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")
+    assert view.evaluate("drawn") == 0
+    point(view, view.mouse.move, y=4, x=9, size=(14, 14))
+    playwright.expect(readout).to_contain_text("From row 5, column 10:")
+    assert view.evaluate("[drawn > 0, score.isConnected]") == [True, True]
+    canvases = view.locator("canvas:visible").count()
+    assert canvases == 2  # the map's and its scale's; each is handed over anew in every frame
+
+
 def test_a_click_keeps_the_place_and_the_numbers_can_be_saved(visit, page, models, scenes):
     view = visit(page)
     choose(view, 4)

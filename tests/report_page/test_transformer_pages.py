@@ -184,6 +184,9 @@ def test_class_attention_alone_in_the_browser(open_page, tmp_path):
         ).group()
     )
     assert panel.locator(".mode select option").all_inner_texts() == ["cls_token"]
+    grids = view.locator(".tile small:has-text('attention')").all_inner_texts()
+    assert len(grids) > 2
+    assert set(grids) == {"attention 4 × 4"}  # of the places that are asked, as none asks
     assert panel.locator(".readout").inner_text().startswith("cls_token looks most at row")
     view.locator(".panel[data-place='A'] .viewer").focus()
     view.keyboard.press("ArrowRight")

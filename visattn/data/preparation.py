@@ -59,14 +59,17 @@ def preparation_line(facts: Mapping[str, Any], prepared: Mapping[str, Any]) -> s
         'as in its training: std [1, 1, 1]'
         >>> preparation_line({"size": 32, "source": "as the network says"}, {"size": 64})
         'size 64 (32 as the network says)'
+        >>> preparation_line({"size": 32}, {"size": 32, "fit": "crop"})
+        'as in its training: size 32; as usual: fit crop'
     """
     where = facts.get("source", "in its training")
-    shown = []
+    known: list[str] = []
+    usual: list[str] = []
     for name, value in prepared.items():
         plain, trained = map(_plain, (value, facts.get(name, value)))
         was = "" if trained == plain else f" ({trained} {where})"
-        shown.append(f"{name} {plain}{was}")
-    told = any(text.endswith(f"{where})") for text in shown)
-    known = any(name in facts for name in prepared)
-    as_then = f"as {where}: ".replace("as as", "as") if known and not told else ""
-    return as_then + ", ".join(shown)
+        (known if name in facts else usual).append(f"{name} {plain}{was}")
+    if not known or any(text.endswith(f"{where})") for text in known):
+        return ", ".join(known + usual)
+    told = f"as {where}: ".replace("as as", "as") + ", ".join(known)
+    return told + (f"; as usual: {', '.join(usual)}" if usual else "")

@@ -26,7 +26,7 @@ from visattn.evaluation.scores import MapScores
 from visattn.evaluation.sources import BASELINES, network_maps
 from visattn.metrics import Baseline
 from visattn.networks.loading import load_classifier, untrained_note
-from visattn.recording.asking import Asked, class_name
+from visattn.recording.asking import LEAST_OVERLAP, Asked, Question, class_name
 from visattn.recording.marking import Marker
 
 _BATCH = 10
@@ -130,6 +130,8 @@ def measure_maps(
             asked = asked_about(network, first, batch_size=1, asked=wish, names=names)
             if isinstance(asked, Tensor) or bool(asked.found.any()):
                 break
+        if not isinstance(asked, Tensor) and not bool(asked.found.any()):
+            raise ValueError(_nothing(asked, count=len(rows), wish=wish))
         kind = "" if isinstance(asked, Tensor) else asked.kind
         maps_of = network_maps(network, first, layer=layer, cams=methods, asked=asked, sites=sites)
         if not found:
@@ -197,6 +199,24 @@ def _asked(kind: str, target: Asked | None, names: Sequence[str] | None) -> str:
         else f" in the rectangle {', '.join(map('{:g}'.format, target.box))}"
     )
     return f", asked about {class_name(target.label, names)}{where}"
+
+
+def _nothing(asked: Question, *, count: int, wish: Asked | None) -> str:
+    """What is so where there is nothing to ask about in any of the pictures; of the last one."""
+    lacks, where = asked.words[0], "the picture" if count == 1 else f"any of the {count} pictures"
+    if wish is not None and wish.box is not None:
+        lacks = lacks.removesuffix(" there") + f" at {','.join(map('{:g}'.format, wish.box))}"
+        lacks += f", with an IoU of {LEAST_OVERLAP:g} at least"
+    todo = "Give pictures in which it finds something"
+    if wish is not None:
+        todo = (
+            "Name with --target what is there, in the pixels of the picture that the network gets,"
+            " or leave it out: each picture is asked about what the network finds then"
+        )
+    return (
+        f"there is nothing to ask about in {where}: {lacks}. In the last one the network found "
+        f"{asked.instead[0]}. {todo}"
+    )
 
 
 def _passes(steps: int) -> int:

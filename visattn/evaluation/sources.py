@@ -118,11 +118,11 @@ def network_maps(
     if asked is None:
         asked = asked_about(model, images, batch_size=len(images))
     if any(map(has_layer, cams)):
-        nothing = not isinstance(asked, Tensor) and not bool(asked.found.any())
-        if layer is None and nothing:
+        if layer is None and not isinstance(asked, Tensor) and not bool(asked.found.any()):
             raise ValueError(
                 "class activation's layer is looked for with the first images, and there is "
-                "nothing to ask about in them: name the layer"
+                f"nothing to ask about in them: {asked.words[0]}; the first has "
+                f"{asked.instead[0]}. Begin with images in which there is, or name the layer"
             )
         target = None if isinstance(asked, Tensor) else asked.score
         layers = _cam_layers(model, images, target=target) if layer is None else [layer]

@@ -61,7 +61,7 @@ def load_classifier(
             `visattn.networks.backbone.load_weights`; there are as many logits as in the file.
 
     Where neither a checkpoint nor a file of weights says how pictures were prepared, timm or
-    torchvision does.
+    torchvision does; of a network with random weights only its size, where it takes no other.
 
     Raises:
         FileNotFoundError: If there is no such checkpoint.
@@ -96,7 +96,7 @@ def load_classifier(
     if pretrained or weights is not None:
         facts = facts or timm_facts(network) or reading_of_weights(str(model))
     else:
-        facts = _said(facts_of_network(network))
+        facts = _said({**_only_size(network), **facts_of_network(network)})
     # Half of the time of a lite EfficientNet on a CPU, and most checkpoints are laid out so too.
     return network.to(memory_format=torch.channels_last).eval(), facts
 
@@ -118,6 +118,14 @@ def timm_facts(model: object) -> dict[str, Any]:
     if config.get("input_size"):
         facts["size"] = int(config["input_size"][-1])
     return facts
+
+
+def _only_size(model: object) -> dict[str, Any]:
+    """The size of images where a network of timm takes no other, as most transformers."""
+    config = getattr(model, "pretrained_cfg", None) or {}
+    if not config.get("fixed_input_size"):
+        return {}
+    return {"size": timm_facts(model)["size"]}
 
 
 def untrained_note(

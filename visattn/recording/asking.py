@@ -21,6 +21,10 @@ from visattn.recording.targets import box_score, overlaps, region_score
 _NUMBER = r"-?\d+(?:\.\d+)?"
 _RECTANGLE = re.compile(rf"(.*?):({_NUMBER}(?:,{_NUMBER}){{3}})", re.DOTALL)
 _BACKGROUND = {"background", "__background__"}
+_LISTED = 3
+
+LEAST_OVERLAP = 0.5
+"""The IoU that a detector's box must have with the rectangle that is asked for."""
 
 
 @final
@@ -80,12 +84,15 @@ class Question(ABC):
         regions: Where that is, truth values (N, H, W) in the pictures' pixels.
         found: Whether there is such a thing in each picture (N,); where there is none, scores
             are 0.
+        instead: What the network said instead of each picture, for an error; empty where there is
+            such a thing.
         kind: ``"region"`` or ``"box"``.
     """
 
     words: Sequence[str]
     regions: Tensor
     found: Tensor
+    instead: Sequence[str]
     kind: str
 
     @abstractmethod
@@ -109,14 +116,21 @@ class Region(Question):
         cells: Truth values (N, h, w) on the grid of the logits.
         size: Height and width of the pictures.
         words: As for `Question`.
+        instead: As for `Question`.
     """
 
     kind = "region"
 
     def __init__(
-        self, labels: Tensor, cells: Tensor, *, size: tuple[int, int], words: Sequence[str]
+        self,
+        labels: Tensor,
+        cells: Tensor,
+        *,
+        size: tuple[int, int],
+        words: Sequence[str],
+        instead: Sequence[str],
     ) -> None:
-        self._labels, self._cells, self.words = labels, cells, words
+        self._labels, self._cells, self.words, self.instead = labels, cells, words, instead
         self.found = cells.flatten(1).any(1)
         planes = F.interpolate(cells[:, None].float(), size, mode="nearest-exact")[:, 0]
         self.regions = planes > 0
@@ -144,14 +158,21 @@ class Box(Question):
         labels: Their classes (N,), -1 where there is no box.
         size: Height and width of the pictures.
         words: As for `Question`.
+        instead: As for `Question`.
     """
 
     kind = "box"
 
     def __init__(
-        self, boxes: Tensor, labels: Tensor, *, size: tuple[int, int], words: Sequence[str]
+        self,
+        boxes: Tensor,
+        labels: Tensor,
+        *,
+        size: tuple[int, int],
+        words: Sequence[str],
+        instead: Sequence[str],
     ) -> None:
-        self._boxes, self._labels, self.words = boxes, labels, words
+        self._boxes, self._labels, self.words, self.instead = boxes, labels, words, instead
         self.found = labels >= 0
         self.regions = torch.stack([_inside(box, size) for box in boxes.cpu()])
 
@@ -257,8 +278,9 @@ def _region(
     if asked is not None and asked.box is not None:
         cells = _inside(torch.tensor(asked.box), size, cells=cells.shape[1:]).to(cells.device)
         cells = cells.expand(count, -1, -1)
-    words = []
-    for label, part in zip(labels.tolist(), cells, strict=True):
+    words, instead = [], []
+    for label, part, seen in zip(labels.tolist(), cells, predicted, strict=True):
+        instead.append("" if part.any() else _classes_seen(seen, names))
         name = class_name(label, names)
         share = f"{float(part.float().mean()):.0%}".replace("%", " %")
         if asked is not None and asked.box is not None:
@@ -266,7 +288,7 @@ def _region(
         else:
             there = f"predicted on {share} of the picture"
             words.append(f"{name}, {there if part.any() else 'predicted nowhere'}")
-    return Region(labels, cells, size=size, words=words)
+    return Region(labels, cells, size=size, words=words, instead=instead)
 
 
 def _box(
@@ -276,7 +298,7 @@ def _box(
     asked: Asked | None,
     names: Sequence[str] | None,
 ) -> Box:
-    boxes, labels, words = [], [], []
+    boxes, labels, words, instead = [], [], [], []
     for found in outputs:
         scores = found["scores"].detach().clone()
         fits = torch.ones_like(scores, dtype=torch.bool)
@@ -285,7 +307,7 @@ def _box(
         if asked is not None and asked.box is not None:
             wanted = torch.tensor([asked.box]).to(found["boxes"])
             covered = overlaps(found["boxes"].detach(), wanted[0])
-            fits &= covered >= 0.5
+            fits &= covered >= LEAST_OVERLAP
             best = covered.where(fits, -1)
         else:
             best = scores.where(fits, -1)
@@ -295,12 +317,48 @@ def _box(
             boxes.append(torch.zeros(4))
             labels.append(-1)
             words.append(f"no box{kind} is found{where}")
+            instead.append(_boxes_seen(found, asked, names))
             continue
         place = int(best.argmax())
         boxes.append(found["boxes"][place].detach().float().cpu())
         labels.append(int(found["labels"][place]))
         words.append(f"box of {class_name(labels[-1], names)}, score {float(scores[place]):.2f}")
-    return Box(torch.stack(boxes), torch.tensor(labels), size=size, words=words)
+        instead.append("")
+    together, classes = torch.stack(boxes), torch.tensor(labels)
+    return Box(together, classes, size=size, words=words, instead=instead)
+
+
+def _boxes_seen(
+    found: Mapping[str, Tensor], asked: Asked | None, names: Sequence[str] | None
+) -> str:
+    """The boxes of one picture in words: those of the class, and those that cover most, first."""
+    count = len(found["scores"])
+    if not count:
+        return "no box at all (a detector gives none below a score of its own)"
+    boxes, scores, labels = (found[key].detach().cpu() for key in ("boxes", "scores", "labels"))
+    order, covered = scores.clone(), None
+    if asked is not None and asked.box is not None:
+        covered = overlaps(boxes, torch.tensor(asked.box).to(boxes))
+        order = covered + 2 * (labels == asked.label)
+    said = []
+    for place in order.argsort(descending=True, stable=True)[:_LISTED].tolist():
+        at = ",".join(f"{side:.0f}" for side in boxes[place].tolist())
+        iou = "" if covered is None else f", IoU {float(covered[place]):.2f}"
+        name = class_name(int(labels[place]), names)
+        said.append(f"{name} at {at} (score {float(scores[place]):.2f}{iou})")
+    more = f"; and {count - _LISTED} more" if count > _LISTED else ""
+    return "; ".join(said) + more
+
+
+def _classes_seen(predicted: Tensor, names: Sequence[str] | None) -> str:
+    """The classes of the places (h, w) of one picture in words, the largest first."""
+    labels, counts = predicted.flatten().unique(return_counts=True)
+    order = counts.argsort(descending=True, stable=True)[:_LISTED]
+    shares = counts[order] / predicted.numel()
+    return "; ".join(
+        f"{class_name(int(labels[row]), names)} on {float(share):.0%}".replace("%", " %")
+        for row, share in zip(order.tolist(), shares, strict=True)
+    )
 
 
 def _are_detections(outputs: Any) -> bool:

@@ -23,8 +23,11 @@ function shortNames(names) {
   return short.map((name, i) => (names[i].includes(".") && name.includes(".") ? name.slice(0, name.lastIndexOf(".")) : name));
 }
 
+let glances = 0;
+
 async function fillGlance() {
   const number = state.picture;
+  const glance = ++glances;
   const groups = [];
   for (const panel of shownModels()) {
     const { model } = panel.choice;
@@ -32,7 +35,7 @@ async function fillGlance() {
     const short = shortNames(mapLayers(model).map((i) => data.models[model].layers[i].name));
     for (const [at, i] of mapLayers(model).entries()) {
       const layer = data.models[model].layers[i];
-      const canvas = element("canvas", { width: 160, height: 160, "aria-hidden": "true" });
+      const shown = element("img", { alt: "" });
       const inside = meanInside(layer);
       const current = shownPanels().some(({ choice }) => choice.model === model && choice.layer === i);
       tiles.push(element(
@@ -41,27 +44,35 @@ async function fillGlance() {
           type: "button", class: "tile", title: layer.name, "aria-pressed": String(current),
           on: { click: () => { panel.choice.layer = i; render(); } },
         },
-        canvas,
+        shown,
         element("span", { class: "tile-name" }, short[at]),
-        element("small", {}, `${KINDS[layer.kind]} ${layer.size.join(" × ")}`),
+        element("small", {}, `${KINDS[layer.kind]} ${gridOf(layer).join(" × ")}`),
         Number.isNaN(inside) ? null : element("small", {}, `${percent(inside)} inside`),
       ));
-      await paintTile(canvas, model, i, number, panel.choice.mode);
+      await paintTile(shown, model, i, number, panel.choice.mode);
+      await new Promise((done) => setTimeout(done)); // a hover comes first
+      if (glance !== glances) return;
     }
     if (!tiles.length) continue;
     const heading = data.models.length > 1 ? element("h3", {}, data.models[model].name) : null;
     groups.push(element("div", { class: "glance-group" }, heading ?? "", element("div", { class: "tiles" }, ...tiles)));
   }
-  if (number !== state.picture) return;
   document.getElementById("glance").hidden = groups.length === 0;
   document.getElementById("glance-body").replaceChildren(...groups);
 }
 
+// What was drawn, as a picture in an element: each canvas on the page would be handed over anew in
+// every frame of a hover.
+function handOver(canvas, shown) {
+  [shown.width, shown.height] = [canvas.width, canvas.height];
+  shown.src = canvas.toDataURL("image/jpeg", 0.9);
+}
+
 // A layer from where `chosen` says, if it has that.
-async function paintTile(canvas, model, place, number, chosen) {
+async function paintTile(shown, model, place, number, chosen) {
   const [image, values] = await Promise.all([imageOf(number), layerOn(model, place, number)]);
   const size = data.pictures[number].size;
-  canvas.height = Math.round((canvas.width * size[0]) / size[1]);
+  const canvas = element("canvas", { width: 160, height: Math.round((160 * size[0]) / size[1]) });
   const layer = data.models[model].layers[place];
   const modes = modesOf(layer);
   const mode = modes.includes(chosen) ? chosen : modes[0];
@@ -70,6 +81,7 @@ async function paintTile(canvas, model, place, number, chosen) {
   const full = resized(field, values.size, size);
   const scene = { number, image, size, field, full, grid: values.size, low, high };
   drawScene(canvas, scene, { ...state.look, region: false, outline: false });
+  handOver(canvas, shown);
 }
 
 async function fillAnswers() {
@@ -146,7 +158,7 @@ function fillTotals() {
 }
 
 function thumbnail(kind, image, mask, rest, [height, width]) {
-  const canvas = element("canvas", { class: "thumbnail", width: 112, height: Math.round((112 * height) / width), "aria-hidden": "true" });
+  const canvas = element("canvas", { width: 112, height: Math.round((112 * height) / width) });
   const context = canvas.getContext("2d");
   context.imageSmoothingQuality = "high";
   context.drawImage(kind === "background" && rest ? rest : image, 0, 0, canvas.width, canvas.height);
@@ -158,7 +170,9 @@ function thumbnail(kind, image, mask, rest, [height, width]) {
     hole.getContext("2d").putImageData(pixels, 0, 0);
     context.drawImage(hole, 0, 0, canvas.width, canvas.height);
   }
-  return canvas;
+  const shown = element("img", { class: "thumbnail", alt: "" });
+  handOver(canvas, shown);
+  return shown;
 }
 
 // What the three answers mean, in a sentence.

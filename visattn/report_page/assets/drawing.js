@@ -78,10 +78,7 @@ function gridFor([height, width]) {
   return [Math.max(2, Math.round(height * scale)), Math.max(2, Math.round(width * scale))];
 }
 
-const outlines = remembered((soft, size) => {
-  const grid = gridFor(size);
-  return { lines: linesAt(resized(soft, size, grid), grid, 0.5), grid };
-}, 1000);
+const lineFields = remembered((count) => new Float64Array(count));
 
 // A picture at the size of the canvas; made once, since good scaling takes long.
 const backdrops = remembered((image, width, height) => {
@@ -94,6 +91,17 @@ const backdrops = remembered((image, width, height) => {
 });
 const backdrop = (number, width, height, image) =>
   backdrops(`${number} ${width} ${height}`, image, width, height);
+
+// The outline of a true mask at the size of the canvas, made once, too.
+const outlines = remembered(({ mask, size }, width, height, pixel) => {
+  const canvas = document.createElement("canvas");
+  [canvas.width, canvas.height] = [width, height];
+  const grid = gridFor(size);
+  const path = pathOf(linesAt(resized(mask.soft, size, grid), grid, 0.5), width / grid[1], height / grid[0]);
+  stroke(canvas.getContext("2d"), path, { colour: TRUTH, width: lineWidth(pixel) });
+  return canvas;
+});
+const lineWidth = (pixel) => Math.max(1, 1.5 * pixel);
 
 // scene: number, image, size; field on grid, and full, the same at the picture's size; low, high,
 // threshold; mask; cell on cellGrid, which asks if rows belong to places, and the point at.
@@ -108,16 +116,16 @@ function drawScene(canvas, scene, look, pixel = 1) {
     context.drawImage(painted(shown, grid, { ...scene, ...look }), 0, 0, width, height);
     context.globalAlpha = 1;
   }
-  const thin = Math.max(1, 1.5 * pixel);
   if (look.region && scene.field && scene.high > scene.low) {
     const grid = gridFor(scene.size);
-    const lines = linesAt(resized(scene.full, scene.size, grid), grid, scene.threshold);
+    const count = grid[0] * grid[1];
+    const field = resized(scene.full, scene.size, grid, lineFields(count, count));
+    const lines = linesAt(field, grid, scene.threshold);
     const path = pathOf(lines, width / grid[1], height / grid[0]);
-    stroke(context, path, { colour: FOUND, width: thin, dash: [5 * pixel, 3 * pixel] });
+    stroke(context, path, { colour: FOUND, width: lineWidth(pixel), dash: [5 * pixel, 3 * pixel] });
   }
   if (look.outline && scene.mask) {
-    const { lines, grid } = outlines(scene.number, scene.mask.soft, scene.size);
-    stroke(context, pathOf(lines, width / grid[1], height / grid[0]), { colour: TRUTH, width: thin });
+    context.drawImage(outlines(`${scene.number} ${width} ${height} ${pixel}`, scene, width, height, pixel), 0, 0);
   }
   if (scene.asks) drawCell(context, scene, pixel);
   else if (scene.at) drawPoint(context, scene.at, pixel);

@@ -14,11 +14,12 @@ const axes = remembered((from, to) => {
   return { first, second, share };
 }, 200);
 
-function resized(values, [height, width], [toHeight, toWidth]) {
+// Into `found` where it is given, as long as what comes: what is drawn again and again leaves nothing
+// to clear away then.
+function resized(values, [height, width], [toHeight, toWidth], found = new Float64Array(toHeight * toWidth)) {
   if (height === toHeight && width === toWidth) return values;
   const rows = axes(`${height}/${toHeight}`, height, toHeight);
   const columns = axes(`${width}/${toWidth}`, width, toWidth);
-  const found = new Float64Array(toHeight * toWidth);
   for (let y = 0; y < toHeight; y++) {
     const above = rows.first[y] * width;
     const below = rows.second[y] * width;

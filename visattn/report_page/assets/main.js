@@ -3,15 +3,18 @@
 const byId = (name) => document.getElementById(name);
 let panels = [];
 let waiting = false;
+let outgrown = false;
 
-// Draw the maps anew; what they need is there.
+// Draw the maps anew; what they need is there, and the canvases are as large as they shall be.
 function paint() {
   const shown = shownPanels().filter((panel) => panel.loaded);
-  for (const panel of shown) {
-    panel.fit();
-    panel.measure();
-  }
+  for (const panel of shown) panel.measure();
   shown.forEach((panel, i) => panel.show(shown[1 - i]));
+}
+
+function fit() {
+  outgrown = false;
+  for (const panel of shownPanels()) if (panel.loaded) panel.fit();
 }
 
 function refresh() {
@@ -19,6 +22,7 @@ function refresh() {
   waiting = true;
   requestAnimationFrame(() => {
     waiting = false;
+    if (outgrown) fit();
     paint();
   });
 }
@@ -35,6 +39,7 @@ async function render() {
   panels[1].root.hidden = !state.compare;
   for (const option of byId("range").options) if (option.value === "both") option.disabled = !state.compare;
   await Promise.all(shownPanels().map((panel) => panel.load()));
+  fit();
   paint();
   await Promise.all([fillGlance(), fillAnswers(), fillCurves(), fillChannels()]);
 }
@@ -139,7 +144,7 @@ function listen() {
   byId("theme").addEventListener("change", (event) => (document.documentElement.dataset.theme = event.target.value));
   byId("help-open").addEventListener("click", () => byId("help").showModal());
   byId("help-close").addEventListener("click", () => byId("help").close());
-  new ResizeObserver(refresh).observe(byId("panels"));
+  new ResizeObserver(() => { outgrown = true; refresh(); }).observe(byId("panels"));
 }
 
 async function start() {
@@ -160,7 +165,16 @@ async function start() {
   const chosen = document.querySelector(`#strip [data-picture="${state.picture}"]`);
   const strip = byId("strip");
   strip.scrollTo(chosen.offsetLeft - strip.clientWidth / 2, chosen.offsetTop - strip.clientHeight / 2);
+  await warmUp();
   document.documentElement.dataset.ready = "true";
+}
+
+// The first drawings take long, until the browser has compiled what draws: they shall be no hover's.
+async function warmUp() {
+  for (let i = 0; i < 5; i++) {
+    paint();
+    await new Promise((done) => setTimeout(done));
+  }
 }
 
 start();

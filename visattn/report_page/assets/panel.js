@@ -115,8 +115,16 @@ class Panel {
     scene.cellGrid = values.queries;
     scene.asks = Boolean(values.queries) && mode === "query";
     scene.field = values.row(mode, scene.cell.place, this.choice.head);
-    scene.full = resized(scene.field, scene.grid, size);
+    const count = size[0] * size[1];
+    if (this.full?.length !== count) this.full = new Float64Array(count);
+    scene.full = resized(scene.field, scene.grid, size, this.full);
     scene.own = limitsOf(scene.field);
+  }
+
+  // Whether the map is that of the cell at a point already.
+  asksFrom(at) {
+    const { asks, cell } = this.scene ?? {};
+    return Boolean(asks) && this.loaded.values.cell(at).place === cell.place;
   }
 
   show(other) {
@@ -160,16 +168,16 @@ class Panel {
     for (const part of [".scale", ".scores", ".values", ".numbers"]) this.find(part).hidden = !present;
     this.viewer.setAttribute("aria-label", `Map ${this.letter}: ${this.name}, ${layer?.name ?? "no map"}`);
     if (!present) {
-      this.find(".readout").textContent = "";
+      tell(this.find(".readout"), "");
       this.find(".remark").hidden = true;
       return;
     }
     const nothing = scene.low !== 0 && Math.abs(scene.low) < 0.001 * scene.high;
-    this.find(".low").textContent = nothing ? "≈ 0" : amount(scene.low);
-    this.find(".high").textContent = amount(scene.high);
+    tell(this.find(".low"), nothing ? "≈ 0" : amount(scene.low));
+    tell(this.find(".high"), amount(scene.high));
     this.paintRamp();
-    this.find(".readout").textContent = this.sentence();
-    this.find(".remark").textContent = layer?.remark ?? "";
+    tell(this.find(".readout"), this.sentence());
+    tell(this.find(".remark"), layer?.remark ?? "");
     this.find(".remark").hidden = !layer?.remark;
     if (scene.mask) {
       const found = overlap(scene.full, scene.mask.kinds, scene.threshold);
@@ -186,24 +194,25 @@ class Panel {
     if (this.find(".values").open) fillTable(this);
   }
 
+  // Numbers with their bars: new elements only where there are others than before.
   figures(...rows) {
-    const made = rows.map(([name, text, share, chance, more]) => {
-      const meter = Number.isNaN(share) ? null : element(
-        "span",
-        { class: "meter", "aria-hidden": "true" },
-        element("i", { share }),
-        Number.isNaN(chance) ? null : element("b", { share: chance }),
-      );
-      return element(
-        "div",
-        { class: "score" },
-        element("span", { class: "name" }, name),
-        element("strong", {}, text),
-        meter,
-        element("small", {}, more),
-      );
+    const parts = rows.map(([name, , share, chance]) => [name, Number.isNaN(share), Number.isNaN(chance)]).join();
+    if (this.parts !== parts) {
+      this.parts = parts;
+      const made = rows.map(([name, , share, chance]) => {
+        const mark = Number.isNaN(chance) ? null : element("b");
+        const meter = Number.isNaN(share) ? null : element("span", { class: "meter", "aria-hidden": "true" }, element("i"), mark);
+        return element("div", { class: "score" }, element("span", { class: "name" }, name), element("strong"), meter, element("small"));
+      });
+      this.find(".scores").replaceChildren(...made);
+    }
+    rows.forEach(([, text, share, chance, more], i) => {
+      const score = this.find(".scores").children[i];
+      tell(score.querySelector("strong"), text);
+      tell(score.querySelector("small"), more);
+      score.querySelector("i")?.style.setProperty("--share", share);
+      score.querySelector("b")?.style.setProperty("--share", chance);
     });
-    this.find(".scores").replaceChildren(...made);
   }
 
   sentence() {
@@ -264,7 +273,7 @@ class Panel {
     this.viewer.addEventListener("pointermove", (event) => {
       if (event.pointerType === "touch") state.home = placeOf(event);
       else state.hovered = placeOf(event);
-      refresh();
+      if (!shownPanels().every((panel) => panel.asksFrom(query()))) refresh();
     });
     this.viewer.addEventListener("pointerleave", () => {
       state.hovered = null;

@@ -75,6 +75,11 @@ function dressed(made, properties, children) {
   return made;
 }
 
+// Set a text that differs: the same one set again would be laid out again.
+function tell(where, text) {
+  if (where.textContent !== text) where.textContent = text;
+}
+
 const className = (number) => data.classes?.[number] ?? `class ${number}`;
 const percent = (share) => `${(100 * share).toFixed(share > 0.0995 && share < 0.9995 ? 0 : 1)} %`;
 const fixed = (value, digits = 2) => (Number.isNaN(value) ? "–" : value.toFixed(digits));
@@ -87,8 +92,11 @@ function amount(value) {
 
 const KINDS = { spatial: "map", gate: "mean gate", cam: "gradients", asked: "region", pairwise: "attention" };
 
+// The grid of a layer's map: that of the places that ask, or, where only tokens do, of those asked.
+const gridOf = (layer) => (layer.kind === "pairwise" && !layer.size[0] ? layer.keys : layer.size);
+
 function layerTitle(layer) {
-  const [height, width] = layer.size;
+  const [height, width] = gridOf(layer);
   return `${layer.name} · ${KINDS[layer.kind] ?? ""} ${height} × ${width}`;
 }
 
