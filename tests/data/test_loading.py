@@ -44,6 +44,34 @@ def test_workers_outlive_a_signal_to_all_processes_but_not_their_parents(make):
         assert worker.exitcode == 0
 
 
+def test_a_batch_is_taken_over_while_the_one_before_is_in_use():
+    loader = training()
+    batches = iter(loader)
+    first = next(batches)
+    coming = loader._coming.result(timeout=60)  # nobody has asked for it
+    assert not torch.equal(first, coming)
+    assert next(batches) is coming
+    loader = training()
+    for taken in (1, 5, 12):  # two epochs are broken off
+        seen = [batch for batch, _ in zip(loader, range(taken), strict=False)]
+        assert len(torch.cat(seen).unique()) == taken
+        assert loader.given in (taken, taken + 1)
+    assert sorted(torch.cat(seen).tolist()) == list(range(12))
+
+
+def test_a_fault_in_a_worker_is_told_and_the_next_epoch_runs():
+    class Faulty(Rows):
+        def __getitem__(self, row):
+            if row[0] == 3:
+                raise ValueError("a file that is none")
+            return row[0]
+
+    loader = training_loader(Faulty(), count=12, batch_size=1, workers=2, seed=0)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="a file that is none"):
+            list(loader)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="forks where that is safe")
 @pytest.mark.parametrize("make", [training, evaluation])
 def test_workers_are_forked_but_where_another_start_was_chosen(make, monkeypatch):

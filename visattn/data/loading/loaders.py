@@ -1,12 +1,15 @@
 """Loaders whose order follows from the seed and the epoch, and that go on within one."""
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any, final
 
 from torch.utils.data import DataLoader, Dataset
 
 from visattn.data.loading.samplers import EpochSampler, EveryRow
 from visattn.data.loading.workers import sigterm_blocked, worker_options
+
+_END = object()
 
 
 @final
@@ -18,14 +21,28 @@ class ResumableLoader(DataLoader[Any]):
     """
 
     given = 0
+    _coming: Future[Any] | None = None
 
     def __iter__(self) -> Any:
         self.given = 0
+        if self._coming is not None:  # of an epoch that was broken off
+            wait([self._coming])
         with sigterm_blocked():
             batches = super().__iter__()
-        for batch in batches:
+        for batch in self._ahead(batches) if self.num_workers else batches:
             self.given += 1
             yield batch
+
+    def _ahead(self, batches: Iterator[Any]) -> Iterator[Any]:
+        """The same, each taken over from the workers by a thread while the one before is in use.
+
+        What it takes to hand a batch over from one process to another passes during a step then.
+        """
+        with ThreadPoolExecutor(1, thread_name_prefix="visattn-loader") as thread:
+            self._coming = thread.submit(next, batches, _END)
+            while (batch := self._coming.result()) is not _END:
+                self._coming = thread.submit(next, batches, _END)
+                yield batch
 
     def state_dict(self) -> dict[str, Any]:
         """The epoch, and how many of its batches were given; Lightning puts it in a checkpoint."""
