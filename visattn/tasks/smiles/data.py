@@ -181,13 +181,17 @@ class Scenes(Dataset[Batch]):
     def __getitem__(self, indices: Sequence[int]) -> Batch:
         """A batch, whole groups in a row if some are turned."""
         rows = torch.as_tensor(indices)
-        arrays = {name: torch.from_numpy(value)[rows] for name, value in vars(self.arrays).items()}
-        images = arrays["images"].permute(0, 3, 1, 2).float().div(255).sub(MEAN).div(STD)
+        arrays = {
+            name: torch.from_numpy(value).index_select(0, rows)
+            for name, value in vars(self.arrays).items()
+        }
+        pixels = arrays["images"]
         plates, rings = arrays["plates"], arrays["rings"]
         if self.flip:
             turn = (torch.rand(-(-len(rows) // GROUP)) < 0.5).repeat_interleave(GROUP)[: len(rows)]
-            images = torch.where(turn[:, None, None, None], images.flip(3), images)
-            plates, rings = (_turned(places, turn, images.shape[3]) for places in (plates, rings))
+            pixels = torch.where(turn[:, None, None, None], pixels.flip(2), pixels)
+            plates, rings = (_turned(places, turn, pixels.shape[2]) for places in (plates, rings))
+        images = pixels.permute(0, 3, 1, 2).float().div_(255).sub_(MEAN).div_(STD)
         return {
             "image": images.contiguous(memory_format=torch.channels_last),
             "answer": arrays["answers"],
