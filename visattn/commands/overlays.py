@@ -19,9 +19,10 @@ from visattn.data.preparation import preparation, preparation_line
 from visattn.networks.loading import load_classifier, untrained_note
 from visattn.pictures import grid, save
 from visattn.pictures.saving import SUFFIXES
-from visattn.recording.asking import Asked, class_name, gives_classes
+from visattn.recording.asking import Asked, gives_classes
 from visattn.recording.marking import MARKERS
 from visattn.recording.network_maps import GRAD_CAM, NetworkMaps, layer_table, maps_of
+from visattn.recording.questions import class_name
 
 Normalise = Literal["image", "layer", "global", "none"]
 _BATCH = 16

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from visattn.basics.logits import class_logits, main_output
-from visattn.recording.asking import Asked, Question, gives_classes, question_of
+from visattn.recording.asking import Asked, gives_classes, question_of
 from visattn.recording.network_maps import asked_classes
+from visattn.recording.questions import Question
 
 
 def asked_about(

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from visattn.evaluation.asking import Remembered, as_classifier
 from visattn.metrics import Baseline, deletion, insertion, masked_confidence, road
-from visattn.recording.asking import Question
+from visattn.recording.questions import Question
 
 
 def answering(model: nn.Module, asked: Tensor | Question) -> list[Callable[[Tensor], Any]]:

@@ -31,8 +31,9 @@ from visattn.metrics import (
     top_area_iou,
     whole_image_accuracy,
 )
-from visattn.recording.asking import Asked, Question
+from visattn.recording.asking import Asked
 from visattn.recording.marking import Marker
+from visattn.recording.questions import Question
 
 SHARES = (0.25, 0.5, 0.75)
 """Shares of the pixels that ROAD removes."""

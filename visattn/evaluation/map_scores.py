@@ -26,8 +26,9 @@ from visattn.evaluation.scores import MapScores
 from visattn.evaluation.sources import BASELINES, network_maps
 from visattn.metrics import Baseline
 from visattn.networks.loading import load_classifier, untrained_note
-from visattn.recording.asking import LEAST_OVERLAP, Asked, Question, class_name
+from visattn.recording.asking import LEAST_OVERLAP, Asked
 from visattn.recording.marking import Marker
+from visattn.recording.questions import Question, class_name
 
 _BATCH = 10
 _WIDE = 132

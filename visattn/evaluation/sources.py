@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from visattn.evaluation.asking import asked_about
 from visattn.metrics import resize_saliency
 from visattn.recording import record_any
-from visattn.recording.asking import Question
 from visattn.recording.cam import cam_layer
 from visattn.recording.marking import MARKERS, Marker, has_layer, marked
 from visattn.recording.network_maps import chosen_sites
+from visattn.recording.questions import Question
 from visattn.recording.targets import Target
 
 MapsOf = Callable[[nn.Module, Tensor, Any], Mapping[str, Tensor]]

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from visattn.basics.logits import class_logits, main_output
 from visattn.basics.suggestions import nearest
 from visattn.recording import AttentionMap, Recording, record_any
-from visattn.recording.asking import Asked, Question, question_of
+from visattn.recording.asking import Asked, question_of
 from visattn.recording.cam import cam_layer, class_activation
 from visattn.recording.marking import MARKERS, Marker, has_layer, marked
+from visattn.recording.questions import Question
 from visattn.recording.site_maps import SiteMaps, kind_names
 from visattn.recording.targets import Target
 

@@ -15,9 +15,10 @@ from visattn.metrics import energy_pointing, resize_saliency
 from visattn.metrics.curves import Curve, deletion, insertion
 from visattn.recording import AttentionMap, SiteMaps, record_any
 from visattn.recording.activation.methods import TITLES
-from visattn.recording.asking import Question, class_name, gives_classes, question_of
+from visattn.recording.asking import gives_classes, question_of
 from visattn.recording.cam import Method, cam_layer, class_activation
 from visattn.recording.network_maps import asked_classes
+from visattn.recording.questions import Question, class_name
 from visattn.recording.site_maps import over_places
 from visattn.report_page.answers import answers_of, checked_logits
 from visattn.report_page.contents import ModelView
