@@ -450,8 +450,9 @@ def test_a_segmentation_says_what_it_was_asked_about(visit, models, scenes):
     asked = found.contents.models[0].asked
     view = visit(found)
     choose(view, 2)
-    said = view.locator(".panel[data-place='A'] .answer").inner_text()
-    assert said == f"segmenter was asked about: {asked[2]}"
+    answer = view.locator(".panel[data-place='A'] .answer")
+    answer.filter(has_text=asked[2]).wait_for()  # the panels come after the number
+    assert answer.inner_text() == f"segmenter was asked about: {asked[2]}"
     assert view.locator(".panel[data-place='B'] .answer").inner_text().startswith("gated says ")
     assert view.locator("#answers").is_visible()  # those of the other
     view.locator("#compare").uncheck()
