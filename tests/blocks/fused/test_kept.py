@@ -166,8 +166,10 @@ def test_the_hook_comes_goes_and_lives_with_the_gate(x):
     assert hooked(model) == ["layer1.0.bn2", "layer1.1.bn2"]
     assert hooked(pickle.loads(pickle.dumps(model))) == hooked(model)
     visattn.wrap(model, "se", at=["layer1.0.bn2"])
-    images = torch.randn(2, 3, 64, 64, requires_grad=True)
-    assert model(images).grad_fn is not None
+    u = torch.randn(2, 64, 9, 9, requires_grad=True)
+    y = model.layer1[0].bn2(u)
+    assert y.grad_fn.name() == "FusedBackward", "the hook that wrap put there is nobody's"
+    assert model(torch.randn(2, 3, 64, 64)).shape == (2, 1000)
     visattn.unwrap(model)
     assert not hooked(model)
     assert list(model.state_dict()) == list(plain.state_dict())
