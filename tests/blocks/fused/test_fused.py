@@ -119,6 +119,31 @@ def test_a_convolution_with_its_normalisation(base, u):
     assert seen == [1]
 
 
+@pytest.mark.parametrize("name", [name for name in GATES if name != "simam"])
+def test_a_weight_that_is_computed_learns(name, u):
+    """As weight drop and fast weights put it: a tensor where the parameter was."""
+    gate = unit(name).get_submodule("attention")
+    layer = next(m for m in gate.modules() if isinstance(m, nn.Conv1d | nn.Conv2d))
+    seed = layer.weight.detach().clone().requires_grad_()
+    del layer.weight
+    layer.weight = seed * 2
+    y = gate(u)
+    assert y.grad_fn.name() != "FusedBackward"
+    y.sin().sum().backward()
+    assert seed.grad.abs().max() > 0
+
+
+def test_a_normalisation_with_a_weight_that_is_computed(u):
+    module = unit("se")
+    norm = module.get_submodule("base")
+    seed = norm.weight.detach().clone().requires_grad_()
+    del norm.weight
+    norm.weight = seed * 2
+    y = module(u)
+    y.sin().sum().backward()
+    assert seed.grad.abs().max() > 0
+
+
 def test_a_convolution_and_a_zero_start(u):
     same(unit("cbam", nn.Conv2d(6, 6, 3)), u)
     same(enliven(ZeroStart(block_entry("simam").factory(6))), u)

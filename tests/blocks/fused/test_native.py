@@ -20,7 +20,7 @@ _FACTS = Path("/proc/cpuinfo")
 avx2 = pytest.mark.skipif(
     not (_FACTS.exists() and " avx2 " in _FACTS.read_text()), reason="no AVX2 to be seen"
 )
-SHAPES = ((2, 32, 47, 45), (1, 3, 211, 213), (40, 260, 4, 4))
+SHAPES = ((2, 33, 47, 45), (1, 3, 211, 213), (40, 260, 4, 4))
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 
 
@@ -60,9 +60,9 @@ def assert_as_exact(grads, others, expected, *, least=1e-5):
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("name", ["se", "eca", "cbam"])
 def test_numbers(name, layout, shape, threads, monkeypatch):
-    passes, run = [], native._run
+    passes, call = [], native._call
     monkeypatch.setattr(
-        native, "_run", lambda name, *tensors: (passes.append(name), run(name, *tensors))
+        native, "_call", lambda name, *a, **k: (passes.append(name), call(name, *a, **k))
     )
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
     monkeypatch.setattr(native, "_GRAIN", 1)
@@ -89,7 +89,66 @@ def test_numbers(name, layout, shape, threads, monkeypatch):
             with visattn.fused(False):
                 torch.testing.assert_close(y, module(x), rtol=2e-6, atol=2e-6)
         module.train()
-    assert passes.count("map_gradient") == 2
+    assert passes.count("map_gradient") + passes.count("of_se") == 2
+    assert passes.count("se") == (3 if name == "se" else 0)  # alone, and twice at rest
+
+
+@compiled
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_se_alone_gives_the_gradients_that_are_asked_for(layout):
+    gate = enliven(block_entry("se").factory(33))
+    x = torch.randn(2, 33, 47, 45, generator=torch.Generator().manual_seed(0))
+    x = x.contiguous(memory_format=LAYOUTS[layout])
+    asked = {"of the map": (True, False), "of the gate": (False, True), "of both": (True, True)}
+    for of_map, of_gate in asked.values():
+        found = []
+        for fused in (True, False):
+            module, u = copy.deepcopy(gate), x.clone().requires_grad_(of_map)
+            module.fc1.requires_grad_(of_gate)
+            with visattn.fused(fused):
+                y = module(u)
+            if fused:
+                assert y.grad_fn.name() == "FusedBackward"
+                assert y.grad_fn.call.__class__.__module__.endswith("fused.se")
+            (y * y.detach().cos()).mean().backward()
+            found.append([None if p.grad is None else p.grad for p in (u, *module.parameters())])
+        for ours, theirs in zip(*found, strict=True):
+            assert (ours is None) is (theirs is None)
+            if ours is not None:
+                torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5 * float(theirs.abs().max()))
+
+
+@compiled
+def test_gradients_of_the_gradients_of_se_alone():
+    gate = enliven(block_entry("se").factory(32))
+    x = torch.randn(2, 32, 47, 45, generator=torch.Generator().manual_seed(0))
+    found = []
+    for fused in (True, False):
+        u = x.clone().requires_grad_()
+        with visattn.fused(fused):
+            y = gate(u)
+        (du,) = torch.autograd.grad(y.sin().sum(), u, create_graph=True)
+        inputs = [u, *gate.parameters()]
+        found.append(torch.autograd.grad((du * du).sum(), inputs))
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5 * float(theirs.abs().max()))
+
+
+@compiled
+def test_layers_that_do_not_fit_are_refused():
+    """C would read what lies behind them."""
+    x = torch.randn(2, 32, 47, 45)
+    for name, wrong in (("fc2", nn.Parameter(torch.zeros(31, 8, 1, 1))), ("fc1", None)):
+        gate = block_entry("se").factory(32)
+        if wrong is None:
+            gate.fc1.bias = nn.Parameter(torch.zeros(1))
+        else:
+            getattr(gate, name).weight = wrong
+        for module in (gate.train(), copy.deepcopy(gate).eval()):
+            with torch.set_grad_enabled(module.training), pytest.raises(ValueError, match="fit"):
+                module(x)
+    with pytest.raises(ValueError, match="32 channels can't take a map of 33"):
+        block_entry("se").factory(32)(torch.randn(2, 33, 47, 45))
 
 
 @compiled

@@ -21,7 +21,7 @@ from visattn.blocks.fused.cbam import ByMeanAndMax
 from visattn.blocks.fused.doubles import HOOKS
 from visattn.blocks.fused.formulas import Again, ByMean, Formula
 from visattn.blocks.fused.kept import kept_apart, release_given
-from visattn.blocks.fused.norm_gates import FORMULAS, gate_after_norm, serves
+from visattn.blocks.fused.norm_gates import FORMULAS, gate_after_norm, pays_at_rest, serves
 from visattn.blocks.fused.sources import Itself, normalised
 from visattn.blocks.fused.switch import is_fused
 from visattn.blocks.standing import Unit, block_of
@@ -134,7 +134,7 @@ def _passes(
     tracked: bool,
 ) -> Any:
     """The module whose passes over a map are faster than PyTorch's; None where there is none."""
-    if formula not in FORMULAS or not (tracked or u.is_cuda or formula is not ByMean):
+    if formula not in FORMULAS or not (tracked or u.is_cuda or pays_at_rest(formula, block)):
         return None
     if _on_gpu(u):
         from visattn.blocks.fused import triton_kernels  # needs Triton
@@ -193,11 +193,15 @@ def _is_plain(x: Any) -> bool:
 def _is_bare(module: nn.Module) -> bool:
     """Whether nobody hooked into a module, replaced its ``forward`` or split it over devices."""
     own = module.__dict__  # which Dynamo follows, as it doesn't vars()
+    for hooks in HOOKS:
+        if own[hooks] and not _is_ours(own[hooks]):
+            return False
     return (
-        not any(own[hooks] and not _is_ours(own[hooks]) for hooks in HOOKS)
-        and "forward" not in own
+        "forward" not in own
         and "_is_replica" not in own
         and own.get("_compiled_call_impl") is None
+        and "weight" not in own  # but among the parameters: nothing computed has their place
+        and "bias" not in own
     )
 
 
@@ -209,12 +213,19 @@ def _is_ours(hooks: Mapping[int, Any]) -> bool:
 def _is_simple(module: nn.Module) -> bool:
     """Whether a module and all in it are bare, of kinds that a gate may have, and plain tensors."""
     kind, own = type(module), module.__dict__
-    return (
-        (kind in _PARTS or kind.__module__.startswith("visattn.blocks."))
-        and _is_bare(module)
-        and all(t is None or _is_plain(t) for t in own["_parameters"].values())
-        and all(part is None or _is_simple(part) for part in own["_modules"].values())
-    )
+    if not _is_bare(module):
+        return False
+    if kind not in _PARTS and (
+        not kind.__module__.startswith("visattn.blocks.") or Tensor in map(type, own.values())
+    ):
+        return False
+    for t in own["_parameters"].values():
+        if not (t is None or _is_plain(t)):
+            return False
+    for part in own["_modules"].values():
+        if not (part is None or _is_simple(part)):
+            return False
+    return True
 
 
 def _is_tracked(block: nn.Module, x: Tensor) -> bool:

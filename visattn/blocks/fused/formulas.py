@@ -1,7 +1,7 @@
 """How a gate and its gradient are computed, given what was kept."""
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -176,6 +176,19 @@ class ByMean(Formula):
         torch.mul(given.d, gate.detach(), out=product)
         product += of_mean / product[0, 0].numel()
         return [product, *of_parameters]
+
+
+def exact(u: Tensor) -> AbstractContextManager[Any]:
+    """In the precision of what is given, whatever holds where gradients are computed."""
+    kind = u.device.type
+    off = torch.is_autocast_enabled(kind)
+    return torch.autocast(kind, enabled=False) if off else nullcontext()
+
+
+def laid_out_as(d: Tensor, u: Tensor) -> Tensor:
+    """A gradient in the order of a map's memory, and of its type."""
+    order = torch.contiguous_format if u.is_contiguous() else torch.channels_last
+    return d.contiguous(memory_format=order).to(u.dtype)
 
 
 def multiplied(x: Tensor, gate: Tensor, *, fresh: bool) -> Tensor:

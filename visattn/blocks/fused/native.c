@@ -556,7 +556,8 @@ static void sigmoids(Size count, float *restrict x, float scale, float offset) {
   }
 }
 
-/* The products of a row with x and y, several sums at a time: one would wait for itself. */
+/* The products of a row with x and y, several sums at a time: one would wait for itself. Both may go
+   to the same place, if x is y. */
 static inline void products_of(In row, In x, In y, Size count, float *of_x, float *of_y) {
   V sum[4] = {{0}};
   Size i = 0;
@@ -565,8 +566,89 @@ static inline void products_of(In row, In x, In y, Size count, float *of_x, floa
       V w = at_place(row + i + j * WIDE);
       sum[j] += w * at_place(x + i + j * WIDE), sum[2 + j] += w * at_place(y + i + j * WIDE);
     }
-  *of_x = sum_of(sum[0] + sum[1]), *of_y = sum_of(sum[2] + sum[3]);
-  for (; i < count; i++) *of_x += row[i] * x[i], *of_y += row[i] * y[i];
+  float with_x = sum_of(sum[0] + sum[1]), with_y = sum_of(sum[2] + sum[3]);
+  for (; i < count; i++) with_x += row[i] * x[i], with_y += row[i] * y[i];
+  *of_x = with_x, *of_y = with_y;
+}
+
+/* The gate of an image from the means of its channels, or from means and maxima: two layers, a ReLU
+   between them. Kept are the hidden units; of two inputs, their sum. */
+static void perceptron(Size C, Size R, In mean, const float *most, In w1, In b1, In w2, In b2,
+                       Out hidden, Out gate, double scale, double offset) {
+  for (Size r = 0; most && r < R; r++) {
+    float bias = b1 ? b1[r] : 0, of_mean, of_top;
+    products_of(w1 + r * C, mean, most, C, &of_mean, &of_top);
+    of_mean += bias, of_top += bias;
+    hidden[r] = (of_mean < 0 ? 0 : of_mean) + (of_top < 0 ? 0 : of_top);
+  }
+  for (Size r = 0; !most && r < R; r += 2) {
+    Size other = SMALLER(r + 1, R - 1);
+    products_of(mean, w1 + r * C, w1 + other * C, C, hidden + r, hidden + other);
+  }
+  for (Size r = 0; !most && r < R; r++) {
+    float unit = hidden[r] + (b1 ? b1[r] : 0);
+    hidden[r] = unit < 0 ? 0 : unit;
+  }
+  for (Size c = 0; c < C; c += 2) {
+    Size other = SMALLER(c + 1, C - 1);
+    products_of(hidden, w2 + c * R, w2 + other * R, R, gate + c, gate + other);
+  }
+  for (Size c = 0; b2 && c < C; c++) gate[c] += (most ? 2 : 1) * b2[c];
+  sigmoids(C, gate, (float)scale, (float)offset);
+}
+
+/* The sum of rows, each times its factor; several at a time. */
+static void sum_of_rows(Size count, Size width, In factors, In rows, Out sum) {
+  for (Size k = 0; k < width; k++) sum[k] = 0;
+  Size r = 0;
+  for (; r + 8 <= count; r += 8) {
+    const float *row = rows + r * width, *f = factors + r;
+    EACH for (Size k = 0; k < width; k++) {
+      float more = 0;
+      for (int j = 0; j < 8; j++) more += f[j] * row[j * width + k];
+      sum[k] += more;
+    }
+  }
+  for (; r < count; r++)
+    EACH for (Size k = 0; k < width; k++) sum[k] += factors[r] * rows[r * width + k];
+}
+
+/* SE, an image after the other, while it is in the caches. */
+void se(Size first, Size last, Size N, Size C, Size P, Size R, const float *u, In a, In b, In w1,
+        In b1, In w2, In b2, double scale, double offset, double *restrict means, Out mean,
+        Out hidden, Out sigmoid, Out gate, float *y) {
+  (void)N;
+  IMAGES {
+    Size at = n * C;
+    moments(n, n + 1, C, P, u, means, NULL, NULL, NULL);
+    for (Size c = 0; c < C; c++) mean[at + c] = (float)(means[at + c] * a[c] + b[c]);
+    perceptron(C, R, mean + at, NULL, w1, b1, w2, b2, hidden + n * R, sigmoid + at, 1, 0);
+    for (Size c = 0; c < C; c++)
+      gate[at + c] = (float)scale * sigmoid[at + c] + (float)offset;
+    gated(n, n + 1, C, P, u, a, b, gate, NULL, y);
+  }
+}
+
+/* The gradients for u of an SE that reads u, for its logits and for its hidden units. */
+void of_se(Size first, Size last, Size N, Size C, Size P, Size R, In u, In d, In ones, In zeros,
+           In w1, In w2, double scale, double offset, In hidden, In sigmoid, Out gate, Out sums,
+           Out of_logits, Out of_hidden, Out even, Out du) {
+  (void)N;
+  IMAGES {
+    In s = sigmoid + n * C;
+    Out logit = of_logits + n * C, unit = of_hidden + n * R, each = even + n * C;
+    for (Size c = 0; c < C; c++) gate[n * C + c] = (float)scale * s[c] + (float)offset;
+    channel_sums(n, n + 1, C, P, u, d, ones, zeros, zeros, gate, NULL, NULL, NULL, NULL, NULL, sums,
+                 of_logits, NULL, NULL);
+    for (Size c = 0; c < C; c++) logit[c] *= (float)scale * s[c] * (1 - s[c]);
+    sum_of_rows(C, R, logit, w2, unit);
+    for (Size r = 0; r < R; r++) unit[r] = hidden[n * R + r] <= 0 ? 0 : unit[r];
+    sum_of_rows(R, C, unit, w1, each);
+    for (Size c = 0; c < C; c++) each[c] /= P;
+    if (du) /* where u counts for nothing */
+      map_gradient(n, n + 1, C, P, d, d, ones, zeros, zeros, gate, NULL, NULL, NULL, NULL, ones,
+                   even, even, zeros, zeros, du);
+  }
 }
 
 /* CBAM where nothing is learnt: an image after the other, while it is in the caches. The norm of
@@ -586,18 +668,7 @@ void cbam(Size first, Size last, Size N, Size C, Size H, Size W, Size R, Size K,
     float *mean = high + n * C, *most = top + n * C, *hidden = h + n * R, *gate = g + n * C;
     float *place = s + n * P;
     for (Size c = 0; c < C; c++) mean[c] = (float)(means[n * C + c] * a[c] + b[c]);
-    for (Size r = 0; r < R; r++) {
-      float bias = b1 ? b1[r] : 0, of_mean, of_top;
-      products_of(w1 + r * C, mean, most, C, &of_mean, &of_top);
-      of_mean += bias, of_top += bias;
-      hidden[r] = (of_mean < 0 ? 0 : of_mean) + (of_top < 0 ? 0 : of_top);
-    }
-    for (Size c = 0; c < C; c += 2) {
-      Size other = SMALLER(c + 1, C - 1);
-      products_of(hidden, w2 + c * R, w2 + other * R, R, gate + c, gate + other);
-    }
-    for (Size c = 0; b2 && c < C; c++) gate[c] += 2 * b2[c];
-    sigmoids(C, gate, (float)scale, (float)offset);
+    perceptron(C, R, mean, most, w1, b1, w2, b2, hidden, gate, scale, offset);
     place_pools(n, n + 1, C, P, u, a, b, g, planes, planes + N * P);
     for (Size k = 0; k < P; k++) place[k] = 0;
     convolve(n, n + 1, N, 2, H, W, K, planes, kernel, s);

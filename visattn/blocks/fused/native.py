@@ -11,8 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from visattn.blocks.fused.channels import Channels
+from visattn.blocks.fused.channels import Channels, affine_of_none
 from visattn.blocks.fused.library import call as _call, library as _library
+from visattn.blocks.fused.small_gates import Perceptron
 
 LEAST = 2**16
 """Values of a map from which it pays."""
@@ -155,37 +156,99 @@ def of_norm(
     return made
 
 
+def se(
+    u: Tensor, affine: tuple[Tensor, ...], gate: Perceptron, out: Tensor | None = None
+) -> tuple[Tensor, ...]:  # fmt: skip
+    """SE, behind a normalisation that learns nothing if there is one, in one call.
+
+    Args:
+        u: (N, C, H, W).
+        affine: a and b of the normalisation.
+        gate: Of the means.
+        out: For the gated map, perhaps u.
+
+    Returns:
+        The gated map; the means (N, C), the hidden units (N, R) and the sigmoids (N, C).
+    """
+    w1, w2, b1, b2 = _layers(gate, u)
+    y = torch.empty_like(u) if out is None else out
+    mean, sigmoid, g = u.new_empty((3, *u.shape[:2])).unbind()
+    units = u.new_empty((len(u), w1.shape[0]))
+    means = u.new_empty(u.shape[:2], dtype=torch.float64)
+    given = u, *affine, w1, b1, w2, b2, *gate.range, means, mean, units, sigmoid, g, y
+    _call("se", len(u), _perceptron_sizes(u, w1), *given, **_shared(u))
+    return y, mean, units, sigmoid
+
+
+def of_se(
+    u: Tensor, d: Tensor, gate: Perceptron, kept: Sequence[Tensor], *, of_u: bool
+) -> tuple[Tensor | None, Tensor, Tensor]:
+    """The gradients for u of `se` without a normalisation, for its logits and for its units.
+
+    Args:
+        u: (N, C, H, W).
+        d: The gradient for the gated map, laid out as u.
+        gate: Of the means.
+        kept: What `se` gave beside the map.
+        of_u: Whether the gradient for u is asked for.
+    """
+    w1, w2, *_ = _layers(gate, u)
+    ones, zeros, _ = affine_of_none(u)
+    du = torch.empty_like(u) if of_u else None
+    _, units, sigmoid = kept
+    g, sums, of_logits, even = u.new_empty((4, *u.shape[:2])).unbind()
+    of_units = torch.empty_like(units)
+    given = u, d, ones, zeros, w1, w2, *gate.range, units, sigmoid
+    made = g, sums, of_logits, of_units, even, du
+    _call("of_se", len(u), _perceptron_sizes(u, w1), *given, *made, **_shared(u))
+    return du, of_logits, of_units
+
+
 def cbam(
-    u: Tensor, affine: tuple[Tensor, ...], gates: tuple[Any, ...], out: Tensor | None
-) -> Tensor:
+    u: Tensor, affine: tuple[Tensor, ...], of_channels: Perceptron, of_places: Any,
+    out: Tensor | None = None,
+) -> tuple[Tensor]:  # fmt: skip
     """CBAM behind a normalisation, where nothing is learnt, in one call.
 
     Args:
         u: (N, C, H, W).
         affine: a and b of the normalisation.
-        gates: A `Perceptron`, and a `Convolution` with statistics that are no batch's.
+        of_channels: The gate of the channels.
+        of_places: A `Convolution` with statistics that are no batch's.
         out: For the gated map, perhaps u.
     """
-    of_channels, of_places = gates
-    if (expected := of_channels.weights[0].shape[1]) != u.shape[1]:
-        raise ValueError(f"a gate of {expected} channels can't take a map of {u.shape[1]}")
+    w1, w2, b1, b2 = _layers(of_channels, u)
     kernel, weight, bias = (p.detach() for p in of_places.parameters)
     mean, variance = of_places.running
     slope = float(weight) / math.sqrt(float(variance) + of_places.eps)
     numbers = slope, float(bias) - float(mean) * slope, *of_channels.range, *of_places.range
     count, channels, height, width = u.shape
-    hidden, places = of_channels.weights[0].shape[0], height * width
+    hidden, places = w1.shape[0], height * width
     sizes = count, channels, height, width, hidden, kernel.shape[-1]
     y = torch.empty_like(u) if out is None else out
     means = u.new_empty((count, channels), dtype=torch.float64)
     room = u.new_empty(count * (4 * channels + hidden + 3 * places))
-    w1, w2, b1, b2 = (
-        None if p is None else p.detach().contiguous() for p in of_channels.parameters
-    )
     kernel = of_places.kernel(kernel).contiguous()
     given = u, *affine, w1, b1, w2, b2, kernel, *map(float, numbers), means, room, y
     _call("cbam", count, sizes, *given, **_shared(u))
-    return y
+    return (y,)
+
+
+def _layers(gate: Perceptron, u: Tensor) -> list[Any]:
+    """Weights (R, C, 1, 1) and (C, R, 1, 1) and biases of a gate, each checked and in one piece."""
+    hidden, expected = gate.parameters[0].shape[:2]
+    if expected != u.shape[1]:
+        raise ValueError(f"a gate of {expected} channels can't take a map of {u.shape[1]}")
+    sizes = hidden * expected, expected * hidden, hidden, expected
+    for p, size in zip(gate.parameters, sizes, strict=True):
+        if p is not None and p.numel() != size:
+            raise ValueError(f"a gate's layers don't fit: {size} numbers, not {tuple(p.shape)}")
+    return [None if p is None else p.detach().contiguous() for p in gate.parameters]
+
+
+def _perceptron_sizes(u: Tensor, w1: Tensor) -> tuple[int, ...]:
+    count, channels, height, width = u.shape
+    return count, channels, height * width, w1.shape[0]
 
 
 def convolved(planes: Tensor, kernel: Tensor) -> Tensor:

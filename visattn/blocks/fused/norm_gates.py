@@ -8,7 +8,6 @@ backward it is twice and three times, with the gradient. The passes are those of
 
 import warnings
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, final
@@ -19,8 +18,23 @@ from torch import Tensor, nn
 from visattn.blocks.fused.cbam import ByMeanAndMax
 from visattn.blocks.fused.channels import Channels, Norm, affine_of, channels_of, learn
 from visattn.blocks.fused.doubles import Double
-from visattn.blocks.fused.formulas import Autocast, ByMean, Formula, gradients
-from visattn.blocks.fused.small_gates import Back, Kept, SmallGate, channel_gate, place_gate
+from visattn.blocks.fused.formulas import (
+    Autocast,
+    ByMean,
+    Formula,
+    exact,
+    gradients,
+    laid_out_as,
+)
+from visattn.blocks.fused.se import se
+from visattn.blocks.fused.small_gates import (
+    Back,
+    Kept,
+    SmallGate,
+    channel_gate,
+    is_perceptron,
+    place_gate,
+)
 
 FORMULAS: tuple[type[Formula], ...] = (ByMean, ByMeanAndMax)
 """Of the gates that can run like this."""
@@ -32,6 +46,11 @@ def serves(formula: type[Formula], block: nn.Module, u: Tensor) -> bool:
     """Whether a gate of that formula can run by Triton on a map, as far as this GPU was seen."""
     kind: Any = type(block)
     return formula in FORMULAS and u.dtype in _TYPES and _agrees(formula, kind, u.device)
+
+
+def pays_at_rest(formula: type[Formula], block: nn.Module) -> bool:
+    """Whether passes in C are no slower than PyTorch's where autograd doesn't follow."""
+    return formula is ByMeanAndMax or is_perceptron(block)
 
 
 @cache
@@ -87,9 +106,15 @@ def gate_after_norm(
     single = u.dtype is torch.float32 and not now.enabled
     gates = _gates(block, passes, u, by_place=by_place, single=single)
     with torch.no_grad():
-        if not tracked and is_at_rest(given, gates):
-            out: Tensor = passes.cbam(u, affine_of(given, u, passes), gates, u if fresh else None)
-            return out
+        if not tracked and is_at_rest(given, gates, passes):
+            out, affine = u if fresh else None, affine_of(given, u, passes)
+            run = passes.cbam if by_place else passes.se
+            z: Tensor = run(u, affine, *gates, out=out)[0]
+            return z
+    if given is None and not by_place and tracked and is_ours(gates, passes):
+        alone: Any = gates[0]
+        return se(u, alone, block)
+    with torch.no_grad():
         found = channels_of(given, u, passes, extremes=by_place)
         if found.of_batch is not None:
             learn(norm, *found.of_batch, u.numel() // u.shape[1])
@@ -103,11 +128,16 @@ def gate_after_norm(
     return y
 
 
-def is_at_rest(norm: Norm | None, gates: Sequence[SmallGate]) -> bool:
-    """Whether a CBAM and the normalisation before it take nothing of the batch, and are ours."""
-    if norm is not None and norm.running is None:
+def is_at_rest(norm: Norm | None, gates: Sequence[SmallGate], passes: Any) -> bool:
+    """Whether a gate and the normalisation before it take nothing of the batch, and are ours."""
+    if not is_ours(gates, passes) or (norm is not None and norm.running is None):
         return False
-    return len(gates) > 1 and all(g.is_written for g in gates) and gates[1].running is not None
+    return len(gates) == 1 or gates[1].running is not None
+
+
+def is_ours(gates: Sequence[SmallGate], passes: Any) -> bool:
+    """Whether gates can run between passes, in one call with them."""
+    return hasattr(passes, "se") and all(g.is_written for g in gates)
 
 
 def _gates(
@@ -192,18 +222,10 @@ class Fused(torch.autograd.Function):
         if torch.is_grad_enabled():
             found = _plainly(call, u, weight, bias, saved, d, needs)
         else:
-            d = d.contiguous(memory_format=_format(u)).to(u.dtype)
-            with _exact(u):
-                given = Given(call, saved, kept, needs[3:])
+            with exact(u):
+                given, d = Given(call, saved, kept, needs[3:]), laid_out_as(d, u)
                 found = backward(given, (u, weight, bias), places, d, of_u=needs[0])
         return *found[:3], None, *found[3:]
-
-
-def _exact(u: Tensor) -> AbstractContextManager[Any]:
-    """In the precision of what is given, whatever holds where gradients are computed."""
-    kind = u.device.type
-    off = torch.is_autocast_enabled(kind)
-    return torch.autocast(kind, enabled=False) if off else nullcontext()
 
 
 def _pooled(call: Call, u: Tensor) -> Tensor:
@@ -214,10 +236,6 @@ def _pooled(call: Call, u: Tensor) -> Tensor:
 def _flat(x: Any) -> Tensor:
     flat: Tensor = x.detach().float().reshape(x.shape[0], -1).contiguous()
     return flat
-
-
-def _format(u: Tensor) -> torch.memory_format:
-    return torch.contiguous_format if u.is_contiguous() else torch.channels_last
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ are matrix products, and the planes of places are convolved in C. Any other runs
 """
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -57,10 +58,11 @@ def channel_gate(block: Any, *, single: bool) -> SmallGate:
         block: The gate.
         single: Whether all is in single precision, and stays so.
     """
-    layers = block if hasattr(block, "of_mean") else block.channel
+    of_mean = hasattr(type(block), "of_mean")
+    layers = block if of_mean else block.channel
     if single and is_perceptron(layers) and is_single(layers.fc1, layers.fc2):
         return Perceptron.of(layers)
-    return Again(layers.of_mean if hasattr(layers, "of_mean") else layers.of_pooled)
+    return Again(layers.of_mean if of_mean else layers.of_pooled)
 
 
 def place_gate(block: Any, passes: Any, *, single: bool, places: int) -> SmallGate:
@@ -80,8 +82,11 @@ def place_gate(block: Any, passes: Any, *, single: bool, places: int) -> SmallGa
 
 def is_single(*layers: nn.Module) -> bool:
     """Whether all parameters of layers are in single precision."""
-    own = [p for layer in layers for p in layer._parameters.values()]
-    return all(p is None or p.dtype is torch.float32 for p in own)
+    for layer in layers:
+        for p in layer._parameters.values():
+            if not (p is None or p.dtype is torch.float32):
+                return False
+    return True
 
 
 class Again:
@@ -116,18 +121,18 @@ class Again:
 
 def is_perceptron(block: Any) -> bool:
     """Whether a gate is two matrices with a ReLU between them."""
-    layers: Any = getattr(block, "fc1", None), getattr(block, "fc2", None)
+    parts = block._modules
+    first, second = parts.get("fc1"), parts.get("fc2")
     return (
-        all(
-            type(layer) is nn.Conv2d
-            and layer.kernel_size == layer.stride == (1, 1)
-            and (layer.groups, layer.padding) == (1, (0, 0))
-            for layer in layers
-        )
-        and layers[0].weight.shape[:2] == layers[1].weight.shape[:2][::-1]
-        and type(block.activation) is nn.ReLU
-        and type(block.gate) is Gate
-        and not getattr(block, "light", False)
+        type(first) is type(second) is nn.Conv2d
+        and first.kernel_size == first.stride == second.kernel_size == second.stride == (1, 1)
+        and first.padding == second.padding == (0, 0)
+        and first.groups == second.groups == 1
+        and first.in_channels == second.out_channels
+        and first.out_channels == second.in_channels
+        and type(parts["activation"]) is nn.ReLU
+        and type(parts["gate"]) is Gate
+        and not block.__dict__.get("light", False)
     )
 
 
@@ -136,6 +141,11 @@ class Range(NamedTuple):
 
     scale: float
     offset: float
+
+    @classmethod
+    def of_gate(cls, gate: Any) -> "Range":
+        """That of a `Gate`."""
+        return cls(float(gate.scale), float(gate.offset))
 
     def of(self, sigmoid: Tensor) -> Tensor:
         """The gate."""
@@ -157,14 +167,19 @@ class Perceptron:
 
     def __init__(self, parameters: Sequence[Any], of: Range) -> None:
         self.parameters, self.range = parameters, of
-        self.weights = [weight.detach().flatten(1) for weight in parameters[:2]]
+
+    @cached_property
+    def weights(self) -> list[Tensor]:
+        """The two matrices."""
+        return [weight.detach().flatten(1) for weight in self.parameters[:2]]
 
     @classmethod
     def of(cls, block: Any) -> "Perceptron":
         """That of a block."""
-        layers = block.fc1, block.fc2
-        parameters = *(layer.weight for layer in layers), *(layer.bias for layer in layers)
-        return cls(parameters, Range(block.gate.scale, block.gate.offset))
+        parts = block._modules
+        first, second = parts["fc1"]._parameters, parts["fc2"]._parameters
+        parameters = first["weight"], second["weight"], first["bias"], second["bias"]
+        return cls(parameters, Range.of_gate(parts["gate"]))
 
     def run(self, inputs: Tensor) -> tuple[Tensor, Kept]:
         """See `SmallGate`."""
@@ -186,16 +201,33 @@ class Perceptron:
             of_h = of_h.repeat(count, 1) if count > 1 else of_h
             of_units = torch.ops.aten.threshold_backward(of_h, units, 0)
             m = inputs.flatten(0, 1).flatten(1)
-            found = (
-                lambda: (of_units.t() @ m)[:, :, None, None],
-                lambda: (of_logits.t() @ _summed(units, count))[:, :, None, None],
-                lambda: of_units.sum(0),
-                lambda: count * of_logits.sum(0),
-            )
             of_inputs = (of_units @ w1).view(inputs.shape)
-            return of_inputs, _asked(found, self.parameters, leaves, needs)
+            return of_inputs, self.of_parameters(of_logits, of_units, m, units, leaves, needs)
 
         return self.range.of(g)[:, :, None, None], back
+
+    def of_parameters(
+        self, of_logits: Tensor, of_units: Tensor, m: Tensor, units: Tensor,
+        leaves: Sequence[Tensor], needs: Sequence[bool],
+    ) -> Gradients:  # fmt: skip
+        """The gradients for the block's parameters.
+
+        Args:
+            of_logits: The gradient for the logits (N, C).
+            of_units: For the hidden units (K N, R), 0 where they are not above 0.
+            m: What was pooled (K N, C).
+            units: The hidden units (K N, R).
+            leaves: The block's parameters, in the order in which gradients are wanted.
+            needs: Whether one is asked for each of them.
+        """
+        count = len(units) // len(of_logits)
+        found = (
+            lambda: (of_units.t() @ m)[:, :, None, None],
+            lambda: (of_logits.t() @ _summed(units, count))[:, :, None, None],
+            lambda: of_units.sum(0),
+            lambda: count * of_logits.sum(0) if count > 1 else of_logits.sum(0),
+        )
+        return _asked(found, self.parameters, leaves, needs)
 
 
 def _summed(units: Tensor, count: int) -> Tensor:
@@ -216,17 +248,19 @@ def _asked(
 
 def is_convolution(block: Any) -> bool:
     """Whether a gate is one kernel over mean and maximum, zeros around, and a normalisation."""
-    conv = block.conv
+    parts = block._modules
+    conv, norm = parts["conv"], parts["bn"]
+    high, wide = conv.kernel_size
     return (
-        (type(conv), type(block.bn), type(block.gate)) == (nn.Conv2d, SafeBatchNorm2d, Gate)
-        and conv.weight.shape == (1, 2, *conv.kernel_size)
-        and conv.kernel_size == (conv.kernel_size[0],) * 2
-        and conv.padding == (conv.kernel_size[0] // 2,) * 2
+        (type(conv), type(norm), type(parts["gate"])) == (nn.Conv2d, SafeBatchNorm2d, Gate)
+        and high == wide
+        and high % 2 == 1
+        and conv.padding == (high // 2, high // 2)
         and conv.stride == conv.dilation == (1, 1)
         and conv.padding_mode == "zeros"
-        and conv.bias is None
-        and block.bn.affine
-        and conv.kernel_size[0] % 2 == 1
+        and conv._parameters["bias"] is None
+        and conv._parameters["weight"].shape == (1, 2, high, high)
+        and norm.affine
     )
 
 
@@ -246,12 +280,14 @@ class Convolution:
     @classmethod
     def of(cls, block: Any, passes: Any, places: int) -> "Convolution":
         """That of a block, whose normalisation learns from what runs on so many places."""
-        norm = block.bn
-        parameters = block.conv.weight, norm.weight, norm.bias
+        parts = block._modules
+        norm = parts["bn"]
+        own, known = norm._parameters, norm._buffers
+        parameters = parts["conv"]._parameters["weight"], own["weight"], own["bias"]
         running = None
-        if not (norm.training and places > 1) and norm.running_mean is not None:
-            running = norm.running_mean.clone(), norm.running_var.clone()
-        of = Range(block.gate.scale, block.gate.offset)
+        if not (norm.training and places > 1) and known["running_mean"] is not None:
+            running = known["running_mean"].clone(), known["running_var"].clone()
+        of = Range.of_gate(parts["gate"])
         flipped = block.max_first
         return cls(parameters, running, norm.eps, of, passes, flipped=flipped, norm=norm)
 
