@@ -26,9 +26,7 @@ def ran(monkeypatch):
             compiled, name, lambda *a, _n=name, _f=run, **k: (names.append(_n), _f(*a, **k))[1]
         )
     rest = native.cbam
-    monkeypatch.setattr(
-        native, "cbam", lambda *a, **k: (names.append("at rest"), rest(*a, **k))[1]
-    )
+    monkeypatch.setattr(native, "cbam", lambda *a, **k: (names.append("at rest"), rest(*a, **k))[1])
     torch._dynamo.reset()
     return names
 

@@ -19,7 +19,7 @@ from torch.nn.modules import module as torch_module
 from visattn.blocks.fused import compiled, native
 from visattn.blocks.fused.cbam import ByMeanAndMax
 from visattn.blocks.fused.doubles import HOOKS
-from visattn.blocks.fused.formulas import Again, ByMean, Formula
+from visattn.blocks.fused.formulas import Again, Formula
 from visattn.blocks.fused.kept import kept_apart, release_given
 from visattn.blocks.fused.norm_gates import FORMULAS, gate_after_norm, pays_at_rest, serves
 from visattn.blocks.fused.sources import Itself, normalised
@@ -134,7 +134,7 @@ def _passes(
     tracked: bool,
 ) -> Any:
     """The module whose passes over a map are faster than PyTorch's; None where there is none."""
-    if formula not in FORMULAS or not (tracked or u.is_cuda or pays_at_rest(formula, block)):
+    if formula not in FORMULAS or not (tracked or u.is_cuda or pays_at_rest(norm, block, formula)):
         return None
     if _on_gpu(u):
         from visattn.blocks.fused import triton_kernels  # needs Triton
@@ -222,10 +222,7 @@ def _is_simple(module: nn.Module) -> bool:
     for t in own["_parameters"].values():
         if not (t is None or _is_plain(t)):
             return False
-    for part in own["_modules"].values():
-        if not (part is None or _is_simple(part)):
-            return False
-    return True
+    return all(part is None or _is_simple(part) for part in own["_modules"].values())
 
 
 def _is_tracked(block: nn.Module, x: Tensor) -> bool:

@@ -29,7 +29,6 @@ from visattn.blocks.fused.small_gates import (
     Convolution,
     Perceptron,
     Range,
-    SmallGate,
     is_convolution,
     is_perceptron,
     is_single,
@@ -110,7 +109,7 @@ def _or(parameter: Tensor | None, value: float, u: Tensor, count: int) -> Tensor
 def _gates(
     parameters: Sequence[Tensor], running: Sequence[Tensor], learning: Sequence[bool],
     numbers: Sequence[float],
-) -> tuple[SmallGate, SmallGate]:  # fmt: skip
+) -> tuple[Perceptron, Convolution]:  # fmt: skip
     scale, offset, *of_places = numbers[-4:]
     known = None if learning[0] else (running[0], running[1])
     return (

@@ -48,9 +48,9 @@ def serves(formula: type[Formula], block: nn.Module, u: Tensor) -> bool:
     return formula in FORMULAS and u.dtype in _TYPES and _agrees(formula, kind, u.device)
 
 
-def pays_at_rest(formula: type[Formula], block: nn.Module) -> bool:
-    """Whether passes in C are no slower than PyTorch's where autograd doesn't follow."""
-    return formula is ByMeanAndMax or is_perceptron(block)
+def pays_at_rest(norm: nn.Module | None, block: nn.Module, formula: type[Formula]) -> bool:
+    """Whether passes in C are faster than PyTorch's where autograd doesn't follow."""
+    return formula is ByMeanAndMax or (norm is not None and is_perceptron(block))
 
 
 @cache
