@@ -25,7 +25,7 @@ def neighbourhood_attention(
     rim: for k = 7 three times the map is copied, where windows of keys and values would be 98
     times. The rows and columns of keys are channels of theirs, so that the fused kernel sees
     nothing but a product, and no weights are kept. PyTorch's FlexAttention isn't taken on a GPU: on
-    a map of 56 x 56, k = 7, its blocks of 64 multiply a query with 432 keys at best, tiles with 196,
+    a map of 56 x 56, k = 7, its blocks of 64 multiply a query with 411 keys at best, tiles with 196,
     and it adds up the gradients for learned distances in an order that varies.
 
     Args:
