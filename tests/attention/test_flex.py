@@ -1,4 +1,4 @@
-"""PyTorch's FlexAttention beside the tiles of `neighbourhood_attention`: as a judge, and counted."""
+"""PyTorch's FlexAttention beside the tiles of `neighbourhood_attention`: a judge, and counted."""
 
 import pytest
 import torch

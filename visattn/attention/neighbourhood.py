@@ -24,9 +24,9 @@ def neighbourhood_attention(
     The map is cut into tiles of 8 x 8 queries, which share the keys and values of the tile and its
     rim: for k = 7 three times the map is copied, where windows of keys and values would be 98
     times. The rows and columns of keys are channels of theirs, so that the fused kernel sees
-    nothing but a product, and no weights are kept. PyTorch's FlexAttention isn't taken on a GPU: on
-    a map of 56 x 56, k = 7, its blocks of 64 multiply a query with 411 keys at best, tiles with 196,
-    and it adds up the gradients for learned distances in an order that varies.
+    nothing but a product, and no weights are kept. PyTorch's FlexAttention isn't taken, on a GPU
+    either: its blocks of 64 multiply a query of a 56 x 56 map with 411 keys at best where k = 7,
+    tiles with 196, and it sums the gradients for learned distances in an order that varies.
 
     Args:
         query: (N, D, H, W), the heads among the images.

@@ -12,7 +12,12 @@ from triton.runtime import interpreter
 
 import visattn
 from visattn.blocks import CBAM, ECA, SE
-from visattn.blocks.fused import choice, norm_gates as gates, triton_kernels as kernels
+from visattn.blocks.fused import (
+    choice,
+    norm_gates as gates,
+    serving,
+    triton_kernels as kernels,
+)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -137,15 +142,15 @@ def test_a_network_steps_by_the_kernels_where_they_serve(monkeypatch):
 def test_kernels_that_fail_or_differ_are_not_used(monkeypatch):
     u = torch.randn(2, 4, 3, 3)
     formula = choice._FORMULAS[SE]
-    assert gates.serves(formula, SE(4), u)
-    assert not gates.serves(formula, SE(4), u.double())
+    assert serving.serves(formula, SE(4), u)
+    assert not serving.serves(formula, SE(4), u.double())
     for gated, said in (
         (lambda u, *_: u.clone(), "they don't give what the plain form gives"),
         (lambda *_: 1 // 0, "ZeroDivisionError"),
     ):
-        gates._agrees.cache_clear()
+        serving._agrees.cache_clear()
         monkeypatch.setattr(kernels, "gated", gated)
         with pytest.warns(UserWarning, match=said):
-            assert not gates.serves(formula, SE(4), u)
-        assert not gates.serves(formula, SE(4), u)  # and says so once
-    gates._agrees.cache_clear()
+            assert not serving.serves(formula, SE(4), u)
+        assert not serving.serves(formula, SE(4), u)  # and says so once
+    serving._agrees.cache_clear()

@@ -21,7 +21,8 @@ from visattn.blocks.fused.cbam import ByMeanAndMax
 from visattn.blocks.fused.doubles import HOOKS
 from visattn.blocks.fused.formulas import Again, Formula
 from visattn.blocks.fused.kept import kept_apart, release_given
-from visattn.blocks.fused.norm_gates import FORMULAS, gate_after_norm, pays_at_rest, serves
+from visattn.blocks.fused.norm_gates import gate_after_norm
+from visattn.blocks.fused.serving import FORMULAS, pays_at_rest, serves
 from visattn.blocks.fused.sources import Itself, normalised
 from visattn.blocks.fused.switch import is_fused
 from visattn.blocks.standing import Unit, block_of

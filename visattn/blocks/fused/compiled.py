@@ -25,13 +25,12 @@ from visattn.blocks.fused.channels import (
 from visattn.blocks.fused.formulas import Autocast
 from visattn.blocks.fused.library import library
 from visattn.blocks.fused.norm_gates import Call, Given, backward, forward
-from visattn.blocks.fused.small_gates import (
+from visattn.blocks.fused.small_gates import Range, is_single
+from visattn.blocks.fused.written_gates import (
     Convolution,
     Perceptron,
-    Range,
     is_convolution,
     is_perceptron,
-    is_single,
 )
 
 Maybe = Tensor | None

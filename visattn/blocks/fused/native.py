@@ -13,7 +13,7 @@ from torch import Tensor
 
 from visattn.blocks.fused.channels import Channels, affine_of_none
 from visattn.blocks.fused.library import call as _call, library as _library
-from visattn.blocks.fused.small_gates import Perceptron
+from visattn.blocks.fused.written_gates import Perceptron
 
 LEAST = 2**16
 """Values of a map from which it pays."""

@@ -14,7 +14,7 @@ from visattn.blocks.fused import native
 from visattn.blocks.fused.channels import affine_of_none
 from visattn.blocks.fused.doubles import Double
 from visattn.blocks.fused.formulas import exact, gradients, laid_out_as
-from visattn.blocks.fused.small_gates import Perceptron
+from visattn.blocks.fused.written_gates import Perceptron
 
 
 @dataclass(frozen=True)
