@@ -44,9 +44,11 @@ def fusable(formula: type[Formula] = Again) -> Callable[[M], M]:
         formula: How; the plain form, run again in the backward pass, if none is named.
     """
 
+    at_rest = formula is ByMeanAndMax  # the plain form of others alone is as fast there
+
     def marked(kind: M) -> M:
         def __call__(self: nn.Module, *args: Any, **kwargs: Any) -> Any:  # noqa: N807
-            if _may_fuse(self, args, kwargs):
+            if (at_rest or torch.is_grad_enabled()) and _may_fuse(self, args, kwargs):
                 compiling = torch.compiler.is_compiling()
                 x = args[0]
                 return _in_graph((), None, self, x) if compiling else _fused(self, x, fresh=False)
