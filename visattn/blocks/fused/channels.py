@@ -58,27 +58,30 @@ class Channels:
     pooled: Tensor
 
 
-def moments_of_batch(means: Tensor, squares: Tensor, places: int) -> tuple[Tensor, Tensor]:
+def statistics(
+    u: Tensor, means: Tensor, squares: Tensor, learner: nn.BatchNorm2d | None
+) -> tuple[Tensor, Tensor]:
     """Mean and variance (C,) in float64 of all maps.
 
     Args:
+        u: The maps (N, C, H, W).
         means: Of each channel of each map (N, C).
         squares: The sums of the squares of what lies off them.
-        places: Of a map.
+        learner: The normalisation whose running statistics follow, if any do.
     """
-    means = means.double()
+    means, places = means.double(), u[0, 0].numel()
     mean = means.mean(0)
-    return mean, ((squares + places * (means - mean) ** 2).mean(0) / places)
+    variance = (squares + places * (means - mean) ** 2).mean(0) / places
+    if learner is not None:
+        learn(learner, mean, variance, len(means) * places)
+    return mean, variance
 
 
-def affine(
-    means: Tensor, mean: Tensor, variance: Tensor, weight: Tensor | None, bias: Tensor | None,
-    eps: float,
-) -> tuple[Tensor, ...]:  # fmt: skip
+def affine(norm: Norm, means: Tensor, mean: Tensor, variance: Tensor) -> tuple[Tensor, ...]:
     """1 / standard deviation in float64, a, b and the mean in float32 (C,), x's means (N, C)."""
-    inverse = (variance + eps).rsqrt()
-    a = inverse if weight is None else weight.detach() * inverse
-    shift = torch.zeros_like(mean) if bias is None else bias.detach().double()
+    inverse = (variance + norm.eps).rsqrt()
+    a = inverse if norm.weight is None else norm.weight.detach() * inverse
+    shift = torch.zeros_like(mean) if norm.bias is None else norm.bias.detach().double()
     x_means = (means - mean) * a + shift
     return inverse, a.float(), (shift - mean * a).float(), mean.float(), x_means.float()
 
@@ -146,24 +149,35 @@ def learn(norm: Any, mean: Tensor, variance: Tensor, count: int) -> None:
         variance: The same, over ``count``.
         count: Numbers a channel.
     """
-    if not (norm.training and norm.track_running_stats) or norm.num_batches_tracked is None:
+    share = share_of(norm)
+    if share is None:
         return
-    norm.num_batches_tracked += 1
-    share = norm.momentum
-    share = 1 / float(norm.num_batches_tracked) if share is None else share
     unbiased = variance * (count / (count - 1))
     norm.running_mean.lerp_(mean.to(norm.running_mean.dtype), share)
     norm.running_var.lerp_(unbiased.to(norm.running_var.dtype), share)
 
 
-def channels_of(norm: Norm | None, u: Tensor, passes: Any, *, extremes: bool) -> Channels:
-    """The normalisation of a map, which learns nothing.
+def share_of(norm: Any) -> float | None:
+    """The share in running statistics of a batch, which is counted; None if they don't follow."""
+    if not (norm.training and norm.track_running_stats) or norm.num_batches_tracked is None:
+        return None
+    norm.num_batches_tracked += 1
+    share: float | None = norm.momentum
+    return 1 / float(norm.num_batches_tracked) if share is None else share
+
+
+def channels_of(
+    norm: Norm | None, u: Tensor, passes: Any, *, extremes: bool,
+    learner: nn.BatchNorm2d | None = None,
+) -> Channels:  # fmt: skip
+    """The normalisation of a map.
 
     Args:
         norm: Its numbers; None for a gate alone.
         u: The map.
         passes: As for `gate_after_norm`.
         extremes: Whether the gate reads maxima.
+        learner: The normalisation itself, if its running statistics are to follow.
     """
     of_u = norm is not None and norm.running is None
     means, squares, *both = passes.moments(u, centred=of_u, extremes=extremes)
@@ -172,11 +186,10 @@ def channels_of(norm: Norm | None, u: Tensor, passes: Any, *, extremes: bool) ->
         pooled = _stacked(means.float(), both[0] if extremes else None)
         return Channels(None, means, None, None, affine_of_none(u), pooled)
     if norm.running is None:
-        of_batch = mean, variance = passes.moments_of_batch(means, squares, u[0, 0].numel())
+        of_batch = mean, variance = passes.statistics(u, means, squares, learner)
     else:
         mean, variance = (t.double() for t in norm.running)
-    given = means, mean, variance, norm.weight, norm.bias, norm.eps
-    inverse, a, b, middle, x_means = passes.affine(*given)
+    inverse, a, b, middle, x_means = passes.affine(norm, means, mean, variance)
     pooled = _stacked(x_means, passes.tops(u, a, b, *both) if extremes else None)
     return Channels(of_batch, means, mean, inverse, (a, b, middle), pooled)
 
@@ -187,23 +200,20 @@ def _stacked(mean: Tensor, highest: Tensor | None) -> Tensor:
 
 def affine_of(norm: Norm | None, u: Tensor, passes: Any) -> tuple[Tensor, ...]:
     """Of a normalisation that takes nothing of the batch, a and b; without one, of x = u."""
-    if norm is None or norm.running is None:
-        return _constants(u.shape[1], u.device)[::-1]
-    mean, variance = (t.double() for t in norm.running)
-    found: tuple[Tensor, ...] = passes.affine(
-        mean[None], mean, variance, norm.weight, norm.bias, norm.eps
-    )
-    return found[1:3]
+    if norm is None:
+        return affine_of_none(u)[:2]
+    found: tuple[Tensor, ...] = passes.at_rest(norm)
+    return found
 
 
 def affine_of_none(u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """`Channels.affine` where x is u."""
-    zeros, ones = _constants(u.shape[1], u.device)
+    zeros, ones = constants(u.shape[1], u.device)
     return ones, zeros, zeros
 
 
 @cache
-def _constants(channels: int, device: torch.device) -> tuple[Tensor, Tensor]:
+def constants(channels: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Zeros and ones that nobody writes to."""
     with torch.inference_mode(False), torch.no_grad():
         return torch.zeros(channels, device=device), torch.ones(channels, device=device)

@@ -19,10 +19,10 @@ from torch.nn.modules import module as torch_module
 from visattn.blocks.fused import compiled, native
 from visattn.blocks.fused.cbam import ByMeanAndMax
 from visattn.blocks.fused.doubles import HOOKS
-from visattn.blocks.fused.formulas import Again, Formula
+from visattn.blocks.fused.formulas import Again, ByMean, Formula
 from visattn.blocks.fused.kept import kept_apart, release_given
 from visattn.blocks.fused.norm_gates import gate_after_norm
-from visattn.blocks.fused.serving import FORMULAS, pays_at_rest, serves
+from visattn.blocks.fused.serving import FORMULAS, serves
 from visattn.blocks.fused.sources import Itself, normalised
 from visattn.blocks.fused.switch import is_fused
 from visattn.blocks.standing import Unit, block_of
@@ -43,7 +43,6 @@ def fusable(formula: type[Formula] = Again) -> Callable[[M], M]:
     Args:
         formula: How; the plain form, run again in the backward pass, if none is named.
     """
-
     at_rest = formula is ByMeanAndMax  # the plain form of others alone is as fast there
 
     def marked(kind: M) -> M:
@@ -137,7 +136,7 @@ def _passes(
     tracked: bool,
 ) -> Any:
     """The module whose passes over a map are faster than PyTorch's; None where there is none."""
-    if formula not in FORMULAS or not (tracked or u.is_cuda or pays_at_rest(norm, block, formula)):
+    if formula not in FORMULAS or not (tracked or u.is_cuda or formula is not ByMean):
         return None
     if _on_gpu(u):
         from visattn.blocks.fused import triton_kernels  # needs Triton

@@ -211,7 +211,7 @@ def _cbam_at_rest(
     x = _laid_out(u)
     affine = affine_of(_norm(parameters, running, learning, numbers), x, native)
     gates = _gates(parameters, running, learning, numbers)
-    (y,) = native.cbam(x, affine, *gates)
+    y = native.cbam(x, affine, *gates)
     return y if x is u else torch.empty_like(u).copy_(y)
 
 

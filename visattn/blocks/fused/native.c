@@ -20,7 +20,6 @@
 #define BLOCK 4096 /* columns at a time: what is kept for each stays in the first caches */
 #define GROUP 16   /* rows summed in single precision */
 #define MANY 4     /* rows at a time, between which a sum stays in its register */
-#define CHUNK 32768 /* values at a time that are read twice */
 
 typedef const float *restrict In;
 typedef float *restrict Out;
@@ -133,7 +132,7 @@ static inline Pools pools_of(const float *row, Size P, int lowest) {
   Size k = 0;
   while (P - k >= WIDE) {
     V sum = {0};
-    for (Size end = SMALLER(P, k + WIDE * STRETCH); k + WIDE <= end; k += WIDE) {
+    for (Size end = SMALLER(P, k + WIDE * GROUP); k + WIDE <= end; k += WIDE) {
       V x = at_place(row + k);
       sum += x, top = larger(x, top);
       if (lowest) bottom = larger(-x, bottom);
@@ -215,27 +214,22 @@ static inline Pools pools_of(const float *row, Size P, int lowest) {
     }                                                                      \
   }
 
-/* Of each channel of each image: mean, squares of u less it, maximum, minimum; the last three unless
-   null. */
-void moments(Size first, Size last, Size C, Size P, In u, double *restrict mean, float *squares,
-             float *high, float *low) {
+/* Of each channel of each image: mean, maximum, minimum; the last two unless null. */
+void moments(Size first, Size last, Size C, Size P, In u, double *restrict mean, float *high,
+             float *low) {
   IMAGES {
 #if LAST
-    Size most = LARGER(CHUNK / C, 1);
     double *m = mean + n * C;
-    float *q = squares ? squares + n * C : NULL;
     float *h = high ? high + n * C : NULL, *l = low ? low + n * C : NULL;
     for (Size c = 0; c < C; c++) m[c] = 0;
-    for (Size c = 0; q && c < C; c++) q[c] = 0;
     for (Size c = 0; h && c < C; c++) h[c] = -INFINITY;
     for (Size c = 0; l && c < C; c++) l[c] = INFINITY;
-    for (Size from = 0; from < P; from += most) {
-      Size rows = SMALLER(most, P - from), start, width;
-      for (start = 0; start < C; start += BLOCK) {
+    for (Size from = 0; from < P; from += GROUP)
+      for (Size start = 0; start < C; start += BLOCK) {
         In part = u + (n * P + from) * C + start;
-        float sum[BLOCK], square[BLOCK], rest[BLOCK];
-        width = SMALLER(BLOCK, C - start);
-        for (Size k = 0; k < width; k++) sum[k] = square[k] = rest[k] = 0;
+        Size rows = SMALLER(GROUP, P - from), width = SMALLER(BLOCK, C - start);
+        float sum[BLOCK];
+        for (Size k = 0; k < width; k++) sum[k] = 0;
         for (Size r = 0; r < rows; r++)
           EACH for (Size k = 0; k < width; k++) sum[k] += part[r * C + k];
         for (Size r = 0; h && r < rows; r++)
@@ -248,22 +242,9 @@ void moments(Size first, Size last, Size C, Size P, In u, double *restrict mean,
             float x = part[r * C + k];
             l[start + k] = SMALLER(x, l[start + k]);
           }
-        for (Size k = 0; k < width; k++) sum[k] /= rows;
-        for (Size r = 0; q && r < rows; r++)
-          EACH for (Size k = 0; k < width; k++) {
-            float x = part[r * C + k] - sum[k];
-            rest[k] += x;
-            square[k] += x * x;
-          }
-        double share = (double)rows / (from + rows); /* of these rows in those seen so far */
-        EACH for (Size k = 0; k < width; k++) {
-          double off = rest[k] / rows, apart = sum[k] + off - m[start + k];
-          m[start + k] += apart * share;
-          square[k] += (float)(apart * apart * share * from - off * rest[k]);
-        }
-        for (Size k = 0; q && k < width; k++) q[start + k] += square[k];
+        EACH for (Size k = 0; k < width; k++) m[start + k] += sum[k];
       }
-    }
+    for (Size c = 0; c < C; c++) m[c] /= P;
 #else
     EACH_ROW {
       ROW_OF_U
@@ -272,53 +253,22 @@ void moments(Size first, Size last, Size C, Size P, In u, double *restrict mean,
       mean[at] = found.total / P;
       if (high) high[at] = found.high;
       if (low) low[at] = found.low;
-      if (!squares) continue;
-      float middle = (float)mean[at];
-      double off = 0, square = 0;
-      Size k = 0;
-      while (P - k >= WIDE) {
-        V rest = {0}, more = {0};
-        for (Size end = SMALLER(P, k + WIDE * STRETCH); k + WIDE <= end; k += WIDE) {
-          V x = at_place(row + k) - middle;
-          rest += x, more += x * x;
-        }
-        if (P - k < WIDE && k < P) {
-          V x = last_of(at_place(row + P - WIDE) - middle, P - k);
-          rest += x, more += x * x, k = P;
-        }
-        off += sum_of(rest), square += sum_of(more);
-      }
-      for (; k < P; k++) {
-        float x = row[k] - middle;
-        off += x, square += x * x;
-      }
-      mean[at] = middle + off / P, squares[at] = (float)(square - off * off / P);
     }
 #endif
   }
 }
 
-/* The functions of channels.py, for channels first to last of all N images; null is None. */
-void moments_of_batch(Size first, Size last, Size N, Size C, Size P, Doubles means, In squares,
-                      double *restrict mean, double *restrict variance) {
-  for (Size c = first; c < last; c++) mean[c] = variance[c] = 0;
-  for (Size n = 0; n < N; n++)
-    for (Size c = first; c < last; c++) mean[c] += means[n * C + c] / N;
-  for (Size n = 0; n < N; n++)
-    for (Size c = first; c < last; c++) {
-      double off = means[n * C + c] - mean[c];
-      variance[c] += (squares[n * C + c] / (double)P + off * off) / N;
-    }
-}
-
-void affine(Size first, Size last, Size N, Size C, Doubles means, Doubles mean, Doubles variance,
-            In weight, In bias, double eps, double *restrict inverse, Out a, Out b, Out middle,
-            Out x_means) {
+/* The functions of channels.py, for channels first to last of all N images; null is None. What a and
+   b are is rounded as PyTorch does it, which gives them where nothing is of the batch. */
+void affine(Size first, Size last, Size N, Size C, Size of_batch, Doubles means, Doubles mean,
+            Doubles variance, In weight, In bias, double eps, double *restrict inverse, Out a, Out b,
+            Out middle, Out x_means) {
   for (Size c = first; c < last; c++) inverse[c] = 1 / sqrt(variance[c] + eps);
   for (Size c = first; c < last; c++) {
-    double slope = (weight ? weight[c] : 1) * inverse[c];
-    a[c] = (float)slope, b[c] = (float)((bias ? bias[c] : 0) - mean[c] * slope);
     middle[c] = (float)mean[c];
+    if (!of_batch) continue;
+    a[c] = (float)inverse[c] * (weight ? weight[c] : 1);
+    b[c] = FMA(-middle[c], a[c], bias ? bias[c] : 0);
   }
   for (Size n = 0; n < N; n++)
     for (Size c = first; c < last; c++) {
@@ -614,18 +564,18 @@ static void sum_of_rows(Size count, Size width, In factors, In rows, Out sum) {
 }
 
 /* SE, an image after the other, while it is in the caches. */
-void se(Size first, Size last, Size N, Size C, Size P, Size R, const float *u, In a, In b, In w1,
-        In b1, In w2, In b2, double scale, double offset, double *restrict means, Out mean,
-        Out hidden, Out sigmoid, Out gate, float *y) {
+void se(Size first, Size last, Size N, Size C, Size P, Size R, In u, In ones, In zeros, In w1, In b1,
+        In w2, In b2, double scale, double offset, double *restrict means, Out mean, Out hidden,
+        Out sigmoid, Out gate, Out y) {
   (void)N;
   IMAGES {
     Size at = n * C;
-    moments(n, n + 1, C, P, u, means, NULL, NULL, NULL);
-    for (Size c = 0; c < C; c++) mean[at + c] = (float)(means[at + c] * a[c] + b[c]);
+    moments(n, n + 1, C, P, u, means, NULL, NULL);
+    for (Size c = 0; c < C; c++) mean[at + c] = (float)means[at + c];
     perceptron(C, R, mean + at, NULL, w1, b1, w2, b2, hidden + n * R, sigmoid + at, 1, 0);
     for (Size c = 0; c < C; c++)
       gate[at + c] = (float)scale * sigmoid[at + c] + (float)offset;
-    gated(n, n + 1, C, P, u, a, b, gate, NULL, y);
+    gated(n, n + 1, C, P, u, ones, zeros, gate, NULL, y);
   }
 }
 
@@ -663,7 +613,7 @@ void cbam(Size first, Size last, Size N, Size C, Size H, Size W, Size R, Size K,
   int falls = 0; /* somewhere x with u, where a is negative */
   for (Size c = 0; c < C; c++) falls |= !(a[c] >= 0);
   IMAGES {
-    moments(n, n + 1, C, P, u, means, NULL, high, falls ? low : NULL);
+    moments(n, n + 1, C, P, u, means, high, falls ? low : NULL);
     tops(n, n + 1, C, P, a, b, high, falls ? low : high, top);
     float *mean = high + n * C, *most = top + n * C, *hidden = h + n * R, *gate = g + n * C;
     float *place = s + n * P;

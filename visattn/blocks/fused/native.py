@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from visattn.blocks.fused.channels import Channels, affine_of_none
+from visattn.blocks.fused.channels import Channels, Norm, affine_of_none, constants, share_of
 from visattn.blocks.fused.library import call as _call, library as _library
 from visattn.blocks.fused.written_gates import Perceptron
 
@@ -42,18 +42,14 @@ def laid_out(u: Tensor) -> Tensor:
 
 
 def moments(u: Tensor, *, centred: bool, extremes: bool) -> tuple[Tensor, ...]:
-    """Of each channel of each map (N, C): mean, squares of u less it, extremes.
+    """Of each channel of each map (N, C): mean, nothing, extremes, which may be anything without.
 
-    Without ``centred`` the squares may be anything, and so for the extremes.
+    For ``centred`` statistics see `statistics`.
     """
-    if not (centred or extremes):
-        mean = u.mean((2, 3))
-        return mean, mean, mean, mean
     means = u.new_empty(u.shape[:2], dtype=torch.float64)
-    squares, high, low = (_channels(u) for _ in range(3))
-    both = (high, low) if extremes else (None, None)
-    _run("moments", u, u, means, squares if centred else None, *both)
-    return means, squares, high, low
+    high, low = _channels(u), _channels(u)
+    _run("moments", u, u, means, *((high, low) if extremes else (None, None)))
+    return means, means, high, low
 
 
 def tops(u: Tensor, a: Tensor, b: Tensor, high: Tensor, low: Tensor) -> Tensor:
@@ -109,23 +105,41 @@ def map_gradient(
     return du
 
 
-def moments_of_batch(means: Tensor, squares: Tensor, places: int) -> tuple[Tensor, Tensor]:
-    """As `visattn.blocks.fused.channels.moments_of_batch`."""
-    mean, variance = means[0].clone(), means[0].clone()
-    _of_channels("moments_of_batch", means, (places,), means, squares, mean, variance)
-    return mean, variance
+def statistics(
+    u: Tensor, means: Tensor, squares: Tensor, learner: nn.BatchNorm2d | None
+) -> tuple[Tensor, Tensor]:
+    """As `visattn.blocks.fused.channels.statistics`, by PyTorch itself: x has its bits."""
+    running: tuple[Tensor | None, ...] = (None, None)
+    share = None if learner is None else share_of(learner)
+    if learner is not None and share is not None:
+        running = learner.running_mean, learner.running_var
+    mean, variance = torch.batch_norm_update_stats(u, *running, share or 0.0)
+    return mean.double(), variance.double()
 
 
-def affine(
-    means: Tensor, mean: Tensor, variance: Tensor, weight: Tensor | None, bias: Tensor | None,
-    eps: float,
-) -> tuple[Tensor, ...]:  # fmt: skip
-    """As `visattn.blocks.fused.channels.affine`."""
+def affine(norm: Norm, means: Tensor, mean: Tensor, variance: Tensor) -> tuple[Tensor, ...]:
+    """As `visattn.blocks.fused.channels.affine`, with the bits that x has by PyTorch."""
     inverse, x_means = torch.empty_like(mean), torch.empty_like(means, dtype=torch.float32)
-    made = inverse, *x_means.new_empty((3, len(mean))).unbind(), x_means
-    given = means, mean, variance, weight, bias, float(eps)
-    _of_channels("affine", means, (), *given, *made)
+    if of_batch := norm.running is None:
+        a, b = x_means.new_empty((2, len(mean))).unbind()
+    else:
+        a, b = at_rest(norm)
+    made = inverse, a, b, x_means.new_empty(len(mean)), x_means
+    given = means, mean, variance, norm.weight, norm.bias, float(norm.eps)
+    _of_channels("affine", means, (of_batch,), *given, *made)
     return made
+
+
+def at_rest(norm: Norm) -> tuple[Tensor, Tensor]:
+    """The a and b (C,) that PyTorch rounds in a way of its own: x of u = 1 with b = 0, of u = 0."""
+    assert norm.running is not None
+    mean, variance = norm.running
+    zeros, ones = (t[None, :, None, None] for t in constants(len(mean), mean.device))
+    none, on = zeros.flatten(), torch.backends.cudnn.enabled
+    rest = False, 0.0, norm.eps, on
+    a = torch.batch_norm(ones, norm.weight, None, none, variance, *rest)
+    b = torch.batch_norm(zeros, norm.weight, norm.bias, mean, variance, *rest)
+    return a.flatten(), b.flatten()
 
 
 def of_gate(
@@ -156,26 +170,23 @@ def of_norm(
     return made
 
 
-def se(
-    u: Tensor, affine: tuple[Tensor, ...], gate: Perceptron, out: Tensor | None = None
-) -> tuple[Tensor, ...]:  # fmt: skip
-    """SE, behind a normalisation that learns nothing if there is one, in one call.
+def se(u: Tensor, gate: Perceptron) -> tuple[Tensor, ...]:
+    """SE in one call.
 
     Args:
         u: (N, C, H, W).
-        affine: a and b of the normalisation.
         gate: Of the means.
-        out: For the gated map, perhaps u.
 
     Returns:
         The gated map; the means (N, C), the hidden units (N, R) and the sigmoids (N, C).
     """
     w1, w2, b1, b2 = _layers(gate, u)
-    y = torch.empty_like(u) if out is None else out
+    ones, zeros, _ = affine_of_none(u)
+    y = torch.empty_like(u)
     mean, sigmoid, g = u.new_empty((3, *u.shape[:2])).unbind()
     units = u.new_empty((len(u), w1.shape[0]))
     means = u.new_empty(u.shape[:2], dtype=torch.float64)
-    given = u, *affine, w1, b1, w2, b2, *gate.range, means, mean, units, sigmoid, g, y
+    given = u, ones, zeros, w1, b1, w2, b2, *gate.range, means, mean, units, sigmoid, g, y
     _call("se", len(u), _perceptron_sizes(u, w1), *given, **_shared(u))
     return y, mean, units, sigmoid
 
@@ -183,7 +194,7 @@ def se(
 def of_se(
     u: Tensor, d: Tensor, gate: Perceptron, kept: Sequence[Tensor], *, of_u: bool
 ) -> tuple[Tensor | None, Tensor, Tensor]:
-    """The gradients for u of `se` without a normalisation, for its logits and for its units.
+    """The gradients for u of `se`, for its logits and for its units.
 
     Args:
         u: (N, C, H, W).
@@ -207,7 +218,7 @@ def of_se(
 def cbam(
     u: Tensor, affine: tuple[Tensor, ...], of_channels: Perceptron, of_places: Any,
     out: Tensor | None = None,
-) -> tuple[Tensor]:  # fmt: skip
+) -> Tensor:  # fmt: skip
     """CBAM behind a normalisation, where nothing is learnt, in one call.
 
     Args:
@@ -231,7 +242,7 @@ def cbam(
     kernel = of_places.kernel(kernel).contiguous()
     given = u, *affine, w1, b1, w2, b2, kernel, *map(float, numbers), means, room, y
     _call("cbam", count, sizes, *given, **_shared(u))
-    return (y,)
+    return y
 
 
 def _layers(gate: Perceptron, u: Tensor) -> list[Any]:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from visattn.blocks.fused.cbam import ByMeanAndMax
-from visattn.blocks.fused.channels import Channels, Norm, affine_of, channels_of, learn
+from visattn.blocks.fused.channels import Channels, Norm, affine_of, channels_of
 from visattn.blocks.fused.doubles import Double
 from visattn.blocks.fused.formulas import (
     Autocast,
@@ -48,19 +48,16 @@ def gate_after_norm(
     given, now = None if norm is None else Norm.of(norm), Autocast.now(u.device.type)
     single = u.dtype is torch.float32 and not now.enabled
     gates = _gates(block, passes, u, by_place=by_place, single=single)
-    with torch.no_grad():
-        if not tracked and is_at_rest(given, gates, passes):
-            out, affine = u if fresh else None, affine_of(given, u, passes)
-            run = passes.cbam if by_place else passes.se
-            z: Tensor = run(u, affine, *gates, out=out)[0]
+    if not tracked and is_at_rest(given, gates, passes):
+        with torch.no_grad():
+            out = u if fresh else None
+            z: Tensor = passes.cbam(u, affine_of(given, u, passes), *gates, out=out)
             return z
-    if given is None and not by_place and tracked and is_ours(gates, passes):
+    if tracked and given is None and not by_place and is_ours(gates, passes):
         alone: Any = gates[0]
         return se(u, alone, block)
     with torch.no_grad():
-        found = channels_of(given, u, passes, extremes=by_place)
-        if found.of_batch is not None:
-            learn(norm, *found.of_batch, u.numel() // u.shape[1])
+        found = channels_of(given, u, passes, extremes=by_place, learner=norm)
     double = Double(block) if tracked else None
     parameters = [] if double is None else double.parameters
     call = Call(gates, found, 0.0 if given is None else given.eps, now, passes, parameters, double)
@@ -72,10 +69,10 @@ def gate_after_norm(
 
 
 def is_at_rest(norm: Norm | None, gates: Sequence[SmallGate], passes: Any) -> bool:
-    """Whether a gate and the normalisation before it take nothing of the batch, and are ours."""
-    if not is_ours(gates, passes) or (norm is not None and norm.running is None):
+    """Whether a CBAM and the normalisation before it take nothing of the batch, and are ours."""
+    if norm is not None and norm.running is None:
         return False
-    return len(gates) == 1 or gates[1].running is not None
+    return len(gates) > 1 and is_ours(gates, passes) and gates[1].running is not None
 
 
 def is_ours(gates: Sequence[SmallGate], passes: Any) -> bool:

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from visattn.blocks.fused import native
-from visattn.blocks.fused.channels import affine_of_none
 from visattn.blocks.fused.doubles import Double
 from visattn.blocks.fused.formulas import exact, gradients, laid_out_as
 from visattn.blocks.fused.written_gates import Perceptron
@@ -39,7 +38,7 @@ class Fused(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, u: Tensor, call: Call, *parameters: Tensor) -> Tensor:
         """Compute the gate without a graph."""
-        y, *kept = native.se(u, affine_of_none(u)[:2], call.gate)
+        y, *kept = native.se(u, call.gate)
         ctx.call, ctx.count = call, len(kept)
         ctx.save_for_backward(u, *kept, *parameters)
         return y

@@ -10,7 +10,6 @@ from torch import nn
 from visattn.blocks.fused.cbam import ByMeanAndMax
 from visattn.blocks.fused.formulas import ByMean, Formula
 from visattn.blocks.fused.norm_gates import gate_after_norm
-from visattn.blocks.fused.written_gates import is_perceptron
 
 FORMULAS: tuple[type[Formula], ...] = (ByMean, ByMeanAndMax)
 """Of the gates that can run like this."""
@@ -22,11 +21,6 @@ def serves(formula: type[Formula], block: nn.Module, u: torch.Tensor) -> bool:
     """Whether a gate of that formula can run by Triton on a map, as far as this GPU was seen."""
     kind: Any = type(block)
     return formula in FORMULAS and u.dtype in _TYPES and _agrees(formula, kind, u.device)
-
-
-def pays_at_rest(norm: nn.Module | None, block: nn.Module, formula: type[Formula]) -> bool:
-    """Whether passes in C are faster than PyTorch's where autograd doesn't follow."""
-    return formula is ByMeanAndMax or (norm is not None and is_perceptron(block))
 
 
 @cache

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from visattn.blocks.fused import channels
 
-moments_of_batch, affine = channels.moments_of_batch, channels.affine
+statistics, affine = channels.statistics, channels.affine
 of_gate, of_norm = channels.of_gate, channels.of_norm
 """Passes over numbers of channels, of which a GPU makes little."""
 
