@@ -109,11 +109,11 @@ def statistics(
     u: Tensor, means: Tensor, squares: Tensor, learner: nn.BatchNorm2d | None
 ) -> tuple[Tensor, Tensor]:
     """As `visattn.blocks.fused.channels.statistics`, by PyTorch itself: x has its bits."""
-    running: tuple[Tensor | None, ...] = (None, None)
+    running: Any = (None, None)
     share = None if learner is None else share_of(learner)
     if learner is not None and share is not None:
         running = learner.running_mean, learner.running_var
-    mean, variance = torch.batch_norm_update_stats(u, *running, share or 0.0)
+    mean, variance = torch.batch_norm_update_stats(u, running[0], running[1], share or 0.0)
     return mean.double(), variance.double()
 
 
