@@ -12,7 +12,7 @@ from torch import nn
 import visattn
 from visattn.blocks import block_entry
 from visattn.blocks.attended import Attended
-from visattn.blocks.fused import library, native
+from visattn.blocks.fused import library, native, rounding
 from visattn.testing import enliven
 
 compiled = pytest.mark.skipif(native._library() is None, reason="no C compiler")
@@ -185,10 +185,16 @@ def test_a_backward_pass_within_autocast_is_no_less_exact():
 
 
 @compiled
+@pytest.mark.parametrize("likewise", [True, False])
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("name", ["se", "ese", "eca", "cbam"])
-def test_starts_as_exactly_the_identity(name, layout):
+def test_starts_as_exactly_the_identity(name, layout, likewise, monkeypatch):
     """Behind a normalisation, too, whose bits are PyTorch's, and so are its statistics."""
+    assert rounding._adds_up_like_pytorch()
+    monkeypatch.setattr(rounding, "_adds_up_like_pytorch", lambda: likewise)
+    monkeypatch.setattr(rounding, "GRAIN", 1)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    monkeypatch.setattr(native, "_GRAIN", 1)
     x = torch.randn(2, 33, 47, 45, generator=torch.Generator().manual_seed(0)) * 3 + 1
     x = x.contiguous(memory_format=LAYOUTS[layout])
     gate = block_entry(name).factory(33, init="identity")

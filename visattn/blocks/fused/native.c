@@ -258,6 +258,44 @@ void moments(Size first, Size last, Size C, Size P, In u, double *restrict mean,
   }
 }
 
+#if !LAST
+/* Mean and variance of each channel over all images, each in one sum from the first number to the
+   last, as PyTorch has them: SIDE channels beside each other, since a sum waits for itself. Running
+   statistics, if any, follow by a share. */
+#define SIDE 8
+typedef float Few __attribute__((vector_size(4 * SIDE)));
+typedef double Sums __attribute__((vector_size(8 * SIDE)));
+#define EACH_NUMBER(BODY)                                                       \
+  for (Size n = 0; n < N; n++) {                                                \
+    const float *row[SIDE];                                                     \
+    for (int j = 0; j < SIDE; j++) row[j] = u + (n * C + SMALLER(c + j, last - 1)) * P; \
+    for (Size k = 0; k < P; k++) {                                              \
+      Few x;                                                                    \
+      for (int j = 0; j < SIDE; j++) x[j] = row[j][k];                          \
+      BODY                                                                      \
+    }                                                                           \
+  }
+void statistics(Size first, Size last, Size N, Size C, Size P, In u, double share, double rest,
+                Out mean, Out variance, float *running_mean, float *running_variance) {
+  for (Size c = first; c < last; c += SIDE) {
+    Sums sum = {0}, square = {0};
+    Few middle;
+    EACH_NUMBER(sum += __builtin_convertvector(x, Sums);)
+    for (int j = 0; j < SIDE; j++) middle[j] = (float)(sum[j] / (N * P));
+    EACH_NUMBER(x -= middle; x *= x; square += __builtin_convertvector(x, Sums);)
+    for (Size j = 0; j < SMALLER(SIDE, last - c); j++) {
+      float all = (float)square[j];
+      mean[c + j] = middle[j], variance[c + j] = all / (N * P);
+      if (!running_mean) continue;
+      float old = (float)rest * running_mean[c + j], new = all / (N * P - 1);
+      running_mean[c + j] = (float)share * middle[j] + old;
+      old = (float)rest * running_variance[c + j];
+      running_variance[c + j] = FMA((float)share, new, old); /* as PyTorch is compiled */
+    }
+  }
+}
+#endif
+
 /* The functions of channels.py, for channels first to last of all N images; null is None. What a and
    b are is rounded as PyTorch does it, which gives them where nothing is of the batch. */
 void affine(Size first, Size last, Size N, Size C, Size of_batch, Doubles means, Doubles mean,

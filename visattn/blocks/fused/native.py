@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from visattn.blocks.fused.channels import Channels, Norm, affine_of_none, constants, share_of
+from visattn.blocks.fused.channels import Channels, Norm, affine_of_none
 from visattn.blocks.fused.library import call as _call, library as _library
+from visattn.blocks.fused.rounding import at_rest, statistics as statistics
 from visattn.blocks.fused.written_gates import Perceptron
 
 LEAST = 2**16
@@ -105,18 +106,6 @@ def map_gradient(
     return du
 
 
-def statistics(
-    u: Tensor, means: Tensor, squares: Tensor, learner: nn.BatchNorm2d | None
-) -> tuple[Tensor, Tensor]:
-    """As `visattn.blocks.fused.channels.statistics`, by PyTorch itself: x has its bits."""
-    running: Any = (None, None)
-    share = None if learner is None else share_of(learner)
-    if learner is not None and share is not None:
-        running = learner.running_mean, learner.running_var
-    mean, variance = torch.batch_norm_update_stats(u, running[0], running[1], share or 0.0)
-    return mean.double(), variance.double()
-
-
 def affine(norm: Norm, means: Tensor, mean: Tensor, variance: Tensor) -> tuple[Tensor, ...]:
     """As `visattn.blocks.fused.channels.affine`, with the bits that x has by PyTorch."""
     inverse, x_means = torch.empty_like(mean), torch.empty_like(means, dtype=torch.float32)
@@ -128,18 +117,6 @@ def affine(norm: Norm, means: Tensor, mean: Tensor, variance: Tensor) -> tuple[T
     given = means, mean, variance, norm.weight, norm.bias, float(norm.eps)
     _of_channels("affine", means, (of_batch,), *given, *made)
     return made
-
-
-def at_rest(norm: Norm) -> tuple[Tensor, Tensor]:
-    """The a and b (C,) that PyTorch rounds in a way of its own: x of u = 1 with b = 0, of u = 0."""
-    assert norm.running is not None
-    mean, variance = norm.running
-    zeros, ones = (t[None, :, None, None] for t in constants(len(mean), mean.device))
-    none, on = zeros.flatten(), torch.backends.cudnn.enabled
-    rest = False, 0.0, norm.eps, on
-    a = torch.batch_norm(ones, norm.weight, None, none, variance, *rest)
-    b = torch.batch_norm(zeros, norm.weight, norm.bias, mean, variance, *rest)
-    return a.flatten(), b.flatten()
 
 
 def of_gate(
