@@ -217,10 +217,11 @@ def _is_simple(module: nn.Module) -> bool:
     kind, own = type(module), module.__dict__
     if not _is_bare(module):
         return False
-    if kind not in _PARTS and (
-        not kind.__module__.startswith("visattn.blocks.") or Tensor in map(type, own.values())
-    ):
-        return False
+    if kind not in _PARTS:
+        if not kind.__module__.startswith("visattn.blocks."):
+            return False
+        if not torch.compiler.is_compiling() and Tensor in map(type, own.values()):
+            return False  # computed where a parameter was
     for t in own["_parameters"].values():
         if not (t is None or _is_plain(t)):
             return False
