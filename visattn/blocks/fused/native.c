@@ -262,7 +262,7 @@ void moments(Size first, Size last, Size C, Size P, In u, double *restrict mean,
 /* Mean and variance of each channel over all images, each in one sum from the first number to the
    last, as PyTorch has them: SIDE channels beside each other, since a sum waits for itself. Running
    statistics, if any, follow by a share. */
-#define SIDE 8
+#define SIDE (WIDE / 2) /* doubles in a register */
 typedef float Few __attribute__((vector_size(4 * SIDE)));
 typedef double Sums __attribute__((vector_size(8 * SIDE)));
 #define EACH_NUMBER(BODY)                                                       \

@@ -2,7 +2,8 @@
 
 Kept for the backward pass is the input u of the normalisation, which it keeps anyway, and numbers a
 channel or a place. Forward, SE reads the map twice and CBAM three times, and each writes it once;
-backward it is twice and three times, with the gradient. The passes are those of a module:
+backward it is twice and three times, with the gradient. On a CPU the statistics of a batch are two
+reads before that, for PyTorch's bits. The passes are those of a module:
 `visattn.blocks.fused.native` on a CPU, `visattn.blocks.fused.triton_kernels` on a GPU.
 """
 
