@@ -7,7 +7,7 @@ import torchvision
 from quick import slow_but
 from torch import nn
 
-from matrix import activation
+from matrix import activation, verification
 from matrix.activation import Activation, activation_page, check_activation
 from matrix.architectures import VERSIONS, Architecture, architectures
 from matrix.contract import BACKBONES, Kept, Pair, contract_page, keep
@@ -15,6 +15,7 @@ from matrix.page import document, table
 from matrix.survey import Surveyed, examples, survey
 from matrix.verification import Verified, verify
 from visattn.blocks import block_names
+from visattn.blocks.fused import native
 from visattn.recording.activation.at_layer import Layer
 from visattn.recording.activation.layers import chosen_layer
 
@@ -43,6 +44,19 @@ def test_an_architecture_is_surveyed_and_gives_the_plain_outputs(family, name):
     checked = verify(entry)
     assert checked.fault == ""
     assert checked.places == tuple(entry.sites)
+
+
+def test_passes_in_c_give_the_plain_outputs_too(monkeypatch):
+    """Of images of a usual size; here of small ones."""
+    called, call = [], native._call
+    monkeypatch.setattr(native, "LEAST", 1)
+    monkeypatch.setattr(
+        native, "_call", lambda name, *a, **k: (called.append(name), call(name, *a, **k))
+    )
+    monkeypatch.setitem(verification.BLOCKS, "branch", "cbam")
+    checked = verify(survey(Architecture("resnet", "test_resnet")))
+    assert checked.fault == ""
+    assert "cbam" in called or native._library() is None
 
 
 @pytest.mark.parametrize(
