@@ -507,10 +507,23 @@ void map_gradient(Size first, Size last, Size C, Size P, In u, In d, In a, In b,
         AFTER                                                                              \
       }
 
-/* y, which begins at zero, of planes. */
-void convolve(Size first, Size last, Size N, Size J, Size H, Size W, Size K, In planes, In w, Out y) {
-  TAPS(float weight = w[tap];,
-       EACH for (Size k = from; k < to; k++) y[place + k] += weight * planes[other + k];, )
+/* Numbers of a plane with what lies around it. */
+#define AROUND ((H + K - 1) * (W + K - 1))
+
+/* y of planes with zeros around, behind the last of which WIDE more numbers can be read. */
+void convolve(Size first, Size last, Size N, Size J, Size H, Size W, Size K, In wide, In w, Out y) {
+  IMAGES
+    for (Size r = 0; r < H; r++)
+      for (Size start = 0; start < W; start += WIDE) {
+        In tap = w;
+        V sum = {0};
+        for (Size j = 0; j < J; j++) {
+          In under = wide + (j * N + n) * AROUND + r * (W + K - 1) + start;
+          for (Size down = 0; down < K; down++, under += W + K - 1)
+            for (Size right = 0; right < K; right++) sum += *tap++ * at_place(under + right);
+        }
+        for (Size i = 0; i < SMALLER(WIDE, W - start); i++) y[(n * H + r) * W + start + i] = sum[i];
+      }
 }
 
 /* The gradients for planes, which begins at zero, and of each image for the kernel. */
@@ -640,11 +653,12 @@ void of_se(Size first, Size last, Size N, Size C, Size P, Size R, In u, In d, In
 }
 
 /* CBAM where nothing is learnt: an image after the other, while it is in the caches. The norm of
-   the places is slope y + shift; room is for 4 C + R + 3 P numbers an image. */
+   the places is slope y + shift; room is for 4 C + R + 3 P numbers an image, wide for two planes of
+   each with zeros around and WIDE more. */
 void cbam(Size first, Size last, Size N, Size C, Size H, Size W, Size R, Size K, const float *u,
           In a, In b, In w1, In b1, In w2, In b2, In kernel, double slope, double shift,
           double scale, double offset, double scale_of_places, double offset_of_places,
-          double *restrict means, float *restrict room, float *y) {
+          double *restrict means, float *restrict room, float *restrict wide, float *y) {
   Size P = H * W;
   float *high = room, *low = high + N * C, *top = low + N * C, *g = top + N * C, *h = g + N * C;
   float *planes = h + N * R, *s = planes + 2 * N * P;
@@ -658,8 +672,12 @@ void cbam(Size first, Size last, Size N, Size C, Size H, Size W, Size R, Size K,
     for (Size c = 0; c < C; c++) mean[c] = (float)(means[n * C + c] * a[c] + b[c]);
     perceptron(C, R, mean, most, w1, b1, w2, b2, hidden, gate, scale, offset);
     place_pools(n, n + 1, C, P, u, a, b, g, planes, planes + N * P);
-    for (Size k = 0; k < P; k++) place[k] = 0;
-    convolve(n, n + 1, N, 2, H, W, K, planes, kernel, s);
+    for (Size j = 0; j < 2; j++)
+      for (Size r = 0; r < H; r++) {
+        float *to = wide + (j * N + n) * AROUND + (r + K / 2) * (W + K - 1) + K / 2;
+        for (Size k = 0; k < W; k++) to[k] = planes[(j * N + n) * P + r * W + k];
+      }
+    convolve(n, n + 1, N, 2, H, W, K, wide, kernel, s);
     for (Size k = 0; k < P; k++) place[k] = (float)(place[k] * slope + shift);
     sigmoids(P, place, (float)scale_of_places, (float)offset_of_places);
     gated(n, n + 1, C, P, u, a, b, g, s, y);

@@ -18,6 +18,8 @@ from visattn.blocks.fused.written_gates import Perceptron
 
 LEAST = 2**16
 """Values of a map from which it pays."""
+_WIDE = 16
+"""Numbers in the widest registers."""
 _GRAIN = 2**17
 """Values for which another thread pays."""
 
@@ -217,7 +219,8 @@ def cbam(
     means = u.new_empty((count, channels), dtype=torch.float64)
     room = u.new_empty(count * (4 * channels + hidden + 3 * places))
     kernel = of_places.kernel(kernel).contiguous()
-    given = u, *affine, w1, b1, w2, b2, kernel, *map(float, numbers), means, room, y
+    wide = _zeros_around(u, 2, kernel)[0]
+    given = u, *affine, w1, b1, w2, b2, kernel, *map(float, numbers), means, room, wide, y
     _call("cbam", count, sizes, *given, **_shared(u))
     return y
 
@@ -241,9 +244,20 @@ def _perceptron_sizes(u: Tensor, w1: Tensor) -> tuple[int, ...]:
 
 def convolved(planes: Tensor, kernel: Tensor) -> Tensor:
     """Planes (J, N, 1, H, W) by a kernel (1, J, K, K), K odd, with zeros around: (N, 1, H, W)."""
-    y = torch.zeros_like(planes[0])
-    _call("convolve", len(y), _sizes(planes, kernel), planes, kernel.contiguous(), y)
+    y = torch.empty_like(planes[0])
+    wide, within = _zeros_around(y, len(planes), kernel)
+    within.copy_(planes[:, :, 0])
+    _call("convolve", len(y), _sizes(planes, kernel), wide, kernel.contiguous(), y)
     return y
+
+
+def _zeros_around(u: Tensor, count: int, kernel: Tensor) -> tuple[Tensor, Tensor]:
+    """Room for planes (count, N, H, W) of a map's size with zeros around, and them in it."""
+    side, (height, width) = kernel.shape[-1], u.shape[2:]
+    shape = count, len(u), height + side - 1, width + side - 1
+    wide = u.new_zeros(math.prod(shape) + _WIDE)
+    around = wide[:-_WIDE].view(shape)
+    return wide, around[..., side // 2 : height + side // 2, side // 2 : width + side // 2]
 
 
 def of_convolved(d: Tensor, planes: Tensor, kernel: Tensor) -> tuple[Tensor, Tensor]:
