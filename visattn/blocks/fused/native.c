@@ -557,8 +557,7 @@ static void sigmoids(Size count, float *restrict x, float scale, float offset) {
   }
 }
 
-/* The products of a row with x and y, several sums at a time: one would wait for itself. Both may go
-   to the same place, if x is y. */
+/* The products of a row with x and y, several sums at a time: one would wait for itself. */
 static inline void products_of(In row, In x, In y, Size count, float *of_x, float *of_y) {
   V sum[4] = {{0}};
   Size i = 0;
@@ -572,6 +571,39 @@ static inline void products_of(In row, In x, In y, Size count, float *of_x, floa
   *of_x = with_x, *of_y = with_y;
 }
 
+/* Four sums over the lanes in one: what of two is added changes places meanwhile. */
+static inline void sums_of_four(const V *x, float *to) {
+  const M lane = {LANE}, odd = -(lane & 1), second = -((lane >> 1) & 1);
+#define EITHER(from, p, q) (V)(((M)(p) & ~(from)) | ((M)(q) & (from)))
+  V near[2];
+  for (int j = 0; j < 2; j++) {
+    V p = x[2 * j], q = x[2 * j + 1], other = EITHER(odd, q, p);
+    near[j] = EITHER(odd, p, q) + swapped(other, 1);
+  }
+  V other = EITHER(second, near[1], near[0]), all = EITHER(second, near[0], near[1]);
+  all += swapped(other, 2);
+  if (WIDE > 4) all += swapped(all, 4 % WIDE);
+  if (WIDE > 8) all += swapped(all, 8 % WIDE);
+  for (int j = 0; j < 4; j++) to[j] = all[j];
+}
+
+/* The products of rows with x. */
+static void products(In rows, In x, Size count, Size width, Out to) {
+  Size r = 0, whole = width / WIDE * WIDE;
+  for (; r + 4 <= count; r += 4) {
+    V sum[4] = {{0}};
+    for (Size i = 0; i < whole; i += WIDE)
+      for (int j = 0; j < 4; j++) sum[j] += at_place(rows + (r + j) * width + i) * at_place(x + i);
+    sums_of_four(sum, to + r);
+    for (Size i = whole; i < width; i++)
+      for (int j = 0; j < 4; j++) to[r + j] += rows[(r + j) * width + i] * x[i];
+  }
+  for (; r < count; r++) {
+    to[r] = 0;
+    for (Size i = 0; i < width; i++) to[r] += rows[r * width + i] * x[i];
+  }
+}
+
 /* The gate of an image from the means of its channels, or from means and maxima: two layers, a ReLU
    between them. Kept are the hidden units; of two inputs, their sum. */
 static void perceptron(Size C, Size R, In mean, const float *most, In w1, In b1, In w2, In b2,
@@ -582,18 +614,12 @@ static void perceptron(Size C, Size R, In mean, const float *most, In w1, In b1,
     of_mean += bias, of_top += bias;
     hidden[r] = (of_mean < 0 ? 0 : of_mean) + (of_top < 0 ? 0 : of_top);
   }
-  for (Size r = 0; !most && r < R; r += 2) {
-    Size other = SMALLER(r + 1, R - 1);
-    products_of(mean, w1 + r * C, w1 + other * C, C, hidden + r, hidden + other);
-  }
+  if (!most) products(w1, mean, R, C, hidden);
   for (Size r = 0; !most && r < R; r++) {
     float unit = hidden[r] + (b1 ? b1[r] : 0);
     hidden[r] = unit < 0 ? 0 : unit;
   }
-  for (Size c = 0; c < C; c += 2) {
-    Size other = SMALLER(c + 1, C - 1);
-    products_of(hidden, w2 + c * R, w2 + other * R, R, gate + c, gate + other);
-  }
+  products(w2, hidden, C, R, gate);
   for (Size c = 0; b2 && c < C; c++) gate[c] += (most ? 2 : 1) * b2[c];
   sigmoids(C, gate, (float)scale, (float)offset);
 }
