@@ -144,6 +144,29 @@ def test_a_normalisation_with_a_weight_that_is_computed(u):
     assert seed.grad.abs().max() > 0
 
 
+@pytest.mark.parametrize("name", GATES)
+def test_no_images_at_all(name, u):
+    """As a detector without a proposal gives them."""
+    module, x = unit(name), u[:0].clone().requires_grad_()
+    for part in (module, module.eval(), module.get_submodule("attention")):
+        y = part(x)
+        y.sum().backward()
+        assert y.shape == x.grad.shape == x.shape
+
+
+@pytest.mark.parametrize("name", ["se", "cbam", "eca"])
+def test_infinity_spreads_no_further(name, u):
+    module = unit(name).eval()
+    u[0, 2, 1, 1] = torch.inf
+    found = []
+    for fused in (True, False):
+        x = u.clone().requires_grad_()
+        with visattn.fused(fused):
+            module(x).sin().sum().backward()
+        found.append(x.grad.isnan())
+    assert torch.equal(*found)
+
+
 def test_a_convolution_and_a_zero_start(u):
     same(unit("cbam", nn.Conv2d(6, 6, 3)), u)
     same(enliven(ZeroStart(block_entry("simam").factory(6))), u)

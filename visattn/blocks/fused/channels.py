@@ -134,8 +134,10 @@ def of_norm(
     if len(of_pooled) > 1:
         product = product + share * tops
     first, second = dx.double().sum(0), product.sum(0)
-    total = len(even) * places * (1 if found.of_batch is not None else float("inf"))
-    taken = first / total, second * found.inverse**2 / total
+    taken = torch.zeros_like(first), torch.zeros_like(second)
+    if found.of_batch is not None:
+        total = len(even) * places
+        taken = first / total, second * found.inverse**2 / total
     whole: list[Any] = [*taken, second * found.inverse, first]
     return even / places, share, *(t.float() for t in whole)
 

@@ -173,6 +173,7 @@ def _may_fuse(block: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) 
         and not kwargs
         and _is_plain(args[0])
         and args[0].ndim == 4
+        and (torch.compiler.is_compiling() or args[0].numel() > 0)
         and not torch.jit.is_tracing()
         and not torch._C._are_functorch_transforms_active()
         and torch.autograd.forward_ad._current_level < 0

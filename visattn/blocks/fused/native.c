@@ -341,8 +341,9 @@ void of_norm(Size first, Size last, Size N, Size C, Size P, Size of_batch, Doubl
                       (of_tops ? (double)share[at] * tops[at] : 0);
     }
   for (Size c = first; c < last; c++) {
-    double each = of_batch ? 1.0 / N / P : 0, width = mean ? inverse[c] : 0;
-    taken[c] = (float)(total[c] * each), off_taken[c] = (float)(off_total[c] * each * width * width);
+    double each = 1.0 / N / P, width = mean ? inverse[c] : 0; /* no infinity times 0 below */
+    taken[c] = of_batch ? (float)(total[c] * each) : 0;
+    off_taken[c] = of_batch ? (float)(off_total[c] * each * width * width) : 0;
     of_weight[c] = (float)(off_total[c] * width), of_bias[c] = (float)total[c];
   }
 }
