@@ -45,9 +45,9 @@ def laid_out(u: Tensor) -> Tensor:
 
 
 def moments(u: Tensor, *, centred: bool, extremes: bool) -> tuple[Tensor, ...]:
-    """Of each channel of each map (N, C): mean, nothing, extremes, which may be anything without.
+    """Of each channel of each map (N, C): mean, what `statistics` needs, extremes.
 
-    For ``centred`` statistics see `statistics`.
+    It needs nothing, whether ``centred`` or not; the extremes may be anything if nobody wants them.
     """
     means = u.new_empty(u.shape[:2], dtype=torch.float64)
     high, low = _channels(u), _channels(u)
