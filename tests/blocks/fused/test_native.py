@@ -13,6 +13,7 @@ import visattn
 from visattn.blocks import block_entry
 from visattn.blocks.attended import Attended
 from visattn.blocks.fused import library, native, rounding
+from visattn.blocks.fused.channels import constants
 from visattn.testing import enliven
 
 compiled = pytest.mark.skipif(native._library() is None, reason="no C compiler")
@@ -133,6 +134,28 @@ def test_gradients_of_the_gradients_of_se_alone():
         found.append(torch.autograd.grad((du * du).sum(), inputs))
     for ours, theirs in zip(*found, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5 * float(theirs.abs().max()))
+
+
+@compiled
+@pytest.mark.parametrize("name", ["se", "cbam"])
+def test_another_default_type(name):
+    """Whatever it is, a map in single precision is one."""
+    module, x = enliven(block_entry(name).factory(31)), torch.randn(2, 31, 47, 45)
+    constants.cache_clear()
+    rounding._adds_up_like_pytorch.cache_clear()
+    behind = Attended(nn.BatchNorm2d(31), module, where="after", site="here")
+    torch.set_default_dtype(torch.float64)
+    try:
+        for each in (module, behind, copy.deepcopy(module).eval(), copy.deepcopy(behind).eval()):
+            y, grads = step(each, x, fused=True)
+            plain, others = step(each, x, fused=False)
+            torch.testing.assert_close(y, plain, rtol=1e-5, atol=1e-5)
+            torch.testing.assert_close(grads["x"], others["x"], rtol=1e-3, atol=1e-4)
+            with torch.inference_mode():
+                torch.testing.assert_close(each(x), plain, rtol=1e-5, atol=1e-5)
+    finally:
+        torch.set_default_dtype(torch.float32)
+        constants.cache_clear()
 
 
 @compiled

@@ -218,4 +218,5 @@ def affine_of_none(u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 def constants(channels: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Zeros and ones that nobody writes to."""
     with torch.inference_mode(False), torch.no_grad():
-        return torch.zeros(channels, device=device), torch.ones(channels, device=device)
+        zeros = torch.zeros(channels, device=device, dtype=torch.float32)
+        return zeros, torch.ones_like(zeros)

@@ -29,9 +29,9 @@ def _agrees(formula: Any, kind: Any, device: torch.device) -> bool:
     from visattn.blocks.fused import triton_kernels
 
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
-        block = kind(24).to(device).requires_grad_(False)
-        u = torch.randn(3, 24, 7, 5).to(device)
-    norm = nn.BatchNorm2d(24, device=device)
+        block = kind(24).float().to(device).requires_grad_(False)
+        u = torch.randn(3, 24, 7, 5, dtype=torch.float32).to(device)
+    norm = nn.BatchNorm2d(24, device=device, dtype=torch.float32)
     found = []
     try:
         with torch.enable_grad(), torch.autocast(device.type, enabled=False):
