@@ -66,7 +66,7 @@ def test_numbers(name, layout, shape, threads, monkeypatch):
         native, "_call", lambda name, *a, **k: (passes.append(name), call(name, *a, **k))
     )
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
-    monkeypatch.setattr(native, "_GRAIN", 1)
+    monkeypatch.setattr(library, "GRAIN", 1)
     x = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     x[:, -1] = x[:, 0]  # equal maxima
     x[..., 0] = x[..., 1] = 3.0
@@ -215,9 +215,8 @@ def test_starts_as_exactly_the_identity(name, layout, likewise, monkeypatch):
     """Behind a normalisation, too, whose bits are PyTorch's, and so are its statistics."""
     assert rounding._adds_up_like_pytorch()
     monkeypatch.setattr(rounding, "_adds_up_like_pytorch", lambda: likewise)
-    monkeypatch.setattr(rounding, "GRAIN", 1)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
-    monkeypatch.setattr(native, "_GRAIN", 1)
+    monkeypatch.setattr(library, "GRAIN", 1)
     x = torch.randn(2, 33, 47, 45, generator=torch.Generator().manual_seed(0)) * 3 + 1
     x = x.contiguous(memory_format=LAYOUTS[layout])
     gate = block_entry(name).factory(33, init="identity")

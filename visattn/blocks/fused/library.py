@@ -16,8 +16,11 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
+GRAIN = 2**17
+"""Values of a map for which another thread pays."""
 _FLAGS = ("-O3", "-march=native", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math")
 _SOURCE = Path(__file__).with_name("native.c").read_bytes()  # now: both files may be replaced
 
@@ -43,6 +46,11 @@ def call(
         function(first, end, *sizes, *given)
 
     list(_threads(parts).map(run, edges[:-1], edges[1:]))
+
+
+def parts_of(count: int, u: Tensor) -> int:
+    """In how many parts ``count`` images or groups of channels of a map are shared out."""
+    return max(1, min(torch.get_num_threads(), count, u.numel() // GRAIN))
 
 
 @cache

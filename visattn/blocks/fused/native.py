@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from visattn.blocks.fused.channels import Channels, Norm, affine_of_none
-from visattn.blocks.fused.library import call as _call, library as _library
+from visattn.blocks.fused.library import call as _call, library as _library, parts_of
 from visattn.blocks.fused.rounding import at_rest, statistics as statistics
 from visattn.blocks.fused.written_gates import Perceptron
 
@@ -20,8 +20,6 @@ LEAST = 2**16
 """Values of a map from which it pays."""
 _WIDE = 16
 """Numbers in the widest registers."""
-_GRAIN = 2**17
-"""Values for which another thread pays."""
 
 
 def is_native(x: Tensor) -> bool:
@@ -300,5 +298,4 @@ def _run(name: str, u: Tensor, *tensors: Tensor | None) -> None:
 
 def _shared(u: Tensor) -> dict[str, Any]:
     """How images are shared out among threads, and which library is for them."""
-    parts = max(1, min(torch.get_num_threads(), len(u), u.numel() // _GRAIN))
-    return {"parts": parts, "last": not u.is_contiguous()}
+    return {"parts": parts_of(len(u), u), "last": not u.is_contiguous()}

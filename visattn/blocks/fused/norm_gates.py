@@ -54,7 +54,7 @@ def gate_after_norm(
             out = u if fresh else None
             z: Tensor = passes.cbam(u, affine_of(given, u, passes), *gates, out=out)
             return z
-    if tracked and given is None and not by_place and is_ours(gates, passes):
+    if tracked and given is None and not by_place and are_in_c(gates, passes):
         alone: Any = gates[0]
         return se(u, alone, block)
     with torch.no_grad():
@@ -73,10 +73,10 @@ def is_at_rest(norm: Norm | None, gates: Sequence[SmallGate], passes: Any) -> bo
     """Whether a CBAM and the normalisation before it take nothing of the batch, and are ours."""
     if norm is not None and norm.running is None:
         return False
-    return len(gates) > 1 and is_ours(gates, passes) and gates[1].running is not None
+    return len(gates) > 1 and are_in_c(gates, passes) and gates[1].running is not None
 
 
-def is_ours(gates: Sequence[SmallGate], passes: Any) -> bool:
+def are_in_c(gates: Sequence[SmallGate], passes: Any) -> bool:
     """Whether gates can run between passes, in one call with them."""
     return hasattr(passes, "se") and all(g.is_written for g in gates)
 

@@ -11,10 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from visattn.blocks.fused.channels import Norm, constants, share_of
-from visattn.blocks.fused.library import call
+from visattn.blocks.fused.library import call, parts_of
 
-GRAIN = 2**17
-"""Values for which another thread pays."""
 _by_pytorch: Any = torch.batch_norm_update_stats
 
 
@@ -50,8 +48,8 @@ def _in_c(u: Tensor, mean: Any, variance: Any, share: float) -> tuple[Tensor, Te
     count, channels, height, width = u.shape
     found = u.new_empty((2, channels)).unbind()
     given = u, float(share), 1.0 - share, *found, mean, variance
-    parts = max(1, min(torch.get_num_threads(), channels // 8, u.numel() // GRAIN))
-    call("statistics", channels, (count, channels, height * width), *given, parts=parts)
+    sizes, parts = (count, channels, height * width), parts_of(channels // 8, u)
+    call("statistics", channels, sizes, *given, parts=parts)
     return found[0], found[1]
 
 
@@ -63,7 +61,7 @@ def _adds_up_like_pytorch() -> bool:
     u = (many - 0.5).mul(1e9).float()
     u = torch.cat((u, -u.flip(0, 2), many.float()), 2)  # sums whose bits tell the order
     found = []
-    for run, x in itertools.product((_in_c, _by_pytorch), (u, many.float().contiguous())):
+    for run, x in itertools.product((_in_c, _by_pytorch), (u, many.float())):
         running = x[0, :, -1, 0].clone(), x[1, :, -1, 1].clone()
         found.append((*run(x, *running, 0.3), *running))
     ours, theirs = itertools.chain(*found[:2]), itertools.chain(*found[2:])
