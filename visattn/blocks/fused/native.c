@@ -15,8 +15,8 @@
 #else
 #define FMA(x, y, z) ((x) * (y) + (z))
 #endif
-#define LANES 64
-#define STRETCH 1024 /* numbers that a lane sums in single precision */
+#define UNITS 64  /* hidden units at a time */
+#define STRETCH 64 /* numbers that a lane sums in single precision */
 #define BLOCK 4096 /* columns at a time: what is kept for each stays in the first caches */
 #define GROUP 16   /* rows summed in single precision */
 #define MANY 4     /* rows at a time, between which a sum stays in its register */
@@ -33,6 +33,7 @@ typedef long Size;
 #define PLACE r
 #define PER_CHANNEL PER_COLUMN
 #define PER_PLACE PER_ROW
+#define BESIDE MANY /* rows at a time that share what they read of the channels */
 #else
 #define ROWS C
 #define COLUMNS P
@@ -40,6 +41,7 @@ typedef long Size;
 #define PLACE k
 #define PER_CHANNEL PER_ROW
 #define PER_PLACE PER_COLUMN
+#define BESIDE 1
 #endif
 
 #define EACH _Pragma("GCC ivdep") /* an output is its own input at most */
@@ -49,29 +51,14 @@ typedef long Size;
 #define EACH_ROW for (Size r = 0; r < ROWS; r++)
 #define ROW(t) ((t) + (n * ROWS + r) * COLUMNS)
 #define ROW_OF_U const float *row = ROW(u);
-#define ROWS_OF_U_AND_D const float *row = ROW(u), *grad = ROW(d);
+#define ROWS_OF_U_AND_D ROW_OF_U const float *grad = ROW(d);
 
-#define SUM(j) sum[j][i]
-#define TOP top[i]
-
-/* The sum of LANES numbers, by fewer and fewer of them, which goes several at a time. */
-static inline float total_of(float *sum) {
-  for (int half = LANES / 2; half >= 8; half /= 2)
-    for (int i = 0; i < half; i++) sum[i] += sum[i + half];
-  return ((sum[0] + sum[4]) + (sum[1] + sum[5])) + ((sum[2] + sum[6]) + (sum[3] + sum[7]));
-}
-
-static inline float highest_of(float *top) {
-  for (int half = LANES / 2; half >= 1; half /= 2)
-    for (int i = 0; i < half; i++) top[i] = LARGER(top[i], top[i + half]);
-  return top[0];
-}
-
-#ifdef __AVX512F__ /* vectors as wide as the registers: wider ones are taken apart, lane by lane */
+#ifdef __AVX__
 #include <immintrin.h>
+#endif
+#ifdef __AVX512F__ /* vectors as wide as the registers: wider ones are taken apart, lane by lane */
 #define WIDE 16
 #define LANE 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
-#define larger(x, y) ((V)_mm512_max_ps(x, y)) /* in one instruction what else takes two */
 #elif defined(__AVX__)
 #define WIDE 8
 #define LANE 0, 1, 2, 3, 4, 5, 6, 7
@@ -81,21 +68,52 @@ static inline float highest_of(float *top) {
 #endif
 typedef float V __attribute__((vector_size(4 * WIDE), aligned(4), may_alias));
 typedef int M __attribute__((vector_size(4 * WIDE)));
-typedef struct { double total; float high, low; } Pools;
 
-static inline V at_place(const float *row) { return *(const V *)row; }
-
-#ifndef larger
-static inline V larger(V x, V y) {
-  M first = x > y;
-  return (V)(((M)x & first) | ((M)y & ~first));
-}
+/* Bodies of loops are written once for a number and for a vector, which is what T stands for. */
+#define AT(t) (*(const T *)(t))
+#define EVERY(x) ((x) - (T){0}) /* lane of T */
+#define FOR(of_number, of_vector) _Generic((T){0}, float: of_number, default: of_vector)
+#if LAST
+#define OF_CHANNEL(t) AT((t) + k)
+#define OF_PLACE(t) EVERY((t)[r])
+#else
+#define OF_CHANNEL(t) EVERY((t)[r])
+#define OF_PLACE(t) AT((t) + k)
 #endif
 
-/* Of `rest` lanes at the end x, zero in the others. */
-static inline V last_of(V x, Size rest) {
-  return (V)((M)x & ((M){LANE} >= (int)(WIDE - rest)));
+static inline float larger_number(float x, float y) { return LARGER(x, y); }
+static inline V larger_vector(V x, V y) {
+#ifdef __AVX512F__ /* in one instruction what else takes two */
+  return (V)_mm512_max_ps(x, y);
+#else
+  M first = x > y;
+  return (V)(((M)x & first) | ((M)y & ~first));
+#endif
 }
+
+static inline float fused_number(float x, float y, float z) { return FMA(x, y, z); }
+static inline V fused_vector(V x, V y, V z) {
+#ifdef __AVX512F__
+  return (V)_mm512_fmadd_ps(x, y, z);
+#elif defined(__AVX__) && defined(__FMA__)
+  return (V)_mm256_fmadd_ps(x, y, z);
+#else
+  for (int i = 0; i < WIDE; i++) z[i] = FMA(x[i], y[i], z[i]);
+  return z;
+#endif
+}
+
+/* What z is where x and y are the same, else 0. */
+static inline float where_number(float x, float y, float z) { return x == y ? z : 0; }
+static inline V where_vector(V x, V y, V z) { return (V)((M)(x == y) & (M)z); }
+
+#define LARGER_OF FOR(larger_number, larger_vector)
+#define FUSED FOR(fused_number, fused_vector)
+#define WHERE_SAME FOR(where_number, where_vector)
+
+/* Of so many lanes at an end x, zero in the others. */
+static inline V first_of(V x, Size count) { return (V)((M)x & ((M){LANE} < (int)SMALLER(count, WIDE))); }
+static inline V last_of(V x, Size count) { return (V)((M)x & ((M){LANE} >= (int)(WIDE - count))); }
 
 /* Over the lanes by halves: one after the other would wait for each. */
 #ifdef __clang__
@@ -120,142 +138,131 @@ static inline float sum_of(V x) {
 }
 
 static inline float largest_of(V x) {
-  BY_HALVES(larger)
+  BY_HALVES(larger_vector)
   return x[0];
 }
 
-#if !LAST
-/* The sum and the extremes of a row. */
-static inline Pools pools_of(const float *row, Size P, int lowest) {
-  Pools found = {0, -INFINITY, INFINITY};
-  V top = (V){0} - INFINITY, bottom = top;
-  Size k = 0;
-  while (P - k >= WIDE) {
-    V sum = {0};
-    for (Size end = SMALLER(P, k + WIDE * GROUP); k + WIDE <= end; k += WIDE) {
-      V x = at_place(row + k);
-      sum += x, top = larger(x, top);
-      if (lowest) bottom = larger(-x, bottom);
-    }
-    if (P - k < WIDE && k < P) { /* once more with some that were there */
-      V x = at_place(row + P - WIDE);
-      sum += last_of(x, P - k), top = larger(x, top), bottom = larger(-x, bottom);
-      k = P;
-    }
-    found.total += sum_of(sum);
+/* Four sums over the lanes in one: what of two is added changes places meanwhile. */
+static inline void sums_of_four(const V *x, float *to) {
+  const M lane = {LANE}, odd = -(lane & 1), second = -((lane >> 1) & 1);
+#define EITHER(from, p, q) (V)(((M)(p) & ~(from)) | ((M)(q) & (from)))
+  V near[2];
+  for (int j = 0; j < 2; j++) {
+    V p = x[2 * j], q = x[2 * j + 1], other = EITHER(odd, q, p);
+    near[j] = EITHER(odd, p, q) + swapped(other, 1);
   }
-  if (P >= WIDE) found.high = largest_of(top), found.low = -largest_of(bottom);
-  for (; k < P; k++) {
-    found.total += row[k];
-    found.high = LARGER(row[k], found.high), found.low = SMALLER(row[k], found.low);
-  }
-  return found;
+  V other = EITHER(second, near[1], near[0]), all = EITHER(second, near[0], near[1]);
+  all += swapped(other, 2);
+  if (WIDE > 4) all += swapped(all, 4 % WIDE);
+  if (WIDE > 8) all += swapped(all, 8 % WIDE);
+  for (int j = 0; j < 4; j++) to[j] = all[j];
 }
-#endif
 
-/* Of each row: COUNT sums, and a maximum, of what BODY adds to them at column k and lane i. */
-#define PER_ROW(COUNT, POINTERS, BODY, STORE)                              \
-  EACH_ROW {                                                               \
-    POINTERS                                                               \
-    double total[COUNT] = {0};                                             \
-    float top[LANES];                                                      \
-    for (int i = 0; i < LANES; i++) top[i] = -INFINITY;                    \
-    for (Size from = 0; from < COLUMNS; from += LANES * STRETCH) {           \
-      Size end = SMALLER(from + LANES * STRETCH, COLUMNS);                   \
-      float sum[COUNT][LANES] = {{0}};                                     \
-      for (Size start = from; start < end; start += LANES) {               \
-        Size width = SMALLER(LANES, end - start);                          \
-        EACH for (Size i = 0; i < width; i++) {                            \
-          Size k = start + i;                                              \
-          BODY                                                             \
-        }                                                                  \
-      }                                                                    \
-      for (int j = 0; j < COUNT; j++) total[j] += total_of(sum[j]);        \
-    }                                                                      \
-    Size at = n * ROWS + r;                                                \
-    STORE(total[0], total[COUNT > 1], total[COUNT > 2 ? 2 : 0], total[COUNT > 3 ? 3 : 0], \
-          highest_of(top))                                                 \
+/* What BODY(I, KEPT) adds at column k to the sums and the maxima: I picks out a column's. */
+#define ALL(x) (x)
+#define REST(x) last_of(x, rest)
+
+/* Of each row: up to four sums and two maxima. What is left over of whole vectors is read in one more,
+   with some before it that don't count. */
+#define PER_ROW(COUNT, TOPS, POINTERS, BODY, STORE)               \
+  EACH_ROW {                                                      \
+    POINTERS                                                      \
+    double total[4] = {0};                                        \
+    float most[2] = {0};                                          \
+    if (COLUMNS >= WIDE) {                                        \
+      typedef V T;                                                \
+      T top[2] = {(T){0} - INFINITY, (T){0} - INFINITY};          \
+      for (Size k = 0; k < COLUMNS;) {                            \
+        T sum[4] = {{0}};                                         \
+        float sums[4];                                            \
+        Size end = SMALLER(COLUMNS, k + WIDE * STRETCH);          \
+        for (; k + WIDE <= end; k += WIDE) { BODY(, ALL) }        \
+        if (k < end) {                                            \
+          Size rest = end - k;                                    \
+          k = end - WIDE;                                         \
+          BODY(, REST)                                            \
+          k = end;                                                \
+        }                                                         \
+        if (COUNT == 1)                                           \
+          sums[0] = sum_of(sum[0]);                               \
+        else                                                      \
+          sums_of_four(sum, sums);                                \
+        for (int j = 0; j < COUNT; j++) total[j] += sums[j];      \
+      }                                                           \
+      for (int j = 0; j < TOPS; j++) most[j] = largest_of(top[j]); \
+    } else {                                                      \
+      typedef float T;                                            \
+      T sum[4] = {0}, top[2] = {-INFINITY, -INFINITY};            \
+      for (Size k = 0; k < COLUMNS; k++) { BODY(, ALL) }          \
+      for (int j = 0; j < 4; j++) total[j] = sum[j];              \
+      for (int j = 0; j < 2; j++) most[j] = top[j];               \
+    }                                                             \
+    Size at = n * ROWS + r;                                       \
+    STORE(total, most, )                                          \
   }
 
-/* The same of each column. */
-#define PER_COLUMN(COUNT, POINTERS, BODY, STORE)                           \
-  for (Size start = 0; start < COLUMNS; start += BLOCK) {                  \
-    Size width = SMALLER(BLOCK, COLUMNS - start);                          \
-    double total[COUNT][BLOCK];                                            \
-    float sum[COUNT][BLOCK], top[BLOCK];                                   \
-    for (Size i = 0; i < width; i++) top[i] = -INFINITY;                   \
-    for (int j = 0; j < COUNT; j++)                                        \
-      for (Size i = 0; i < width; i++) total[j][i] = sum[j][i] = 0;        \
-    for (Size row_0 = 0; row_0 < ROWS; row_0 += MANY) {                    \
-      if (row_0 + MANY <= ROWS)                                            \
-        EACH for (Size i = 0; i < width; i++) {                            \
-          Size k = start + i;                                              \
-          for (int j = 0; j < MANY; j++) {                                 \
-            Size r = row_0 + j;                                            \
-            POINTERS                                                       \
-            BODY                                                           \
-          }                                                                \
-        }                                                                  \
-      for (Size r = row_0; row_0 + MANY > ROWS && r < ROWS; r++) {         \
-        POINTERS                                                           \
-        EACH for (Size i = 0; i < width; i++) {                            \
-          Size k = start + i;                                              \
-          BODY                                                             \
-        }                                                                  \
-      }                                                                    \
-      if (row_0 % GROUP == GROUP - MANY || row_0 + MANY >= ROWS)           \
-        for (int j = 0; j < COUNT; j++)                                    \
-          for (Size i = 0; i < width; i++) total[j][i] += sum[j][i], sum[j][i] = 0; \
-    }                                                                      \
-    for (Size i = 0; i < width; i++) {                                     \
-      Size at = n * COLUMNS + start + i;                                   \
-      STORE(total[0][i], total[COUNT > 1][i], total[COUNT > 2 ? 2 : 0][i], \
-            total[COUNT > 3 ? 3 : 0][i], top[i])                           \
-    }                                                                      \
+/* What follows at column k of COUNT rows r from row_0 on, or of those that are left. */
+#define OF_ROWS(COUNT, WIDTH, POINTERS, ...)                        \
+  if (row_0 + (COUNT) <= ROWS)                                      \
+    EACH for (Size i = 0; i < (WIDTH); i++) {                       \
+      Size k = start + i;                                           \
+      for (int j = 0; j < (COUNT); j++) {                           \
+        Size r = row_0 + j;                                         \
+        POINTERS                                                    \
+        __VA_ARGS__                                                 \
+      }                                                             \
+    }                                                               \
+  for (Size r = row_0; row_0 + (COUNT) > ROWS && r < ROWS; r++) {   \
+    POINTERS                                                        \
+    EACH for (Size i = 0; i < (WIDTH); i++) {                       \
+      Size k = start + i;                                           \
+      __VA_ARGS__                                                   \
+    }                                                               \
+  }
+
+/* As PER_ROW of each column, with COUNT sums; a compiler makes vectors of numbers by itself. */
+#define PER_COLUMN(COUNT, TOPS, POINTERS, BODY, STORE)                                \
+  for (Size start = 0; start < COLUMNS; start += BLOCK) {                             \
+    typedef float T;                                                                  \
+    Size width = SMALLER(BLOCK, COLUMNS - start);                                     \
+    double total[COUNT][BLOCK];                                                       \
+    T sum[COUNT][BLOCK], top[2][BLOCK];                                               \
+    for (Size i = 0; i < width; i++) top[0][i] = top[1][i] = -INFINITY;               \
+    for (int j = 0; j < COUNT; j++)                                                   \
+      for (Size i = 0; i < width; i++) total[j][i] = sum[j][i] = 0;                   \
+    for (Size row_0 = 0; row_0 < ROWS; row_0 += MANY) {                               \
+      OF_ROWS(MANY, width, POINTERS, BODY([i], ALL))                                  \
+      if (row_0 % GROUP == GROUP - MANY || row_0 + MANY >= ROWS)                      \
+        for (int j = 0; j < COUNT; j++)                                               \
+          for (Size i = 0; i < width; i++) total[j][i] += sum[j][i], sum[j][i] = 0;   \
+    }                                                                                 \
+    for (Size i = 0; i < width; i++) {                                                \
+      Size at = n * COLUMNS + start + i;                                              \
+      STORE(total, top, [i])                                                          \
+    }                                                                                 \
   }
 
 /* Of each channel of each image: mean, maximum, minimum; the last two unless null. */
 void moments(Size first, Size last, Size C, Size P, In u, double *restrict mean, float *high,
              float *low) {
+#define BODY(I, KEPT)                                \
+  T x = AT(row + k);                                 \
+  sum[0] I += KEPT(x);                               \
+  top[0] I = LARGER_OF(x, top[0] I);                 \
+  top[1] I = LARGER_OF(-x, top[1] I);
+#define STORE(s, most, I)                            \
+  mean[at] = s[0] I / P;                             \
+  if (high) high[at] = most[0] I;                    \
+  if (low) low[at] = -most[1] I;
   IMAGES {
-#if LAST
-    double *m = mean + n * C;
-    float *h = high ? high + n * C : NULL, *l = low ? low + n * C : NULL;
-    for (Size c = 0; c < C; c++) m[c] = 0;
-    for (Size c = 0; h && c < C; c++) h[c] = -INFINITY;
-    for (Size c = 0; l && c < C; c++) l[c] = INFINITY;
-    for (Size from = 0; from < P; from += GROUP)
-      for (Size start = 0; start < C; start += BLOCK) {
-        In part = u + (n * P + from) * C + start;
-        Size rows = SMALLER(GROUP, P - from), width = SMALLER(BLOCK, C - start);
-        float sum[BLOCK];
-        for (Size k = 0; k < width; k++) sum[k] = 0;
-        for (Size r = 0; r < rows; r++)
-          EACH for (Size k = 0; k < width; k++) sum[k] += part[r * C + k];
-        for (Size r = 0; h && r < rows; r++)
-          EACH for (Size k = 0; k < width; k++) {
-            float x = part[r * C + k];
-            h[start + k] = LARGER(x, h[start + k]);
-          }
-        for (Size r = 0; l && r < rows; r++)
-          EACH for (Size k = 0; k < width; k++) {
-            float x = part[r * C + k];
-            l[start + k] = SMALLER(x, l[start + k]);
-          }
-        EACH for (Size k = 0; k < width; k++) m[start + k] += sum[k];
-      }
-    for (Size c = 0; c < C; c++) m[c] /= P;
-#else
-    EACH_ROW {
-      ROW_OF_U
-      Size at = n * C + r;
-      Pools found = low ? pools_of(row, P, 1) : pools_of(row, P, 0);
-      mean[at] = found.total / P;
-      if (high) high[at] = found.high;
-      if (low) low[at] = found.low;
+    if (low) {
+      PER_CHANNEL(1, 2, ROW_OF_U, BODY, STORE)
+    } else {
+      PER_CHANNEL(1, 1, ROW_OF_U, BODY, STORE)
     }
-#endif
   }
+#undef BODY
+#undef STORE
 }
 
 #if !LAST
@@ -360,12 +367,13 @@ void tops(Size first, Size last, Size C, Size P, In a, In b, In high, In low, Ou
 /* Of each place: the mean and the maximum of z over the channels. */
 void place_pools(Size first, Size last, Size C, Size P, In u, In a, In b, In g, Out means,
                  Out highest) {
-#define Z float z = FMA(row[k], a[CHANNEL], b[CHANNEL]) * gate[CHANNEL];
-#define BODY Z SUM(0) += z; TOP = LARGER(z, TOP);
-#define STORE(s0, s1, s2, s3, most) means[at] = (float)((s0) / C), highest[at] = most;
+#define X T x = FUSED(AT(row + k), OF_CHANNEL(a), OF_CHANNEL(b));
+#define Z X T z = x * OF_CHANNEL(gate);
+#define BODY(I, KEPT) Z sum[0] I += KEPT(z); top[0] I = LARGER_OF(z, top[0] I);
+#define STORE(s, most, I) means[at] = (float)(s[0] I / C), highest[at] = most[0] I;
   IMAGES {
     const float *gate = g + n * C;
-    PER_PLACE(1, ROW_OF_U, BODY, STORE)
+    PER_PLACE(1, 1, ROW_OF_U, BODY, STORE)
   }
 #undef BODY
 #undef STORE
@@ -375,11 +383,12 @@ void place_pools(Size first, Size last, Size C, Size P, In u, In a, In b, In g, 
 void gated(Size first, Size last, Size C, Size P, const float *u, In a, In b, In g, In s, float *y) {
   IMAGES EACH_ROW {
     ROW_OF_U
+    typedef float T;
     const float *gate = g + n * C;
     float *to = ROW(y);
     if (s) {
       const float *sn = s + n * P;
-      EACH for (Size k = 0; k < COLUMNS; k++) { Z to[k] = z * sn[PLACE]; }
+      EACH for (Size k = 0; k < COLUMNS; k++) { Z to[k] = z * OF_PLACE(sn); }
     } else
       EACH for (Size k = 0; k < COLUMNS; k++) { Z to[k] = z; }
   }
@@ -388,25 +397,22 @@ void gated(Size first, Size last, Size C, Size P, const float *u, In a, In b, In
 /* Of each place: the sum of d z, and how many channels have the maximum. */
 void place_sums(Size first, Size last, Size C, Size P, In u, In d, In a, In b, In g, In highest,
                 Out sums, Out count) {
-#define BODY Z SUM(0) += grad[k] * z; SUM(1) += z == high[PLACE] ? 1.0f : 0.0f;
-#define STORE(s0, s1, s2, s3, most) sums[at] = (float)(s0), count[at] = (float)(s1);
+#define BODY(I, KEPT)                          \
+  Z sum[0] I += KEPT(AT(grad + k) * z);        \
+  sum[1] I += KEPT(WHERE_SAME(z, OF_PLACE(high), EVERY(1)));
+#define STORE(s, most, I) sums[at] = (float)s[0] I, count[at] = (float)s[1] I;
   IMAGES {
     const float *gate = g + n * C, *high = highest + n * P;
-    PER_PLACE(2, ROWS_OF_U_AND_D, BODY, STORE)
+    PER_PLACE(2, 0, ROWS_OF_U_AND_D, BODY, STORE)
   }
 #undef BODY
 #undef STORE
 }
 
 /* The gradient for z at a place: d, or d s + even + [z = highest] share. */
-#define X float x = FMA(row[k], a[CHANNEL], b[CHANNEL]);
-#define OF_Z                                                                  \
-  float part = share_n[PLACE], of_z = grad[k] * sn[PLACE] + even_n[PLACE];    \
-  of_z += x * gate[CHANNEL] == high[PLACE] ? part : 0.0f;
-#define OF_PLACES                                         \
-  const float *gate = g + n * C, *sn = s + n * P, *even_n = even + n * P; \
-  const float *high = highest + n * P, *share_n = share + n * P;
-
+#define OF_Z                                                             \
+  T of_z = AT(grad + k) * OF_PLACE(sn) + OF_PLACE(even_n);               \
+  of_z += WHERE_SAME(z, OF_PLACE(high), OF_PLACE(share_n));
 /* Of each channel: sums of the gradient for z, of it times u - mean, and, with gates of places, the
    number of the maxima of x and the sum of u - mean there. */
 void channel_sums(Size first, Size last, Size C, Size P, In u, In d, In a, In b, In mean, In g,
@@ -414,48 +420,28 @@ void channel_sums(Size first, Size last, Size C, Size P, In u, In d, In a, In b,
                   Out count, Out tops) {
   IMAGES {
     if (!s) {
-#if LAST
-#define BODY SUM(0) += grad[k]; SUM(1) += grad[k] * (row[k] - mean[CHANNEL]);
-#define STORE(s0, s1, s2, s3, most) sums[at] = (float)(s0), products[at] = (float)(s1);
-      PER_CHANNEL(2, ROWS_OF_U_AND_D, BODY, STORE)
+#define BODY(I, KEPT)                                                   \
+  T dx = AT(grad + k);                                                  \
+  sum[0] I += KEPT(dx);                                                 \
+  sum[1] I += KEPT(dx * (AT(row + k) - OF_CHANNEL(mean)));
+#define STORE(s, most, I) sums[at] = (float)s[0] I, products[at] = (float)s[1] I;
+      PER_CHANNEL(2, 0, ROWS_OF_U_AND_D, BODY, STORE)
 #undef BODY
 #undef STORE
-#else
-      EACH_ROW {
-        ROWS_OF_U_AND_D
-        double sum = 0, product = 0;
-        Size k = 0;
-        while (P - k >= WIDE) {
-          V of_x = {0}, of_off = {0};
-          for (Size end = SMALLER(P, k + WIDE * STRETCH); k + WIDE <= end; k += WIDE) {
-            V dx = at_place(grad + k);
-            of_x += dx, of_off += dx * (at_place(row + k) - mean[r]);
-          }
-          if (P - k < WIDE && k < P) {
-            V dx = at_place(grad + P - WIDE), off = at_place(row + P - WIDE) - mean[r];
-            of_x += last_of(dx, P - k), of_off += last_of(dx * off, P - k), k = P;
-          }
-          sum += sum_of(of_x), product += sum_of(of_off);
-        }
-        for (; k < P; k++) sum += grad[k], product += grad[k] * (row[k] - mean[r]);
-        sums[n * C + r] = (float)sum, products[n * C + r] = (float)product;
-      }
-#endif
       continue;
     }
-    OF_PLACES
-    const float *peak = top_of_x + n * C;
-#define BODY                                                     \
-  X OF_Z float off = row[k] - mean[CHANNEL];                     \
-  SUM(0) += of_z;                                                \
-  SUM(1) += of_z * off;                                          \
-  float is_top = x == peak[CHANNEL] ? 1.0f : 0.0f;               \
-  SUM(2) += is_top;                                              \
-  SUM(3) += is_top * off;
-#define STORE(s0, s1, s2, s3, most)                              \
-  sums[at] = (float)(s0), products[at] = (float)(s1);            \
-  count[at] = (float)(s2), tops[at] = (float)(s3);
-    PER_CHANNEL(4, ROWS_OF_U_AND_D, BODY, STORE)
+    const float *gate = g + n * C, *sn = s + n * P, *even_n = even + n * P, *peak = top_of_x + n * C;
+    const float *high = highest + n * P, *share_n = share + n * P;
+#define BODY(I, KEPT)                                                   \
+  Z OF_Z T off = AT(row + k) - OF_CHANNEL(mean);                        \
+  sum[0] I += KEPT(of_z);                                               \
+  sum[1] I += KEPT(of_z * off);                                         \
+  sum[2] I += KEPT(WHERE_SAME(x, OF_CHANNEL(peak), EVERY(1)));          \
+  sum[3] I += KEPT(WHERE_SAME(x, OF_CHANNEL(peak), off));
+#define STORE(s, most, I)                                               \
+  sums[at] = (float)s[0] I, products[at] = (float)s[1] I;               \
+  count[at] = (float)s[2] I, tops[at] = (float)s[3] I;
+    PER_CHANNEL(4, 0, ROWS_OF_U_AND_D, BODY, STORE)
 #undef BODY
 #undef STORE
   }
@@ -466,77 +452,81 @@ void channel_sums(Size first, Size last, Size C, Size P, In u, In d, In a, In b,
 void map_gradient(Size first, Size last, Size C, Size P, In u, In d, In a, In b, In mean, In g,
                   In s, In even, In highest, In share, In top_of_x, In even_c, In share_c,
                   In first_, In second, Out du) {
+  typedef float T;
+  const Size start = 0;
+#define TO_U ROWS_OF_U_AND_D float *to = ROW(du);
+#define FROM(of_z, more)                                                                 \
+  T dx = (of_z) * OF_CHANNEL(gate) + OF_CHANNEL(even_cn) + (more);                       \
+  to[k] = (dx - OF_CHANNEL(first_) - (row[k] - OF_CHANNEL(mean)) * OF_CHANNEL(second)) * \
+          OF_CHANNEL(a);
   IMAGES {
-    const float *gate = g + n * C, *even_cn = even_c + n * C, *share_cn = share_c + n * C;
-    const float *peak = top_of_x + n * C;
-#define FROM(dx)                                                                     \
-  to[k] = ((dx) - first_[CHANNEL] - (row[k] - mean[CHANNEL]) * second[CHANNEL]) * a[CHANNEL];
-    if (!s) {
-      EACH_ROW {
-        ROWS_OF_U_AND_D
-        float *to = ROW(du);
-        EACH for (Size k = 0; k < COLUMNS; k++) FROM(grad[k] * gate[CHANNEL] + even_cn[CHANNEL])
-      }
-      continue;
-    }
-    const float *sn = s + n * P, *even_n = even + n * P;
-    const float *high = highest + n * P, *share_n = share + n * P;
-    EACH_ROW {
-      ROWS_OF_U_AND_D
-      float *to = ROW(du);
-      EACH for (Size k = 0; k < COLUMNS; k++) {
-        X OF_Z float most = share_cn[CHANNEL];
-        FROM(of_z * gate[CHANNEL] + even_cn[CHANNEL] + (x == peak[CHANNEL] ? most : 0.0f))
+    Size places = s ? n * P : 0; /* null without gates of them, as what follows */
+    const float *sn = s + places, *even_n = even + places, *high = highest + places;
+    const float *share_n = share + places, *gate = g + n * C, *peak = top_of_x + n * C;
+    const float *even_cn = even_c + n * C, *share_cn = share_c + n * C;
+    for (Size row_0 = 0; row_0 < ROWS; row_0 += BESIDE) {
+      if (s) {
+        OF_ROWS(BESIDE, COLUMNS, TO_U,
+                Z OF_Z FROM(of_z, WHERE_SAME(x, OF_CHANNEL(peak), OF_CHANNEL(share_cn))))
+      } else {
+        OF_ROWS(BESIDE, COLUMNS, TO_U, FROM(grad[k], 0))
       }
     }
   }
 }
 
-/* What lies under each tap of a kernel w (J, K, K) on planes (J, N, H, W): in each row columns from
-   `from` to `to`, at `place` of d or y, at `other` of the planes. */
-#define TAPS(BEFORE, BODY, AFTER)                                                          \
-  for (Size n = first; n < last; n++)                                                      \
-    for (Size j = 0; j < J; j++)                                                           \
-      for (Size t = 0; t < K * K; t++) {                                                   \
-        Size down = t / K - K / 2, right = t % K - K / 2;                                  \
-        Size from = LARGER(0, -right), to = SMALLER(W, W - right), tap = j * K * K + t;    \
-        BEFORE                                                                             \
-        for (Size r = LARGER(0, -down); r < SMALLER(H, H - down); r++) {                   \
-          Size place = (n * H + r) * W, other = ((j * N + n) * H + r + down) * W + right;  \
-          BODY                                                                             \
-        }                                                                                  \
-        AFTER                                                                              \
-      }
+/* Numbers of a plane with zeros around, and of one of its rows; behind the last, WIDE more can be read. */
+#define AROUND ((H + K - 1) * ALONG)
+#define ALONG (W + K - 1)
 
-/* Numbers of a plane with what lies around it. */
-#define AROUND ((H + K - 1) * (W + K - 1))
-
-/* y of planes with zeros around, behind the last of which WIDE more numbers can be read. */
-void convolve(Size first, Size last, Size N, Size J, Size H, Size W, Size K, In wide, In w, Out y) {
-  IMAGES
-    for (Size r = 0; r < H; r++)
-      for (Size start = 0; start < W; start += WIDE) {
-        In tap = w;
-        V sum = {0};
-        for (Size j = 0; j < J; j++) {
-          In under = wide + (j * N + n) * AROUND + r * (W + K - 1) + start;
-          for (Size down = 0; down < K; down++, under += W + K - 1)
-            for (Size right = 0; right < K; right++) sum += *tap++ * at_place(under + right);
-        }
-        for (Size i = 0; i < SMALLER(WIDE, W - start); i++) y[(n * H + r) * W + start + i] = sum[i];
+/* An image of J planes by a kernel whose taps lie `step` apart. */
+static inline void convolved(Size n, Size N, Size J, Size H, Size W, Size K, In wide, In w, Size step,
+                             Out y) {
+  typedef V T;
+  for (Size r = 0; r < H; r++)
+    for (Size start = 0; start < W; start += WIDE) {
+      const float *tap = w;
+      T sum = {0};
+      for (Size j = 0; j < J; j++) {
+        In under = wide + (j * N + n) * AROUND + r * ALONG + start;
+        for (Size down = 0; down < K; down++)
+          for (Size right = 0; right < K; right++, tap += step)
+            sum += *tap * AT(under + down * ALONG + right);
       }
+      for (Size i = 0; i < SMALLER(WIDE, W - start); i++) y[(n * H + r) * W + start + i] = sum[i];
+    }
 }
 
-/* The gradients for planes, which begins at zero, and of each image for the kernel. */
-void of_convolve(Size first, Size last, Size N, Size J, Size H, Size W, Size K, In planes, In w,
-                 In d, Out of_planes, Out of_kernel) {
-  TAPS(float weight = w[tap];,
-       EACH for (Size k = from; k < to; k++) of_planes[other + k] += weight * d[place + k];, )
-  TAPS(float sum[LANES] = {0};,
-       for (Size start = from; start < to; start += LANES)
-         EACH for (Size i = 0; i < SMALLER(LANES, to - start); i++)
-           sum[i] += planes[other + start + i] * d[place + start + i];,
-       of_kernel[n * J * K * K + tap] = total_of(sum);)
+void convolve(Size first, Size last, Size N, Size J, Size H, Size W, Size K, In wide, In w, Out y) {
+  IMAGES convolved(n, N, J, H, W, K, wide, w, 1, y);
+}
+
+/* The gradients for planes, and of each image for the kernel; d has zeros around, too. */
+void of_convolve(Size first, Size last, Size N, Size J, Size H, Size W, Size K, In wide, In w,
+                 In wide_d, Out of_planes, Out of_kernel) {
+  typedef V T;
+  Size taps = J * K * K;
+  IMAGES {
+    In d = wide_d + n * AROUND + K / 2 * ALONG + K / 2;
+    for (Size j = 0; j < J; j++)
+      convolved(n, N, 1, H, W, K, wide_d, w + (j + 1) * K * K - 1, -1, of_planes + j * N * H * W);
+    for (Size tap = 0; tap < taps; tap += 4) {
+      T sum[4] = {{0}};
+      float sums[4];
+      const float *under[4];
+      for (int q = 0; q < 4; q++) {
+        Size t = SMALLER(tap + q, taps - 1), of_plane = t % (K * K);
+        under[q] = wide + (t / (K * K) * N + n) * AROUND + of_plane / K * ALONG + of_plane % K;
+      }
+      for (Size r = 0; r < H; r++)
+        for (Size start = 0; start < W; start += WIDE) {
+          T dy = first_of(AT(d + r * ALONG + start), W - start);
+          for (int q = 0; q < 4; q++) sum[q] += dy * AT(under[q] + r * ALONG + start);
+        }
+      sums_of_four(sum, sums);
+      for (Size q = 0; q < SMALLER(4, taps - tap); q++) of_kernel[n * taps + tap + q] = sums[q];
+    }
+  }
 }
 
 /* 1 / (1 + exp(-x)): exp by 2^k times a polynomial (that of Cephes' expf), since the library's isn't
@@ -558,50 +548,34 @@ static void sigmoids(Size count, float *restrict x, float scale, float offset) {
   }
 }
 
-/* The products of a row with x and y, several sums at a time: one would wait for itself. */
-static inline void products_of(In row, In x, In y, Size count, float *of_x, float *of_y) {
-  V sum[4] = {{0}};
-  Size i = 0;
-  for (; i + 2 * WIDE <= count; i += 2 * WIDE)
-    for (int j = 0; j < 2; j++) {
-      V w = at_place(row + i + j * WIDE);
-      sum[j] += w * at_place(x + i + j * WIDE), sum[2 + j] += w * at_place(y + i + j * WIDE);
-    }
-  float with_x = sum_of(sum[0] + sum[1]), with_y = sum_of(sum[2] + sum[3]);
-  for (; i < count; i++) with_x += row[i] * x[i], with_y += row[i] * y[i];
-  *of_x = with_x, *of_y = with_y;
-}
-
-/* Four sums over the lanes in one: what of two is added changes places meanwhile. */
-static inline void sums_of_four(const V *x, float *to) {
-  const M lane = {LANE}, odd = -(lane & 1), second = -((lane >> 1) & 1);
-#define EITHER(from, p, q) (V)(((M)(p) & ~(from)) | ((M)(q) & (from)))
-  V near[2];
-  for (int j = 0; j < 2; j++) {
-    V p = x[2 * j], q = x[2 * j + 1], other = EITHER(odd, q, p);
-    near[j] = EITHER(odd, p, q) + swapped(other, 1);
-  }
-  V other = EITHER(second, near[1], near[0]), all = EITHER(second, near[0], near[1]);
-  all += swapped(other, 2);
-  if (WIDE > 4) all += swapped(all, 4 % WIDE);
-  if (WIDE > 8) all += swapped(all, 8 % WIDE);
-  for (int j = 0; j < 4; j++) to[j] = all[j];
-}
-
-/* The products of rows with x. */
-static void products(In rows, In x, Size count, Size width, Out to) {
+/* The products of rows with x and, unless it is null, y; four rows at a time. */
+static inline void products(In rows, In x, const float *y, Size count, Size width, Out with_x,
+                            float *with_y) {
+  typedef V T;
   Size r = 0, whole = width / WIDE * WIDE;
   for (; r + 4 <= count; r += 4) {
-    V sum[4] = {{0}};
+    In row = rows + r * width;
+    T sum[4] = {{0}}, more[4] = {{0}};
     for (Size i = 0; i < whole; i += WIDE)
-      for (int j = 0; j < 4; j++) sum[j] += at_place(rows + (r + j) * width + i) * at_place(x + i);
-    sums_of_four(sum, to + r);
+      for (int j = 0; j < 4; j++) {
+        T w = AT(row + j * width + i);
+        sum[j] = FUSED(w, AT(x + i), sum[j]);
+        if (y) more[j] = FUSED(w, AT(y + i), more[j]);
+      }
+    sums_of_four(sum, with_x + r);
+    if (y) sums_of_four(more, with_y + r);
     for (Size i = whole; i < width; i++)
-      for (int j = 0; j < 4; j++) to[r + j] += rows[(r + j) * width + i] * x[i];
+      for (int j = 0; j < 4; j++) {
+        with_x[r + j] += row[j * width + i] * x[i];
+        if (y) with_y[r + j] += row[j * width + i] * y[i];
+      }
   }
   for (; r < count; r++) {
-    to[r] = 0;
-    for (Size i = 0; i < width; i++) to[r] += rows[r * width + i] * x[i];
+    In row = rows + r * width;
+    float sum = 0, more = 0;
+    for (Size i = 0; i < width; i++) sum += row[i] * x[i], more += y ? row[i] * y[i] : 0;
+    with_x[r] = sum;
+    if (y) with_y[r] = more;
   }
 }
 
@@ -609,18 +583,19 @@ static void products(In rows, In x, Size count, Size width, Out to) {
    between them. Kept are the hidden units; of two inputs, their sum. */
 static void perceptron(Size C, Size R, In mean, const float *most, In w1, In b1, In w2, In b2,
                        Out hidden, Out gate, double scale, double offset) {
-  for (Size r = 0; most && r < R; r++) {
-    float bias = b1 ? b1[r] : 0, of_mean, of_top;
-    products_of(w1 + r * C, mean, most, C, &of_mean, &of_top);
-    of_mean += bias, of_top += bias;
-    hidden[r] = (of_mean < 0 ? 0 : of_mean) + (of_top < 0 ? 0 : of_top);
+  for (Size from = 0; from < R; from += UNITS) {
+    Size count = SMALLER(UNITS, R - from);
+    float of_top[UNITS], *unit = hidden + from;
+    if (most)
+      products(w1 + from * C, mean, most, count, C, unit, of_top);
+    else
+      products(w1 + from * C, mean, NULL, count, C, unit, NULL);
+    for (Size r = 0; r < count; r++) {
+      float bias = b1 ? b1[from + r] : 0, x = unit[r] + bias, y = most ? of_top[r] + bias : 0;
+      unit[r] = (x < 0 ? 0 : x) + (y < 0 ? 0 : y);
+    }
   }
-  if (!most) products(w1, mean, R, C, hidden);
-  for (Size r = 0; !most && r < R; r++) {
-    float unit = hidden[r] + (b1 ? b1[r] : 0);
-    hidden[r] = unit < 0 ? 0 : unit;
-  }
-  products(w2, hidden, C, R, gate);
+  products(w2, hidden, NULL, C, R, gate, NULL);
   for (Size c = 0; b2 && c < C; c++) gate[c] += (most ? 2 : 1) * b2[c];
   sigmoids(C, gate, (float)scale, (float)offset);
 }
@@ -704,7 +679,7 @@ void cbam(Size first, Size last, Size N, Size C, Size H, Size W, Size R, Size K,
         float *to = wide + (j * N + n) * AROUND + (r + K / 2) * (W + K - 1) + K / 2;
         for (Size k = 0; k < W; k++) to[k] = planes[(j * N + n) * P + r * W + k];
       }
-    convolve(n, n + 1, N, 2, H, W, K, wide, kernel, s);
+    convolved(n, N, 2, H, W, K, wide, kernel, 1, s);
     for (Size k = 0; k < P; k++) place[k] = (float)(place[k] * slope + shift);
     sigmoids(P, place, (float)scale_of_places, (float)offset_of_places);
     gated(n, n + 1, C, P, u, a, b, g, s, y);

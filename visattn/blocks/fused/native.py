@@ -243,10 +243,25 @@ def _perceptron_sizes(u: Tensor, w1: Tensor) -> tuple[int, ...]:
 def convolved(planes: Tensor, kernel: Tensor) -> Tensor:
     """Planes (J, N, 1, H, W) by a kernel (1, J, K, K), K odd, with zeros around: (N, 1, H, W)."""
     y = torch.empty_like(planes[0])
-    wide, within = _zeros_around(y, len(planes), kernel)
-    within.copy_(planes[:, :, 0])
+    wide = _with_zeros_around(planes, kernel)
     _call("convolve", len(y), _sizes(planes, kernel), wide, kernel.contiguous(), y)
     return y
+
+
+def of_convolved(d: Tensor, planes: Tensor, kernel: Tensor) -> tuple[Tensor, Tensor]:
+    """The gradients for planes and kernel of `convolved`."""
+    of_planes = torch.empty_like(planes)
+    of_kernel = kernel.new_empty(planes.shape[1], *kernel.shape[1:])
+    wide, wide_d = (_with_zeros_around(t, kernel) for t in (planes, d[None]))
+    given = wide, kernel.contiguous(), wide_d, of_planes, of_kernel
+    _call("of_convolve", planes.shape[1], _sizes(planes, kernel), *given)
+    return of_planes, of_kernel.sum(0, keepdim=True)
+
+
+def _with_zeros_around(planes: Tensor, kernel: Tensor) -> Tensor:
+    wide, within = _zeros_around(planes[0], len(planes), kernel)
+    within.copy_(planes[:, :, 0])
+    return wide
 
 
 def _zeros_around(u: Tensor, count: int, kernel: Tensor) -> tuple[Tensor, Tensor]:
@@ -256,15 +271,6 @@ def _zeros_around(u: Tensor, count: int, kernel: Tensor) -> tuple[Tensor, Tensor
     wide = u.new_zeros(math.prod(shape) + _WIDE)
     around = wide[:-_WIDE].view(shape)
     return wide, around[..., side // 2 : height + side // 2, side // 2 : width + side // 2]
-
-
-def of_convolved(d: Tensor, planes: Tensor, kernel: Tensor) -> tuple[Tensor, Tensor]:
-    """The gradients for planes and kernel of `convolved`."""
-    of_planes = torch.zeros_like(planes)
-    of_kernel = kernel.new_empty(planes.shape[1], *kernel.shape[1:])
-    given = planes, kernel.contiguous(), d, of_planes, of_kernel
-    _call("of_convolve", planes.shape[1], _sizes(planes, kernel), *given)
-    return of_planes, of_kernel.sum(0, keepdim=True)
 
 
 def _sizes(planes: Tensor, kernel: Tensor) -> tuple[int, ...]:
