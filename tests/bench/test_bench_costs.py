@@ -76,11 +76,24 @@ def test_ratios_of_a_model_with_each_block_at_its_sites(precision):
     assert names == {"plain": 0, "se": 4, "se of timm": 4, "bam:stages=[1]": 1}
     x = torch.randn(2, 3, 32, 32)
     way = Condition(precision, "channels_last")
-    costs = {cost.subject.name: cost for cost in measure(subjects, x, way, rounds=1)}
+    costs = {cost.subject.name: cost for cost in measure(subjects, x, [way], rounds=1)}
     assert costs["plain"].step.median == costs["plain"].kept == costs["plain"].peak == 1
     assert costs["se of timm"].kept > 1
     assert costs["se"].step_of_peer is not None
     assert costs["bam:stages=[1]"].forward_of_peer is None
+
+
+def test_compiled_code_is_measured_beside_eager_code(monkeypatch, capsys):
+    monkeypatch.setattr(torch, "compile", nn.Sequential)  # takes a while by itself
+    words = ["--block", "se", "--shape", "1,16,6,6", "--compile", "--rounds=2", "--layout=contiguous"]
+    assert main(["bench", *words]) == 0
+    eager, compiled = capsys.readouterr().out.split("float32, contiguous, ")[1:]
+    assert compiled.startswith("compiled: over a copy of the map")
+    assert "over timm's block, eager" not in eager
+    table = compiled.partition("over timm's block, eager")[2]
+    cells = [line.split()[-2:] for line in table.splitlines() if line.startswith("se")]
+    assert len(cells) == 2
+    assert all(float(ratio) > 0 for ratio in sum(cells, []))
 
 
 def test_a_step_trains_under_its_context():
@@ -100,7 +113,7 @@ def test_a_step_trains_under_its_context():
 def test_a_subject_that_cannot_run_is_named():
     subjects = [Subject("plain", nn.Identity()), Subject("odd", nn.Linear(5, 5))]
     with pytest.raises(ValueError, match=r"odd can't run on \(1, 3, 4, 4\) in float32"):
-        next(measure(subjects, torch.ones(1, 3, 4, 4), CONTIGUOUS, rounds=1))
+        next(measure(subjects, torch.ones(1, 3, 4, 4), [CONTIGUOUS], rounds=1))
 
 
 @pytest.mark.slow

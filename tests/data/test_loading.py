@@ -59,6 +59,41 @@ def test_a_batch_is_taken_over_while_the_one_before_is_in_use():
     assert sorted(torch.cat(seen).tolist()) == list(range(12))
 
 
+def rows_of(loader):
+    return [int(batch) for batch in loader]
+
+
+def test_the_next_epoch_begins_with_the_last_step_and_is_the_one_it_would_have_been():
+    plain = training_loader(Rows(), count=12, batch_size=1, workers=0, seed=0)
+    loader = training_loader(Rows(), count=12, batch_size=1, workers=2, seed=0, epochs=4)
+    for epoch in range(4):
+        batches = iter(loader)
+        seen = [int(next(batches)) for _ in range(12)]  # as Lightning does: the end isn't asked for
+        loader._coming.result(timeout=60)
+        assert (loader._begun is None) == (epoch == 3)
+        expected = rows_of(plain)
+        assert seen == expected
+        assert loader.state_dict() == plain.state_dict()
+        assert loader.sampler.epoch == plain.sampler.epoch
+
+
+def test_an_epoch_that_has_begun_gives_way_to_another():
+    plain = training_loader(Rows(), count=12, batch_size=1, workers=0, seed=0)
+    loader = training_loader(Rows(), count=12, batch_size=1, workers=2, seed=0)
+    first = rows_of(loader)
+    assert loader._begun.due == 1
+    state = {**loader.state_dict(), "batches": 7}
+    for each in (loader, plain):
+        each.sampler.set_epoch(5)
+    assert rows_of(loader) == rows_of(plain)
+    assert loader._begun.due == 6
+    loader.sampler.set_epoch(0)
+    loader.load_state_dict(state)
+    assert rows_of(loader) == first[7:]
+    plain.sampler.set_epoch(1)
+    assert rows_of(loader) == rows_of(plain)
+
+
 def test_a_fault_in_a_worker_is_told_and_the_next_epoch_runs():
     class Faulty(Rows):
         def __getitem__(self, row):

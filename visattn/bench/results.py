@@ -21,7 +21,8 @@ from visattn.bench.measuring import Cost
 from visattn.bench.timing import Spread, clock, number
 from visattn.pictures import save
 
-_SPREADS = ("forward", "step", "forward_of_peer", "step_of_peer")
+_PEERS = ("forward_of_peer", "step_of_peer", "forward_of_eager", "step_of_eager")
+_SPREADS = ("forward", "step", *_PEERS)
 
 
 @dataclass(frozen=True)
@@ -54,10 +55,16 @@ class Result:
             heads = ("forward", "step", "kept", "peak", "fwd/timm", "step/timm")
             title = f"{condition}: over {self.over}"
             table = terminal_table(title=title, words=["block"], numbers=heads)
-            for cost in self.costs:
-                if cost.condition == condition:
-                    table.add_row(cost.subject.name, *_cells(cost))
+            costs = [cost for cost in self.costs if cost.condition == condition]
+            for cost in costs:
+                table.add_row(cost.subject.name, *_cells(cost)[: len(heads)])
             yield table
+            table = terminal_table(title="over timm's block, eager", words=["block"], numbers=("forward", "step"))
+            for cost in costs:
+                if cost.forward_of_eager:
+                    table.add_row(cost.subject.name, *_cells(cost)[len(heads) :])
+            if table.row_count:
+                yield table
 
     def counts(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
         """Sites, parameters and multiply-adds of each block: headings and rows."""
@@ -99,7 +106,11 @@ def markdown(results: Sequence[Result], *, where: str) -> str:
         parts.append(f"**{result.title}**, over {result.over}:")
         times = ("forward", "training step", "activations kept", "peak of a step")
         heads = ("block", "", *times, "forward over timm", "step over timm")
-        rows = [(c.subject.name, f"{c.condition}", *_cells(c)) for c in result.costs]
+        if any(cost.condition.compiled for cost in result.costs):
+            heads += ("forward over eager timm", "step over eager timm")
+        rows = [
+            (c.subject.name, f"{c.condition}", *_cells(c))[: len(heads)] for c in result.costs
+        ]
         parts += [_markdown(heads, rows), _markdown(*result.counts())]
     return "\n\n".join(parts)
 
@@ -157,7 +168,8 @@ def _base(result: Result, column: int) -> str:
 
 
 def _cells(cost: Cost) -> tuple[str, ...]:
-    peers = [number(s.median) if s else "" for s in (cost.forward_of_peer, cost.step_of_peer)]
+    found = [getattr(cost, name) for name in _PEERS]
+    peers = [number(s.median) if s else "" for s in found]
     times = [f"{s}" if s else "" for s in (cost.forward, cost.step)]
     return (*times, number(cost.kept), number(cost.peak), *peers)
 

@@ -4,10 +4,13 @@ import math
 import statistics
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
+
+Name = TypeVar("Name", bound=Hashable)
 
 SHORTEST = 0.02
 """Seconds below which a thing is repeated within a round."""
@@ -41,18 +44,18 @@ def number(ratio: float) -> str:
 
 
 def interleaved(
-    runs: Mapping[str, Callable[[], object]],
+    runs: Mapping[Name, Callable[[], object]],
     *,
     rounds: int,
     now: Callable[[], float] = time.perf_counter,
-) -> dict[str, list[float]]:
+) -> dict[Name, list[float]]:
     """Seconds of each run in each round; who begins moves on from round to round.
 
     One round before them doesn't count; it tells how often a short run is repeated.
     """
     names = list(runs)
     counts = dict.fromkeys(names, 1)
-    seconds: defaultdict[str, list[float]] = defaultdict(list)
+    seconds: defaultdict[Name, list[float]] = defaultdict(list)
     for index in range(-1, rounds) if runs else ():
         first = index % len(names)
         for name in names[first:] + names[:first]:

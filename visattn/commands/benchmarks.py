@@ -101,7 +101,7 @@ def measure_costs(
         )
         x = torch.randn(numbers, device=place)
         ways = conditions(precisions, layouts, compiled=compile)
-        costs = [cost for way in ways for cost in measure(subjects, x, way, rounds=rounds)]
+        costs = [cost for modes in ways for cost in measure(subjects, x, modes, rounds=rounds)]
         results.append(Result(title, alone, costs))
         for table in results[-1].tables():
             console.print(table)

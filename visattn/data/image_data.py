@@ -273,6 +273,7 @@ class ImageData(L.LightningDataModule, ABC):
             groups=train.groups() if self.group_balanced else None,
             shards=self.shards(train.items),
             share=share_of(self.trainer),
+            epochs=None if self.trainer is None else self.trainer.max_epochs,
         )
 
     def val_dataloader(self) -> DataLoader[Any] | list[DataLoader[Any]]:

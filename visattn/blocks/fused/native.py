@@ -16,7 +16,7 @@ from visattn.blocks.fused.library import call as _call, library as _library, par
 from visattn.blocks.fused.rounding import at_rest, statistics as statistics
 from visattn.blocks.fused.written_gates import Perceptron
 
-LEAST = 2**16
+LEAST = 2**12
 """Values of a map from which it pays."""
 _WIDE = 16
 """Numbers in the widest registers."""

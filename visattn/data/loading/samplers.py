@@ -68,6 +68,11 @@ class SharedSampler(DistributedSampler[Row], ABC):
             The order, and whether it is that of ``state``.
         """
 
+    @property
+    def due(self) -> int | None:
+        """The number of the epoch that comes next, where its order follows from that alone."""
+        return None
+
     def __len__(self) -> int:
         return self.num_samples
 
@@ -145,6 +150,11 @@ class EpochSampler(SharedSampler[tuple[int, int]]):
         for row, group in enumerate(groups or ()):
             rows.setdefault(group, []).append(row)
         self._groups = list(rows.values())
+
+    @property
+    def due(self) -> int | None:
+        """See `SharedSampler`."""
+        return self.epoch if self._resumed is None else None
 
     def epoch_state(self) -> State:
         """The number of the epoch."""
