@@ -15,7 +15,8 @@
 #else
 #define FMA(x, y, z) ((x) * (y) + (z))
 #endif
-#define UNITS 64  /* hidden units at a time */
+#define UNITS 8    /* of a hidden layer at a time, which stay in the first cache with their weights */
+#define LOGITS 64  /* the same of the next layer */
 #define STRETCH 64 /* numbers that a lane sums in single precision */
 #define BLOCK 4096 /* columns at a time: what is kept for each stays in the first caches */
 #define GROUP 16   /* rows summed in single precision */
@@ -579,25 +580,32 @@ static inline void products(In rows, In x, const float *y, Size count, Size widt
   }
 }
 
-/* The gate of an image from the means of its channels, or from means and maxima: two layers, a ReLU
-   between them. Kept are the hidden units; of two inputs, their sum. */
-static void perceptron(Size C, Size R, In mean, const float *most, In w1, In b1, In w2, In b2,
-                       Out hidden, Out gate, double scale, double offset) {
-  for (Size from = 0; from < R; from += UNITS) {
-    Size count = SMALLER(UNITS, R - from);
-    float of_top[UNITS], *unit = hidden + from;
-    if (most)
-      products(w1 + from * C, mean, most, count, C, unit, of_top);
-    else
-      products(w1 + from * C, mean, NULL, count, C, unit, NULL);
-    for (Size r = 0; r < count; r++) {
-      float bias = b1 ? b1[from + r] : 0, x = unit[r] + bias, y = most ? of_top[r] + bias : 0;
-      unit[r] = (x < 0 ? 0 : x) + (y < 0 ? 0 : y);
+/* The gates of images from the means of their channels, or from means and maxima: two layers, a ReLU
+   between them. Kept are the hidden units; of two inputs, their sum. A few rows of weights at a time
+   stay in the first caches for all images. */
+static void perceptron(Size first, Size last, Size C, Size R, In mean, const float *most, In w1, In b1,
+                       In w2, In b2, Out hidden, Out gate, double scale, double offset) {
+  for (Size from = 0; from < R; from += UNITS)
+    IMAGES {
+      Size count = SMALLER(UNITS, R - from);
+      float of_top[UNITS], *unit = hidden + n * R + from;
+      if (most)
+        products(w1 + from * C, mean + n * C, most + n * C, count, C, unit, of_top);
+      else
+        products(w1 + from * C, mean + n * C, NULL, count, C, unit, NULL);
+      for (Size r = 0; r < count; r++) {
+        float bias = b1 ? b1[from + r] : 0, x = unit[r] + bias, y = most ? of_top[r] + bias : 0;
+        unit[r] = (x < 0 ? 0 : x) + (y < 0 ? 0 : y);
+      }
     }
-  }
-  products(w2, hidden, NULL, C, R, gate, NULL);
-  for (Size c = 0; b2 && c < C; c++) gate[c] += (most ? 2 : 1) * b2[c];
-  sigmoids(C, gate, (float)scale, (float)offset);
+  for (Size from = 0; from < C; from += LOGITS)
+    IMAGES {
+      Size count = SMALLER(LOGITS, C - from);
+      Out to = gate + n * C + from;
+      products(w2 + from * R, hidden + n * R, NULL, count, R, to, NULL);
+      for (Size c = 0; b2 && c < count; c++) to[c] += (most ? 2 : 1) * b2[from + c];
+      sigmoids(count, to, (float)scale, (float)offset);
+    }
 }
 
 /* The sum of rows, each times its factor; several at a time. */
@@ -616,19 +624,23 @@ static void sum_of_rows(Size count, Size width, In factors, In rows, Out sum) {
     EACH for (Size k = 0; k < width; k++) sum[k] += factors[r] * rows[r * width + k];
 }
 
-/* SE, an image after the other, while it is in the caches. */
+/* Images go through all passes together if they are small, since they share the weights, else one
+   after the other, which is still in the caches then. */
+#define IN_GROUPS \
+  for (Size from = first, to; to = C * P > 1 << 18 ? from + 1 : last, from < last; from = to)
+
+/* SE. */
 void se(Size first, Size last, Size N, Size C, Size P, Size R, In u, In ones, In zeros, In w1, In b1,
         In w2, In b2, double scale, double offset, double *restrict means, Out mean, Out hidden,
         Out sigmoid, Out gate, Out y) {
   (void)N;
-  IMAGES {
-    Size at = n * C;
-    moments(n, n + 1, C, P, u, means, NULL, NULL);
-    for (Size c = 0; c < C; c++) mean[at + c] = (float)means[at + c];
-    perceptron(C, R, mean + at, NULL, w1, b1, w2, b2, hidden + n * R, sigmoid + at, 1, 0);
-    for (Size c = 0; c < C; c++)
-      gate[at + c] = (float)scale * sigmoid[at + c] + (float)offset;
-    gated(n, n + 1, C, P, u, ones, zeros, gate, NULL, y);
+  IN_GROUPS {
+    moments(from, to, C, P, u, means, NULL, NULL);
+    for (Size at = from * C; at < to * C; at++) mean[at] = (float)means[at];
+    perceptron(from, to, C, R, mean, NULL, w1, b1, w2, b2, hidden, sigmoid, 1, 0);
+    for (Size at = from * C; at < to * C; at++)
+      gate[at] = (float)scale * sigmoid[at] + (float)offset;
+    gated(from, to, C, P, u, ones, zeros, gate, NULL, y);
   }
 }
 
@@ -654,9 +666,8 @@ void of_se(Size first, Size last, Size N, Size C, Size P, Size R, In u, In d, In
   }
 }
 
-/* CBAM where nothing is learnt: an image after the other, while it is in the caches. The norm of
-   the places is slope y + shift; room is for 4 C + R + 3 P numbers an image, wide for two planes of
-   each with zeros around and WIDE more. */
+/* CBAM where nothing is learnt. The norm of the places is slope y + shift; room is for 4 C + R + 3 P
+   numbers an image, wide for two planes of each with zeros around and WIDE more. */
 void cbam(Size first, Size last, Size N, Size C, Size H, Size W, Size R, Size K, const float *u,
           In a, In b, In w1, In b1, In w2, In b2, In kernel, double slope, double shift,
           double scale, double offset, double scale_of_places, double offset_of_places,
@@ -666,22 +677,24 @@ void cbam(Size first, Size last, Size N, Size C, Size H, Size W, Size R, Size K,
   float *planes = h + N * R, *s = planes + 2 * N * P;
   int falls = 0; /* somewhere x with u, where a is negative */
   for (Size c = 0; c < C; c++) falls |= !(a[c] >= 0);
-  IMAGES {
-    moments(n, n + 1, C, P, u, means, high, falls ? low : NULL);
-    tops(n, n + 1, C, P, a, b, high, falls ? low : high, top);
-    float *mean = high + n * C, *most = top + n * C, *hidden = h + n * R, *gate = g + n * C;
-    float *place = s + n * P;
-    for (Size c = 0; c < C; c++) mean[c] = (float)(means[n * C + c] * a[c] + b[c]);
-    perceptron(C, R, mean, most, w1, b1, w2, b2, hidden, gate, scale, offset);
-    place_pools(n, n + 1, C, P, u, a, b, g, planes, planes + N * P);
-    for (Size j = 0; j < 2; j++)
-      for (Size r = 0; r < H; r++) {
-        float *to = wide + (j * N + n) * AROUND + (r + K / 2) * (W + K - 1) + K / 2;
-        for (Size k = 0; k < W; k++) to[k] = planes[(j * N + n) * P + r * W + k];
-      }
-    convolved(n, N, 2, H, W, K, wide, kernel, 1, s);
-    for (Size k = 0; k < P; k++) place[k] = (float)(place[k] * slope + shift);
-    sigmoids(P, place, (float)scale_of_places, (float)offset_of_places);
-    gated(n, n + 1, C, P, u, a, b, g, s, y);
+  IN_GROUPS {
+    moments(from, to, C, P, u, means, high, falls ? low : NULL);
+    tops(from, to, C, P, a, b, high, falls ? low : high, top);
+    for (Size n = from; n < to; n++)
+      for (Size c = 0; c < C; c++) high[n * C + c] = (float)(means[n * C + c] * a[c] + b[c]);
+    perceptron(from, to, C, R, high, top, w1, b1, w2, b2, h, g, scale, offset);
+    for (Size n = from; n < to; n++) {
+      float *place = s + n * P;
+      place_pools(n, n + 1, C, P, u, a, b, g, planes, planes + N * P);
+      for (Size j = 0; j < 2; j++)
+        for (Size r = 0; r < H; r++) {
+          float *row = wide + (j * N + n) * AROUND + (r + K / 2) * ALONG + K / 2;
+          for (Size k = 0; k < W; k++) row[k] = planes[(j * N + n) * P + r * W + k];
+        }
+      convolved(n, N, 2, H, W, K, wide, kernel, 1, s);
+      for (Size k = 0; k < P; k++) place[k] = (float)(place[k] * slope + shift);
+      sigmoids(P, place, (float)scale_of_places, (float)offset_of_places);
+      gated(n, n + 1, C, P, u, a, b, g, s, y);
+    }
   }
 }
