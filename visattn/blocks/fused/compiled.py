@@ -33,7 +33,8 @@ from visattn.blocks.fused.written_gates import (
     is_perceptron,
 )
 
-Maybe = Tensor | None
+AT_REST, TRAINING = 2**14, 2**19
+"""Values of a map from which the operators pay: a call has its price, most of all in training."""
 
 
 def serves(norm: nn.BatchNorm2d | None, block: Any, u: Tensor) -> bool:
@@ -44,8 +45,11 @@ def serves(norm: nn.BatchNorm2d | None, block: Any, u: Tensor) -> bool:
     layers = [block.channel.fc1, block.channel.fc2, block.spatial.conv, block.spatial.bn]
     norms = [block.spatial.bn, *([] if norm is None else [norm])]
     counts = [block.channel.fc1.in_channels, *([] if norm is None else [norm.num_features])]
+    parameters = [p for layer in [*layers, *norms] for p in layer.parameters()]
+    at_rest = not any(each.training for each in norms) and not _is_tracked(u, parameters)
     return (
         native.serves(u)
+        and u.numel() >= (AT_REST if at_rest else TRAINING)
         and _is_compiled(not u.is_contiguous())
         and not torch.is_autocast_enabled("cpu")
         and is_perceptron(block.channel)
