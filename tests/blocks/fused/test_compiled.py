@@ -87,6 +87,20 @@ def test_inductor_takes_them_in_training_and_at_rest(ran):
     assert ran == ["at rest", "at rest"]
 
 
+def test_maps_come_as_inductor_lays_them_out(ran):
+    """Its convolutions may have channels last where the network says otherwise; nothing is copied."""
+    net = nn.Sequential(nn.Conv2d(3, 12, 3), unit(), nn.ReLU(), nn.Conv2d(12, 4, 3))
+    x = torch.randn(2, 3, 11, 12)
+    found, wanted = (step(net, x, compiling=c, backend="inductor") for c in (True, False))
+    assert ran == ["forward", "backward"]
+    for name, value in wanted.items():
+        if name != "0.bias":  # 0 behind which a normalisation takes the mean away
+            size = float(value.double().abs().max().clamp(min=0.1))
+            torch.testing.assert_close(found[name], value, rtol=1e-4, atol=1e-4 * size)
+    for operator in (compiled._CBAM, compiled._CBAM_AT_REST, compiled._OF_CBAM):
+        assert torch.Tag.flexible_layout in operator.default.tags
+
+
 @pytest.mark.filterwarnings(
     "ignore:The .grad attribute of a Tensor that is not a leaf"
 )  # opcheck's

@@ -142,9 +142,14 @@ _GIVEN = "Tensor u, Tensor[] parameters, Tensor[] running, bool[] learning, floa
 _KEPT = 11
 _NAME = "cbam_" + hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:8]
 """New with every change: inductor's cache on disk knows operators by their names alone."""
-_LIBRARY.define(f"{_NAME}({_GIVEN}) -> ({', '.join(['Tensor'] * (_KEPT + 3))})")
-_LIBRARY.define(f"{_NAME}_at_rest({_GIVEN}) -> Tensor")
-_LIBRARY.define(f"{_NAME}_backward(Tensor d, Tensor[] kept, {_GIVEN}) -> Tensor[]")
+_TAGS = (torch.Tag.flexible_layout,)
+"""Inductor lays a map out as its convolutions like it, and would copy it otherwise."""
+for _schema in (
+    f"{_NAME}({_GIVEN}) -> ({', '.join(['Tensor'] * (_KEPT + 3))})",
+    f"{_NAME}_at_rest({_GIVEN}) -> Tensor",
+    f"{_NAME}_backward(Tensor d, Tensor[] kept, {_GIVEN}) -> Tensor[]",
+):
+    _LIBRARY.define(_schema, tags=_TAGS)
 
 
 @torch.library.impl(_LIBRARY, _NAME, "CPU")
