@@ -227,7 +227,8 @@ class Kept(L.Callback):
             trainer.save_checkpoint(Path(trainer.default_root_dir, "within.ckpt"))
 
 
-def test_a_training_goes_on_in_the_middle_of_an_epoch_with_the_same_bits(both, tmp_path):
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_training_goes_on_in_the_middle_of_an_epoch_with_the_same_bits(both, workers, tmp_path):
     def train(ckpt_path=None):
         L.seed_everything(0, verbose=False)
         mask = {"block": "spatial_mask", "at": "image", "init": "paper", "width": 4, "depth": 2}
@@ -238,8 +239,9 @@ def test_a_training_goes_on_in_the_middle_of_an_epoch_with_the_same_bits(both, t
             callbacks=[Moments(), kept], default_root_dir=tmp_path, enable_checkpointing=False,
             enable_progress_bar=False, enable_model_summary=False,
         )  # fmt: skip
-        data = ShardData(str(both[1]), **OPTIONS)
+        data = ShardData(str(both[1]), **OPTIONS | {"workers": workers})
         trainer.fit(module, datamodule=data, ckpt_path=ckpt_path, weights_only=False)
+        assert trainer.train_dataloader.epochs == 2  # behind which no worker begins another
         return module.state_dict(), kept.seen
 
     with quiet_lightning():

@@ -2,16 +2,14 @@
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from threading import Lock
 from typing import Any, NamedTuple, final
 
 from torch.utils.data import DataLoader, Dataset
 
-from visattn.data.loading.samplers import EpochSampler, EveryRow
+from visattn.data.loading.samplers import STANDING, EpochSampler, EveryRow
 from visattn.data.loading.workers import sigterm_blocked, worker_options
 
 _END = object()
-_SAMPLER = Lock()  # as long as it stands at an epoch that isn't due
 
 
 class _Begun(NamedTuple):
@@ -72,7 +70,7 @@ class ResumableLoader(DataLoader[Any]):
         batch = next(batches, _END)
         sampler: Any = self.sampler
         if batch is _END and sampler.due is not None and sampler.due != self.epochs:
-            with _SAMPLER:
+            with STANDING:
                 due, before = sampler.due, dict(vars(sampler))
                 coming = super().__iter__()
                 self._begun = _Begun(due, dict(vars(sampler)), coming)
@@ -82,7 +80,7 @@ class ResumableLoader(DataLoader[Any]):
     def state_dict(self) -> dict[str, Any]:
         """The epoch, and how many of its batches were given; Lightning puts it in a checkpoint."""
         sampler: Any = self.sampler
-        with _SAMPLER:
+        with STANDING:
             before = sampler.skipped // (self.batch_size or 1)
             given = before + self.given
             return {"epoch": sampler.epoch_state(), "batches": given, "dealt": self._dealt()}

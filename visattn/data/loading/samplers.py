@@ -6,6 +6,7 @@ goes on where it was.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from threading import Lock
 from typing import Any, TypeVar, final
 
 import numpy as np
@@ -18,6 +19,8 @@ from visattn.basics.processes import from_all
 Row = TypeVar("Row")
 State = Mapping[str, Any]
 
+STANDING = Lock()
+"""Held while a sampler is moved to an epoch that isn't due, and back."""
 _MIXED = 4  # shards whose rows are mixed
 
 
@@ -89,6 +92,11 @@ class SharedSampler(DistributedSampler[Row], ABC):
         own = order[self.rank :: self.num_replicas][: self.num_samples]
         return iter(own[self.skipped :])
 
+    def set_epoch(self, epoch: int) -> None:
+        """Deal that epoch next."""
+        with STANDING:
+            super().set_epoch(epoch)
+
     def resume(self, state: State, *, rows: int, unlike: str = "") -> None:
         """Leave out the first ``rows`` of this process in the epoch that ``state`` tells of.
 
@@ -97,7 +105,8 @@ class SharedSampler(DistributedSampler[Row], ABC):
             rows: How many were given.
             unlike: What is dealt otherwise now, which that epoch would not survive.
         """
-        self._resumed = state, rows, unlike
+        with STANDING:
+            self._resumed = state, rows, unlike
 
 
 @final
