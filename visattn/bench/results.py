@@ -59,7 +59,9 @@ class Result:
             for cost in costs:
                 table.add_row(cost.subject.name, *_cells(cost)[: len(heads)])
             yield table
-            table = terminal_table(title="over timm's block, eager", words=["block"], numbers=("forward", "step"))
+            table = terminal_table(
+                title="over timm's block, eager", words=["block"], numbers=("forward", "step")
+            )
             for cost in costs:
                 if cost.forward_of_eager:
                     table.add_row(cost.subject.name, *_cells(cost)[len(heads) :])
@@ -105,12 +107,10 @@ def markdown(results: Sequence[Result], *, where: str) -> str:
     for result in results:
         parts.append(f"**{result.title}**, over {result.over}:")
         times = ("forward", "training step", "activations kept", "peak of a step")
-        heads = ("block", "", *times, "forward over timm", "step over timm")
+        heads = ["block", "", *times, "forward over timm", "step over timm"]
         if any(cost.condition.compiled for cost in result.costs):
-            heads += ("forward over eager timm", "step over eager timm")
-        rows = [
-            (c.subject.name, f"{c.condition}", *_cells(c))[: len(heads)] for c in result.costs
-        ]
+            heads += ["forward over eager timm", "step over eager timm"]
+        rows = [(c.subject.name, f"{c.condition}", *_cells(c))[: len(heads)] for c in result.costs]
         parts += [_markdown(heads, rows), _markdown(*result.counts())]
     return "\n\n".join(parts)
 

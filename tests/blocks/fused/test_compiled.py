@@ -88,7 +88,7 @@ def test_inductor_takes_them_in_training_and_at_rest(ran):
 
 
 def test_maps_come_as_inductor_lays_them_out(ran):
-    """Its convolutions may have channels last where the network says otherwise; nothing is copied."""
+    """Its convolutions may have channels last where the network has not; nothing is copied."""
     net = nn.Sequential(nn.Conv2d(3, 12, 3), unit(), nn.ReLU(), nn.Conv2d(12, 4, 3))
     x = torch.randn(2, 3, 11, 12)
     found, wanted = (step(net, x, compiling=c, backend="inductor") for c in (True, False))
