@@ -31,18 +31,19 @@ class Stepper:
     x: Tensor
     dtype: torch.dtype | None = None
     context: Callable[[], AbstractContextManager[Any]] = nullcontext
+    _training: bool | None = None
     _optimiser: torch.optim.Optimizer | None = None
     _gradients: list[Tensor] = field(default_factory=list)
 
     def forward(self) -> None:
         """One pass in inference mode."""
-        self.module.eval()
+        self._set(training=False)
         with torch.inference_mode():
             self._outputs()
 
     def step(self) -> None:
         """Forward, backward, and SGD with momentum and weight decay over all parameters."""
-        self.module.train()
+        self._set(training=True)
         parameters = [p for p in self.module.parameters() if p.requires_grad]
         if self._optimiser is None and parameters:
             self._optimiser = torch.optim.SGD(parameters, lr=1e-6, momentum=0.9, weight_decay=1e-4)
@@ -55,7 +56,7 @@ class Stepper:
 
     def kept_bytes(self) -> int:
         """Bytes that are held for the backward pass alone, the input among them if it is kept."""
-        self.module.train()
+        self._set(training=True)
         self._outputs()
         return kept_bytes(lambda: self._outputs(self.x.clone()), device=self.x.device)
 
@@ -66,9 +67,15 @@ class Stepper:
         self.module.zero_grad(set_to_none=True)
         return peak_bytes(self.step, device=self.x.device)
 
+    def _set(self, *, training: bool) -> None:
+        """The mode of the module, once: to go through all its parts takes as long as a small map."""
+        if self._training is not training:
+            self.module.train(training)
+            self._training = training
+
     def _outputs(self, x: Tensor | None = None) -> list[Tensor]:
         lower = self.dtype is not None
-        mixed = torch.autocast(self.x.device.type, dtype=self.dtype, enabled=lower)
+        mixed = torch.autocast(self.x.device.type, dtype=self.dtype) if lower else nullcontext()
         with self.context(), mixed:
             given = self.module(self.x if x is None else x)
         return [t for t in tensors_in([given]) if t.is_floating_point()]
