@@ -68,7 +68,7 @@ class Stepper:
         return peak_bytes(self.step, device=self.x.device)
 
     def _set(self, *, training: bool) -> None:
-        """The mode of the module, once: to go through all its parts takes as long as a small map."""
+        """The mode of the module, once: going through its parts takes as long as a small map."""
         if self._training is not training:
             self.module.train(training)
             self._training = training
