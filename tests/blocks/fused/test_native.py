@@ -317,3 +317,15 @@ def test_odd_normalisations_are_no_less_exact(name, layout, one_thread):
         torch.testing.assert_close(
             ours.state_dict()[name].double(), value.double(), rtol=1e-5, atol=1e-6
         )
+
+
+@compiled
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("shape", [*SHAPES, (3, 17, 5, 3)])
+def test_statistics_of_compiled_code_are_exact_far_from_zero(shape, layout):
+    x = (torch.randn(shape) + 3000).contiguous(memory_format=LAYOUTS[layout])
+    means, *_ = native.moments(x, centred=True, extremes=False)
+    mean, variance = native.exact_statistics(x, means)
+    wanted = torch.var_mean(x.double(), (0, 2, 3), correction=0)
+    torch.testing.assert_close(mean, wanted[1], rtol=1e-6, atol=0)
+    torch.testing.assert_close(variance, wanted[0], rtol=1e-4, atol=0)

@@ -170,7 +170,7 @@ def share_of(norm: Any) -> float | None:
 
 def channels_of(
     norm: Norm | None, u: Tensor, passes: Any, *, extremes: bool,
-    learner: nn.BatchNorm2d | None = None,
+    learner: nn.BatchNorm2d | None = None, statistics: Any = None,
 ) -> Channels:  # fmt: skip
     """The normalisation of a map.
 
@@ -180,6 +180,7 @@ def channels_of(
         passes: As for `gate_after_norm`.
         extremes: Whether the gate reads maxima.
         learner: The normalisation itself, if its running statistics are to follow.
+        statistics: Those of a batch; that of the passes if not given.
     """
     of_u = norm is not None and norm.running is None
     means, squares, *both = passes.moments(u, centred=of_u, extremes=extremes)
@@ -188,7 +189,8 @@ def channels_of(
         pooled = _stacked(means.float(), both[0] if extremes else None)
         return Channels(None, means, None, None, affine_of_none(u), pooled)
     if norm.running is None:
-        of_batch = mean, variance = passes.statistics(u, means, squares, learner)
+        statistics = statistics or passes.statistics
+        of_batch = mean, variance = statistics(u, means, squares, learner)
     else:
         mean, variance = (t.double() for t in norm.running)
     inverse, a, b, middle, x_means = passes.affine(norm, means, mean, variance)

@@ -175,7 +175,9 @@ def _cbam(
         gates see; what that of the channels keeps.
     """
     x = _laid_out(u)
-    channels = channels_of(_norm(parameters, running, learning, numbers), x, native, extremes=True)
+    norm = _norm(parameters, running, learning, numbers)
+    exact = native.exact_statistics  # inductor's code has no bits to agree with
+    channels = channels_of(norm, x, native, extremes=True, statistics=exact)
     gates = _gates(parameters, running, learning, numbers)
     call = Call(gates, channels, 0.0, Autocast.now("cpu"), native, parameters[:7])
     y, places, kept = forward(call, x)

@@ -266,6 +266,19 @@ void moments(Size first, Size last, Size C, Size P, In u, double *restrict mean,
 #undef STORE
 }
 
+/* Of each channel of each image: the sum of the squares of what lies off a number of the channel. */
+void squares(Size first, Size last, Size C, Size P, In u, In middle, double *restrict sums) {
+#define BODY(I, KEPT)                          \
+  T off = AT(row + k) - OF_CHANNEL(middle);    \
+  sum[0] I += KEPT(off * off);
+#define STORE(s, most, I) sums[at] = s[0] I;
+  IMAGES {
+    PER_CHANNEL(1, 0, ROW_OF_U, BODY, STORE)
+  }
+#undef BODY
+#undef STORE
+}
+
 #if !LAST
 /* Mean and variance of each channel over all images, each in one sum from the first number to the
    last, as PyTorch has them: SIDE channels beside each other, since a sum waits for itself. Running

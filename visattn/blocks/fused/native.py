@@ -53,6 +53,15 @@ def moments(u: Tensor, *, centred: bool, extremes: bool) -> tuple[Tensor, ...]:
     return means, means, high, low
 
 
+def exact_statistics(u: Tensor, means: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
+    """As `statistics`, in one pass: without the bits that PyTorch gives, and nearer the truth."""
+    mean = means.mean(0)
+    middle, found = mean.float(), torch.empty_like(means)
+    _run("squares", u, u, middle, found)
+    each = found.mean(0) / (u.shape[2] * u.shape[3])
+    return mean, each - (mean - middle) ** 2
+
+
 def tops(u: Tensor, a: Tensor, b: Tensor, high: Tensor, low: Tensor) -> Tensor:
     """The maximum of x in each channel of each map (N, C), with the bits that x has."""
     found = _channels(u)
