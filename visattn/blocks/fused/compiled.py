@@ -255,9 +255,8 @@ def _cbam_backward(
     found = [found[0], *found[3:], *found[1 : 1 + len(of_norm)]]
     of_u, *of_parameters = found
     of_u = of_u if x is u else torch.empty_like(u).copy_(of_u)
-    pairs = zip(
-        parameters, of_parameters, strict=True
-    )  # which may share memory, as outputs may not
+    # copies, since they may share memory, as outputs may not
+    pairs = zip(parameters, of_parameters, strict=True)
     return [of_u, *(torch.empty_like(p).copy_(t.reshape(p.shape)) for p, t in pairs)]
 
 
