@@ -105,12 +105,13 @@ def record(model: nn.Module, *, graph: bool = False) -> Iterator[Recording]:
     can't be recorded is in ``maps.refused`` with its reason. A few networks do more to their scores
     than can be followed; their weights are held whole (``.pairwise.held``).
 
-    No output changes, and no hook is left, after an exception either. A compiled model
-    (``torch.compile``) runs uncompiled inside the context, since no hook fires in compiled code:
-    its outputs are then those of the model before it was compiled. What was exported or scripted
-    has no modules left to hook, and a CUDA graph that is replayed calls none: record the model
-    that they were made from. In distributed training each process records its own part of the
-    batch; nothing is exchanged, so rank 0 may record alone.
+    No output changes, and no hook is left, after an exception either. Gates run in their plain form
+    inside the context, which agrees to the last digits where they are in training, or their maps
+    large (`visattn.fused`). A compiled model (``torch.compile``) runs uncompiled inside the
+    context, since no hook fires in compiled code: its outputs are then those of the model before it
+    was compiled. What was exported or scripted has no modules left to hook, and a CUDA graph that
+    is replayed calls none: record the model that they were made from. In distributed training each
+    process records its own part of the batch; nothing is exchanged, so rank 0 may record alone.
 
     Args:
         model: A wrapped model, any module with blocks of visattn in it, or one with attention of

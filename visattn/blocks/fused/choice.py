@@ -143,7 +143,7 @@ def _passes(
 
         return triton_kernels if norm is not None and serves(formula, block, u) else None
     single = norm is None or all(t.dtype is torch.float32 for t in norm.parameters())
-    return native if single and native.is_native(u) else None
+    return native if single and native.is_native(u, training=block.training) else None
 
 
 def _on_gpu(u: Tensor) -> bool:

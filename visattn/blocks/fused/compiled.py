@@ -48,7 +48,7 @@ def serves(norm: nn.BatchNorm2d | None, block: Any, u: Tensor) -> bool:
     parameters = [p for layer in [*layers, *norms] for p in layer.parameters()]
     at_rest = not any(each.training for each in norms) and not _is_tracked(u, parameters)
     return (
-        native.serves(u)
+        native.serves(u, training=True)
         and u.numel() >= (AT_REST if at_rest else TRAINING)
         and _is_compiled(not u.is_contiguous())
         and not torch.is_autocast_enabled("cpu")

@@ -16,23 +16,24 @@ from visattn.blocks.fused.library import call as _call, library as _library, par
 from visattn.blocks.fused.rounding import at_rest, statistics as statistics
 from visattn.blocks.fused.written_gates import Perceptron
 
-LEAST = 2**12
-"""Values of a map from which it pays."""
+LEAST, IN_TRAINING = 2**16, 2**12
+"""Values of a map from which a gate takes these passes: in evaluation, where smaller ones keep the
+bits of the plain form, so that a recording changes none, and in training."""
 _WIDE = 16
 """Numbers in the widest registers."""
 
 
-def is_native(x: Tensor) -> bool:
-    """Whether these passes can be had, and pay, for a map."""
-    return serves(x) and _library(last=not x.is_contiguous()) is not None
+def is_native(x: Tensor, *, training: bool = False) -> bool:
+    """Whether these passes can be had, and are taken, for a map."""
+    return serves(x, training=training) and _library(last=not x.is_contiguous()) is not None
 
 
-def serves(x: Tensor) -> bool:
-    """Whether they pay for a map, where they can be had."""
+def serves(x: Tensor, *, training: bool = False) -> bool:
+    """Whether they are taken for a map, where they can be had."""
     return (
         x.device.type == "cpu"
         and x.dtype is torch.float32
-        and x.numel() >= LEAST
+        and x.numel() >= (min(LEAST, IN_TRAINING) if training else LEAST)
         and (x.is_contiguous() or x.is_contiguous(memory_format=torch.channels_last))
     )
 
