@@ -5,10 +5,15 @@ import subprocess
 import sys
 import time
 
+import lightning as L
 import pytest
 import torch
+from torch import nn
 
+from visattn.data import FolderData
 from visattn.data.loading.loaders import evaluation_loader, training_loader
+from visattn.training.classifier import ImageClassifier
+from visattn.training.command_line.quiet import quiet_lightning
 
 
 class Rows(torch.utils.data.Dataset):
@@ -113,3 +118,47 @@ def test_workers_are_forked_but_where_another_start_was_chosen(make, monkeypatch
     for chosen, started in ((None, "fork"), ("forkserver", "fork"), ("spawn", "spawn")):
         monkeypatch.setattr("multiprocessing.get_start_method", lambda **_: chosen)  # noqa: B023
         assert make().multiprocessing_context.get_start_method() == started
+
+
+class Tiny(nn.Module):
+    def __init__(self, num_classes):
+        super().__init__()
+        self.fc = nn.Linear(3, num_classes)
+
+    def forward(self, x):
+        return self.fc(x.mean((2, 3)))
+
+
+class Seen(L.Callback):
+    def __init__(self):
+        self.rows = []
+
+    def on_train_batch_end(self, trainer, module, outputs, batch, *_):
+        self.rows.append((trainer.current_epoch, batch["index"].tolist()))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"limit_train_batches": 2},
+        {"reload_dataloaders_every_n_epochs": 1},
+        {"val_check_interval": 0.5},
+        {"max_epochs": -1, "max_steps": 7},
+        {"accumulate_grad_batches": 2},
+    ],
+    ids=str,
+)
+def test_a_training_sees_the_same_rows_with_workers_however_it_goes(options, tiny_folder):
+    def rows(workers):
+        seen = Seen()
+        given = {"max_epochs": 3, "logger": False, "enable_checkpointing": False, **options}
+        with quiet_lightning():
+            trainer = L.Trainer(
+                accelerator="cpu", callbacks=[seen], enable_progress_bar=False,
+                enable_model_summary=False, **given,
+            )  # fmt: skip
+            data = FolderData(str(tiny_folder), size=8, batch_size=2, workers=workers)
+            trainer.fit(ImageClassifier(Tiny, num_classes=2), datamodule=data)
+        return seen.rows
+
+    assert rows(1) == rows(0)
