@@ -30,16 +30,16 @@ typedef long Size;
 #if LAST
 #define ROWS P
 #define COLUMNS C
-#define CHANNEL k
-#define PLACE r
+#define OF_CHANNEL(t) AT((t) + k)
+#define OF_PLACE(t) EVERY((t)[r])
 #define PER_CHANNEL PER_COLUMN
 #define PER_PLACE PER_ROW
 #define BESIDE MANY /* rows at a time that share what they read of the channels */
 #else
 #define ROWS C
 #define COLUMNS P
-#define CHANNEL r
-#define PLACE k
+#define OF_CHANNEL(t) EVERY((t)[r])
+#define OF_PLACE(t) AT((t) + k)
 #define PER_CHANNEL PER_ROW
 #define PER_PLACE PER_COLUMN
 #define BESIDE 1
@@ -74,13 +74,6 @@ typedef int M __attribute__((vector_size(4 * WIDE)));
 #define AT(t) (*(const T *)(t))
 #define EVERY(x) ((x) - (T){0}) /* lane of T */
 #define FOR(of_number, of_vector) _Generic((T){0}, float: of_number, default: of_vector)
-#if LAST
-#define OF_CHANNEL(t) AT((t) + k)
-#define OF_PLACE(t) EVERY((t)[r])
-#else
-#define OF_CHANNEL(t) EVERY((t)[r])
-#define OF_PLACE(t) AT((t) + k)
-#endif
 
 static inline float larger_number(float x, float y) { return LARGER(x, y); }
 static inline V larger_vector(V x, V y) {
