@@ -420,6 +420,7 @@ void place_sums(Size first, Size last, Size C, Size P, In u, In d, In a, In b, I
 #define OF_Z                                                             \
   T of_z = AT(grad + k) * OF_PLACE(sn) + OF_PLACE(even_n);               \
   of_z += WHERE_SAME(z, OF_PLACE(high), OF_PLACE(share_n));
+
 /* Of each channel: sums of the gradient for z, of it times u - mean, and, with gates of places, the
    number of the maxima of x and the sum of u - mean there. */
 void channel_sums(Size first, Size last, Size C, Size P, In u, In d, In a, In b, In mean, In g,
@@ -492,13 +493,13 @@ static inline void convolved(Size n, Size N, Size J, Size H, Size W, Size K, In 
   typedef V T;
   for (Size r = 0; r < H; r++)
     for (Size start = 0; start < W; start += WIDE) {
-      const float *tap = w;
+      Size tap = 0;
       T sum = {0};
       for (Size j = 0; j < J; j++) {
         In under = wide + (j * N + n) * AROUND + r * ALONG + start;
         for (Size down = 0; down < K; down++)
           for (Size right = 0; right < K; right++, tap += step)
-            sum += *tap * AT(under + down * ALONG + right);
+            sum += w[tap] * AT(under + down * ALONG + right);
       }
       for (Size i = 0; i < SMALLER(WIDE, W - start); i++) y[(n * H + r) * W + start + i] = sum[i];
     }
@@ -630,10 +631,11 @@ static void sum_of_rows(Size count, Size width, In factors, In rows, Out sum) {
     EACH for (Size k = 0; k < width; k++) sum[k] += factors[r] * rows[r * width + k];
 }
 
-/* Images go through all passes together if they are small, since they share the weights, else one
-   after the other, which is still in the caches then. */
-#define IN_GROUPS \
-  for (Size from = first, to; to = C * P > 1 << 18 ? from + 1 : last, from < last; from = to)
+/* A few images go through all passes together: they share the weights, and are in the caches still. */
+#define TOGETHER (1 << 19) /* numbers of them */
+#define IN_GROUPS                                 \
+  for (Size from = first, to; from < last; from = to) \
+    if ((to = SMALLER(last, from + LARGER(1, TOGETHER / (C * P)))))
 
 /* SE. */
 void se(Size first, Size last, Size N, Size C, Size P, Size R, In u, In ones, In zeros, In w1, In b1,
