@@ -21,6 +21,7 @@
 #define BLOCK 4096 /* columns at a time: what is kept for each stays in the first caches */
 #define GROUP 16   /* rows summed in single precision */
 #define MANY 4     /* rows at a time, between which a sum stays in its register */
+#define AHEAD 2048 /* numbers before their turn for which a cache asks for the line to write to */
 
 typedef const float *restrict In;
 typedef float *restrict Out;
@@ -386,13 +387,15 @@ void place_pools(Size first, Size last, Size C, Size P, In u, In a, In b, In g, 
 #undef STORE
 }
 
-/* y = z, times a gate s per place if there is one; y may be u itself. */
+/* y = z, times a gate s per place if there is one; y may be u itself. In rows that aren't long a
+   processor doesn't foresee what will be written: it is told so. */
 void gated(Size first, Size last, Size C, Size P, const float *u, In a, In b, In g, In s, float *y) {
   IMAGES EACH_ROW {
     ROW_OF_U
     typedef float T;
     const float *gate = g + n * C;
     float *to = ROW(y);
+    for (Size k = 0; COLUMNS <= AHEAD && k < COLUMNS; k += 16) __builtin_prefetch(to + k + AHEAD, 1);
     if (s) {
       const float *sn = s + n * P;
       EACH for (Size k = 0; k < COLUMNS; k++) { Z to[k] = z * OF_PLACE(sn); }
