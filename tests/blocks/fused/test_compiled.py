@@ -105,7 +105,8 @@ def test_maps_come_as_inductor_lays_them_out(ran):
     "ignore:The .grad attribute of a Tensor that is not a leaf"
 )  # opcheck's
 @pytest.mark.parametrize("learning", [[True], [False], [True, True], [False, True], [False, False]])
-def test_the_operators_are_as_they_say(learning):
+@pytest.mark.parametrize("flipped", [False, True])
+def test_the_operators_are_as_they_say(flipped, learning):
     sizes = [(2, 12, 1, 1), (12, 2, 1, 1), (2,), (12,), (1, 2, 3, 3), (1,), (1,)]
     counts = [1, 12][: len(learning)]
     sizes += [(12,), (12,)] * (len(learning) > 1)
@@ -115,9 +116,10 @@ def test_the_operators_are_as_they_say(learning):
         running += [] if by_batch else [torch.randn(count), torch.rand(count)]
     numbers = [1e-5] * len(learning) + [1.0, 0.0, 2.0, 0.0]
     u = torch.randn(2, 12, 5, 6, requires_grad=True)
-    torch.library.opcheck(compiled._CBAM, (u, parameters, running, learning, numbers))
+    rest = running, learning, flipped, numbers
+    torch.library.opcheck(compiled._CBAM, (u, parameters, *rest))
     if not any(learning):
-        given = u.detach(), [p.detach() for p in parameters], running, learning, numbers
+        given = u.detach(), [p.detach() for p in parameters], *rest
         torch.library.opcheck(compiled._CBAM_AT_REST, given)
 
 

@@ -45,7 +45,7 @@ def serves(norm: nn.BatchNorm2d | None, block: Any, u: Tensor) -> bool:
     layers = [block.channel.fc1, block.channel.fc2, block.spatial.conv, block.spatial.bn]
     norms = [block.spatial.bn, *([] if norm is None else [norm])]
     counts = [block.channel.fc1.in_channels, *([] if norm is None else [norm.num_features])]
-    parameters = [p for layer in [*layers, *norms] for p in layer.parameters()]
+    parameters = [p for layer in [*layers, *norms] for p in layer._parameters.values()]
     at_rest = not any(each.training for each in norms) and not _is_tracked(u, parameters)
     return (
         native.serves(u, training=True)
@@ -72,11 +72,10 @@ def cbam_after_norm(norm: nn.BatchNorm2d | None, block: Any, u: Tensor) -> Tenso
     """``block(norm(u))`` of modules that `serves` was asked for; both normalisations learn."""
     places = u.numel() // u.shape[1]
     first, second, spatial = block.channel.fc1, block.channel.fc2, block.spatial
-    kernel = spatial.conv.weight
     parameters = [
         first.weight, second.weight, _or(first.bias, 0, u, first.out_channels),
         _or(second.bias, 0, u, second.out_channels),
-        kernel.flip(1) if spatial.max_first else kernel, spatial.bn.weight, spatial.bn.bias,
+        spatial.conv.weight, spatial.bn.weight, spatial.bn.bias,
     ]  # fmt: skip
     if norm is not None:
         parameters += [_or(norm.weight, 1, u, u.shape[1]), _or(norm.bias, 0, u, u.shape[1])]
@@ -88,7 +87,7 @@ def cbam_after_norm(norm: nn.BatchNorm2d | None, block: Any, u: Tensor) -> Tenso
     numbers = [each.eps for each in norms]
     for gate in (block.channel.gate, spatial.gate):
         numbers += [gate.scale, gate.offset]
-    given = u, parameters, running, learning, numbers
+    given = u, parameters, running, learning, spatial.max_first, numbers
     if not any(learning) and not _is_tracked(u, parameters):
         at_rest: Tensor = _CBAM_AT_REST(*given)
         return at_rest
@@ -101,8 +100,9 @@ def cbam_after_norm(norm: nn.BatchNorm2d | None, block: Any, u: Tensor) -> Tenso
     return out
 
 
-def _is_tracked(u: Tensor, parameters: Sequence[Tensor]) -> bool:
-    return torch.is_grad_enabled() and any(t.requires_grad for t in (u, *parameters))
+def _is_tracked(u: Tensor, parameters: Sequence[Tensor | None]) -> bool:
+    given = [t for t in (u, *parameters) if t is not None]
+    return torch.is_grad_enabled() and any(t.requires_grad for t in given)
 
 
 def _or(parameter: Tensor | None, value: float, u: Tensor, count: int) -> Tensor:
@@ -111,13 +111,13 @@ def _or(parameter: Tensor | None, value: float, u: Tensor, count: int) -> Tensor
 
 def _gates(
     parameters: Sequence[Tensor], running: Sequence[Tensor], learning: Sequence[bool],
-    numbers: Sequence[float],
+    flipped: bool, numbers: Sequence[float],
 ) -> tuple[Perceptron, Convolution]:  # fmt: skip
     scale, offset, *of_places = numbers[-4:]
     known = None if learning[0] else (running[0], running[1])
     return (
         Perceptron(parameters[:4], Range(scale, offset)),
-        Convolution(parameters[4:7], known, numbers[0], Range(*of_places), native),
+        Convolution(parameters[4:7], known, numbers[0], Range(*of_places), native, flipped=flipped),
     )
 
 
@@ -138,7 +138,10 @@ def _laid_out(u: Tensor) -> Tensor:
 
 
 _LIBRARY = torch.library.Library("visattn", "FRAGMENT")
-_GIVEN = "Tensor u, Tensor[] parameters, Tensor[] running, bool[] learning, float[] numbers"
+_GIVEN = (
+    "Tensor u, Tensor[] parameters, Tensor[] running, bool[] learning, bool flipped,"
+    " float[] numbers"
+)
 _KEPT = 11
 _NAME = "cbam_" + hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:8]
 """New with every change: inductor's cache on disk knows operators by their names alone."""
@@ -155,18 +158,19 @@ for _schema in (
 @torch.library.impl(_LIBRARY, _NAME, "CPU")
 def _cbam(
     u: Tensor, parameters: Sequence[Tensor], running: Sequence[Tensor], learning: Sequence[bool],
-    numbers: Sequence[float],
+    flipped: bool, numbers: Sequence[float],
 ) -> tuple[Tensor, ...]:  # fmt: skip
     """The gated map, and numbers that the backward pass needs.
 
     Args:
         u: (N, C, H, W), float32, on a CPU.
         parameters: Weights (R, C, 1, 1) and (C, R, 1, 1) and biases of the channels' gate; kernel
-            (1, 2, K, K) for mean and maximum in this order, weight and bias of the places' gate;
-            weight and bias of the normalisation before the block, if there is one.
+            (1, 2, K, K), weight and bias of the places' gate; weight and bias of the normalisation
+            before the block, if there is one.
         running: Mean and variance of the places' normalisation and of that before the block, each
             unless it takes those of the batch.
         learning: Whether it does.
+        flipped: Whether the kernel takes the maximum before the mean.
         numbers: Their eps; scale and offset of the channels' and of the places' gate.
 
     Returns:
@@ -178,7 +182,7 @@ def _cbam(
     norm = _norm(parameters, running, learning, numbers)
     exact = native.exact_statistics  # inductor's code has no bits to agree with
     channels = channels_of(norm, x, native, extremes=True, statistics=exact)
-    gates = _gates(parameters, running, learning, numbers)
+    gates = _gates(parameters, running, learning, flipped, numbers)
     call = Call(gates, channels, 0.0, Autocast.now("cpu"), native, parameters[:7])
     y, places, kept = forward(call, x)
     of_norm: tuple[Any, ...] = (None,) * 4
@@ -193,7 +197,7 @@ def _cbam(
 
 def _cbam_fake(
     u: Tensor, parameters: Sequence[Tensor], running: Sequence[Tensor], learning: Sequence[bool],
-    numbers: Sequence[float],
+    flipped: bool, numbers: Sequence[float],
 ) -> tuple[Tensor, ...]:  # fmt: skip
     images, channels, height, width = u.shape
     double, norm = torch.float64, len(learning) > 1
@@ -216,12 +220,12 @@ def _cbam_fake(
 @torch.library.impl(_LIBRARY, f"{_NAME}_at_rest", "CPU")
 def _cbam_at_rest(
     u: Tensor, parameters: Sequence[Tensor], running: Sequence[Tensor], learning: Sequence[bool],
-    numbers: Sequence[float],
+    flipped: bool, numbers: Sequence[float],
 ) -> Tensor:  # fmt: skip
     """The gated map, where nothing is learnt; as above."""
     x = _laid_out(u)
     affine = affine_of(_norm(parameters, running, learning, numbers), x, native)
-    gates = _gates(parameters, running, learning, numbers)
+    gates = _gates(parameters, running, learning, flipped, numbers)
     y = native.cbam(x, affine, *gates)
     return y if x is u else torch.empty_like(u).copy_(y)
 
@@ -233,7 +237,7 @@ def _cbam_at_rest_fake(u: Tensor, *_: Any) -> Tensor:
 @torch.library.impl(_LIBRARY, f"{_NAME}_backward", "CPU")
 def _cbam_backward(
     d: Tensor, kept: Sequence[Tensor], u: Tensor, parameters: Sequence[Tensor],
-    running: Sequence[Tensor], learning: Sequence[bool], numbers: Sequence[float],
+    running: Sequence[Tensor], learning: Sequence[bool], flipped: bool, numbers: Sequence[float],
 ) -> list[Tensor]:  # fmt: skip
     """The gradients for u and the parameters, of one for the gated map."""
     x = _laid_out(u)
@@ -246,7 +250,7 @@ def _cbam_backward(
         of_batch = (mean, variance) if learning[1] else None
         mean = mean if learning[1] else running[-2].double()
         channels = Channels(of_batch, means, mean, inverse, (a, b, middle), pooled)
-    gates = _gates(parameters, running, learning, numbers)
+    gates = _gates(parameters, running, learning, flipped, numbers)
     call = Call(gates, channels, 0.0, Autocast.now("cpu"), native, parameters[:7])
     given = Given(call, (), [(units, g), ()], [True] * 7)
     of_norm = tuple(parameters[7:])
@@ -267,7 +271,7 @@ def _cbam_backward_fake(
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    u, parameters, running, ctx.learning, ctx.numbers = inputs
+    u, parameters, running, ctx.learning, ctx.flipped, ctx.numbers = inputs
     ctx.count = len(parameters)
     ctx.save_for_backward(*output[-_KEPT:], u, *parameters, *running)
 
@@ -275,8 +279,9 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None
 def _back(ctx: Any, d: Tensor, *_: Any) -> tuple[Any, ...]:
     kept, (u, *given) = ctx.saved_tensors[:_KEPT], ctx.saved_tensors[_KEPT:]
     parameters, running = given[: ctx.count], given[ctx.count :]
-    du, *found = _OF_CBAM(d, kept, u, parameters, running, ctx.learning, ctx.numbers)
-    return du, found, [None] * len(running), None, None
+    rest = ctx.learning, ctx.flipped, ctx.numbers
+    du, *found = _OF_CBAM(d, kept, u, parameters, running, *rest)
+    return du, found, [None] * len(running), None, None, None
 
 
 for _name, _fake in (

@@ -677,15 +677,18 @@ void of_se(Size first, Size last, Size N, Size C, Size P, Size R, In u, In d, In
   }
 }
 
-/* CBAM where nothing is learnt. The norm of the places is slope y + shift; room is for 4 C + R + 3 P
-   numbers an image, wide for two planes of each with zeros around and WIDE more. */
-void cbam(Size first, Size last, Size N, Size C, Size H, Size W, Size R, Size K, const float *u,
-          In a, In b, In w1, In b1, In w2, In b2, In kernel, double slope, double shift,
-          double scale, double offset, double scale_of_places, double offset_of_places,
-          double *restrict means, float *restrict room, float *restrict wide, float *y) {
+/* CBAM where nothing is learnt. The norm of the places is weight (y - mean) / sqrt(variance + eps) +
+   bias. Room is for 6 C + R + 3 P numbers an image, two planes of each with zeros around, and WIDE
+   more; `max_first` is the order in which the kernel takes the planes. */
+void cbam(Size first, Size last, Size N, Size C, Size H, Size W, Size R, Size K, Size max_first,
+          const float *u, In a, In b, In w1, In b1, In w2, In b2, In kernel, In weight, In bias,
+          In mean, In variance, double eps, double scale, double offset, double scale_of_places,
+          double offset_of_places, double *restrict room, float *y) {
   Size P = H * W;
-  float *high = room, *low = high + N * C, *top = low + N * C, *g = top + N * C, *h = g + N * C;
-  float *planes = h + N * R, *s = planes + 2 * N * P;
+  double *means = room;
+  float *high = (float *)(room + N * C), *low = high + N * C, *top = low + N * C, *g = top + N * C;
+  float *h = g + N * C, *planes = h + N * R, *s = planes + 2 * N * P, *wide = s + N * P;
+  double slope = *weight / sqrt(*variance + eps), shift = *bias - *mean * slope;
   int falls = 0; /* somewhere x with u, where a is negative */
   for (Size c = 0; c < C; c++) falls |= !(a[c] >= 0);
   IN_GROUPS {
@@ -697,11 +700,13 @@ void cbam(Size first, Size last, Size N, Size C, Size H, Size W, Size R, Size K,
     for (Size n = from; n < to; n++) {
       float *place = s + n * P;
       place_pools(n, n + 1, C, P, u, a, b, g, planes, planes + N * P);
-      for (Size j = 0; j < 2; j++)
-        for (Size r = 0; r < H; r++) {
-          float *row = wide + (j * N + n) * AROUND + (r + K / 2) * ALONG + K / 2;
-          for (Size k = 0; k < W; k++) row[k] = planes[(j * N + n) * P + r * W + k];
-        }
+      for (Size j = 0; j < 2; j++) {
+        const float *from_plane = planes + ((j ^ max_first) * N + n) * P;
+        float *plane = wide + (j * N + n) * AROUND;
+        for (Size k = 0; k < AROUND; k++) plane[k] = 0;
+        for (Size r = 0; r < H; r++)
+          for (Size k = 0; k < W; k++) plane[(r + K / 2) * ALONG + K / 2 + k] = from_plane[r * W + k];
+      }
       convolved(n, N, 2, H, W, K, wide, kernel, 1, s);
       for (Size k = 0; k < P; k++) place[k] = (float)(place[k] * slope + shift);
       sigmoids(P, place, (float)scale_of_places, (float)offset_of_places);

@@ -216,19 +216,18 @@ def cbam(
         out: For the gated map, perhaps u.
     """
     w1, w2, b1, b2 = _layers(of_channels, u)
-    kernel, weight, bias = (p.detach() for p in of_places.parameters)
-    mean, variance = of_places.running
-    slope = float(weight) / math.sqrt(float(variance) + of_places.eps)
-    numbers = slope, float(bias) - float(mean) * slope, *of_channels.range, *of_places.range
+    kernel, weight, bias = of_places.parameters
+    kernel = kernel.contiguous()
     count, channels, height, width = u.shape
-    hidden, places = w1.shape[0], height * width
-    sizes = count, channels, height, width, hidden, kernel.shape[-1]
+    hidden, side, places = w1.shape[0], kernel.shape[-1], height * width
+    around = (height + side - 1) * (width + side - 1)
+    needed = count * (6 * channels + hidden + 3 * places + 2 * around) + _WIDE
+    room = u.new_empty(needed // 2 + 1, dtype=torch.float64)
     y = torch.empty_like(u) if out is None else out
-    means = u.new_empty((count, channels), dtype=torch.float64)
-    room = u.new_empty(count * (4 * channels + hidden + 3 * places))
-    kernel = of_places.kernel(kernel).contiguous()
-    wide = _zeros_around(u, 2, kernel)[0]
-    given = u, *affine, w1, b1, w2, b2, kernel, *map(float, numbers), means, room, wide, y
+    sizes = count, channels, height, width, hidden, side, of_places.flipped
+    norm = weight, bias, *of_places.running, float(of_places.eps)
+    numbers = map(float, (*of_channels.range, *of_places.range))
+    given = u, *affine, w1, b1, w2, b2, kernel, *norm, *numbers, room, y
     _call("cbam", count, sizes, *given, **_shared(u))
     return y
 
@@ -242,7 +241,7 @@ def _layers(gate: Perceptron, u: Tensor) -> list[Any]:
     for p, size in zip(gate.parameters, sizes, strict=True):
         if p is not None and p.numel() != size:
             raise ValueError(f"a gate's layers don't fit: {size} numbers, not {tuple(p.shape)}")
-    return [None if p is None else p.detach().contiguous() for p in gate.parameters]
+    return [None if p is None else p.contiguous() for p in gate.parameters]
 
 
 def _perceptron_sizes(u: Tensor, w1: Tensor) -> tuple[int, ...]:
