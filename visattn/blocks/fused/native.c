@@ -19,8 +19,9 @@
 #define LOGITS 64  /* the same of the next layer */
 #define STRETCH 64 /* numbers that a lane sums in single precision */
 #define BLOCK 4096 /* columns at a time: what is kept for each stays in the first caches */
-#define GROUP 16   /* rows summed in single precision */
-#define MANY 4     /* rows at a time, between which a sum stays in its register */
+#define LONG 100   /* columns of a row from which it pays to begin where a line of the caches does */
+#define GROUP 32   /* rows summed in single precision */
+#define STRIPE(COUNT) ((COUNT) < 2 ? REGISTERS / 2 : REGISTERS / (COUNT))
 #define AHEAD 2048 /* numbers before their turn for which a cache asks for the line to write to */
 
 typedef const float *restrict In;
@@ -35,7 +36,7 @@ typedef long Size;
 #define OF_PLACE(t) EVERY((t)[r])
 #define PER_CHANNEL PER_COLUMN
 #define PER_PLACE PER_ROW
-#define BESIDE MANY /* rows at a time that share what they read of the channels */
+#define BESIDE 4 /* rows at a time that share what they read of the channels */
 #else
 #define ROWS C
 #define COLUMNS P
@@ -60,16 +61,20 @@ typedef long Size;
 #endif
 #ifdef __AVX512F__ /* vectors as wide as the registers: wider ones are taken apart, lane by lane */
 #define WIDE 16
+#define REGISTERS 24 /* for what is kept, besides those that read it */
 #define LANE 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
 #elif defined(__AVX__)
 #define WIDE 8
+#define REGISTERS 8
 #define LANE 0, 1, 2, 3, 4, 5, 6, 7
 #else
 #define WIDE 4
+#define REGISTERS 8
 #define LANE 0, 1, 2, 3
 #endif
 typedef float V __attribute__((vector_size(4 * WIDE), aligned(4), may_alias));
 typedef int M __attribute__((vector_size(4 * WIDE)));
+typedef double D __attribute__((vector_size(8 * WIDE), aligned(8), may_alias));
 
 /* Bodies of loops are written once for a number and for a vector, which is what T stands for. */
 #define AT(t) (*(const T *)(t))
@@ -102,6 +107,11 @@ static inline V fused_vector(V x, V y, V z) {
 static inline float where_number(float x, float y, float z) { return x == y ? z : 0; }
 static inline V where_vector(V x, V y, V z) { return (V)((M)(x == y) & (M)z); }
 
+static inline void add_number(double *to, float x) { *to += x; }
+static inline void add_vector(double *to, V x) { *(D *)to += __builtin_convertvector(x, D); }
+
+#define ADD FOR(add_number, add_vector)
+#define LANES ((Size)(sizeof(T) / sizeof(float)))
 #define LARGER_OF FOR(larger_number, larger_vector)
 #define FUSED FOR(fused_number, fused_vector)
 #define WHERE_SAME FOR(where_number, where_vector)
@@ -109,6 +119,23 @@ static inline V where_vector(V x, V y, V z) { return (V)((M)(x == y) & (M)z); }
 /* Of so many lanes at an end x, zero in the others. */
 static inline V first_of(V x, Size count) { return (V)((M)x & ((M){LANE} < (int)SMALLER(count, WIDE))); }
 static inline V last_of(V x, Size count) { return (V)((M)x & ((M){LANE} >= (int)(WIDE - count))); }
+
+/* In each lane what is so many further, past the last one those from the first on. */
+static inline V turned(V x, Size by) {
+  M from = (M){LANE} + (int)by;
+#ifdef __AVX512F__
+  return (V)_mm512_permutexvar_ps((__m512i)from, (__m512)x);
+#elif defined(__AVX2__)
+  return (V)_mm256_permutevar8x32_ps((__m256)x, (__m256i)from);
+#else
+  V y;
+  for (int i = 0; i < WIDE; i++) y[i] = x[from[i] % WIDE];
+  return y;
+#endif
+}
+
+/* How many numbers lie before one with which a whole vector can begin. */
+static inline Size before_whole(const float *x) { return (Size)(-(size_t)x / sizeof(float) % WIDE); }
 
 /* Over the lanes by halves: one after the other would wait for each. */
 #ifdef __clang__
@@ -137,28 +164,32 @@ static inline float largest_of(V x) {
   return x[0];
 }
 
-/* Four sums over the lanes in one: what of two is added changes places meanwhile. */
+/* Four sums over the lanes in one: what of two is added changes places meanwhile. Over halves first, as
+   in sum_of, so that it is the same whichever lane comes first. */
 static inline void sums_of_four(const V *x, float *to) {
-  const M lane = {LANE}, odd = -(lane & 1), second = -((lane >> 1) & 1);
+  const M half = -(((M){LANE} / (WIDE / 2)) & 1), quarter = -(((M){LANE} / (WIDE / 4)) & 1);
 #define EITHER(from, p, q) (V)(((M)(p) & ~(from)) | ((M)(q) & (from)))
   V near[2];
   for (int j = 0; j < 2; j++) {
-    V p = x[2 * j], q = x[2 * j + 1], other = EITHER(odd, q, p);
-    near[j] = EITHER(odd, p, q) + swapped(other, 1);
+    V p = x[2 * j], q = x[2 * j + 1], other = EITHER(half, q, p);
+    near[j] = EITHER(half, p, q) + swapped(other, WIDE / 2);
   }
-  V other = EITHER(second, near[1], near[0]), all = EITHER(second, near[0], near[1]);
-  all += swapped(other, 2);
-  if (WIDE > 4) all += swapped(all, 4 % WIDE);
-  if (WIDE > 8) all += swapped(all, 8 % WIDE);
-  for (int j = 0; j < 4; j++) to[j] = all[j];
+  V other = EITHER(quarter, near[1], near[0]), all = EITHER(quarter, near[0], near[1]);
+  all += swapped(other, WIDE / 4);
+  if (WIDE > 8) all += swapped(all, 2);
+  if (WIDE > 4) all += swapped(all, 1);
+  for (int j = 0; j < 4; j++) to[j] = all[j % 2 * (WIDE / 2) + j / 2 * (WIDE / 4)];
 }
 
 /* What BODY(I, KEPT) adds at column k to the sums and the maxima: I picks out a column's. */
 #define ALL(x) (x)
 #define REST(x) last_of(x, rest)
+#define BEFORE(x) last_of(turned(x, some), some)
+#define BEHIND(x) first_of(turned(x, WIDE - rest), rest)
 
-/* Of each row: up to four sums and two maxima. What is left over of whole vectors is read in one more,
-   with some before it that don't count. */
+/* Of each row: up to four sums and two maxima. Whole vectors begin where they lie whole in a line of
+   the caches; what is left over at the ends is read in one more each, of which the rest doesn't count,
+   and comes to the lanes it would have there: sums have the same bits wherever a row lies. */
 #define PER_ROW(COUNT, TOPS, POINTERS, BODY, STORE)               \
   EACH_ROW {                                                      \
     POINTERS                                                      \
@@ -171,11 +202,17 @@ static inline void sums_of_four(const V *x, float *to) {
         T sum[4] = {{0}};                                         \
         float sums[4];                                            \
         Size end = SMALLER(COLUMNS, k + WIDE * STRETCH);          \
+        Size some = COLUMNS < LONG ? 0 : before_whole(row + k);    \
+        if (some && k + WIDE <= end) {                            \
+          BODY(, BEFORE)                                          \
+          k += some;                                              \
+        }                                                         \
+        _Pragma("GCC unroll 2")                                  \
         for (; k + WIDE <= end; k += WIDE) { BODY(, ALL) }        \
         if (k < end) {                                            \
           Size rest = end - k;                                    \
           k = end - WIDE;                                         \
-          BODY(, REST)                                            \
+          BODY(, BEHIND)                                           \
           k = end;                                                \
         }                                                         \
         if (COUNT == 1)                                           \
@@ -215,26 +252,60 @@ static inline void sums_of_four(const V *x, float *to) {
     }                                                               \
   }
 
-/* As PER_ROW of each column, with COUNT sums; a compiler makes vectors of numbers by itself. */
-#define PER_COLUMN(COUNT, TOPS, POINTERS, BODY, STORE)                                \
-  for (Size start = 0; start < COLUMNS; start += BLOCK) {                             \
-    typedef float T;                                                                  \
-    Size width = SMALLER(BLOCK, COLUMNS - start);                                     \
-    double total[COUNT][BLOCK];                                                       \
-    T sum[COUNT][BLOCK], top[2][BLOCK];                                               \
-    for (Size i = 0; i < width; i++) top[0][i] = top[1][i] = -INFINITY;               \
-    for (int j = 0; j < COUNT; j++)                                                   \
-      for (Size i = 0; i < width; i++) total[j][i] = sum[j][i] = 0;                   \
-    for (Size row_0 = 0; row_0 < ROWS; row_0 += MANY) {                               \
-      OF_ROWS(MANY, width, POINTERS, BODY([i], ALL))                                  \
-      if (row_0 % GROUP == GROUP - MANY || row_0 + MANY >= ROWS)                      \
-        for (int j = 0; j < COUNT; j++)                                               \
-          for (Size i = 0; i < width; i++) total[j][i] += sum[j][i], sum[j][i] = 0;   \
-    }                                                                                 \
-    for (Size i = 0; i < width; i++) {                                                \
-      Size at = n * COLUMNS + start + i;                                              \
-      STORE(total, top, [i])                                                          \
-    }                                                                                 \
+/* Rows from row_0 on, in MANY times as many columns as T has lanes, from i on: sums and maxima stay in
+   registers meanwhile. */
+#define OVER_ROWS(MANY, COUNT, TOPS, POINTERS, BODY, KEPT)                         \
+  {                                                                                \
+    T sum[COUNT][MANY], top[2][MANY];                                              \
+    for (int q = 0; q < MANY; q++) {                                               \
+      for (int j = 0; j < COUNT; j++) sum[j][q] = (T){0};                          \
+      for (int j = 0; j < TOPS; j++) top[j][q] = AT(most[j] + i + q * LANES);      \
+    }                                                                              \
+    for (Size r = row_0; r < row_1; r++) {                                         \
+      POINTERS                                                                     \
+      _Pragma("GCC unroll 16") for (int q = 0; q < MANY; q++) {                    \
+        Size k = start + i + q * LANES;                                            \
+        BODY([q], ALL)                                                             \
+      }                                                                            \
+    }                                                                              \
+    for (int q = 0; q < MANY; q++) {                                               \
+      for (int j = 0; j < COUNT; j++) ADD(total[j] + i + q * LANES, KEPT(sum[j][q])); \
+      for (int j = 0; j < TOPS; j++) *(T *)(most[j] + i + q * LANES) = top[j][q]; \
+    }                                                                              \
+    i += MANY * LANES;                                                             \
+  }
+
+/* As PER_ROW of each column, with COUNT sums. */
+#define PER_COLUMN(COUNT, TOPS, POINTERS, BODY, STORE)                             \
+  for (Size start = 0; start < COLUMNS; start += BLOCK) {                          \
+    Size width = SMALLER(BLOCK, COLUMNS - start);                                  \
+    double total[COUNT][BLOCK];                                                    \
+    float most[2][BLOCK];                                                          \
+    for (int j = 0; j < TOPS; j++)                                                 \
+      for (Size i = 0; i < width; i++) most[j][i] = -INFINITY;                     \
+    for (int j = 0; j < COUNT; j++)                                                \
+      for (Size i = 0; i < width; i++) total[j][i] = 0;                            \
+    for (Size row_0 = 0, row_1; row_0 < ROWS; row_0 = row_1) {                     \
+      row_1 = SMALLER(ROWS, row_0 + GROUP);                                        \
+      Size i = 0;                                                                  \
+      if (width >= WIDE) {                                                         \
+        typedef V T;                                                               \
+        while (i + STRIPE(COUNT + TOPS) * WIDE <= width)                           \
+          OVER_ROWS(STRIPE(COUNT + TOPS), COUNT, TOPS, POINTERS, BODY, ALL)        \
+        while (i + 3 * WIDE <= width) OVER_ROWS(3, COUNT, TOPS, POINTERS, BODY, ALL) \
+        while (i + WIDE <= width) OVER_ROWS(1, COUNT, TOPS, POINTERS, BODY, ALL)   \
+        Size rest = width - i;                                                     \
+        i = width - WIDE;                                                          \
+        if (rest) OVER_ROWS(1, COUNT, TOPS, POINTERS, BODY, REST)                  \
+      } else {                                                                     \
+        typedef float T;                                                           \
+        while (i < width) OVER_ROWS(1, COUNT, TOPS, POINTERS, BODY, ALL)           \
+      }                                                                            \
+    }                                                                              \
+    for (Size i = 0; i < width; i++) {                                             \
+      Size at = n * COLUMNS + start + i;                                           \
+      STORE(total, most, [i])                                                      \
+    }                                                                              \
   }
 
 /* Of each channel of each image: mean, maximum, minimum; the last two unless null. */
