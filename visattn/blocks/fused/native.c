@@ -22,7 +22,7 @@
 #define LONG 100   /* columns of a row from which it pays to begin where a line of the caches does */
 #define GROUP 32   /* rows summed in single precision */
 #define STRIPE(COUNT) ((COUNT) < 2 ? REGISTERS / 2 : REGISTERS / (COUNT))
-#define AHEAD 2048 /* numbers before their turn for which a cache asks for the line to write to */
+#define AHEAD 2048 /* numbers of rows that aren't long for whose lines a cache is asked ahead */
 
 typedef const float *restrict In;
 typedef float *restrict Out;
@@ -458,14 +458,20 @@ void place_pools(Size first, Size last, Size C, Size P, In u, In a, In b, In g, 
 #undef STORE
 }
 
-/* y = z, times a gate s per place if there is one; y may be u itself. In rows that aren't long a
-   processor doesn't foresee what will be written: it is told so. */
+/* A processor foresees what will be read, and hardly what will be written. So it is told where rows
+   end, in a page that it may not know. */
+static inline void foretell(const float *row, Size rows, Size count) {
+  for (Size j = 1; j <= rows; j++) __builtin_prefetch(row + j * count - 1, 1);
+}
+
+/* y = z, times a gate s per place if there is one; y may be u itself. */
 void gated(Size first, Size last, Size C, Size P, const float *u, In a, In b, In g, In s, float *y) {
   IMAGES EACH_ROW {
     ROW_OF_U
     typedef float T;
     const float *gate = g + n * C;
     float *to = ROW(y);
+    foretell(to, 1, COLUMNS);
     for (Size k = 0; COLUMNS <= AHEAD && k < COLUMNS; k += 16) __builtin_prefetch(to + k + AHEAD, 1);
     if (s) {
       const float *sn = s + n * P;
@@ -547,6 +553,7 @@ void map_gradient(Size first, Size last, Size C, Size P, In u, In d, In a, In b,
     const float *share_n = share + places, *gate = g + n * C, *peak = top_of_x + n * C;
     const float *even_cn = even_c + n * C, *share_cn = share_c + n * C;
     for (Size row_0 = 0; row_0 < ROWS; row_0 += BESIDE) {
+      foretell(du + (n * ROWS + row_0) * COLUMNS, BESIDE, COLUMNS);
       if (s) {
         OF_ROWS(BESIDE, COLUMNS, TO_U,
                 Z OF_Z FROM(of_z, WHERE_SAME(x, OF_CHANNEL(peak), OF_CHANNEL(share_cn))))
