@@ -17,6 +17,7 @@
 #endif
 #define UNITS 8    /* of a hidden layer at a time, which stay in the first cache with their weights */
 #define LOGITS 64  /* the same of the next layer */
+#define MOST 4     /* inputs that share what is read of weights */
 #define STRETCH 64 /* numbers that a lane sums in single precision */
 #define BLOCK 4096 /* columns at a time: what is kept for each stays in the first caches */
 #define LONG 100   /* columns of a row from which it pays to begin where a line of the caches does */
@@ -47,6 +48,7 @@ typedef long Size;
 #define BESIDE 1
 #endif
 
+#define UNROLLED _Pragma("GCC unroll 16")
 #define EACH _Pragma("GCC ivdep") /* an output is its own input at most */
 #define SMALLER(x, y) ((x) < (y) ? (x) : (y))
 #define LARGER(x, y) ((x) > (y) ? (x) : (y))
@@ -263,7 +265,7 @@ static inline void sums_of_four(const V *x, float *to) {
     }                                                                              \
     for (Size r = row_0; r < row_1; r++) {                                         \
       POINTERS                                                                     \
-      _Pragma("GCC unroll 16") for (int q = 0; q < MANY; q++) {                    \
+      UNROLLED for (int q = 0; q < MANY; q++) {                    \
         Size k = start + i + q * LANES;                                            \
         BODY([q], ALL)                                                             \
       }                                                                            \
@@ -637,62 +639,78 @@ static void sigmoids(Size count, float *restrict x, float scale, float offset) {
   }
 }
 
-/* The products of rows with x and, unless it is null, y; four rows at a time. */
-static inline void products(In rows, In x, const float *y, Size count, Size width, Out with_x,
-                            float *with_y) {
+/* The products of rows with so many inputs, a constant; four rows at a time. */
+static inline __attribute__((always_inline)) void products(In rows, Size count, Size width, int inputs,
+                                                           const float *const *x, float *const *to) {
   typedef V T;
   Size r = 0, whole = width / WIDE * WIDE;
   for (; r + 4 <= count; r += 4) {
     In row = rows + r * width;
-    T sum[4] = {{0}}, more[4] = {{0}};
+    T sum[MOST][4] = {{{0}}};
     for (Size i = 0; i < whole; i += WIDE)
-      for (int j = 0; j < 4; j++) {
-        T w = AT(row + j * width + i);
-        sum[j] = FUSED(w, AT(x + i), sum[j]);
-        if (y) more[j] = FUSED(w, AT(y + i), more[j]);
-      }
-    sums_of_four(sum, with_x + r);
-    if (y) sums_of_four(more, with_y + r);
-    for (Size i = whole; i < width; i++)
-      for (int j = 0; j < 4; j++) {
-        with_x[r + j] += row[j * width + i] * x[i];
-        if (y) with_y[r + j] += row[j * width + i] * y[i];
-      }
+      UNROLLED for (int q = 0; q < inputs; q++)
+        UNROLLED for (int j = 0; j < 4; j++)
+          sum[q][j] = FUSED(AT(row + j * width + i), AT(x[q] + i), sum[q][j]);
+    UNROLLED for (int q = 0; q < inputs; q++) {
+      sums_of_four(sum[q], to[q] + r);
+      for (Size i = whole; i < width; i++)
+        for (int j = 0; j < 4; j++) to[q][r + j] += row[j * width + i] * x[q][i];
+    }
   }
-  for (; r < count; r++) {
-    In row = rows + r * width;
-    float sum = 0, more = 0;
-    for (Size i = 0; i < width; i++) sum += row[i] * x[i], more += y ? row[i] * y[i] : 0;
-    with_x[r] = sum;
-    if (y) with_y[r] = more;
-  }
+  for (; r < count; r++)
+    for (int q = 0; q < inputs; q++) {
+      float sum = 0;
+      for (Size i = 0; i < width; i++) sum += rows[r * width + i] * x[q][i];
+      to[q][r] = sum;
+    }
 }
+
+static void products_of(In rows, Size count, Size width, Size inputs, const float *const *x,
+                        float *const *to) {
+  if (inputs == 4)
+    products(rows, count, width, 4, x, to);
+  else if (inputs == 2)
+    products(rows, count, width, 2, x, to);
+  else
+    products(rows, count, width, 1, x, to);
+}
+
+/* How many of the images that are left share what is read of the weights. */
+static inline Size sharing(Size left, Size most) { return left >= most ? most : left >= 2 ? 2 : 1; }
 
 /* The gates of images from the means of their channels, or from means and maxima: two layers, a ReLU
    between them. Kept are the hidden units; of two inputs, their sum. A few rows of weights at a time
    stay in the first caches for all images. */
 static void perceptron(Size first, Size last, Size C, Size R, In mean, const float *most, In w1, In b1,
                        In w2, In b2, Out hidden, Out gate, double scale, double offset) {
+  const float *x[MOST];
+  float *to[MOST], of_top[MOST / 2][UNITS];
   for (Size from = 0; from < R; from += UNITS)
-    IMAGES {
+    for (Size n = first, some; n < last; n += some) {
       Size count = SMALLER(UNITS, R - from);
-      float of_top[UNITS], *unit = hidden + n * R + from;
-      if (most)
-        products(w1 + from * C, mean + n * C, most + n * C, count, C, unit, of_top);
-      else
-        products(w1 + from * C, mean + n * C, NULL, count, C, unit, NULL);
-      for (Size r = 0; r < count; r++) {
-        float bias = b1 ? b1[from + r] : 0, x = unit[r] + bias, y = most ? of_top[r] + bias : 0;
-        unit[r] = (x < 0 ? 0 : x) + (y < 0 ? 0 : y);
+      some = sharing(last - n, most ? MOST / 2 : MOST);
+      for (Size q = 0; q < some; q++) {
+        x[q] = mean + (n + q) * C, to[q] = hidden + (n + q) * R + from;
+        if (most) x[some + q] = most + (n + q) * C, to[some + q] = of_top[q];
       }
+      products_of(w1 + from * C, count, C, most ? 2 * some : some, x, to);
+      for (Size q = 0; q < some; q++)
+        for (Size r = 0; r < count; r++) {
+          float bias = b1 ? b1[from + r] : 0, of_mean = to[q][r] + bias;
+          float of_most = most ? of_top[q][r] + bias : 0;
+          to[q][r] = (of_mean < 0 ? 0 : of_mean) + (of_most < 0 ? 0 : of_most);
+        }
     }
   for (Size from = 0; from < C; from += LOGITS)
-    IMAGES {
+    for (Size n = first, some; n < last; n += some) {
       Size count = SMALLER(LOGITS, C - from);
-      Out to = gate + n * C + from;
-      products(w2 + from * R, hidden + n * R, NULL, count, R, to, NULL);
-      for (Size c = 0; b2 && c < count; c++) to[c] += (most ? 2 : 1) * b2[from + c];
-      sigmoids(count, to, (float)scale, (float)offset);
+      some = sharing(last - n, MOST);
+      for (Size q = 0; q < some; q++) x[q] = hidden + (n + q) * R, to[q] = gate + (n + q) * C + from;
+      products_of(w2 + from * R, count, R, some, x, to);
+      for (Size q = 0; q < some; q++) {
+        for (Size c = 0; b2 && c < count; c++) to[q][c] += (most ? 2 : 1) * b2[from + c];
+        sigmoids(count, to[q], (float)scale, (float)offset);
+      }
     }
 }
 
