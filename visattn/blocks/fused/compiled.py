@@ -81,13 +81,13 @@ def cbam_after_norm(norm: nn.BatchNorm2d | None, block: Any, u: Tensor) -> Tenso
         parameters += [_or(norm.weight, 1, u, u.shape[1]), _or(norm.bias, 0, u, u.shape[1])]
     norms = [spatial.bn] if norm is None else [spatial.bn, norm]
     learning = [each.running_mean is None or (each.training and places > 1) for each in norms]
-    running: list[Any] = []
+    tensors: list[Any] = [*parameters]
     for each, now in zip(norms, learning, strict=True):
-        running += [] if now else [each.running_mean, each.running_var]
+        tensors += [] if now else [each.running_mean, each.running_var]
     numbers = [each.eps for each in norms]
     for gate in (block.channel.gate, spatial.gate):
         numbers += [gate.scale, gate.offset]
-    given = u, parameters, running, learning, spatial.max_first, numbers
+    given = u, tensors, learning, spatial.max_first, numbers
     if not any(learning) and not _is_tracked(u, parameters):
         at_rest: Tensor = _CBAM_AT_REST(*given)
         return at_rest
@@ -109,26 +109,30 @@ def _or(parameter: Tensor | None, value: float, u: Tensor, count: int) -> Tensor
     return u.new_full((count,), value) if parameter is None else parameter
 
 
+def _parameters(tensors: Sequence[Tensor], learning: Sequence[bool]) -> Sequence[Tensor]:
+    """Those that gradients are for."""
+    return tensors[: 5 + 2 * len(learning)]
+
+
 def _gates(
-    parameters: Sequence[Tensor], running: Sequence[Tensor], learning: Sequence[bool],
-    flipped: bool, numbers: Sequence[float],
-) -> tuple[Perceptron, Convolution]:  # fmt: skip
+    tensors: Sequence[Tensor], learning: Sequence[bool], flipped: bool, numbers: Sequence[float]
+) -> tuple[Perceptron, Convolution]:
     scale, offset, *of_places = numbers[-4:]
-    known = None if learning[0] else (running[0], running[1])
+    first = len(_parameters(tensors, learning))
+    known = None if learning[0] else (tensors[first], tensors[first + 1])
     return (
-        Perceptron(parameters[:4], Range(scale, offset)),
-        Convolution(parameters[4:7], known, numbers[0], Range(*of_places), native, flipped=flipped),
+        Perceptron(tensors[:4], Range(scale, offset)),
+        Convolution(tensors[4:7], known, numbers[0], Range(*of_places), native, flipped=flipped),
     )
 
 
 def _norm(
-    parameters: Sequence[Tensor], running: Sequence[Tensor], learning: Sequence[bool],
-    numbers: Sequence[float],
-) -> Norm | None:  # fmt: skip
+    tensors: Sequence[Tensor], learning: Sequence[bool], numbers: Sequence[float]
+) -> Norm | None:
     if len(learning) == 1:
         return None
-    known = None if learning[1] else (running[-2], running[-1])
-    return Norm(parameters[7], parameters[8], numbers[1], known)
+    known = None if learning[1] else (tensors[-2], tensors[-1])
+    return Norm(tensors[7], tensors[8], numbers[1], known)
 
 
 def _laid_out(u: Tensor) -> Tensor:
@@ -138,10 +142,7 @@ def _laid_out(u: Tensor) -> Tensor:
 
 
 _LIBRARY = torch.library.Library("visattn", "FRAGMENT")
-_GIVEN = (
-    "Tensor u, Tensor[] parameters, Tensor[] running, bool[] learning, bool flipped,"
-    " float[] numbers"
-)
+_GIVEN = "Tensor u, Tensor[] tensors, bool[] learning, bool flipped, float[] numbers"
 _KEPT = 11
 _NAME = "cbam_" + hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:8]
 """New with every change: inductor's cache on disk knows operators by their names alone."""
@@ -157,19 +158,19 @@ for _schema in (
 
 @torch.library.impl(_LIBRARY, _NAME, "CPU")
 def _cbam(
-    u: Tensor, parameters: Sequence[Tensor], running: Sequence[Tensor], learning: Sequence[bool],
-    flipped: bool, numbers: Sequence[float],
+    u: Tensor, tensors: Sequence[Tensor], learning: Sequence[bool], flipped: bool,
+    numbers: Sequence[float],
 ) -> tuple[Tensor, ...]:  # fmt: skip
     """The gated map, and numbers that the backward pass needs.
 
     Args:
         u: (N, C, H, W), float32, on a CPU.
-        parameters: Weights (R, C, 1, 1) and (C, R, 1, 1) and biases of the channels' gate; kernel
+        tensors: Weights (R, C, 1, 1) and (C, R, 1, 1) and biases of the channels' gate; kernel
             (1, 2, K, K), weight and bias of the places' gate; weight and bias of the normalisation
-            before the block, if there is one.
-        running: Mean and variance of the places' normalisation and of that before the block, each
-            unless it takes those of the batch.
-        learning: Whether it does.
+            before the block, if there is one. Then mean and variance of the places' normalisation
+            and of that before the block, each unless it takes those of the batch. One list: two
+            take the dispatcher longer.
+        learning: Whether they do.
         flipped: Whether the kernel takes the maximum before the mean.
         numbers: Their eps; scale and offset of the channels' and of the places' gate.
 
@@ -179,11 +180,11 @@ def _cbam(
         gates see; what that of the channels keeps.
     """
     x = _laid_out(u)
-    norm = _norm(parameters, running, learning, numbers)
+    norm = _norm(tensors, learning, numbers)
     exact = native.exact_statistics  # inductor's code has no bits to agree with
     channels = channels_of(norm, x, native, extremes=True, statistics=exact)
-    gates = _gates(parameters, running, learning, flipped, numbers)
-    call = Call(gates, channels, 0.0, Autocast.now("cpu"), native, parameters[:7])
+    gates = _gates(tensors, learning, flipped, numbers)
+    call = Call(gates, channels, 0.0, Autocast.now("cpu"), native, tensors[:7])
     y, places, kept = forward(call, x)
     of_norm: tuple[Any, ...] = (None,) * 4
     if channels.inverse is not None:  # a, b and the mean share memory, which outputs may not
@@ -196,8 +197,8 @@ def _cbam(
 
 
 def _cbam_fake(
-    u: Tensor, parameters: Sequence[Tensor], running: Sequence[Tensor], learning: Sequence[bool],
-    flipped: bool, numbers: Sequence[float],
+    u: Tensor, tensors: Sequence[Tensor], learning: Sequence[bool], flipped: bool,
+    numbers: Sequence[float],
 ) -> tuple[Tensor, ...]:  # fmt: skip
     images, channels, height, width = u.shape
     double, norm = torch.float64, len(learning) > 1
@@ -212,20 +213,20 @@ def _cbam_fake(
         *(u.new_empty(of_norm) for _ in range(3)),
         u.new_empty((2, images, channels)),
         u.new_empty((2, images, 1, height, width)),
-        u.new_empty((2 * images, parameters[0].shape[0])),
+        u.new_empty((2 * images, tensors[0].shape[0])),
         u.new_empty((images, channels)),
     )
 
 
 @torch.library.impl(_LIBRARY, f"{_NAME}_at_rest", "CPU")
 def _cbam_at_rest(
-    u: Tensor, parameters: Sequence[Tensor], running: Sequence[Tensor], learning: Sequence[bool],
-    flipped: bool, numbers: Sequence[float],
+    u: Tensor, tensors: Sequence[Tensor], learning: Sequence[bool], flipped: bool,
+    numbers: Sequence[float],
 ) -> Tensor:  # fmt: skip
     """The gated map, where nothing is learnt; as above."""
     x = _laid_out(u)
-    affine = affine_of(_norm(parameters, running, learning, numbers), x, native)
-    gates = _gates(parameters, running, learning, flipped, numbers)
+    affine = affine_of(_norm(tensors, learning, numbers), x, native)
+    gates = _gates(tensors, learning, flipped, numbers)
     y = native.cbam(x, affine, *gates)
     return y if x is u else torch.empty_like(u).copy_(y)
 
@@ -236,8 +237,8 @@ def _cbam_at_rest_fake(u: Tensor, *_: Any) -> Tensor:
 
 @torch.library.impl(_LIBRARY, f"{_NAME}_backward", "CPU")
 def _cbam_backward(
-    d: Tensor, kept: Sequence[Tensor], u: Tensor, parameters: Sequence[Tensor],
-    running: Sequence[Tensor], learning: Sequence[bool], flipped: bool, numbers: Sequence[float],
+    d: Tensor, kept: Sequence[Tensor], u: Tensor, tensors: Sequence[Tensor],
+    learning: Sequence[bool], flipped: bool, numbers: Sequence[float],
 ) -> list[Tensor]:  # fmt: skip
     """The gradients for u and the parameters, of one for the gated map."""
     x = _laid_out(u)
@@ -248,11 +249,12 @@ def _cbam_backward(
         channels = Channels(None, means, None, None, affine_of_none(x), pooled)
     else:
         of_batch = (mean, variance) if learning[1] else None
-        mean = mean if learning[1] else running[-2].double()
+        mean = mean if learning[1] else tensors[-2].double()
         channels = Channels(of_batch, means, mean, inverse, (a, b, middle), pooled)
-    gates = _gates(parameters, running, learning, flipped, numbers)
-    call = Call(gates, channels, 0.0, Autocast.now("cpu"), native, parameters[:7])
+    gates = _gates(tensors, learning, flipped, numbers)
+    call = Call(gates, channels, 0.0, Autocast.now("cpu"), native, tensors[:7])
     given = Given(call, (), [(units, g), ()], [True] * 7)
+    parameters = _parameters(tensors, learning)
     of_norm = tuple(parameters[7:])
     inputs = (x, *(of_norm or (None, None)))
     found: Any = backward(given, inputs, places, d, of_u=True)
@@ -265,23 +267,20 @@ def _cbam_backward(
 
 
 def _cbam_backward_fake(
-    d: Tensor, kept: Any, u: Tensor, parameters: Sequence[Tensor], *_: Any
+    d: Tensor, kept: Any, u: Tensor, tensors: Sequence[Tensor], learning: Sequence[bool], *_: Any
 ) -> list[Tensor]:
-    return [torch.empty_like(t) for t in (u, *parameters)]
+    return [torch.empty_like(t) for t in (u, *_parameters(tensors, learning))]
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    u, parameters, running, ctx.learning, ctx.flipped, ctx.numbers = inputs
-    ctx.count = len(parameters)
-    ctx.save_for_backward(*output[-_KEPT:], u, *parameters, *running)
+    u, tensors, *ctx.rest = inputs
+    ctx.save_for_backward(*output[-_KEPT:], u, *tensors)
 
 
 def _back(ctx: Any, d: Tensor, *_: Any) -> tuple[Any, ...]:
-    kept, (u, *given) = ctx.saved_tensors[:_KEPT], ctx.saved_tensors[_KEPT:]
-    parameters, running = given[: ctx.count], given[ctx.count :]
-    rest = ctx.learning, ctx.flipped, ctx.numbers
-    du, *found = _OF_CBAM(d, kept, u, parameters, running, *rest)
-    return du, found, [None] * len(running), None, None, None
+    kept, (u, *tensors) = ctx.saved_tensors[:_KEPT], ctx.saved_tensors[_KEPT:]
+    du, *found = _OF_CBAM(d, kept, u, tensors, *ctx.rest)
+    return du, [*found, *[None] * (len(tensors) - len(found))], None, None, None
 
 
 for _name, _fake in (
