@@ -153,6 +153,28 @@ def test_a_replaced_layer_and_another_precision_run_plainly(ran):
     assert not ran
 
 
+PARTS = {
+    "channel": [lambda: visattn.blocks.SE(12), lambda: CBAM(12), lambda: CBAM(12).spatial],
+    "spatial": [lambda: visattn.blocks.SE(12), lambda: CBAM(12), lambda: CBAM(12).channel],
+}
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize(("part", "index"), [(p, i) for p in PARTS for i in range(3)])
+def test_a_gate_with_a_part_of_another_kind_of_ours_runs_plainly(part, index, training, ran):
+    """It had been taken for the part that it replaces, with other numbers or errors."""
+    module, x = unit(alone=True), torch.randn(2, 12, 9, 7)
+    setattr(module, part, PARTS[part][index]())
+    module.train(training)
+    with visattn.fused(False):
+        wanted = step(module, x, compiling=False)
+    for compiling in (False, True):
+        found = step(module, x, compiling=compiling)
+        for name in ("x", "y"):
+            torch.testing.assert_close(found[name], wanted[name], rtol=1e-4, atol=1e-5)
+    assert not ran or type(getattr(module, part)) is CBAM, "which runs by them itself"
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 1e30])
 def test_what_is_no_number_stays_it(value, layout):

@@ -170,10 +170,16 @@ def test_another_default_type(name):
 def test_layers_that_do_not_fit_are_refused():
     """C would read what lies behind them."""
     x = torch.randn(2, 32, 47, 45)
-    for layer, name, wrong in (("fc2", "weight", (31, 2, 1, 1)), ("fc1", "bias", (1,))):
+    of_pytorch = RuntimeError, "Given .*weight of size"  # what isn't of its sizes runs plainly
+    for layer, name, wrong, (kind, message) in (
+        ("fc2", "weight", (31, 2, 1, 1), of_pytorch),
+        ("fc1", "weight", (2, 16, 1, 1), of_pytorch),
+        ("fc1", "weight", (2, 32, 2, 2), (RuntimeError, "Kernel size can't be greater")),
+        ("fc1", "bias", (1,), (ValueError, "don't fit")),
+    ):
         gate = block_entry("se").factory(32)
         setattr(getattr(gate, layer), name, nn.Parameter(torch.zeros(wrong)))
-        with pytest.raises(ValueError, match="don't fit"):
+        with pytest.raises(kind, match=message):
             gate(x)
     with pytest.raises(ValueError, match="32 channels can't take a map of 33"):
         block_entry("se").factory(32)(torch.randn(2, 33, 47, 45))

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
 
 from visattn.blocks.fused import compiled, native
+from visattn.blocks.fused.bare import is_bare, is_plain
 from visattn.blocks.fused.cbam import ByMeanAndMax
-from visattn.blocks.fused.doubles import HOOKS
 from visattn.blocks.fused.formulas import Again, ByMean, Formula
 from visattn.blocks.fused.kept import kept_apart, release_given
 from visattn.blocks.fused.norm_gates import gate_after_norm
@@ -30,6 +30,7 @@ from visattn.blocks.standing import Unit, block_of
 M = TypeVar("M", bound=type[nn.Module])
 
 _FORMULAS: dict[type[nn.Module], type[Formula]] = {}
+_MADE_OF: dict[type[nn.Module], Mapping[str, type[nn.Module]]] = {}
 _PARTS = (nn.Conv1d, nn.Conv2d, nn.LayerNorm, nn.BatchNorm2d, nn.ReLU, nn.Hardswish)
 """What a gate may be made of beside modules of our own: no random numbers, no other state."""
 _HAS_TRITON = find_spec("triton") is not None
@@ -37,11 +38,12 @@ _FRESH = (nn.BatchNorm2d, nn.Conv2d)
 """Modules whose output is nobody else's."""
 
 
-def fusable(formula: type[Formula] = Again) -> Callable[[M], M]:
+def fusable(formula: type[Formula] = Again, **parts: type[nn.Module]) -> Callable[[M], M]:
     """A class of gates that may run in a fused form.
 
     Args:
         formula: How; the plain form, run again in the backward pass, if none is named.
+        parts: The kinds of what the formula calls by name; it isn't for a gate that has another.
     """
     at_rest = formula is ByMeanAndMax  # the plain form of others alone is as fast there
 
@@ -53,7 +55,7 @@ def fusable(formula: type[Formula] = Again) -> Callable[[M], M]:
                 return _in_graph((), None, self, x) if compiling else _fused(self, x, fresh=False)
             return nn.Module.__call__(self, *args, **kwargs)
 
-        _FORMULAS[kind] = formula
+        _FORMULAS[kind], _MADE_OF[kind] = formula, parts
         # code of its own: torch.compile allows few compilations of one
         code = __call__.__code__.replace(co_name="__call__")
         own = FunctionType(code, globals(), "__call__", None, __call__.__closure__)
@@ -78,12 +80,12 @@ def after(base: nn.Module, block: nn.Module, args: Sequence[Any], kwargs: Mappin
         return _in_graph(before, norm, block, u)
     if not _normalises(norm):
         x = base(u)
-        if not _is_plain(x) or x.ndim != 4:
+        if not is_plain(x) or x.ndim != 4:
             return block(x)
-        return _fused(block, x, fresh=type(base) in _FRESH and _is_bare(base))
+        return _fused(block, x, fresh=type(base) in _FRESH and is_bare(base))
     for module in before:
         u = module(u)
-    if not (_is_plain(u) and u.ndim == 4 and u.numel() > u.shape[1] == norm.num_features):
+    if not (is_plain(u) and u.ndim == 4 and u.numel() > u.shape[1] == norm.num_features):
         return block(norm(u))
     formula = _FORMULAS[type(block)]
     tracked = _is_tracked(block, u) or _is_tracked(norm, u)
@@ -120,7 +122,7 @@ def _in_graph(
         u = module(u)
     if norm is not None and not _normalises(norm):
         u, norm = norm(u), None
-    if not (_is_plain(u) and u.ndim == 4) or (norm is not None and u.numel() == u.shape[1]):
+    if not (is_plain(u) and u.ndim == 4) or (norm is not None and u.numel() == u.shape[1]):
         return block.forward(u if norm is None else norm(u))
     if compiled.serves(norm, block, u):
         return compiled.cbam_after_norm(norm, block, u)
@@ -171,14 +173,15 @@ def _may_fuse(block: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) 
         and isinstance(args, tuple)  # torch.fx may follow even that
         and len(args) == 1
         and not kwargs
-        and _is_plain(args[0])
+        and is_plain(args[0])
         and args[0].ndim == 4
         and (torch.compiler.is_compiling() or args[0].numel() > 0)
         and not torch.jit.is_tracing()
         and not torch._C._are_functorch_transforms_active()
         and torch.autograd.forward_ad._current_level < 0
         and not torch_module._has_any_global_hook()
-        and _is_simple(block)
+        and (is_bare(block) if torch.compiler.is_compiling() else _is_simple(block))
+        and all(type(block._modules.get(k)) is v for k, v in _MADE_OF[type(block)].items())
     )
 
 
@@ -188,35 +191,10 @@ def _may_compile(block: nn.Module) -> bool:
     return _FORMULAS[type(block)] is ByMeanAndMax and not torch.compiler._is_exporting_flag
 
 
-def _is_plain(x: Any) -> bool:
-    """Whether a tensor is no subclass that does other things: fake, distributed, quantised."""
-    return type(x) in (Tensor, nn.Parameter) and not x.is_quantized
-
-
-def _is_bare(module: nn.Module) -> bool:
-    """Whether nobody hooked into a module, replaced its ``forward`` or split it over devices."""
-    own = module.__dict__  # which Dynamo follows, as it doesn't vars()
-    for hooks in HOOKS:
-        if own[hooks] and not _is_ours(own[hooks]):
-            return False
-    return (
-        "forward" not in own
-        and "_is_replica" not in own
-        and own.get("_compiled_call_impl") is None
-        and "weight" not in own  # but among the parameters: nothing computed has their place
-        and "bias" not in own
-    )
-
-
-def _is_ours(hooks: Mapping[int, Any]) -> bool:
-    """Whether hooks are no more than the one that `wrap` put there."""
-    return all(hook is release_given for hook in hooks.values())
-
-
 def _is_simple(module: nn.Module) -> bool:
     """Whether a module and all in it are bare, of kinds that a gate may have, and plain tensors."""
     kind, own = type(module), module.__dict__
-    if not _is_bare(module):
+    if not is_bare(module):
         return False
     if kind not in _PARTS:
         if not kind.__module__.startswith("visattn.blocks."):
@@ -224,7 +202,7 @@ def _is_simple(module: nn.Module) -> bool:
         if not torch.compiler.is_compiling() and Tensor in map(type, own.values()):
             return False  # computed where a parameter was
     for t in own["_parameters"].values():
-        if not (t is None or _is_plain(t)):
+        if not (t is None or is_plain(t)):
             return False
     return all(part is None or _is_simple(part) for part in own["_modules"].values())
 
@@ -248,11 +226,11 @@ def _parts(base: nn.Module) -> tuple[list[nn.Module], nn.Module]:
     parts = [part for part in base._modules.values() if part is not None]
     while one_by_one and len(parts) > 1 and _is_identity(parts[-1]):
         del parts[-1]
-    return (parts[:-1], parts[-1]) if one_by_one and parts and _is_bare(base) else ([], base)
+    return (parts[:-1], parts[-1]) if one_by_one and parts and is_bare(base) else ([], base)
 
 
 def _is_identity(module: nn.Module) -> bool:
-    return type(module) is nn.Identity and _is_bare(module)
+    return type(module) is nn.Identity and is_bare(module)
 
 
 def _normalises(base: nn.Module) -> TypeGuard[nn.BatchNorm2d]:
@@ -267,7 +245,5 @@ def _normalises(base: nn.Module) -> TypeGuard[nn.BatchNorm2d]:
         and all(map(_is_identity, base.children()))
     )
     return (
-        bare
-        and _is_bare(base)
-        and all(t is None or _is_plain(t) for t in base._parameters.values())
+        bare and is_bare(base) and all(t is None or is_plain(t) for t in base._parameters.values())
     )

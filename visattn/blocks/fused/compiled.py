@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from visattn.blocks.fused import native
+from visattn.blocks.fused.bare import is_bare, is_plain
 from visattn.blocks.fused.channels import (
     Channels,
     Norm,
@@ -25,7 +26,7 @@ from visattn.blocks.fused.channels import (
 from visattn.blocks.fused.formulas import Autocast
 from visattn.blocks.fused.library import library
 from visattn.blocks.fused.norm_gates import Call, Given, backward, forward
-from visattn.blocks.fused.small_gates import Range, is_single
+from visattn.blocks.fused.small_gates import Range
 from visattn.blocks.fused.written_gates import (
     Convolution,
     Perceptron,
@@ -40,22 +41,32 @@ AT_REST, TRAINING = 2**14, 2**19
 def serves(norm: nn.BatchNorm2d | None, block: Any, u: Tensor) -> bool:
     """Whether the operators can run a CBAM behind a normalisation, and pay, on a map.
 
-    Asked in code that is being compiled; hooks and kinds of modules were looked at.
+    Asked in code that is being compiled, where each look at an object is a guard that every later
+    call waits for: parts are named, none is looked at twice.
     """
-    layers = [block.channel.fc1, block.channel.fc2, block.spatial.conv, block.spatial.bn]
-    norms = [block.spatial.bn, *([] if norm is None else [norm])]
-    counts = [block.channel.fc1.in_channels, *([] if norm is None else [norm.num_features])]
-    parameters = [p for layer in [*layers, *norms] for p in layer._parameters.values()]
+    channel, spatial = block.channel, block.spatial
+    if not (
+        native.serves(u, training=True)
+        and not torch.is_autocast_enabled("cpu")
+        and is_perceptron(channel)
+        and is_convolution(spatial)
+    ):
+        return False
+    first, second, conv, bn = channel.fc1, channel.fc2, spatial.conv, spatial.bn
+    layers = [channel, first, channel.activation, second, channel.gate]
+    layers += [spatial, conv, bn, spatial.gate]
+    parameters = [first.weight, first.bias, second.weight, second.bias, conv.weight]
+    parameters += [bn.weight, bn.bias, *(() if norm is None else (norm.weight, norm.bias))]
+    parameters = [p for p in parameters if p is not None]
+    norms = [bn] if norm is None else [bn, norm]
     at_rest = not any(each.training for each in norms) and not _is_tracked(u, parameters)
     return (
-        native.serves(u, training=True)
-        and u.numel() >= (AT_REST if at_rest else TRAINING)
+        u.numel() >= (AT_REST if at_rest else TRAINING)
         and _is_compiled(not u.is_contiguous())
-        and not torch.is_autocast_enabled("cpu")
-        and is_perceptron(block.channel)
-        and is_convolution(block.spatial)
-        and all(c == u.shape[1] for c in counts)
-        and is_single(*layers, *norms)
+        and all(is_bare(layer) for layer in layers)
+        and all(is_plain(p) and p.dtype is torch.float32 for p in parameters)
+        and first.weight.shape[1] == u.shape[1]
+        and (norm is None or norm.num_features == u.shape[1])
         and all(each.momentum is not None for each in norms)
         and all(each.training or each.running_mean is not None for each in norms)
     )
@@ -100,9 +111,8 @@ def cbam_after_norm(norm: nn.BatchNorm2d | None, block: Any, u: Tensor) -> Tenso
     return out
 
 
-def _is_tracked(u: Tensor, parameters: Sequence[Tensor | None]) -> bool:
-    given = [t for t in (u, *parameters) if t is not None]
-    return torch.is_grad_enabled() and any(t.requires_grad for t in given)
+def _is_tracked(u: Tensor, parameters: Sequence[Tensor]) -> bool:
+    return torch.is_grad_enabled() and any(t.requires_grad for t in (u, *parameters))
 
 
 def _or(parameter: Tensor | None, value: float, u: Tensor, count: int) -> Tensor:

@@ -56,13 +56,13 @@ def is_perceptron(block: Any) -> bool:
     """Whether a gate is two matrices with a ReLU between them."""
     parts = block._modules
     first, second = parts.get("fc1"), parts.get("fc2")
+    if not type(first) is type(second) is nn.Conv2d:
+        return False
+    (hidden, channels, *one), of_second = (m._parameters["weight"].shape for m in (first, second))
     return (
-        type(first) is type(second) is nn.Conv2d
-        and first.kernel_size == first.stride == second.kernel_size == second.stride == (1, 1)
+        one == [1, 1]
+        and of_second == (channels, hidden, 1, 1)  # in groups there were fewer
         and first.padding == second.padding == (0, 0)
-        and first.groups == second.groups == 1
-        and first.in_channels == second.out_channels
-        and first.out_channels == second.in_channels
         and type(parts["activation"]) is nn.ReLU
         and type(parts["gate"]) is Gate
         and not block.__dict__.get("light", False)
@@ -148,17 +148,20 @@ def is_convolution(block: Any) -> bool:
     """Whether a gate is one kernel over mean and maximum, zeros around, and a normalisation."""
     parts = block._modules
     conv, norm = parts["conv"], parts["bn"]
-    high, wide = conv.kernel_size
+    if type(conv) is not nn.Conv2d:
+        return False
+    shape = conv._parameters["weight"].shape
+    side = shape[3]
     return (
-        (type(conv), type(norm), type(parts["gate"])) == (nn.Conv2d, SafeBatchNorm2d, Gate)
-        and high == wide
-        and high % 2 == 1
-        and conv.padding == (high // 2, high // 2)
+        type(norm) is SafeBatchNorm2d
+        and type(parts["gate"]) is Gate
+        and shape == (1, 2, side, side)
+        and side % 2 == 1
+        and conv.padding == (side // 2, side // 2)
         and conv.stride == conv.dilation == (1, 1)
         and conv.padding_mode == "zeros"
         and conv._parameters["bias"] is None
-        and conv._parameters["weight"].shape == (1, 2, high, high)
-        and norm.affine
+        and norm._parameters["weight"] is not None
     )
 
 

@@ -15,7 +15,71 @@ from visattn.blocks.gates import Gate, Init, reduced_channels, zero_
 Variant = Literal["official", "timm", "light"]
 
 
-@fusable(ByMeanAndMax)
+class ChannelGate(nn.Module):
+    """Gate (N, C, 1, 1) from the mean and the maximum of each channel, by one shared MLP."""
+
+    __constants__ = ("light",)
+    light = False  # of blocks that were pickled without it
+
+    def __init__(
+        self, channels: int, *, reduction: int, variant: Variant = "official", init: Init
+    ) -> None:
+        super().__init__()
+        bias = variant == "official"
+        self.light = variant == "light"
+        hidden = reduced_channels(channels, reduction=reduction)
+        self.fc1 = nn.Conv2d(channels, hidden, 1, bias=bias)
+        self.activation = nn.ReLU(inplace=True)
+        self.fc2 = nn.Conv2d(hidden, channels, 1, bias=bias)
+        self.gate = Gate("channel", init=init)
+        if init == "identity":
+            zero_(self.fc2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to gates (N, C, 1, 1)."""
+        return self.of_pooled(x.mean((2, 3), keepdim=True), x.amax((2, 3), keepdim=True))
+
+    def of_pooled(self, mean: Tensor, highest: Tensor) -> Tensor:
+        """Gates of means and maxima, all (N, C, 1, 1)."""
+        if self.light:
+            return self.gate(self.fc2(self.activation(self.fc1((mean + highest) / 2))))
+        both = self.fc2(self.activation(self.fc1(torch.cat((mean, highest)))))
+        of_mean, of_max = both.unflatten(0, (2, mean.shape[0])).unbind()
+        return self.gate(of_mean + of_max)
+
+
+class SpatialGate(nn.Module):
+    """Gate (N, 1, H, W) from the mean and the maximum over the channels of each place."""
+
+    __constants__ = ("light",)
+    light = False  # of blocks that were pickled without it
+
+    def __init__(self, *, kernel_size: int, variant: Variant, init: Init) -> None:
+        super().__init__()
+        check_odd(kernel_size)
+        official = variant == "official"
+        self.max_first = official
+        self.light = variant == "light"
+        planes = 1 if self.light else 2
+        self.conv = nn.Conv2d(planes, 1, kernel_size, padding=kernel_size // 2, bias=False)
+        self.bn = SafeBatchNorm2d(1, momentum=0.01 if official else 0.1)
+        self.gate = Gate("spatial", init=init)
+        if official or init == "identity":
+            nn.init.zeros_(self.bn.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to gates (N, 1, H, W)."""
+        return self.of_pooled(x.mean(1, keepdim=True), x.amax(1, keepdim=True))
+
+    def of_pooled(self, mean: Tensor, highest: Tensor) -> Tensor:
+        """Gates of means and maxima, all (N, 1, H, W)."""
+        if self.light:
+            return self.gate(self.bn(self.conv((mean + highest) / 2)))
+        planes = (highest, mean) if self.max_first else (mean, highest)
+        return self.gate(self.bn(self.conv(torch.cat(planes, 1))))
+
+
+@fusable(ByMeanAndMax, channel=ChannelGate, spatial=SpatialGate)
 class CBAM(nn.Module):
     r"""Convolutional block attention: channels first, places second.
 
@@ -84,67 +148,3 @@ class CBAM(nn.Module):
         """Gate channels, then places, of (N, C, H, W)."""
         x = x * self.channel(x)
         return x * self.spatial(x)
-
-
-class ChannelGate(nn.Module):
-    """Gate (N, C, 1, 1) from the mean and the maximum of each channel, by one shared MLP."""
-
-    __constants__ = ("light",)
-    light = False  # of blocks that were pickled without it
-
-    def __init__(
-        self, channels: int, *, reduction: int, variant: Variant = "official", init: Init
-    ) -> None:
-        super().__init__()
-        bias = variant == "official"
-        self.light = variant == "light"
-        hidden = reduced_channels(channels, reduction=reduction)
-        self.fc1 = nn.Conv2d(channels, hidden, 1, bias=bias)
-        self.activation = nn.ReLU(inplace=True)
-        self.fc2 = nn.Conv2d(hidden, channels, 1, bias=bias)
-        self.gate = Gate("channel", init=init)
-        if init == "identity":
-            zero_(self.fc2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) to gates (N, C, 1, 1)."""
-        return self.of_pooled(x.mean((2, 3), keepdim=True), x.amax((2, 3), keepdim=True))
-
-    def of_pooled(self, mean: Tensor, highest: Tensor) -> Tensor:
-        """Gates of means and maxima, all (N, C, 1, 1)."""
-        if self.light:
-            return self.gate(self.fc2(self.activation(self.fc1((mean + highest) / 2))))
-        both = self.fc2(self.activation(self.fc1(torch.cat((mean, highest)))))
-        of_mean, of_max = both.unflatten(0, (2, mean.shape[0])).unbind()
-        return self.gate(of_mean + of_max)
-
-
-class SpatialGate(nn.Module):
-    """Gate (N, 1, H, W) from the mean and the maximum over the channels of each place."""
-
-    __constants__ = ("light",)
-    light = False  # of blocks that were pickled without it
-
-    def __init__(self, *, kernel_size: int, variant: Variant, init: Init) -> None:
-        super().__init__()
-        check_odd(kernel_size)
-        official = variant == "official"
-        self.max_first = official
-        self.light = variant == "light"
-        planes = 1 if self.light else 2
-        self.conv = nn.Conv2d(planes, 1, kernel_size, padding=kernel_size // 2, bias=False)
-        self.bn = SafeBatchNorm2d(1, momentum=0.01 if official else 0.1)
-        self.gate = Gate("spatial", init=init)
-        if official or init == "identity":
-            nn.init.zeros_(self.bn.weight)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) to gates (N, 1, H, W)."""
-        return self.of_pooled(x.mean(1, keepdim=True), x.amax(1, keepdim=True))
-
-    def of_pooled(self, mean: Tensor, highest: Tensor) -> Tensor:
-        """Gates of means and maxima, all (N, 1, H, W)."""
-        if self.light:
-            return self.gate(self.bn(self.conv((mean + highest) / 2)))
-        planes = (highest, mean) if self.max_first else (mean, highest)
-        return self.gate(self.bn(self.conv(torch.cat(planes, 1))))
