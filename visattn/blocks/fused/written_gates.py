@@ -58,10 +58,13 @@ def is_perceptron(block: Any) -> bool:
     first, second = parts.get("fc1"), parts.get("fc2")
     if not type(first) is type(second) is nn.Conv2d:
         return False
-    (hidden, channels, *one), of_second = (m._parameters["weight"].shape for m in (first, second))
+    w1, w2 = first._parameters["weight"], second._parameters["weight"]
+    assert w1 is not None
+    assert w2 is not None
+    hidden, channels = w1.shape[:2]  # fewer in groups
     return (
-        one == [1, 1]
-        and of_second == (channels, hidden, 1, 1)  # in groups there were fewer
+        w1.shape == (hidden, channels, 1, 1)
+        and w2.shape == (channels, hidden, 1, 1)
         and first.padding == second.padding == (0, 0)
         and type(parts["activation"]) is nn.ReLU
         and type(parts["gate"]) is Gate
@@ -150,12 +153,13 @@ def is_convolution(block: Any) -> bool:
     conv, norm = parts["conv"], parts["bn"]
     if type(conv) is not nn.Conv2d:
         return False
-    shape = conv._parameters["weight"].shape
-    side = shape[3]
+    kernel = conv._parameters["weight"]
+    assert kernel is not None
+    side = kernel.shape[3]
     return (
         type(norm) is SafeBatchNorm2d
         and type(parts["gate"]) is Gate
-        and shape == (1, 2, side, side)
+        and kernel.shape == (1, 2, side, side)
         and side % 2 == 1
         and conv.padding == (side // 2, side // 2)
         and conv.stride == conv.dilation == (1, 1)
