@@ -105,6 +105,16 @@ static inline V fused_vector(V x, V y, V z) {
 #endif
 }
 
+/* Read once: compilers would read a factor anew for each product. */
+static inline V once(V x) {
+#ifdef __AVX512F__
+  __asm__("" : "+v"(x));
+#elif defined(__AVX__)
+  __asm__("" : "+x"(x));
+#endif
+  return x;
+}
+
 /* What z is where x and y are the same, else 0. */
 static inline float where_number(float x, float y, float z) { return x == y ? z : 0; }
 static inline V where_vector(V x, V y, V z) { return (V)((M)(x == y) & (M)z); }
@@ -647,10 +657,14 @@ static inline __attribute__((always_inline)) void products(In rows, Size count, 
   for (; r + 4 <= count; r += 4) {
     In row = rows + r * width;
     T sum[MOST][4] = {{{0}}};
-    for (Size i = 0; i < whole; i += WIDE)
-      UNROLLED for (int q = 0; q < inputs; q++)
-        UNROLLED for (int j = 0; j < 4; j++)
-          sum[q][j] = FUSED(AT(row + j * width + i), AT(x[q] + i), sum[q][j]);
+    for (Size i = 0; i < whole; i += WIDE) {
+      T w[4];
+      UNROLLED for (int j = 0; j < 4; j++) w[j] = once(AT(row + j * width + i));
+      UNROLLED for (int q = 0; q < inputs; q++) {
+        T given = once(AT(x[q] + i));
+        UNROLLED for (int j = 0; j < 4; j++) sum[q][j] = FUSED(w[j], given, sum[q][j]);
+      }
+    }
     UNROLLED for (int q = 0; q < inputs; q++) {
       sums_of_four(sum[q], to[q] + r);
       for (Size i = whole; i < width; i++)
