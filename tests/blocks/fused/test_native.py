@@ -1,6 +1,7 @@
 """The passes in C give the plain form's numbers; without a compiler the others run."""
 
 import copy
+import math
 import platform
 import subprocess
 from pathlib import Path
@@ -183,6 +184,24 @@ def test_layers_that_do_not_fit_are_refused():
             gate(x)
     with pytest.raises(ValueError, match="32 channels can't take a map of 33"):
         block_entry("se").factory(32)(torch.randn(2, 33, 47, 45))
+
+
+@compiled
+@pytest.mark.parametrize("shape", [(3, 5, 14, 14), (2, 3, 9, 13), (2, 3, 41, 47), (2, 5, 7, 7)])
+def test_sums_have_the_same_bits_wherever_a_map_lies(shape):
+    """Lines of the caches are read whole, wherever in them a row begins."""
+    wanted, count = None, math.prod(shape)
+    memory = torch.empty(2, count + 16)
+    given = torch.randn(2, *shape)
+    ones, peaks = torch.ones(shape[1]), torch.ones(shape[:2])
+    for off in range(16):
+        u, d = (
+            m[off : off + count].view(shape).copy_(t) for m, t in zip(memory, given, strict=True)
+        )
+        found = native.moments(u, centred=False, extremes=True)
+        found += native.channel_sums(u, d, (ones,) * 3, peaks, (), peaks)[:2]
+        wanted = wanted or [t.clone() for t in found]
+        assert all(map(torch.equal, found, wanted)), f"begun at number {off} of a line"
 
 
 @compiled

@@ -199,7 +199,7 @@ def _is_simple(module: nn.Module) -> bool:
     if kind not in _PARTS:
         if not kind.__module__.startswith("visattn.blocks."):
             return False
-        if not torch.compiler.is_compiling() and Tensor in map(type, own.values()):
+        if Tensor in map(type, own.values()):
             return False  # computed where a parameter was
     for t in own["_parameters"].values():
         if not (t is None or is_plain(t)):

@@ -20,10 +20,9 @@
 #define MOST 4     /* inputs that share what is read of weights */
 #define STRETCH 64 /* numbers that a lane sums in single precision */
 #define BLOCK 4096 /* columns at a time: what is kept for each stays in the first caches */
-#define LONG 100   /* columns of a row from which it pays to begin where a line of the caches does */
 #define GROUP 32   /* rows summed in single precision */
-#define STRIPE(COUNT) ((COUNT) < 2 ? REGISTERS / 2 : REGISTERS / (COUNT))
-#define AHEAD 2048 /* numbers of rows that aren't long for whose lines a cache is asked ahead */
+#define LONG 100   /* columns from which it pays to read whole lines of the caches */
+#define AHEAD 2048 /* numbers from what is written to what is foretold, in rows that aren't longer */
 
 typedef const float *restrict In;
 typedef float *restrict Out;
@@ -124,6 +123,7 @@ static inline void add_vector(double *to, V x) { *(D *)to += __builtin_convertve
 
 #define ADD FOR(add_number, add_vector)
 #define LANES ((Size)(sizeof(T) / sizeof(float)))
+#define STRIPE(KEPT) ((KEPT) < 2 ? REGISTERS / 2 : REGISTERS / (KEPT)) /* vectors side by side */
 #define LARGER_OF FOR(larger_number, larger_vector)
 #define FUSED FOR(fused_number, fused_vector)
 #define WHERE_SAME FOR(where_number, where_vector)
@@ -202,47 +202,47 @@ static inline void sums_of_four(const V *x, float *to) {
 /* Of each row: up to four sums and two maxima. Whole vectors begin where they lie whole in a line of
    the caches; what is left over at the ends is read in one more each, of which the rest doesn't count,
    and comes to the lanes it would have there: sums have the same bits wherever a row lies. */
-#define PER_ROW(COUNT, TOPS, POINTERS, BODY, STORE)               \
-  EACH_ROW {                                                      \
-    POINTERS                                                      \
-    double total[4] = {0};                                        \
-    float most[2] = {0};                                          \
-    if (COLUMNS >= WIDE) {                                        \
-      typedef V T;                                                \
-      T top[2] = {(T){0} - INFINITY, (T){0} - INFINITY};          \
-      for (Size k = 0; k < COLUMNS;) {                            \
-        T sum[4] = {{0}};                                         \
-        float sums[4];                                            \
-        Size end = SMALLER(COLUMNS, k + WIDE * STRETCH);          \
+#define PER_ROW(COUNT, TOPS, POINTERS, BODY, STORE)                \
+  EACH_ROW {                                                       \
+    POINTERS                                                       \
+    double total[4] = {0};                                         \
+    float most[2] = {0};                                           \
+    if (COLUMNS >= WIDE) {                                         \
+      typedef V T;                                                 \
+      T top[2] = {(T){0} - INFINITY, (T){0} - INFINITY};           \
+      for (Size k = 0; k < COLUMNS;) {                             \
+        T sum[4] = {{0}};                                          \
+        float sums[4];                                             \
+        Size end = SMALLER(COLUMNS, k + WIDE * STRETCH);           \
         Size some = COLUMNS < LONG ? 0 : before_whole(row + k);    \
-        if (some && k + WIDE <= end) {                            \
-          BODY(, BEFORE)                                          \
-          k += some;                                              \
-        }                                                         \
-        _Pragma("GCC unroll 2")                                  \
-        for (; k + WIDE <= end; k += WIDE) { BODY(, ALL) }        \
-        if (k < end) {                                            \
-          Size rest = end - k;                                    \
-          k = end - WIDE;                                         \
+        if (some && k + WIDE <= end) {                             \
+          BODY(, BEFORE)                                           \
+          k += some;                                               \
+        }                                                          \
+        _Pragma("GCC unroll 2")                                    \
+        for (; k + WIDE <= end; k += WIDE) { BODY(, ALL) }         \
+        if (k < end) {                                             \
+          Size rest = end - k;                                     \
+          k = end - WIDE;                                          \
           BODY(, BEHIND)                                           \
-          k = end;                                                \
-        }                                                         \
-        if (COUNT == 1)                                           \
-          sums[0] = sum_of(sum[0]);                               \
-        else                                                      \
-          sums_of_four(sum, sums);                                \
-        for (int j = 0; j < COUNT; j++) total[j] += sums[j];      \
-      }                                                           \
+          k = end;                                                 \
+        }                                                          \
+        if (COUNT == 1)                                            \
+          sums[0] = sum_of(sum[0]);                                \
+        else                                                       \
+          sums_of_four(sum, sums);                                 \
+        for (int j = 0; j < COUNT; j++) total[j] += sums[j];       \
+      }                                                            \
       for (int j = 0; j < TOPS; j++) most[j] = largest_of(top[j]); \
-    } else {                                                      \
-      typedef float T;                                            \
-      T sum[4] = {0}, top[2] = {-INFINITY, -INFINITY};            \
-      for (Size k = 0; k < COLUMNS; k++) { BODY(, ALL) }          \
-      for (int j = 0; j < 4; j++) total[j] = sum[j];              \
-      for (int j = 0; j < 2; j++) most[j] = top[j];               \
-    }                                                             \
-    Size at = n * ROWS + r;                                       \
-    STORE(total, most, )                                          \
+    } else {                                                       \
+      typedef float T;                                             \
+      T sum[4] = {0}, top[2] = {-INFINITY, -INFINITY};             \
+      for (Size k = 0; k < COLUMNS; k++) { BODY(, ALL) }           \
+      for (int j = 0; j < 4; j++) total[j] = sum[j];               \
+      for (int j = 0; j < 2; j++) most[j] = top[j];                \
+    }                                                              \
+    Size at = n * ROWS + r;                                        \
+    STORE(total, most, )                                           \
   }
 
 /* What follows at column k of COUNT rows r from row_0 on, or of those that are left. */
@@ -266,58 +266,58 @@ static inline void sums_of_four(const V *x, float *to) {
 
 /* Rows from row_0 on, in MANY times as many columns as T has lanes, from i on: sums and maxima stay in
    registers meanwhile. */
-#define OVER_ROWS(MANY, COUNT, TOPS, POINTERS, BODY, KEPT)                         \
-  {                                                                                \
-    T sum[COUNT][MANY], top[2][MANY];                                              \
-    for (int q = 0; q < MANY; q++) {                                               \
-      for (int j = 0; j < COUNT; j++) sum[j][q] = (T){0};                          \
-      for (int j = 0; j < TOPS; j++) top[j][q] = AT(most[j] + i + q * LANES);      \
-    }                                                                              \
-    for (Size r = row_0; r < row_1; r++) {                                         \
-      POINTERS                                                                     \
-      UNROLLED for (int q = 0; q < MANY; q++) {                    \
-        Size k = start + i + q * LANES;                                            \
-        BODY([q], ALL)                                                             \
-      }                                                                            \
-    }                                                                              \
-    for (int q = 0; q < MANY; q++) {                                               \
+#define OVER_ROWS(MANY, COUNT, TOPS, POINTERS, BODY, KEPT)                            \
+  {                                                                                   \
+    T sum[COUNT][MANY], top[2][MANY];                                                 \
+    for (int q = 0; q < MANY; q++) {                                                  \
+      for (int j = 0; j < COUNT; j++) sum[j][q] = (T){0};                             \
+      for (int j = 0; j < TOPS; j++) top[j][q] = AT(most[j] + i + q * LANES);         \
+    }                                                                                 \
+    for (Size r = row_0; r < row_1; r++) {                                            \
+      POINTERS                                                                        \
+      UNROLLED for (int q = 0; q < MANY; q++) {                                       \
+        Size k = start + i + q * LANES;                                               \
+        BODY([q], ALL)                                                                \
+      }                                                                               \
+    }                                                                                 \
+    for (int q = 0; q < MANY; q++) {                                                  \
       for (int j = 0; j < COUNT; j++) ADD(total[j] + i + q * LANES, KEPT(sum[j][q])); \
-      for (int j = 0; j < TOPS; j++) *(T *)(most[j] + i + q * LANES) = top[j][q]; \
-    }                                                                              \
-    i += MANY * LANES;                                                             \
+      for (int j = 0; j < TOPS; j++) *(T *)(most[j] + i + q * LANES) = top[j][q];     \
+    }                                                                                 \
+    i += MANY * LANES;                                                                \
   }
 
 /* As PER_ROW of each column, with COUNT sums. */
-#define PER_COLUMN(COUNT, TOPS, POINTERS, BODY, STORE)                             \
-  for (Size start = 0; start < COLUMNS; start += BLOCK) {                          \
-    Size width = SMALLER(BLOCK, COLUMNS - start);                                  \
-    double total[COUNT][BLOCK];                                                    \
-    float most[2][BLOCK];                                                          \
-    for (int j = 0; j < TOPS; j++)                                                 \
-      for (Size i = 0; i < width; i++) most[j][i] = -INFINITY;                     \
-    for (int j = 0; j < COUNT; j++)                                                \
-      for (Size i = 0; i < width; i++) total[j][i] = 0;                            \
-    for (Size row_0 = 0, row_1; row_0 < ROWS; row_0 = row_1) {                     \
-      row_1 = SMALLER(ROWS, row_0 + GROUP);                                        \
-      Size i = 0;                                                                  \
-      if (width >= WIDE) {                                                         \
-        typedef V T;                                                               \
-        while (i + STRIPE(COUNT + TOPS) * WIDE <= width)                           \
-          OVER_ROWS(STRIPE(COUNT + TOPS), COUNT, TOPS, POINTERS, BODY, ALL)        \
+#define PER_COLUMN(COUNT, TOPS, POINTERS, BODY, STORE)                               \
+  for (Size start = 0; start < COLUMNS; start += BLOCK) {                            \
+    Size width = SMALLER(BLOCK, COLUMNS - start);                                    \
+    double total[COUNT][BLOCK];                                                      \
+    float most[2][BLOCK];                                                            \
+    for (int j = 0; j < TOPS; j++)                                                   \
+      for (Size i = 0; i < width; i++) most[j][i] = -INFINITY;                       \
+    for (int j = 0; j < COUNT; j++)                                                  \
+      for (Size i = 0; i < width; i++) total[j][i] = 0;                              \
+    for (Size row_0 = 0, row_1; row_0 < ROWS; row_0 = row_1) {                       \
+      row_1 = SMALLER(ROWS, row_0 + GROUP);                                          \
+      Size i = 0;                                                                    \
+      if (width >= WIDE) {                                                           \
+        typedef V T;                                                                 \
+        while (i + STRIPE(COUNT + TOPS) * WIDE <= width)                             \
+          OVER_ROWS(STRIPE(COUNT + TOPS), COUNT, TOPS, POINTERS, BODY, ALL)          \
         while (i + 3 * WIDE <= width) OVER_ROWS(3, COUNT, TOPS, POINTERS, BODY, ALL) \
-        while (i + WIDE <= width) OVER_ROWS(1, COUNT, TOPS, POINTERS, BODY, ALL)   \
-        Size rest = width - i;                                                     \
-        i = width - WIDE;                                                          \
-        if (rest) OVER_ROWS(1, COUNT, TOPS, POINTERS, BODY, REST)                  \
-      } else {                                                                     \
-        typedef float T;                                                           \
-        while (i < width) OVER_ROWS(1, COUNT, TOPS, POINTERS, BODY, ALL)           \
-      }                                                                            \
-    }                                                                              \
-    for (Size i = 0; i < width; i++) {                                             \
-      Size at = n * COLUMNS + start + i;                                           \
-      STORE(total, most, [i])                                                      \
-    }                                                                              \
+        while (i + WIDE <= width) OVER_ROWS(1, COUNT, TOPS, POINTERS, BODY, ALL)     \
+        Size rest = width - i;                                                       \
+        i = width - WIDE;                                                            \
+        if (rest) OVER_ROWS(1, COUNT, TOPS, POINTERS, BODY, REST)                    \
+      } else {                                                                       \
+        typedef float T;                                                             \
+        while (i < width) OVER_ROWS(1, COUNT, TOPS, POINTERS, BODY, ALL)             \
+      }                                                                              \
+    }                                                                                \
+    for (Size i = 0; i < width; i++) {                                               \
+      Size at = n * COLUMNS + start + i;                                             \
+      STORE(total, most, [i])                                                        \
+    }                                                                                \
   }
 
 /* Of each channel of each image: mean, maximum, minimum; the last two unless null. */
@@ -470,8 +470,8 @@ void place_pools(Size first, Size last, Size C, Size P, In u, In a, In b, In g, 
 #undef STORE
 }
 
-/* A processor foresees what will be read, and hardly what will be written. So it is told where rows
-   end, in a page that it may not know. */
+/* A processor foresees what will be read, and hardly what will be written: it is told where rows end,
+   in a page that it may not know. */
 static inline void foretell(const float *row, Size rows, Size count) {
   for (Size j = 1; j <= rows; j++) __builtin_prefetch(row + j * count - 1, 1);
 }

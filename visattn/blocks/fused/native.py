@@ -268,18 +268,13 @@ def of_convolved(d: Tensor, planes: Tensor, kernel: Tensor) -> tuple[Tensor, Ten
 
 
 def _with_zeros_around(planes: Tensor, kernel: Tensor) -> Tensor:
-    wide, within = _zeros_around(planes[0], len(planes), kernel)
+    """Planes (J, N, 1, H, W), zeros around each, and room to read behind the last."""
+    around, (height, width) = kernel.shape[-1] // 2, planes.shape[3:]
+    shape = *planes.shape[:2], height + 2 * around, width + 2 * around
+    wide = planes.new_zeros(math.prod(shape) + _WIDE)
+    within = wide[:-_WIDE].view(shape)[..., around : around + height, around : around + width]
     within.copy_(planes[:, :, 0])
     return wide
-
-
-def _zeros_around(u: Tensor, count: int, kernel: Tensor) -> tuple[Tensor, Tensor]:
-    """Room for planes (count, N, H, W) of a map's size with zeros around, and them in it."""
-    side, (height, width) = kernel.shape[-1], u.shape[2:]
-    shape = count, len(u), height + side - 1, width + side - 1
-    wide = u.new_zeros(math.prod(shape) + _WIDE)
-    around = wide[:-_WIDE].view(shape)
-    return wide, around[..., side // 2 : height + side // 2, side // 2 : width + side // 2]
 
 
 def _sizes(planes: Tensor, kernel: Tensor) -> tuple[int, ...]:

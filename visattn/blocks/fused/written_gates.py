@@ -153,11 +153,13 @@ def is_convolution(block: Any) -> bool:
     conv, norm = parts["conv"], parts["bn"]
     if type(conv) is not nn.Conv2d:
         return False
-    kernel = conv._parameters["weight"]
+    kernel, weight = conv._parameters["weight"], norm._parameters.get("weight")
     assert kernel is not None
     side = kernel.shape[3]
     return (
         type(norm) is SafeBatchNorm2d
+        and weight is not None
+        and weight.shape == (1,)
         and type(parts["gate"]) is Gate
         and kernel.shape == (1, 2, side, side)
         and side % 2 == 1
@@ -165,7 +167,6 @@ def is_convolution(block: Any) -> bool:
         and conv.stride == conv.dilation == (1, 1)
         and conv.padding_mode == "zeros"
         and conv._parameters["bias"] is None
-        and norm._parameters["weight"] is not None
     )
 
 
