@@ -18,8 +18,7 @@ from torch.nn.modules import module as torch_module
 
 from visattn.blocks.fused import compiled, native
 from visattn.blocks.fused.bare import is_bare, is_plain
-from visattn.blocks.fused.cbam import ByMeanAndMax
-from visattn.blocks.fused.formulas import Again, ByMean, Formula
+from visattn.blocks.fused.formulas import Again, ByMean, ByMeanAndMax, Formula
 from visattn.blocks.fused.kept import kept_apart, release_given
 from visattn.blocks.fused.norm_gates import gate_after_norm
 from visattn.blocks.fused.serving import FORMULAS, serves

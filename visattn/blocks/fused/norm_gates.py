@@ -14,11 +14,11 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn
 
-from visattn.blocks.fused.cbam import ByMeanAndMax
 from visattn.blocks.fused.channels import Channels, Norm, affine_of, channels_of
 from visattn.blocks.fused.doubles import Double
 from visattn.blocks.fused.formulas import (
     Autocast,
+    ByMeanAndMax,
     Formula,
     exact,
     gradients,

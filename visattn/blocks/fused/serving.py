@@ -7,8 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from visattn.blocks.fused.cbam import ByMeanAndMax
-from visattn.blocks.fused.formulas import ByMean, Formula
+from visattn.blocks.fused.formulas import ByMean, ByMeanAndMax, Formula
 from visattn.blocks.fused.norm_gates import gate_after_norm
 
 FORMULAS: tuple[type[Formula], ...] = (ByMean, ByMeanAndMax)

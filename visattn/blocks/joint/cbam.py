@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from visattn.basics.checks import check_choice
 from visattn.blocks.batch_norm import SafeBatchNorm2d
 from visattn.blocks.checks import check_odd
-from visattn.blocks.fused.cbam import ByMeanAndMax
 from visattn.blocks.fused.choice import fusable
+from visattn.blocks.fused.formulas import ByMeanAndMax
 from visattn.blocks.gates import Gate, Init, reduced_channels, zero_
 
 Variant = Literal["official", "timm", "light"]
