@@ -82,8 +82,13 @@ def resumed(recipe: str, folder: Path, *options: str) -> Path:
 
 def differences(one: Path, other: Path) -> list[str]:
     """The places in which two checkpoints are not equal bit for bit."""
-    left, right = (torch.load(path, weights_only=True) for path in (one, other))
-    return [place for name in COMPARED for place in _differing(left[name], right[name], name)]
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # with more a training that is forked later would wait for them
+    try:
+        left, right = (torch.load(path, weights_only=True) for path in (one, other))
+        return [place for name in COMPARED for place in _differing(left[name], right[name], name)]
+    finally:
+        torch.set_num_threads(threads)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
