@@ -17,7 +17,7 @@
 #endif
 #define UNITS 8    /* of a hidden layer at a time, which stay in the first cache with their weights */
 #define LOGITS 64  /* the same of the next layer */
-#define MOST 4     /* inputs that share what is read of weights */
+#define SHARED 4   /* inputs that share what is read of weights */
 #define STRETCH 64 /* numbers that a lane sums in single precision */
 #define BLOCK 4096 /* columns at a time: what is kept for each stays in the first caches */
 #define GROUP 32   /* rows summed in single precision */
@@ -471,7 +471,7 @@ void place_pools(Size first, Size last, Size C, Size P, In u, In a, In b, In g, 
 }
 
 /* A processor foresees what will be read, and hardly what will be written: it is told where rows end,
-   in a page that it may not know. */
+   in a page that it may not know. Behind the last row nothing is there to be fetched, and no harm. */
 static inline void foretell(const float *row, Size rows, Size count) {
   for (Size j = 1; j <= rows; j++) __builtin_prefetch(row + j * count - 1, 1);
 }
@@ -656,7 +656,7 @@ static inline __attribute__((always_inline)) void products(In rows, Size count, 
   Size r = 0, whole = width / WIDE * WIDE;
   for (; r + 4 <= count; r += 4) {
     In row = rows + r * width;
-    T sum[MOST][4] = {{{0}}};
+    T sum[SHARED][4] = {{{0}}};
     for (Size i = 0; i < whole; i += WIDE) {
       T w[4];
       UNROLLED for (int j = 0; j < 4; j++) w[j] = once(AT(row + j * width + i));
@@ -690,19 +690,21 @@ static void products_of(In rows, Size count, Size width, Size inputs, const floa
 }
 
 /* How many of the images that are left share what is read of the weights. */
-static inline Size sharing(Size left, Size most) { return left >= most ? most : left >= 2 ? 2 : 1; }
+static inline Size sharing(Size left, Size at_most) {
+  return left >= at_most ? at_most : left >= 2 ? 2 : 1;
+}
 
 /* The gates of images from the means of their channels, or from means and maxima: two layers, a ReLU
    between them. Kept are the hidden units; of two inputs, their sum. A few rows of weights at a time
    stay in the first caches for all images. */
 static void perceptron(Size first, Size last, Size C, Size R, In mean, const float *most, In w1, In b1,
                        In w2, In b2, Out hidden, Out gate, double scale, double offset) {
-  const float *x[MOST];
-  float *to[MOST], of_top[MOST / 2][UNITS];
+  const float *x[SHARED];
+  float *to[SHARED], of_top[SHARED / 2][UNITS];
   for (Size from = 0; from < R; from += UNITS)
     for (Size n = first, some; n < last; n += some) {
       Size count = SMALLER(UNITS, R - from);
-      some = sharing(last - n, most ? MOST / 2 : MOST);
+      some = sharing(last - n, most ? SHARED / 2 : SHARED);
       for (Size q = 0; q < some; q++) {
         x[q] = mean + (n + q) * C, to[q] = hidden + (n + q) * R + from;
         if (most) x[some + q] = most + (n + q) * C, to[some + q] = of_top[q];
@@ -718,7 +720,7 @@ static void perceptron(Size first, Size last, Size C, Size R, In mean, const flo
   for (Size from = 0; from < C; from += LOGITS)
     for (Size n = first, some; n < last; n += some) {
       Size count = SMALLER(LOGITS, C - from);
-      some = sharing(last - n, MOST);
+      some = sharing(last - n, SHARED);
       for (Size q = 0; q < some; q++) x[q] = hidden + (n + q) * R, to[q] = gate + (n + q) * C + from;
       products_of(w2 + from * R, count, R, some, x, to);
       for (Size q = 0; q < some; q++) {
