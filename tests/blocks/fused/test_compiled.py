@@ -116,10 +116,10 @@ def test_the_operators_are_as_they_say(flipped, learning):
         running += [] if by_batch else [torch.randn(count), torch.rand(count)]
     numbers = [1e-5] * len(learning) + [1.0, 0.0, 2.0, 0.0]
     u = torch.randn(2, 12, 5, 6, requires_grad=True)
-    rest = learning, flipped, numbers
-    torch.library.opcheck(compiled._CBAM, (u, [*parameters, *running], *rest))
+    given = u, [*parameters, *running], learning, flipped, numbers
+    torch.library.opcheck(compiled._CBAM, given)
     if not any(learning):
-        given = u.detach(), [p.detach() for p in [*parameters, *running]], *rest
+        given = u.detach(), [p.detach() for p in given[1]], flipped, numbers
         torch.library.opcheck(compiled._CBAM_AT_REST, given)
 
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
 
 from visattn.blocks.fused import compiled, native
-from visattn.blocks.fused.bare import is_bare, is_plain
+from visattn.blocks.fused.bare import is_bare, is_plain, is_unseen, stays_bare
 from visattn.blocks.fused.formulas import Again, ByMean, ByMeanAndMax, Formula
 from visattn.blocks.fused.kept import kept_apart, release_given
 from visattn.blocks.fused.norm_gates import gate_after_norm
@@ -168,7 +168,7 @@ def _may_fuse(block: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) 
     return (
         is_fused()
         and type(block) in _FORMULAS
-        and (not torch.compiler.is_compiling() or _may_compile(block))
+        and (_may_compile(block) if torch.compiler.is_compiling() else is_unseen())
         and isinstance(args, tuple)  # torch.fx may follow even that
         and len(args) == 1
         and not kwargs
@@ -225,11 +225,11 @@ def _parts(base: nn.Module) -> tuple[list[nn.Module], nn.Module]:
     parts = [part for part in base._modules.values() if part is not None]
     while one_by_one and len(parts) > 1 and _is_identity(parts[-1]):
         del parts[-1]
-    return (parts[:-1], parts[-1]) if one_by_one and parts and is_bare(base) else ([], base)
+    return (parts[:-1], parts[-1]) if one_by_one and parts and stays_bare(base) else ([], base)
 
 
 def _is_identity(module: nn.Module) -> bool:
-    return type(module) is nn.Identity and is_bare(module)
+    return type(module) is nn.Identity and stays_bare(module)
 
 
 def _normalises(base: nn.Module) -> TypeGuard[nn.BatchNorm2d]:
@@ -244,5 +244,7 @@ def _normalises(base: nn.Module) -> TypeGuard[nn.BatchNorm2d]:
         and all(map(_is_identity, base.children()))
     )
     return (
-        bare and is_bare(base) and all(t is None or is_plain(t) for t in base._parameters.values())
+        bare
+        and stays_bare(base)
+        and all(t is None or is_plain(t) for t in base._parameters.values())
     )

@@ -12,9 +12,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from visattn.blocks.fused import native
-from visattn.blocks.fused.bare import is_bare, is_plain
+from visattn.blocks.fused.bare import is_plain, layers_are_pytorchs, stays_bare
 from visattn.blocks.fused.channels import (
     Channels,
     Norm,
@@ -53,8 +54,8 @@ def serves(norm: nn.BatchNorm2d | None, block: Any, u: Tensor) -> bool:
     ):
         return False
     first, second, conv, bn = channel.fc1, channel.fc2, spatial.conv, spatial.bn
-    layers = [channel, first, channel.activation, second, channel.gate]
-    layers += [spatial, conv, bn, spatial.gate]
+    layers = [block, channel, first, channel.activation, second, channel.gate]
+    layers += [spatial, conv, bn, spatial.gate, *(() if norm is None else (norm,))]
     parameters = [first.weight, first.bias, second.weight, second.bias, conv.weight]
     parameters += [bn.weight, bn.bias, *(() if norm is None else (norm.weight, norm.bias))]
     parameters = [p for p in parameters if p is not None]
@@ -63,7 +64,9 @@ def serves(norm: nn.BatchNorm2d | None, block: Any, u: Tensor) -> bool:
     return (
         u.numel() >= (AT_REST if at_rest else TRAINING)
         and _is_compiled(not u.is_contiguous())
-        and all(is_bare(layer) for layer in layers)
+        and _layers_are_pytorchs()
+        and None not in (F.conv2d, F.batch_norm, F.relu)  # looked at: they may be replaced later
+        and all(stays_bare(layer) for layer in layers)
         and all(is_plain(p) and p.dtype is torch.float32 for p in parameters)
         and first.weight.shape[1] == u.shape[1]
         and (norm is None or norm.num_features == u.shape[1])
@@ -77,6 +80,9 @@ def _compiles(last: bool) -> bool:
 
 
 _is_compiled: Callable[[bool], bool] = torch.compiler.assume_constant_result(_compiles)
+_layers_are_pytorchs: Callable[[], bool] = torch.compiler.assume_constant_result(
+    layers_are_pytorchs
+)
 
 
 def cbam_after_norm(norm: nn.BatchNorm2d | None, block: Any, u: Tensor) -> Tensor:
@@ -98,11 +104,10 @@ def cbam_after_norm(norm: nn.BatchNorm2d | None, block: Any, u: Tensor) -> Tenso
     numbers = [each.eps for each in norms]
     for gate in (block.channel.gate, spatial.gate):
         numbers += [gate.scale, gate.offset]
-    given = u, tensors, learning, spatial.max_first, numbers
     if not any(learning) and not _is_tracked(u, parameters):
-        at_rest: Tensor = _CBAM_AT_REST(*given)
+        at_rest: Tensor = _CBAM_AT_REST(u, tensors, spatial.max_first, numbers)
         return at_rest
-    y, *found = _CBAM(*given)
+    y, *found = _CBAM(u, tensors, learning, spatial.max_first, numbers)
     with torch.no_grad():
         for k, each in enumerate(norms):
             if learning[k]:
@@ -160,7 +165,7 @@ _TAGS = (torch.Tag.flexible_layout,)
 """Inductor lays a map out as its convolutions like it, and would copy it otherwise."""
 for _schema in (
     f"{_NAME}({_GIVEN}) -> ({', '.join(['Tensor'] * (_KEPT + 3))})",
-    f"{_NAME}_at_rest({_GIVEN}) -> Tensor",
+    f"{_NAME}_at_rest(Tensor u, Tensor[] tensors, bool flipped, float[] numbers) -> Tensor",
     f"{_NAME}_backward(Tensor d, Tensor[] kept, {_GIVEN}) -> Tensor[]",
 ):
     _LIBRARY.define(_schema, tags=_TAGS)
@@ -230,14 +235,14 @@ def _cbam_fake(
 
 @torch.library.impl(_LIBRARY, f"{_NAME}_at_rest", "CPU")
 def _cbam_at_rest(
-    u: Tensor, tensors: Sequence[Tensor], learning: Sequence[bool], flipped: bool,
-    numbers: Sequence[float],
-) -> Tensor:  # fmt: skip
+    u: Tensor, tensors: Sequence[Tensor], flipped: bool, numbers: Sequence[float]
+) -> Tensor:
     """The gated map, where nothing is learnt; as above."""
     x = _laid_out(u)
-    affine = affine_of(_norm(tensors, learning, numbers), x, native)
-    gates = _gates(tensors, learning, flipped, numbers)
-    y = native.cbam(x, affine, *gates)
+    norm = _norm(tensors, [False] * (len(numbers) - 4), numbers)
+    at = 7 if norm is None else 9  # where statistics begin
+    given = (*tensors[:7], *tensors[at : at + 2]), (numbers[0], *numbers[-4:])
+    y = native.cbam(x, affine_of(norm, x, native), *given, flipped=flipped)
     return y if x is u else torch.empty_like(u).copy_(y)
 
 

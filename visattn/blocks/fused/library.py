@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,31 +27,38 @@ _SOURCE = Path(__file__).with_name("native.c").read_bytes()  # now: both files m
 
 
 def call(
-    name: str, count: int, sizes: Sequence[int], *tensors: Tensor | float | None,
+    name: str, count: int, numbers: Sequence[float], *tensors: Tensor | None,
     parts: int = 1, last: bool = False,
 ) -> None:  # fmt: skip
-    """Run a function on images 0 to count, shared out in parts; None is a null."""
+    """Run a function on images 0 to count, shared out in parts; None is a null.
+
+    It takes each float as a double and each integer as a long, and all of them before the tensors.
+    """
     compiled = library(last=last)
     assert compiled is not None
     function = getattr(compiled, name)
-    given = [t if t is None or isinstance(t, float) else t.data_ptr() for t in tensors]
     if function.argtypes is None:
-        kinds = [ctypes.c_double if isinstance(t, float) else ctypes.c_void_p for t in given]
-        function.restype, function.argtypes = None, [ctypes.c_long] * (2 + len(sizes)) + kinds
+        numbers_of_c: list[Any] = [
+            ctypes.c_double if isinstance(n, float) else ctypes.c_long for n in (0, count, *numbers)
+        ]
+        function.restype = None
+        function.argtypes = numbers_of_c + [ctypes.c_void_p] * len(tensors)
+    given = [*numbers, *[None if t is None else t.data_ptr() for t in tensors]]
     if parts == 1:
-        function(0, count, *sizes, *given)
+        function(0, count, *given)
         return
     edges = [count * part // parts for part in range(parts + 1)]
 
     def run(first: int, end: int) -> None:
-        function(first, end, *sizes, *given)
+        function(first, end, *given)
 
     list(_threads(parts).map(run, edges[:-1], edges[1:]))
 
 
 def parts_of(count: int, u: Tensor) -> int:
     """In how many parts ``count`` images or groups of channels of a map are shared out."""
-    return max(1, min(torch.get_num_threads(), count, u.numel() // GRAIN))
+    threads = torch.get_num_threads()
+    return 1 if threads == 1 else max(1, min(threads, count, u.numel() // GRAIN))
 
 
 @cache

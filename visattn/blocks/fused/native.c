@@ -373,7 +373,7 @@ typedef double Sums __attribute__((vector_size(8 * SIDE)));
       BODY                                                                      \
     }                                                                           \
   }
-void statistics(Size first, Size last, Size N, Size C, Size P, In u, double share, double rest,
+void statistics(Size first, Size last, Size N, Size C, Size P, double share, double rest, In u,
                 Out mean, Out variance, float *running_mean, float *running_variance) {
   for (Size c = first; c < last; c += SIDE) {
     Sums sum = {0}, square = {0};
@@ -396,8 +396,8 @@ void statistics(Size first, Size last, Size N, Size C, Size P, In u, double shar
 
 /* The functions of channels.py, for channels first to last of all N images; null is None. What a and
    b are is rounded as PyTorch does it, which gives them where nothing is of the batch. */
-void affine(Size first, Size last, Size N, Size C, Size of_batch, Doubles means, Doubles mean,
-            Doubles variance, In weight, In bias, double eps, double *restrict inverse, Out a, Out b,
+void affine(Size first, Size last, Size N, Size C, Size of_batch, double eps, Doubles means,
+            Doubles mean, Doubles variance, In weight, In bias, double *restrict inverse, Out a, Out b,
             Out middle, Out x_means) {
   for (Size c = first; c < last; c++) inverse[c] = 1 / sqrt(variance[c] + eps);
   for (Size c = first; c < last; c++) {
@@ -753,8 +753,8 @@ static void sum_of_rows(Size count, Size width, In factors, In rows, Out sum) {
     if ((to = SMALLER(last, from + LARGER(1, TOGETHER / (C * P)))))
 
 /* SE. */
-void se(Size first, Size last, Size N, Size C, Size P, Size R, In u, In ones, In zeros, In w1, In b1,
-        In w2, In b2, double scale, double offset, double *restrict means, Out mean, Out hidden,
+void se(Size first, Size last, Size N, Size C, Size P, Size R, double scale, double offset, In u,
+        In ones, In zeros, In w1, In b1, In w2, In b2, double *restrict means, Out mean, Out hidden,
         Out sigmoid, Out gate, Out y) {
   (void)N;
   IN_GROUPS {
@@ -768,8 +768,8 @@ void se(Size first, Size last, Size N, Size C, Size P, Size R, In u, In ones, In
 }
 
 /* The gradients for u of an SE that reads u, for its logits and for its hidden units. */
-void of_se(Size first, Size last, Size N, Size C, Size P, Size R, In u, In d, In ones, In zeros,
-           In w1, In w2, double scale, double offset, In hidden, In sigmoid, Out gate, Out sums,
+void of_se(Size first, Size last, Size N, Size C, Size P, Size R, double scale, double offset, In u,
+           In d, In ones, In zeros, In w1, In w2, In hidden, In sigmoid, Out gate, Out sums,
            Out of_logits, Out of_hidden, Out even, Out du) {
   (void)N;
   IMAGES {
@@ -793,9 +793,9 @@ void of_se(Size first, Size last, Size N, Size C, Size P, Size R, In u, In d, In
    bias. Room is for 6 C + R + 3 P numbers an image, two planes of each with zeros around, and WIDE
    more; `max_first` is the order in which the kernel takes the planes. */
 void cbam(Size first, Size last, Size N, Size C, Size H, Size W, Size R, Size K, Size max_first,
-          const float *u, In a, In b, In w1, In b1, In w2, In b2, In kernel, In weight, In bias,
-          In mean, In variance, double eps, double scale, double offset, double scale_of_places,
-          double offset_of_places, double *restrict room, float *y) {
+          double eps, double scale, double offset, double scale_of_places, double offset_of_places,
+          const float *u, In a, In b, In w1, In w2, In b1, In b2, In kernel, In weight, In bias,
+          In mean, In variance, double *restrict room, float *y) {
   Size P = H * W;
   double *means = room;
   float *high = (float *)(room + N * C), *low = high + N * C, *top = low + N * C, *g = top + N * C;

@@ -124,8 +124,8 @@ def affine(norm: Norm, means: Tensor, mean: Tensor, variance: Tensor) -> tuple[T
     else:
         a, b = at_rest(norm)
     made = inverse, a, b, x_means.new_empty(len(mean)), x_means
-    given = means, mean, variance, norm.weight, norm.bias, float(norm.eps)
-    _of_channels("affine", means, (of_batch,), *given, *made)
+    given = means, mean, variance, norm.weight, norm.bias
+    _of_channels("affine", means, (of_batch, float(norm.eps)), *given, *made)
     return made
 
 
@@ -152,8 +152,8 @@ def of_norm(
     of_tops = of_pooled[1] if len(of_pooled) > 1 else None
     given = found.means, found.mean, found.inverse, g, sums, products, of_pooled[0], of_tops
     made = even, share, *of_channels
-    sizes = places, found.of_batch is not None
-    _of_channels("of_norm", sums, sizes, *given, count, tops, room[0], room[1], *made)
+    numbers = places, found.of_batch is not None
+    _of_channels("of_norm", sums, numbers, *given, count, tops, room[0], room[1], *made)
     return made
 
 
@@ -167,14 +167,14 @@ def se(u: Tensor, gate: Perceptron) -> tuple[Tensor, ...]:
     Returns:
         The gated map; the means (N, C), the hidden units (N, R) and the sigmoids (N, C).
     """
-    w1, w2, b1, b2 = _layers(gate, u)
+    w1, w2, b1, b2 = _layers(gate.parameters, u)
     ones, zeros, _ = affine_of_none(u)
     y = torch.empty_like(u)
     mean, sigmoid, g = u.new_empty((3, *u.shape[:2])).unbind()
     units = u.new_empty((len(u), w1.shape[0]))
     means = u.new_empty(u.shape[:2], dtype=torch.float64)
-    given = u, ones, zeros, w1, b1, w2, b2, *gate.range, means, mean, units, sigmoid, g, y
-    _call("se", len(u), _perceptron_sizes(u, w1), *given, **_shared(u))
+    given = u, ones, zeros, w1, b1, w2, b2, means, mean, units, sigmoid, g, y
+    _call("se", len(u), _perceptron_numbers(u, w1, gate), *given, **_shared(u))
     return y, mean, units, sigmoid
 
 
@@ -190,63 +190,65 @@ def of_se(
         kept: What `se` gave beside the map.
         of_u: Whether the gradient for u is asked for.
     """
-    w1, w2, *_ = _layers(gate, u)
+    w1, w2, *_ = _layers(gate.parameters, u)
     ones, zeros, _ = affine_of_none(u)
     du = torch.empty_like(u) if of_u else None
     _, units, sigmoid = kept
     g, sums, of_logits, even = u.new_empty((4, *u.shape[:2])).unbind()
     of_units = torch.empty_like(units)
-    given = u, d, ones, zeros, w1, w2, *gate.range, units, sigmoid
+    given = u, d, ones, zeros, w1, w2, units, sigmoid
     made = g, sums, of_logits, of_units, even, du
-    _call("of_se", len(u), _perceptron_sizes(u, w1), *given, *made, **_shared(u))
+    _call("of_se", len(u), _perceptron_numbers(u, w1, gate), *given, *made, **_shared(u))
     return du, of_logits, of_units
 
 
 def cbam(
-    u: Tensor, affine: tuple[Tensor, ...], of_channels: Perceptron, of_places: Any,
-    out: Tensor | None = None,
+    u: Tensor, affine: tuple[Tensor, ...], tensors: Sequence[Any], numbers: Sequence[float],
+    *, flipped: bool, out: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
     """CBAM behind a normalisation, where nothing is learnt, in one call.
 
     Args:
         u: (N, C, H, W).
         affine: a and b of the normalisation.
-        of_channels: The gate of the channels.
-        of_places: A `Convolution` with statistics that are no batch's.
+        tensors: Weights (R, C, 1, 1) and (C, R, 1, 1) and biases, if any, of the channels' gate;
+            kernel (1, 2, K, K) of the places' gate, weight, bias, mean and variance of its
+            normalisation.
+        numbers: Its eps; scale and offset of the channels' and of the places' gate: floats.
+        flipped: Whether the kernel takes the maximum before the mean.
         out: For the gated map, perhaps u.
     """
-    w1, w2, b1, b2 = _layers(of_channels, u)
-    kernel, weight, bias = of_places.parameters
-    kernel = kernel.contiguous()
+    y = torch.empty_like(u) if out is None else out  # before what is small: where one lay, one fits
+    tensors = [*_layers(tensors[:4], u), tensors[4].contiguous(), *tensors[5:]]
     count, channels, height, width = u.shape
-    hidden, side, places = w1.shape[0], kernel.shape[-1], height * width
+    hidden, side = tensors[0].shape[0], tensors[4].shape[-1]
     around = (height + side - 1) * (width + side - 1)
-    needed = count * (6 * channels + hidden + 3 * places + 2 * around) + _WIDE
-    room = u.new_empty(needed // 2 + 1, dtype=torch.float64)
-    y = torch.empty_like(u) if out is None else out
-    sizes = count, channels, height, width, hidden, side, of_places.flipped
-    norm = weight, bias, *of_places.running, float(of_places.eps)
-    numbers = map(float, (*of_channels.range, *of_places.range))
-    given = u, *affine, w1, b1, w2, b2, kernel, *norm, *numbers, room, y
-    _call("cbam", count, sizes, *given, **_shared(u))
+    needed = count * (6 * channels + hidden + 3 * height * width + 2 * around) + _WIDE
+    room = u.new_empty(needed)
+    sizes = count, channels, height, width, hidden, side, flipped
+    _call("cbam", count, (*sizes, *numbers), u, *affine, *tensors, room, y, **_shared(u))
     return y
 
 
-def _layers(gate: Perceptron, u: Tensor) -> list[Any]:
-    """Weights (R, C, 1, 1) and (C, R, 1, 1) and biases of a gate, each checked and in one piece."""
-    hidden, expected = gate.parameters[0].shape[:2]
-    if expected != u.shape[1]:
-        raise ValueError(f"a gate of {expected} channels can't take a map of {u.shape[1]}")
-    sizes = hidden * expected, expected * hidden, hidden, expected
-    for p, size in zip(gate.parameters, sizes, strict=True):
-        if p is not None and p.numel() != size:
-            raise ValueError(f"a gate's layers don't fit: {size} numbers, not {tuple(p.shape)}")
-    return [None if p is None else p.contiguous() for p in gate.parameters]
+def _layers(parameters: Sequence[Any], u: Tensor) -> list[Any]:
+    """Weights (R, C, 1, 1) and (C, R, 1, 1) and biases of a gate, checked and in one piece."""
+    w1, w2, b1, b2 = parameters
+    hidden, channels, *_ = w1.shape
+    if channels != u.shape[1]:
+        raise ValueError(f"a gate of {channels} channels can't take a map of {u.shape[1]}")
+    if not (
+        w1.numel() == w2.numel() == hidden * channels
+        and (b1 is None or b1.numel() == hidden)
+        and (b2 is None or b2.numel() == channels)
+    ):
+        shapes = ", ".join(str(p if p is None else tuple(p.shape)) for p in parameters)
+        raise ValueError(f"a gate's layers don't fit, its weights and biases are {shapes}")
+    return [None if p is None else p.contiguous() for p in parameters]
 
 
-def _perceptron_sizes(u: Tensor, w1: Tensor) -> tuple[int, ...]:
+def _perceptron_numbers(u: Tensor, w1: Tensor, gate: Perceptron) -> tuple[float, ...]:
     count, channels, height, width = u.shape
-    return count, channels, height * width, w1.shape[0]
+    return count, channels, height * width, w1.shape[0], *gate.range
 
 
 def convolved(planes: Tensor, kernel: Tensor) -> Tensor:
@@ -283,12 +285,12 @@ def _sizes(planes: Tensor, kernel: Tensor) -> tuple[int, ...]:
 
 
 def _of_channels(
-    name: str, of_maps: Tensor, sizes: tuple[int, ...], *given: Tensor | float | None
+    name: str, of_maps: Tensor, numbers: tuple[float, ...], *given: Tensor | None
 ) -> None:
     """A function of `native.c` on numbers of channels; ``of_maps`` is (N, C)."""
     images, channels = of_maps.shape
-    plain = (t.contiguous() if isinstance(t, Tensor) else t for t in given)
-    _call(name, channels, (images, channels, *sizes), *plain)
+    plain = (None if t is None else t.contiguous() for t in given)
+    _call(name, channels, (images, channels, *numbers), *plain)
 
 
 def _channels(u: Tensor) -> Tensor:

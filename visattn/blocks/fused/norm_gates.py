@@ -51,9 +51,7 @@ def gate_after_norm(
     gates = _gates(block, passes, u, by_place=by_place, single=single)
     if not tracked and is_at_rest(given, gates, passes):
         with torch.no_grad():
-            out = u if fresh else None
-            z: Tensor = passes.cbam(u, affine_of(given, u, passes), *gates, out=out)
-            return z
+            return _at_rest(given, gates, u, passes, out=u if fresh else None)
     if tracked and given is None and not by_place and are_in_c(gates, passes):
         alone: Any = gates[0]
         return se(u, alone, block)
@@ -74,6 +72,17 @@ def is_at_rest(norm: Norm | None, gates: Sequence[SmallGate], passes: Any) -> bo
     if norm is not None and norm.running is None:
         return False
     return len(gates) > 1 and are_in_c(gates, passes) and gates[1].running is not None
+
+
+def _at_rest(
+    norm: Norm | None, gates: tuple[Any, ...], u: Tensor, passes: Any, *, out: Tensor | None
+) -> Tensor:
+    of_channels, of_places = gates
+    tensors = *of_channels.parameters, *of_places.parameters, *of_places.running
+    numbers = float(of_places.eps), *of_channels.range, *of_places.range
+    given = affine_of(norm, u, passes), tensors, numbers
+    y: Tensor = passes.cbam(u, *given, flipped=of_places.flipped, out=out)
+    return y
 
 
 def are_in_c(gates: Sequence[SmallGate], passes: Any) -> bool:

@@ -47,9 +47,9 @@ def _in_c(u: Tensor, mean: Any, variance: Any, share: float) -> tuple[Tensor, Te
     """What ``torch.batch_norm_update_stats`` gives and does to running statistics, if any."""
     count, channels, height, width = u.shape
     found = u.new_empty((2, channels)).unbind()
-    given = u, float(share), 1.0 - share, *found, mean, variance
-    sizes, parts = (count, channels, height * width), parts_of(channels // 8, u)
-    call("statistics", channels, sizes, *given, parts=parts)
+    numbers = count, channels, height * width, float(share), 1.0 - share
+    parts = parts_of(channels // 8, u)
+    call("statistics", channels, numbers, u, *found, mean, variance, parts=parts)
     return found[0], found[1]
 
 

@@ -26,9 +26,9 @@ class fused:  # noqa: N801  # named as torch.no_grad is
     `wrap` put in, it keeps none of what the gate gave; ``bam`` behind a ReLU leaves its own output
     as the one map that is kept. The numbers are the same to the last digits, and, on a CPU, where a
     gate is exactly 1 to the last bit. It is the default, and gives way to the plain form by itself
-    wherever something looks inside: a recording, a hook, an export, ``torch.func``, forward-mode
-    gradients, and ``torch.compile`` but for ``cbam`` on a CPU, whose passes in C are operators
-    there.
+    wherever something looks inside: a recording, a hook, a mode that sees PyTorch's calls, a method
+    or function that somebody replaced, an export, ``torch.func``, forward-mode gradients, and
+    ``torch.compile`` but for ``cbam`` on a CPU, whose passes in C are operators there.
 
     On a CPU that has a C compiler, gates of a mean (and a maximum) take passes in C over large maps
     in single precision, contiguous or channels_last, together with the normalisation before them,

@@ -58,9 +58,9 @@ def is_perceptron(block: Any) -> bool:
     first, second = parts.get("fc1"), parts.get("fc2")
     if not type(first) is type(second) is nn.Conv2d:
         return False
-    w1, w2 = first._parameters["weight"], second._parameters["weight"]
-    assert w1 is not None
-    assert w2 is not None
+    w1, w2 = first._parameters.get("weight"), second._parameters.get("weight")
+    if w1 is None or w2 is None:  # one that is computed is no parameter
+        return False
     hidden, channels = w1.shape[:2]  # fewer in groups
     return (
         w1.shape == (hidden, channels, 1, 1)
@@ -153,12 +153,12 @@ def is_convolution(block: Any) -> bool:
     conv, norm = parts["conv"], parts["bn"]
     if type(conv) is not nn.Conv2d:
         return False
-    kernel, weight = conv._parameters["weight"], norm._parameters.get("weight")
-    assert kernel is not None
+    kernel, weight = conv._parameters.get("weight"), norm._parameters.get("weight")
+    if kernel is None or weight is None:
+        return False
     side = kernel.shape[3]
     return (
         type(norm) is SafeBatchNorm2d
-        and weight is not None
         and weight.shape == (1,)
         and type(parts["gate"]) is Gate
         and kernel.shape == (1, 2, side, side)
