@@ -7,6 +7,7 @@ import timm
 import torch
 from timm.layers import convert_sync_batchnorm
 from timm.utils import ModelEmaV3
+from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from visattn import record, wrap
@@ -111,3 +112,25 @@ def test_state_dicts_through_optimisers_and_functional_calls(model, images):
     buffers = dict(model.named_buffers())
     ours = torch.func.functional_call(model, {**parameters, **buffers}, (images,))
     torch.testing.assert_close(ours, expected)
+
+
+def test_tools_that_count_in_a_buffer_of_every_module(model, images):
+    """As thop and torchstat do: the base, that has one of the name, isn't asked."""
+    names = list(model.state_dict())
+    for module in model.modules():
+        module.register_buffer("calls", torch.zeros(()))
+        module.register_forward_hook(lambda module, *_: setattr(module, "calls", module.calls + 1))
+    model(images)
+    called = [module for module in model.modules() if not isinstance(module, nn.ModuleList)]
+    assert {float(module.calls) for module in called} == {1.0}
+    state = {name: torch.full_like(t, 2) for name, t in model.state_dict().items()}
+    assert len(state) == len(names) + len(list(model.modules()))
+    model.load_state_dict(state)
+    assert {float(module.calls) for module in model.modules()} == {2.0}
+    unit = next(attended(model))
+    with pytest.raises(KeyError, match="'training' already exists"):
+        unit.register_buffer("training", torch.zeros(1))
+    assert unit.visattn.site  # nothing is lost by that
+    for module in model.modules():
+        del module.calls
+    assert list(model.state_dict()) == names

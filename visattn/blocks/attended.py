@@ -125,6 +125,15 @@ class Attended(Unit):
             base_of(self).requires_grad_(requires_grad)
         return super().requires_grad_(requires_grad)
 
+    def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
+        """One of the unit's own, whatever the base has: tools count in a buffer of every module."""
+        own = vars(self)
+        facts = {key: own.pop(key) for key in ("visattn",) if key in own}  # the base isn't asked
+        try:
+            super().register_buffer(name, tensor, persistent)
+        finally:
+            own.update(facts)
+
     def __getattr__(self, name: str) -> Any:
         try:
             return super().__getattr__(name)
@@ -158,6 +167,7 @@ class Attended(Unit):
             or name.startswith("_")
             or name in vars(self)
             or name in self._modules
+            or name in self._buffers
             or hasattr(nn.Module, name)
         )
 

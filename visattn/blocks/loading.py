@@ -66,9 +66,11 @@ def find_base(
         )
     ours = (f"{prefix}{how.child}.", f"{prefix}{how.inner}.")
     entries = {
-        key.removeprefix(prefix): key
+        name: key
         for key in state
-        if key.startswith(prefix) and not key.startswith(ours)
+        if key.startswith(prefix)
+        and not key.startswith(ours)
+        and (name := key.removeprefix(prefix)) not in unit._buffers
     }
     if how.where == "instead":
         base = base_of(unit)
