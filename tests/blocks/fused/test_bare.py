@@ -5,6 +5,7 @@ import types
 import pytest
 import torch
 from torch import nn
+from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -92,6 +93,14 @@ def test_modes_see_every_call(mode, name, training, u):
     for y, expected, other in zip(found, plain, without, strict=True):
         assert torch.equal(y, expected)
         assert not torch.allclose(y, other, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["se", "cbam"])
+def test_a_graph_that_a_mode_writes_follows_its_input(name, u):
+    module = unit(name).eval()
+    with torch.no_grad():
+        graph = make_fx(module, tracing_mode="real")(u)
+        torch.testing.assert_close(graph(u.flip(0)), module(u.flip(0)), rtol=1e-5, atol=1e-5)
 
 
 def test_a_mode_that_says_where_tensors_lie_is_none(u):
