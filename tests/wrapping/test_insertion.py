@@ -104,6 +104,20 @@ def test_two_blocks_in_one_model():
     assert list(unwrap(model).state_dict()) == keys
 
 
+def test_a_model_whose_parameters_have_no_data_while_its_buffers_do():
+    """As accelerate's init_empty_weights makes them."""
+    model, filled = (
+        timm.create_model("resnet18"),
+        wrap(timm.create_model("resnet18"), "cbam").eval(),
+    )
+    for module in model.modules():
+        for name, parameter in list(module.named_parameters(recurse=False)):
+            setattr(module, name, nn.Parameter(parameter.to("meta")))
+    wrap(model, "cbam").load_state_dict(filled.state_dict(), assign=True)
+    images = torch.randn(1, 3, 64, 64)
+    assert torch.equal(model.eval()(images), filled(images))
+
+
 def test_nonlocals_own_place_is_the_papers():
     with torch.device("meta"):
         planned = plan(timm.create_model("resnet50"), "nonlocal")

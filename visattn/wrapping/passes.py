@@ -74,7 +74,7 @@ def run_twin(
         inputs: Real tensors.
         action: Calls the twin. It is done on tensors without data first and, where that fails
             (values that decide, operations that need them, lazy modules, scripted parts) or the
-            model lies on several devices, once on real ones.
+            model lies on several devices, none of which is without data, once on real ones.
         every_operation: Do those too whose results are known from others like them.
 
     Raises:
@@ -82,7 +82,8 @@ def run_twin(
     """
     with torch.inference_mode(False), torch.no_grad():
         cause = None
-        if len({tensor.device for tensor in (*model.parameters(), *model.buffers())}) < 2:
+        devices = {tensor.device for tensor in (*model.parameters(), *model.buffers())}
+        if len(devices) < 2 or torch.device("meta") in devices:
             try:
                 with torch.device("meta"), nullcontext() if every_operation else _Memory():
                     return action(*_twins(model, inputs, without_data))
