@@ -39,7 +39,7 @@ class Stepper:
         """One pass in inference mode."""
         self._set(training=False)
         with torch.inference_mode():
-            self._outputs()
+            self._given()
 
     def step(self) -> None:
         """Forward, backward, and SGD with momentum and weight decay over all parameters."""
@@ -73,12 +73,14 @@ class Stepper:
             self.module.train(training)
             self._training = training
 
-    def _outputs(self, x: Tensor | None = None) -> list[Tensor]:
+    def _given(self, x: Tensor | None = None) -> Any:
         lower = self.dtype is not None
         mixed = torch.autocast(self.x.device.type, dtype=self.dtype) if lower else nullcontext()
         with self.context(), mixed:
-            given = self.module(self.x if x is None else x)
-        return [t for t in tensors_in([given]) if t.is_floating_point()]
+            return self.module(self.x if x is None else x)
+
+    def _outputs(self, x: Tensor | None = None) -> list[Tensor]:
+        return [t for t in tensors_in([self._given(x)]) if t.is_floating_point()]
 
     def _backward(self, outputs: Sequence[Tensor]) -> None:
         """From a gradient that is there already, so that no loss is measured."""

@@ -114,12 +114,13 @@ def test_the_operators_are_as_they_say(flipped, learning):
     running = []
     for count, by_batch in zip(counts, learning, strict=True):
         running += [] if by_batch else [torch.randn(count), torch.rand(count)]
-    numbers = [1e-5] * len(learning) + [1.0, 0.0, 2.0, 0.0]
+    numbers = [1e-5, 1.0, 0.0, 2.0, 0.0, 1e-5][: 4 + len(learning)]
     u = torch.randn(2, 12, 5, 6, requires_grad=True)
     given = u, [*parameters, *running], learning, flipped, numbers
     torch.library.opcheck(compiled._CBAM, given)
     if not any(learning):
-        given = u.detach(), [p.detach() for p in given[1]], flipped, numbers
+        known = [p.detach() for p in (*parameters[:7], *running[:2], *parameters[7:], *running[2:])]
+        given = u.detach(), known, flipped, numbers
         torch.library.opcheck(compiled._CBAM_AT_REST, given)
 
 

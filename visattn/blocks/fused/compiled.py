@@ -89,24 +89,30 @@ def cbam_after_norm(norm: nn.BatchNorm2d | None, block: Any, u: Tensor) -> Tenso
     """``block(norm(u))`` of modules that `serves` was asked for; both normalisations learn."""
     places = u.numel() // u.shape[1]
     first, second, spatial = block.channel.fc1, block.channel.fc2, block.spatial
-    parameters = [
+    gates = [
         first.weight, second.weight, _or(first.bias, 0, u, first.out_channels),
         _or(second.bias, 0, u, second.out_channels),
         spatial.conv.weight, spatial.bn.weight, spatial.bn.bias,
     ]  # fmt: skip
-    if norm is not None:
-        parameters += [_or(norm.weight, 1, u, u.shape[1]), _or(norm.bias, 0, u, u.shape[1])]
-    norms = [spatial.bn] if norm is None else [spatial.bn, norm]
-    learning = [each.running_mean is None or (each.training and places > 1) for each in norms]
-    tensors: list[Any] = [*parameters]
-    for each, now in zip(norms, learning, strict=True):
-        tensors += [] if now else [each.running_mean, each.running_var]
-    numbers = [each.eps for each in norms]
+    numbers = [spatial.bn.eps]
     for gate in (block.channel.gate, spatial.gate):
         numbers += [gate.scale, gate.offset]
-    if not any(learning) and not _is_tracked(u, parameters):
+    norms, before = [spatial.bn], []
+    if norm is not None:
+        norms.append(norm)
+        numbers.append(norm.eps)
+        before = [_or(norm.weight, 1, u, u.shape[1]), _or(norm.bias, 0, u, u.shape[1])]
+    learning = [each.running_mean is None or (each.training and places > 1) for each in norms]
+    known = [[each.running_mean, each.running_var] for each in norms]
+    if not any(learning) and not _is_tracked(u, [*gates, *before]):
+        tensors: list[Any] = [*gates, *known[0], *before]
+        if norm is not None:
+            tensors += known[1]
         at_rest: Tensor = _CBAM_AT_REST(u, tensors, spatial.max_first, numbers)
         return at_rest
+    tensors = [*gates, *before]
+    for these, now in zip(known, learning, strict=True):
+        tensors += [] if now else these
     y, *found = _CBAM(u, tensors, learning, spatial.max_first, numbers)
     with torch.no_grad():
         for k, each in enumerate(norms):
@@ -132,7 +138,7 @@ def _parameters(tensors: Sequence[Tensor], learning: Sequence[bool]) -> Sequence
 def _gates(
     tensors: Sequence[Tensor], learning: Sequence[bool], flipped: bool, numbers: Sequence[float]
 ) -> tuple[Perceptron, Convolution]:
-    scale, offset, *of_places = numbers[-4:]
+    scale, offset, *of_places = numbers[1:5]
     first = len(_parameters(tensors, learning))
     known = None if learning[0] else (tensors[first], tensors[first + 1])
     return (
@@ -147,7 +153,7 @@ def _norm(
     if len(learning) == 1:
         return None
     known = None if learning[1] else (tensors[-2], tensors[-1])
-    return Norm(tensors[7], tensors[8], numbers[1], known)
+    return Norm(tensors[7], tensors[8], numbers[5], known)
 
 
 def _laid_out(u: Tensor) -> Tensor:
@@ -187,7 +193,8 @@ def _cbam(
             take the dispatcher longer.
         learning: Whether they do.
         flipped: Whether the kernel takes the maximum before the mean.
-        numbers: Their eps; scale and offset of the channels' and of the places' gate.
+        numbers: eps of the places' normalisation; scale and offset of the channels' and of the
+            places' gate; eps of the normalisation before the block.
 
     Returns:
         The gated map; mean and variance of the places and of the normalisation, empty unless they
@@ -237,11 +244,12 @@ def _cbam_fake(
 def _cbam_at_rest(
     u: Tensor, tensors: Sequence[Tensor], flipped: bool, numbers: Sequence[float]
 ) -> Tensor:
-    """The gated map, where nothing is learnt; as above."""
-    x = _laid_out(u)
-    norm = _norm(tensors, [False] * (len(numbers) - 4), numbers)
-    at = 7 if norm is None else 9  # where statistics begin
-    given = (*tensors[:7], *tensors[at : at + 2]), (numbers[0], *numbers[-4:])
+    """The gated map, where nothing is learnt; as above, but all of the gates comes first."""
+    x, norm = _laid_out(u), None
+    if len(tensors) > 9:
+        weight, bias, *known = tensors[9:]
+        norm = Norm(weight, bias, numbers[5], (known[0], known[1]))
+    given = tensors[:9], numbers[:5]
     y = native.cbam(x, affine_of(norm, x, native), *given, flipped=flipped)
     return y if x is u else torch.empty_like(u).copy_(y)
 

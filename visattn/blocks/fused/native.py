@@ -225,8 +225,8 @@ def cbam(
     around = (height + side - 1) * (width + side - 1)
     needed = count * (6 * channels + hidden + 3 * height * width + 2 * around) + _WIDE
     room = u.new_empty(needed)
-    sizes = count, channels, height, width, hidden, side, flipped
-    _call("cbam", count, (*sizes, *numbers), u, *affine, *tensors, room, y, **_shared(u))
+    numbers = count, channels, height, width, hidden, side, flipped, *numbers
+    _call("cbam", count, numbers, u, *affine, *tensors, room, y, **_shared(u))
     return y
 
 
