@@ -4,14 +4,14 @@ import copy
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from visattn.bench.steps import Stepper
 from visattn.bench.subjects import Subject
-from visattn.bench.timing import Spread, clock, interleaved, spread
+from visattn.bench.timing import Scatter, Spread, clock, interleaved, spread
 
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 PRECISIONS = {"float32": None, "bf16": torch.bfloat16}
@@ -105,8 +105,9 @@ def measure(
         if rounds:  # else each may go before the next comes
             steppers[key] = stepper
     now = clock(x.device)
-    forward = interleaved({n: s.forward for n, s in steppers.items()}, rounds=rounds, now=now)
-    step = interleaved({n: s.step for n, s in steppers.items()}, rounds=rounds, now=now)
+    how: dict[str, Any] = {"rounds": rounds, "now": now, "before": Scatter()}
+    forward = interleaved({n: s.forward for n, s in steppers.items()}, **how)
+    step = interleaved({n: s.step for n, s in steppers.items()}, **how)
     eager = not all(mode.compiled for mode in modes)
     for mode, subject in itertools.product(modes, subjects):
         own, base = (subject.name, mode.compiled), (subjects[0].name, mode.compiled)

@@ -1,6 +1,7 @@
 """Seconds of several things in turn, so that whatever else the machine does hits all alike."""
 
 import math
+import random
 import statistics
 import time
 from collections import defaultdict
@@ -9,11 +10,14 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
+from torch import Tensor
 
 Name = TypeVar("Name", bound=Hashable)
 
 SHORTEST = 0.02
 """Seconds below which a thing is repeated within a round."""
+_LARGEST = 2**25
+"""Bytes, as of a large map."""
 
 
 @dataclass(frozen=True)
@@ -48,15 +52,18 @@ def interleaved(
     *,
     rounds: int,
     now: Callable[[], float] = time.perf_counter,
+    before: Callable[[], object] = lambda: None,
 ) -> dict[Name, list[float]]:
     """Seconds of each run in each round; who begins moves on from round to round.
 
-    One round before them doesn't count; it tells how often a short run is repeated.
+    One round before them doesn't count; it tells how often a short run is repeated. What ``before``
+    gives at the beginning of a round is held to its end.
     """
     names = list(runs)
     counts = dict.fromkeys(names, 1)
     seconds: defaultdict[Name, list[float]] = defaultdict(list)
     for index in range(-1, rounds) if runs else ():
+        held = before()
         first = index % len(names)
         for name in names[first:] + names[:first]:
             start = now()
@@ -67,7 +74,26 @@ def interleaved(
                 seconds[name].append(taken)
             else:
                 counts[name] = math.ceil(SHORTEST / max(taken, 1e-5))
+        del held
     return seconds
+
+
+class Scatter:
+    """Takes memory here and there, so that whatever comes next lies elsewhere than before.
+
+    How it lies in the caches makes a pass over a map a third slower, and stays for as long as a
+    process allocates the same: rounds would repeat one draw of it, and another process has another.
+    """
+
+    def __init__(self) -> None:
+        self._chance = random.Random(0)
+
+    def __call__(self) -> list[Tensor]:
+        """Some blocks of a CPU's memory, among which others were given back."""
+        sizes = [self._chance.randrange(1, _LARGEST) for _ in range(6)]
+        blocks = [torch.zeros(size, dtype=torch.uint8, device="cpu") for size in sizes]
+        self._chance.shuffle(blocks)
+        return blocks[::2]
 
 
 def spread(times: Sequence[float], *, over: Sequence[float]) -> Spread | None:

@@ -23,6 +23,7 @@
 #define GROUP 32   /* rows summed in single precision */
 #define LONG 100   /* columns from which it pays to read whole lines of the caches */
 #define AHEAD 2048 /* numbers from what is written to what is foretold, in rows that aren't longer */
+#define SHORT 512  /* columns up to which the ends of rows weigh */
 
 typedef const float *restrict In;
 typedef float *restrict Out;
@@ -476,19 +477,45 @@ static inline void foretell(const float *row, Size rows, Size count) {
   for (Size j = 1; j <= rows; j++) __builtin_prefetch(row + j * count - 1, 1);
 }
 
-/* y = z, times a gate s per place if there is one; y may be u itself. */
+/* Of a row of y that is short and ends within a line of the caches, where a vector fills one: what OF_K
+   is at column k. Lines are written whole; what is over at either end is in one more vector each,
+   which is read before any is written, since y may be u. */
+#define IS_SHORT (!LAST && WIDE == 16 && COLUMNS >= WIDE && COLUMNS <= SHORT && COLUMNS % WIDE)
+#define SHORT_ROW(OF_K)                                                       \
+  {                                                                           \
+    typedef V T;                                                              \
+    const Size ends[] = {0, COLUMNS - WIDE};                                  \
+    T over[2];                                                                \
+    for (int j = 0; j < 2; j++) {                                             \
+      Size k = ends[j];                                                       \
+      Z over[j] = OF_K;                                                       \
+    }                                                                         \
+    for (Size k = before_whole(to); k + WIDE <= COLUMNS; k += WIDE) {         \
+      __builtin_prefetch(to + k + AHEAD, 1);                                  \
+      Z *(T *)(to + k) = OF_K;                                                \
+    }                                                                         \
+    for (int j = 0; j < 2; j++) *(T *)(to + ends[j]) = over[j];               \
+  }
+
+/* y = z, times a gate s per place if there is one. */
 void gated(Size first, Size last, Size C, Size P, const float *u, In a, In b, In g, In s, float *y) {
   IMAGES EACH_ROW {
     ROW_OF_U
     typedef float T;
-    const float *gate = g + n * C;
+    const float *gate = g + n * C, *sn = s ? s + n * P : s;
     float *to = ROW(y);
+    if (IS_SHORT) {
+      if (s)
+        SHORT_ROW(z * OF_PLACE(sn))
+      else
+        SHORT_ROW(z)
+      continue;
+    }
     foretell(to, 1, COLUMNS);
     for (Size k = 0; COLUMNS <= AHEAD && k < COLUMNS; k += 16) __builtin_prefetch(to + k + AHEAD, 1);
-    if (s) {
-      const float *sn = s + n * P;
+    if (s)
       EACH for (Size k = 0; k < COLUMNS; k++) { Z to[k] = z * OF_PLACE(sn); }
-    } else
+    else
       EACH for (Size k = 0; k < COLUMNS; k++) { Z to[k] = z; }
   }
 }
