@@ -1,6 +1,7 @@
 """What visattn bench measures, and how it says what it can't."""
 
 import csv
+import weakref
 from contextlib import nullcontext
 
 import pytest
@@ -11,7 +12,7 @@ from torch import nn
 from visattn.bench.measuring import Condition, measure
 from visattn.bench.steps import Stepper, peak_bytes
 from visattn.bench.subjects import Subject, blocks_alone, models_with
-from visattn.bench.timing import interleaved, spread
+from visattn.bench.timing import Scatter, interleaved, spread
 from visattn.cli import main
 
 CPU = torch.device("cpu")
@@ -49,6 +50,27 @@ def test_everyone_begins_a_round_in_turn():
     assert "".join(seen) == "cab" + "abc" + "bca" + "cab"
     assert taken == {"a": [1, 1, 1], "b": [1, 1, 1], "c": [1, 1, 1]}
     assert spread([], over=[]) is None
+
+
+def test_a_short_run_is_repeated_and_each_round_has_its_memory_anew():
+    seen, given = [], []
+    clock = iter(0.005 * tick for tick in range(1000)).__next__
+
+    def before():
+        given.append(weakref.ref(held := nn.Identity()))
+        return held
+
+    def run():
+        seen.append(given[-1]() is not None)
+
+    taken = interleaved({"a": run}, rounds=2, now=clock, before=before)
+    assert seen == [True] * (1 + 2 * (1 + 4))  # 5 ms, four of which are 20; one is to warm up
+    assert taken == {"a": [pytest.approx(0.005 / 4)] * 2}
+    assert [ref() for ref in given] == [None] * 3
+    scatter = Scatter()
+    first, second = scatter(), scatter()
+    assert [len(t) for t in first] != [len(t) for t in second]
+    assert {t.data_ptr() for t in first}.isdisjoint(t.data_ptr() for t in second)
 
 
 def test_what_a_step_holds_is_counted_to_the_byte():

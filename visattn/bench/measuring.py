@@ -105,7 +105,9 @@ def measure(
         if rounds:  # else each may go before the next comes
             steppers[key] = stepper
     now = clock(x.device)
-    how: dict[str, Any] = {"rounds": rounds, "now": now, "before": Scatter()}
+    how: dict[str, Any] = {"rounds": rounds, "now": now}
+    if alone:  # a model has its maps in many places anyway
+        how["before"] = Scatter()
     forward = interleaved({n: s.forward for n, s in steppers.items()}, **how)
     step = interleaved({n: s.step for n, s in steppers.items()}, **how)
     eager = not all(mode.compiled for mode in modes)
