@@ -133,6 +133,24 @@ def test_what_pytorch_is_made_of_may_be_replaced(owner, name, training, u, monke
 
 
 @pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("name", ["__call__", "_call_impl"])
+def test_calls_of_all_modules_may_be_replaced(name, training, u, monkeypatch):
+    """As profilers do that take the time of each."""
+    module, call, seen = unit(), getattr(nn.Module, name), []
+
+    def noted(self, *args, **kwargs):
+        seen.append(self)
+        return call(self, *args, **kwargs)
+
+    monkeypatch.setattr(nn.Module, name, noted)
+    for fused in (True, False):
+        run(module, u, fused=fused, training=training)
+    assert seen[: len(seen) // 2] == seen[len(seen) // 2 :]
+    gate = module.attention
+    assert {module.base, gate, gate.channel.fc1, gate.spatial.conv} <= set(seen)
+
+
+@pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("compiling", [False, True])
 @pytest.mark.parametrize(
     "path",

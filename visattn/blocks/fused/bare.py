@@ -29,12 +29,14 @@ def is_unseen() -> bool:
 
 def layers_are_pytorchs() -> bool:
     """Whether the layers that formulas stand for, and what they call, are as PyTorch made them."""
-    return _layers() == _KNOWN
+    return _called() == _KNOWN
 
 
-def _layers() -> list[Any]:
+def _called() -> list[Any]:
+    """What runs where layers are called."""
     methods = [nn.Conv2d.forward, nn.Conv2d._conv_forward, nn.BatchNorm2d.forward, nn.ReLU.forward]
-    return [*methods, F.conv2d, F.batch_norm, F.relu]
+    calls = [nn.Module.__call__, nn.Module._call_impl]
+    return [*calls, *methods, F.conv2d, F.batch_norm, F.relu]
 
 
 def _made_by_pytorch(function: Any) -> bool:
@@ -42,7 +44,7 @@ def _made_by_pytorch(function: Any) -> bool:
     return own and not hasattr(function, "__wrapped__")
 
 
-_KNOWN = [f if _made_by_pytorch(f) else None for f in _layers()]
+_KNOWN = [f if _made_by_pytorch(f) else None for f in _called()]
 
 
 def _is_place(mode: Any) -> bool:
