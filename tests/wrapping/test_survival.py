@@ -115,7 +115,7 @@ def test_state_dicts_through_optimisers_and_functional_calls(model, images):
 
 
 def test_tools_that_count_in_a_buffer_of_every_module(model, images):
-    """As thop and torchstat do: the base, that has one of the name, isn't asked."""
+    """As thop does: the base, that has one of the name, isn't asked."""
     names = list(model.state_dict())
     for module in model.modules():
         module.register_buffer("calls", torch.zeros(()))
